@@ -1,4 +1,4 @@
-# `make run` and `make test` are all that is needed; they install what is missing.
+# Users need only `make run`, developers also `make test`. Both install missing tools.
 
 export PATH := $(CURDIR)/.build/bin:$(CURDIR)/.build/tools/bin:$(PATH)
 SHELL := /bin/bash
@@ -7,10 +7,10 @@ SHELL := /bin/bash
 
 LAR := target/release/lar
 PAGE := web/dist/index.html
-# What is started here talks to no Lar of the person who runs it.
+# Tests have their own models and data, and never use the Lar of the person who runs them.
 TEST_MODELS := $(CURDIR)/.build/models
-# What is built: the program. The suite builds everything at once, tests included: parts of it have other features of the
-# libraries that they share, so that llama.cpp and most crates would be built twice.
+# `cargo build` builds WHAT: only the program by default. The test suite builds EVERYTHING together, because a part of
+# the workspace enables other features of shared libraries. Otherwise llama.cpp and most crates would be built twice.
 WHAT := -p lar
 EVERYTHING := --workspace --all-targets
 
@@ -20,18 +20,19 @@ build: bootstrap $(PAGE)
 	@test -x $(LAR) || printf '\033[1m· building Lar: some 350 crates and llama.cpp, ten to twenty minutes on two idle cores; the last of them takes some minutes alone\033[0m\n'
 	cargo build --release $(WHAT)
 
-## Builds for this machine, fetches a chat model that suits it and an embedder, starts Lar; ends with a link to open.
+## Builds Lar for this machine, downloads a suitable chat model and an embedder, and starts Lar. Prints a sign-in link.
 run: build
 	$(LAR) models pull --starter
 	$(LAR) serve
 
-## An archive, a Debian package and a container image for any machine of this architecture, each tried on a bare system.
+## Builds an archive, a Debian package and a container image for all machines of this architecture, and tests each of
+## them on a bare system.
 dist: models
 	scripts/bootstrap.sh dist
 	scripts/dist/dist.sh
 
-## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
-## are found, the docs.
+## Runs the whole suite: format, lints, tests with real parts, page tests in a real browser, real clients, the search
+## quality of memory, and the docs.
 TEST_PARTS := test-bootstrap check models llama-server rust-test page-test plugin-test conformance first-run quality docs
 test:
 	@times=; for part in $(TEST_PARTS); do \
@@ -46,7 +47,7 @@ models: $(PAGE)
 	cargo build --release $(WHAT)
 	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter --minimal
 
-# llama.cpp's own server, which the tests and figures of that driver run.
+# Builds llama.cpp's server for the tests and benchmarks of its driver.
 llama-server: test-bootstrap
 	scripts/llama-server.sh
 
@@ -59,7 +60,7 @@ page-test: models
 plugin-test: test-bootstrap
 	cd integrations/openclaw && npm install --no-audit --no-fund --no-package-lock --legacy-peer-deps --loglevel=error && npm run check && npm test
 
-# How well memories are found on public questions: not worse than words alone, nor than was recorded.
+# Checks the search quality of memory on public questions: not worse than keywords alone, nor than the recorded quality.
 quality: models
 	scripts/bench-data.sh questions
 	cargo build --release -q $(EVERYTHING)
@@ -69,19 +70,19 @@ conformance: models
 	cargo build --release -q $(EVERYTHING)
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
 
-# `make run` itself, with the model that it chooses for this machine: 1 GB.
+# Tests `make run` itself, with the model that it chooses for this machine (1 GB).
 first-run:
 	WHAT='$(WHAT)' tests/conformance/first_run.sh
 
-# Small scripts on pinned versions of the libraries that people use, in one table; 2.2 GB of them.
+# Runs small scripts on pinned versions of common client libraries, and prints one table. Installs 2.2 GB.
 client-matrix: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/matrix/run.sh
 
-# Codex, Claude Code, OpenClaw and Open WebUI themselves, 4 GB of them.
+# Tests whole applications: Codex, Claude Code, OpenClaw, Continue, Home Assistant and Open WebUI. Installs 4 GB.
 big-clients: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/big/run.sh
 
-# What is too long for every run, for a schedule.
+# Runs the tests that take too long for every run, for example every night.
 nightly: client-matrix big-clients
 
 docs:
@@ -95,7 +96,9 @@ bench: models
 	cargo build --release -q $(EVERYTHING)
 	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches
 
-$(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
+# The build writes `web/src/generated` from the OpenAPI document, so those files are no prerequisites.
+$(PAGE): web/package-lock.json web/generator/package.json web/index.html web/vite.config.ts openapi/v1.json \
+    $(shell find web/src web/public -path web/src/generated -prune -o -type f -print)
 	@printf '\033[1m· building the page\033[0m\n'
 	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error && npm run --silent build
 	@touch $(PAGE)
@@ -107,4 +110,4 @@ test-bootstrap:
 
 clean:
 	cargo clean
-	rm -rf web/dist web/node_modules docs/book .build
+	rm -rf web/dist web/node_modules web/generator/node_modules web/src/generated docs/book .build

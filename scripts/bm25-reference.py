@@ -1,7 +1,7 @@
-"""Writes what a reference implementation of BM25 (PyPI `bm25s`, Lucene's variant) makes of 100 texts and 12 queries.
+"""Writes the scores of a reference implementation of BM25 (PyPI `bm25s`, Lucene's variant).
 
-Texts and queries come of a generator that `crates/memory/src/index/keywords.rs` has too; only the results are written: for
-each query a line with each text's score beside that of the best.
+It scores 100 texts for 12 queries. Both come from a generator; `crates/memory/src/index/keywords.rs` has the same
+generator. The output has one line per query, with the score of each text divided by the best score.
 
     pip install bm25s==0.3.16
     python scripts/bm25-reference.py > crates/memory/src/index/bm25-reference.txt
@@ -23,7 +23,7 @@ made = numbers(42)
 
 
 def words(count):
-    """Words whose rank is as frequent as its inverse, about."""
+    """Words with a frequency that is roughly inverse to their rank."""
     return [f"w{60 // (next(made) % 60 + 1)}x{next(made) % 3}" for _ in range(count)]
 
 
@@ -32,7 +32,7 @@ queries = [words(1 + next(made) % 5) for _ in range(12)]
 index = bm25s.BM25(method="lucene", k1=K1, b=B)
 index.index(texts, show_progress=False)
 for query in queries:
-    # Lar counts a word of a query once.
+    # Lar counts each word of a query once.
     scores = index.get_scores(list(dict.fromkeys(query)))
     best = scores.max()
     print(" ".join(f"{score / best:.5f}" for score in scores))

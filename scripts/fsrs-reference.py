@@ -1,7 +1,7 @@
-"""Writes what the reference implementation of FSRS-6 (PyPI `fsrs`) makes of 2,000 random histories of reviews.
+"""Writes the results of the reference implementation of FSRS-6 (PyPI `fsrs`) for 2,000 random review histories.
 
-The histories come of a generator that `crates/memory/src/strength.rs` has too; only the results are written:
-stability, difficulty and, 30 days after the last review, retrievability.
+The histories come from a generator; `crates/memory/src/strength.rs` has the same generator. The output has one line per
+history: stability, difficulty, and retrievability 30 days after the last review.
 
     pip install fsrs==6.3.2
     python scripts/fsrs-reference.py > crates/memory/src/strength/reference.txt

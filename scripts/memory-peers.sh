@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The same adds and searches with Lar and its peers, in one run: installs those into .build, starts a Lar on a data
-# directory of its own, prints the table of benches/RESULTS.md. For measuring alone. `basic-memory` needs Python 3.12,
-# which Debian 12 has not; it takes part where a `python3.12` is there.
+# Measures the same adds and searches with Lar and other memory systems in one run. It installs those into .build,
+# starts a Lar on a data directory of its own and prints the table of benches/RESULTS.md. The systems are used for
+# benchmarks only. basic-memory needs Python 3.12, which Debian 12 lacks; it is measured only if there is a
+# `python3.12`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=$PWD/.build/peers

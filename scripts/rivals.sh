@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make bench` measures Lar beside, at the versions that the results name.
+# Installs the programs that `make bench` compares Lar with, at the versions that the results name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ packages=(
 home=$PWD/.build/rivals
 
 if [ "$(cat "$home/packages" 2>/dev/null)" = "${packages[*]}" ]; then exit 0; fi
-printf '\033[1m· installing %s into .build\033[0m\n' "${packages[*]}" >&2
+printf '\033[1m· installing %s to .build\033[0m\n' "${packages[*]}" >&2
 rm -rf "$home"
 python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --target "$home" "${packages[@]}"
 echo "${packages[*]}" >"$home/packages"

@@ -1,8 +1,8 @@
-"""The peer of the encoder's benchmark: a BERT in ONNX Runtime, f32, one thread, from the same safetensors.
+"""The peer of the encoder benchmark: BERT in ONNX Runtime, f32, one thread, from the same safetensors file.
 
-The graph uses ONNX Runtime's own fused operators (Attention, SkipLayerNormalization, BiasGelu), which its
-optimiser makes of an exported BERT. Reads requests as JSON lines, {"texts": […]}; answers with the CPU seconds
-that they took, tokenizing included, and the vectors.
+The graph uses ONNX Runtime's fused operators (Attention, SkipLayerNormalization, BiasGelu), as its optimizer does for
+an exported BERT. The script reads requests as JSON lines, {"texts": […]}. It answers with the vectors and the CPU
+seconds that they took, tokenization included.
 """
 
 import json
@@ -104,9 +104,9 @@ def main():
     print(json.dumps({"onnxruntime": ort.__version__, "onnx": onnx.__version__}), flush=True)
     for line in sys.stdin:
         texts = json.loads(line)["texts"]
-        begun = time.process_time()
+        started = time.process_time()
         vectors = embed(texts)
-        took = time.process_time() - begun
+        took = time.process_time() - started
         print(json.dumps({"cpu_s": took, "vectors": [vector.tolist() for vector in vectors]}), flush=True)
 
 

@@ -1,4 +1,5 @@
-//! What clients wait for and read: the brief of a hook before a session begins, what a hook hears in it, the list of tools.
+//! Latency and size of the text that clients get from Lar: the brief that a hook prints before a session, the
+//! hook that processes a prompt, and the list of MCP tools.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,12 +14,12 @@ use crate::{progress, quantile};
 
 const MEMORIES: usize = 1000;
 const RUNS: usize = 200;
-/// A brief's tokens at most.
+/// The most tokens that a brief may have.
 const BRIEF_TOKENS: usize = 600;
 
 pub(crate) fn measure() -> anyhow::Result<String> {
     let mut lar = Lar::start();
-    progress("  remembering");
+    progress("  saving memories");
     for start in (0..MEMORIES).step_by(100) {
         let items: Vec<Value> = (start..start + 100)
             .map(|number| {
@@ -43,21 +44,21 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         let done = run(&hook)?;
         took.push(started_at.elapsed().as_secs_f64() * 1000.0);
         brief = String::from_utf8(done.stdout)?;
-        anyhow::ensure!(brief.contains("<memory>"), "nothing was told");
+        anyhow::ensure!(brief.contains("<memory>"), "the brief has no memories");
     }
-    // The first has the index read and the vocabulary loaded.
+    // The first run loads the index and the vocabulary.
     let first = took.remove(0);
     let served = calls(&lar)?;
     let hook_times = hook_times(home.path(), &data)?;
     let counts = counts(&lar, &brief, first)?;
     lar.kill();
-    let away = self::hook_times(home.path(), &data)?;
-    let mut report = String::from("| what | p50 ms | p95 ms | p99 ms | aim |\n|---|---|---|---|---|\n");
+    let offline = self::hook_times(home.path(), &data)?;
+    let mut report = String::from("| measure | p50 ms | p95 ms | p99 ms | aim |\n|---|---|---|---|---|\n");
     for (what, mut took, aim) in [
-        ("`lar hook brief`, from its start to its end", took, "p95 < 50"),
+        ("`lar hook brief`, from start to exit", took, "p95 < 50"),
         ("the same call over HTTP, without the process", served, ""),
-        ("`lar hook heard`, of something to remember", hook_times, "p95 < 50"),
-        ("the same where no Lar is there, so that it waits", away, "p95 < 50"),
+        ("`lar hook prompt`, with a request to remember", hook_times, "p95 < 50"),
+        ("`lar hook prompt` while Lar is offline: queues the prompt", offline, "p95 < 50"),
     ] {
         took.sort_by(f64::total_cmp);
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| quantile(&took, share));
@@ -73,13 +74,13 @@ fn command(home: &Path, data: &Path) -> Command {
     command
 }
 
-/// How long a hook takes that hears something new each time.
+/// Returns the times in ms of a hook that gets a new request to remember in each run.
 fn hook_times(home: &Path, data: &Path) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::with_capacity(RUNS);
     for number in 0..RUNS {
         let said = json!({ "prompt": format!("Remember that parcel {number} weighs {} grams.", number * 7) });
         let mut command = command(home, data);
-        command.args(["hook", "heard", "--client", "claude-code"]).stdin(Stdio::piped());
+        command.args(["hook", "prompt", "--client", "claude-code"]).stdin(Stdio::piped());
         let started_at = Instant::now();
         let mut child = command.spawn()?;
         if let Some(mut input) = child.stdin.take() {
@@ -91,7 +92,7 @@ fn hook_times(home: &Path, data: &Path) -> anyhow::Result<Vec<f64>> {
     Ok(took)
 }
 
-/// What is read before a session begins, in tokens.
+/// Returns the paragraph on the sizes of the brief, the tool list and the instructions.
 fn counts(lar: &Lar, brief: &str, first: f64) -> anyhow::Result<String> {
     let counted = |text: &str| -> anyhow::Result<u64> {
         let counted = lar.post("/v1/responses/input_tokens", &json!({ "model": "default", "input": text }));
@@ -107,9 +108,9 @@ fn counts(lar: &Lar, brief: &str, first: f64) -> anyhow::Result<String> {
     );
     let instructions = hello["result"]["instructions"].as_str().unwrap_or_default().to_owned();
     Ok(format!(
-        "{RUNS} runs beside {MEMORIES} memories; the first of them took {first:.0} ms. The brief is {} tokens of {BRIEF_TOKENS}.\n\
-         `tools/list` is {} tokens of JSON (aim: 1,500), `instructions` {} characters (aim: 1,000); counted by the starter model's\n\
-         own tokenizer.",
+        "{RUNS} runs with {MEMORIES} stored memories; the first run took {first:.0} ms. The brief has {}\n\
+         tokens (limit: {BRIEF_TOKENS}). `tools/list` has {} tokens of JSON (aim: 1,500), `instructions` has\n\
+         {} characters (aim: 1,000). The starter model's tokenizer counted the tokens.",
         tokens(brief)?,
         tokens(&list["result"]["tools"].to_string())?,
         instructions.chars().count()
@@ -126,7 +127,7 @@ fn mcp(lar: &Lar, method: &str, params: &Value) -> Value {
     lar.raw(&head, body.as_bytes()).json()
 }
 
-/// How long the call that a hook makes takes.
+/// Returns the times in ms of the MCP call that `lar hook brief` makes.
 fn calls(lar: &Lar) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {

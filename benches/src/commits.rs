@@ -1,4 +1,5 @@
-//! Durable task commits per second through the store's group commit, beside what one sync costs here.
+//! Durable task commits per second through the store's group commit, compared with the cost of one sync on
+//! this disk.
 
 use std::fmt::Write as _;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -9,7 +10,7 @@ use lar_store::{Store, TaskStart};
 
 use crate::quantile;
 
-/// How long each number of writers is measured, per round.
+/// The duration of one measurement.
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
 const WRITERS: [usize; 3] = [1, 16, 64];
@@ -30,8 +31,9 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     }
     syncs.sort_by(f64::total_cmp);
     let mut text = format!(
-        "A commit is one task's start, answered once it is on disk (`synchronous=FULL`). One `fsync` of a 4 KiB write \
-         on this disk: p50 {:.2} ms, p99 {:.2} ms. {ROUNDS} interleaved rounds of {} s.\n\n\
+        "A commit is the start of one task, acknowledged once it is on disk (`synchronous=FULL`). One\n\
+         `fdatasync` of a 4 KiB write on this disk: p50 {:.2} ms, p99 {:.2} ms. {ROUNDS} interleaved rounds\n\
+         of {} s.\n\n\
          | writers | commits/s (median) | p50 ms | p99 ms |\n|---|---|---|---|\n",
         quantile(&syncs, 0.5),
         quantile(&syncs, 0.99),

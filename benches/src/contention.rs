@@ -1,5 +1,5 @@
-//! The same cores wanted by others: two models that write at once, and a model beside programs that keep
-//! every core busy; the embedded engine and `llama-server`, interleaved.
+//! Decoding speed on contended cores: two models that decode at the same time, and one model beside programs
+//! that keep every core busy. The embedded engine and `llama-server` are measured in the same rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::{progress, quantile};
 const ROUNDS: u64 = 5;
 const ENGINES: [&str; 2] = ["Lar", "llama-server"];
 
-/// Threads that compute without pause while this lives, one for each core.
+/// Threads that compute without a pause until this is dropped, one for each core.
 pub(crate) struct Busy {
     over: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -45,7 +45,7 @@ impl Drop for Busy {
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let setup = Setup::first();
     let mut table = String::from(
-        "| | alone | two at once, each | of half | beside busy cores | of half |\n|---|---|---|---|---|---|\n",
+        "| | alone | two together, each | of a fair share | beside busy programs | of a fair share |\n|---|---|---|---|---|---|\n",
     );
     let pair = [
         [Subject::embedded(&setup, 1).await?, Subject::embedded(&setup, 1).await?],
@@ -82,7 +82,8 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         );
     }
     Ok(format!(
-        "SmolLM2-135M Q4_1, one stream, two threads on two cores; medians of {ROUNDS} interleaved rounds. *Of half*: what \
-         was reached of half of the speed alone, a fair share.\n\n{table}"
+        "SmolLM2-135M Q4_1, one stream, two threads on two cores; medians of {ROUNDS} interleaved rounds. A\n\
+         *fair share* is half of the speed alone.\n\n\
+         {table}"
     ))
 }

@@ -1,6 +1,7 @@
-//! What a change of one conversation costs beside all that was ever said: another title, erasing it, taking in another, and
-//! clearing pages of what was erased. What is found by words must not be looked at as a whole for that. And how long others wait
-//! while a long conversation is erased.
+//! The cost of changing one conversation in a database that holds many: importing it, changing its title,
+//! erasing it, and clearing erased text from pages. None of these may scan the whole full-text index.
+//!
+//! Also measures how long other writes wait while a long conversation is erased.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,25 +12,26 @@ use lar_store::{Conversation, ConversationPatch, Message, NewConversation, Role,
 
 use crate::quantile;
 
-/// Messages of each conversation, and words of each message: 2 KB.
+/// Messages of each conversation.
 const MESSAGES: usize = 10;
+/// Words of each message: 2 KB.
 const WORDS: usize = 300;
-/// Conversations that are there already.
+/// The numbers of conversations in the database.
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// Words of the long conversations that are erased.
 const LONG_WORDS: [usize; 2] = [60_000, 600_000];
 /// Changes of each kind per size.
 const CHANGES: usize = 50;
-/// Conversations are taken in by as many at once while the store is filled.
+/// Conversations of one import while the database is filled.
 const BATCH: usize = 100;
 
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let mut text = format!(
-        "Conversations of {MESSAGES} messages of 2 KB each, changed one after the other in a store that has others; \
-         medians (and the longest) of {CHANGES}, each answered once it is on disk. Pages are cleared of what was erased in \
-         the background: for the first time, when all of the database is cleared of what SQLite left in it, and after \
-         one more erasure.\n\n\
-         | conversations there | database | take one in | another title | erase | clear pages, first | again |\n\
+        "Conversations of {MESSAGES} messages of 2 KB each are changed one after another, in a database that\n\
+         holds others. Medians (and the longest) of {CHANGES} changes; each change is acknowledged once it\n\
+         is on disk. Lar clears erased text from database pages in the background. *First*: the first time,\n\
+         when it clears everything that SQLite left in the whole database. *Again*: after one more erasure.\n\n\
+         | conversations | database | import one | change the title | erase | clear pages, first | again |\n\
          |---|---|---|---|---|---|---|\n"
     );
     for size in SIZES {
@@ -53,9 +55,9 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     }
     writeln!(
         text,
-        "\nA long conversation is erased while somebody else creates conversations, one after the other; their times \
-         (median, longest) alone and beside it.\n\n\
-         | words | erase | other writes, alone | other writes, beside |\n|---|---|---|---|"
+        "\nA long conversation is erased while another client creates conversations one after another. The\n\
+         times of these writes are given as median (longest), without the erasure and during it.\n\n\
+         | words | erase | other writes, without | other writes, during it |\n|---|---|---|---|"
     )?;
     for words in LONG_WORDS {
         writeln!(text, "{}", beside_a_long_one(words).await?)?;
@@ -63,7 +65,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// How long clearing pages took, and how many there were.
+/// Clears erased text from pages; returns the time and the number of pages.
 async fn cleared(store: &Store) -> anyhow::Result<String> {
     let started_at = Instant::now();
     let pages = store.clear_erased().await?.unwrap_or(0);
@@ -71,12 +73,13 @@ async fn cleared(store: &Store) -> anyhow::Result<String> {
 }
 
 async fn erase_one(store: &Store, user: UserId) -> anyhow::Result<()> {
-    let first = store.conversation_ids(user).await?.into_iter().next().context("a conversation is there")?;
+    let first =
+        store.conversation_ids(user).await?.into_iter().next().context("the database has no conversation")?;
     let owned = store.conversation_get(user, first).await?;
     Ok(store.conversation_erase(&owned).await?)
 }
 
-/// A row of the table of long conversations.
+/// Measures one row of the table of long conversations.
 async fn beside_a_long_one(words: usize) -> anyhow::Result<String> {
     let directory = tempfile::tempdir_in(".")?;
     let store = Store::open(&directory.path().join("lar.db"))?;
@@ -104,14 +107,14 @@ async fn beside_a_long_one(words: usize) -> anyhow::Result<String> {
     Ok(format!("| {words} | {seconds:.1} s | {} | {} |", summary(alone), summary(beside)))
 }
 
-/// Milliseconds that creating a conversation takes.
+/// Creates a conversation and returns the milliseconds that it took.
 async fn write_one(store: &Store, user: UserId) -> anyhow::Result<f64> {
     let started_at = Instant::now();
     store.conversation_create(user, NewConversation::default(), None).await?;
     Ok(millis(started_at))
 }
 
-/// Milliseconds that each change of each kind took.
+/// Imports, retitles and erases conversations; returns the milliseconds of each change by kind.
 async fn changes(store: &Store, user: UserId, size: usize) -> anyhow::Result<[Vec<f64>; 3]> {
     let mut took = [const { Vec::new() }; 3];
     for number in size..size + CHANGES {
@@ -190,12 +193,14 @@ fn conversation_of(user: UserId, number: usize, count: usize) -> (Conversation, 
     (conversation, messages)
 }
 
-/// Words of some thirty thousand, so that each is in many messages; the same for the same number.
+/// Returns words out of some thirty thousand, so that each is in many messages. The same number gives the
+/// same words.
 fn words(number: usize) -> String {
     let mut state = number as u64 + 1;
     let mut text = String::new();
     for _ in 0..WORDS {
-        // SplitMix64, of which the top bits choose the word; the square makes some common and most rare.
+        // SplitMix64; its top bits choose the word. The square makes a few words common and most of them
+        // rare.
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let part = (mixed >> 40) as f64 / (1_u64 << 24) as f64;

@@ -1,15 +1,14 @@
-//! What the embedded engine promises of its answers: JSON that fits its schema, seeds that repeat, a place
-//! that is free once a stop is confirmed.
+//! Guarantees of the embedded engine: JSON that is valid for its schema, reproducible seeds, and a slot that
+//! is free once a cancellation is confirmed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_engines::driver::{
-    Ability, Constraint, Driver as _, Event, FinishReason, GenerationRequest, Prompt, Sampling,
-};
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::protocol::Compute;
+use lar_inference::{Constraint, Event, FinishReason, GenerationRequest, Prompt, Sampling};
 use lar_tests::{chat_model, program};
 use serde_json::{Value, json};
 
@@ -19,7 +18,7 @@ const SCHEMAS: usize = 100;
 const ANSWERS_PER_SCHEMA: usize = 20;
 const SEEDS: u32 = 64;
 const RACES: u64 = 10_000;
-/// Answers that are written at once.
+/// Answers that are generated at the same time.
 const STREAMS: usize = 8;
 
 async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
@@ -41,7 +40,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
     Ok(Arc::new(engine))
 }
 
-/// The text of an answer and how it ended.
+/// Generates an answer; returns its text and its terminal event.
 async fn answer(engine: &Embedded, job: GenerationRequest) -> anyhow::Result<(String, Event)> {
     let mut generation = engine.generate(job)?;
     let mut text = String::new();
@@ -52,11 +51,11 @@ async fn answer(engine: &Embedded, job: GenerationRequest) -> anyhow::Result<(St
             _ => {}
         }
     }
-    anyhow::bail!("an answer had no end")
+    anyhow::bail!("an answer had no terminal event")
 }
 
-/// A schema that differs from every other: objects of a few fields of every kind that is common, bounded so
-/// that a small model comes to an end.
+/// Returns a schema that differs for every number: an object of a few fields of the common kinds. The fields
+/// are bounded, so that answers of a small model end.
 fn schema(number: usize) -> Value {
     let field = |kind: usize| match kind % 10 {
         0 => json!({ "type": "string", "maxLength": 12 }),
@@ -125,8 +124,8 @@ pub(crate) async fn structure() -> anyhow::Result<String> {
     }
     let first = broken.first().map_or_else(String::new, |first| format!(" The first: `{first}`."));
     Ok(format!(
-        "{} answers at temperature 1 over {SCHEMAS} JSON schemas, {STREAMS} at once: {whole} whole ones parse and \
-         validate, {} do not, {cut} were cut at 256 tokens.{first}\n",
+        "{} answers at temperature 1 for {SCHEMAS} JSON schemas, {STREAMS} at a time: {whole} complete answers\n\
+         parse and are valid, {} are not, {cut} were cut at 256 tokens.{first}\n",
         SCHEMAS * ANSWERS_PER_SCHEMA,
         broken.len(),
     ))
@@ -146,8 +145,8 @@ pub(crate) async fn seeds() -> anyhow::Result<String> {
         texts.insert(one);
     }
     Ok(format!(
-        "{SEEDS} seeds at temperature 1, each asked twice on an idle engine: {same} gave the same 32 tokens again; \
-         {} different answers in all.\n",
+        "{SEEDS} seeds at temperature 1, each used twice on an idle engine: {same} gave the same 32 tokens\n\
+         again; {} different answers in total.\n",
         texts.len()
     ))
 }
@@ -165,7 +164,7 @@ pub(crate) async fn races() -> anyhow::Result<String> {
             let mut generation =
                 engine.generate(GenerationRequest { prompt, sampling, caller: None, cache_of: None })?;
             let stop = generation.stop.clone();
-            // From before the first step to after the last.
+            // The delays reach from before the first step to after the last one.
             let delay = Duration::from_micros(race * 7919 % 200_000);
             let stopping = tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
@@ -196,7 +195,7 @@ pub(crate) async fn races() -> anyhow::Result<String> {
         late += after;
         not_one += u32::from(ends.iter().sum::<u32>() != 1);
     }
-    // A place that was lost would keep this from ever having all of them.
+    // If a slot had been lost, these answers could not all finish.
     let full = futures_util::stream::iter(0..STREAMS).map(|_| {
         let sampling = Sampling { tokens_max: 4, ..Sampling::default() };
         answer(&engine, GenerationRequest { prompt: prompt.clone(), sampling, caller: None, cache_of: None })
@@ -204,9 +203,10 @@ pub(crate) async fn races() -> anyhow::Result<String> {
     let full: Vec<_> = full.buffer_unordered(STREAMS).collect().await;
     let free = full.into_iter().filter(|answered| matches!(answered, Ok((_, Event::Finished(_))))).count();
     Ok(format!(
-        "{RACES} answers that a stop races with, {STREAMS} at once: {} were stopped, {} were whole before, {} failed; \
-         {not_one} without exactly one end, {late} events after an end; {free} of {STREAMS} places free afterwards, {} \
-         sequences the worker still counts.\n",
+        "{RACES} answers, {STREAMS} at a time, each cancelled at another moment, from before its first step to\n\
+         after its last: {} were cancelled, {} had finished before, {} failed. {not_one} had another number\n\
+         of terminal events than one, and {late} events followed a terminal event. Afterwards {free} of\n\
+         {STREAMS} slots were free, and the worker counted {} active sequences.\n",
         sums[0],
         sums[1],
         sums[2],

@@ -1,15 +1,16 @@
-//! How answers are written: guessed tokens on code and on prose, what a context in fewer bits costs, and where
-//! greedy answers part from `llama-server`'s.
+//! Decoding: speculative decoding on code and on prose, the precision of the KV cache, and how far greedy
+//! answers agree with those of `llama-server`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
-use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling, TokenLogprobs};
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
-use lar_engines::protocol::{CacheType, Compute};
+use lar_inference::protocol::{CacheType, Compute};
+use lar_inference::{Event, GenerationRequest, Prompt, Sampling, TokenLogprobs};
 use lar_tests::{chat_model, llama_server, program};
 
 use crate::{progress, quantile};
@@ -17,12 +18,12 @@ use crate::{progress, quantile};
 const ROUNDS: usize = 5;
 const THREADS: u32 = 2;
 const PROMPTS: usize = 200;
-/// Tokens of the answers that are compared with the server's.
+/// Tokens of the answers that are compared with those of `llama-server`.
 const COMPARED_TOKENS: u32 = 64;
-/// Places of a text at which the next token is looked at.
-const PLACES: usize = 400;
+/// Positions of a text at which the next token is compared.
+const POSITIONS: usize = 400;
 
-/// What is asked for is mostly what was given: the case that guessing is for.
+/// A prompt whose answer mostly repeats it: the best case for prompt lookup.
 const CODE: &str = "Here is a file:\n\n```rust\npub struct Account {\n    pub id: u64,\n    pub owner: String,\n    pub balance: i64,\n}\n\nimpl Account {\n    pub fn deposit(&mut self, amount: i64) {\n        self.balance += amount;\n    }\n\n    pub fn withdraw(&mut self, amount: i64) {\n        self.balance -= amount;\n    }\n}\n```\n\nThe same file with a comment above every function:\n\n```rust\npub struct Account {\n";
 const PROSE: &str =
     "The history of lighthouses begins long before electricity. In the oldest harbours of the sea, people";
@@ -46,18 +47,23 @@ async fn engine(compute: Compute, context_tokens: u32) -> anyhow::Result<Arc<Emb
     Ok(Arc::new(engine))
 }
 
-/// An answer: its text, tokens with what is told of them, tokens a second after the first, guesses.
+/// An answer and its measurements.
 #[derive(Default)]
-struct Answer {
+struct MeasuredAnswer {
     text: String,
     logprobs: Vec<TokenLogprobs>,
+    /// The decoding speed after the first token.
     tokens_per_second: f64,
+    /// The numbers of draft tokens and of accepted ones.
     speculated: [u32; 2],
 }
 
-async fn answer(engine: &dyn lar_engines::driver::Driver, job: GenerationRequest) -> anyhow::Result<Answer> {
+async fn answer(
+    engine: &dyn lar_engines::driver::Driver,
+    job: GenerationRequest,
+) -> anyhow::Result<MeasuredAnswer> {
     let mut generation = engine.generate(job)?;
-    let (mut answer, mut first, mut tokens) = (Answer::default(), None, 0u32);
+    let (mut answer, mut first, mut tokens) = (MeasuredAnswer::default(), None, 0u32);
     while let Some(event) = generation.events.next().await {
         match event {
             Event::Delta { text, tokens: more, logprobs } => {
@@ -84,9 +90,9 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
     let plain = Compute { speculate: false, ..Compute::with_threads(THREADS) };
     let (without, with) = (engine(plain, 2048).await?, engine(Compute::with_threads(THREADS), 2048).await?);
     let mut text = String::from(
-        "| text | without, tokens/s | with, tokens/s | with ÷ without | guessed | right | same tokens |\n|---|---|---|---|---|---|---|\n",
+        "| text | without, tokens/s | with, tokens/s | with ÷ without | drafted | accepted | same tokens |\n|---|---|---|---|---|---|---|\n",
     );
-    for (name, prompt) in [("code that is written again with changes", CODE), ("prose", PROSE)] {
+    for (name, prompt) in [("code, repeated with changes", CODE), ("prose", PROSE)] {
         let prompt = with.prepare(Prompt::Text(prompt.into())).await?.prompt;
         let job = || GenerationRequest {
             prompt: prompt.clone(),
@@ -118,12 +124,14 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
         )?;
     }
     Ok(format!(
-        "256 greedy tokens by SmolLM2-135M Q4_1, one stream, {THREADS} threads; medians of {ROUNDS} interleaved rounds. \
-         Guesses come from the text itself (prompt lookup).\n\n{text}"
+        "256 greedy tokens by SmolLM2-135M Q4_1, one stream, {THREADS} threads; medians of {ROUNDS}\n\
+         interleaved rounds. Draft tokens come from the text in the context (prompt lookup).\n\n\
+         {text}"
     ))
 }
 
-/// What a context's numbers in fewer bits change: the next token at many places of a text, and the speed.
+/// Measures how the precision of the KV cache changes the next token at many positions of a text, and the
+/// speed.
 pub(crate) async fn cache_types() -> anyhow::Result<String> {
     let story = format!(
         "{PROSE} {} {CODE} {}",
@@ -137,7 +145,7 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
         ("q4", CacheType::Q4, None),
     ];
     let mut text = String::from(
-        "| context kept as | bytes a token | same next token | mean change of its log probability | tokens/s at 2,000 tokens |\n|---|---|---|---|---|\n",
+        "| KV cache | bytes per token | same next token | mean change of its log probability | tokens/s at 2,000 tokens |\n|---|---|---|---|---|\n",
     );
     let mut reference: Vec<TokenLogprobs> = Vec::new();
     for (name, cache_type, flash_attention) in kinds {
@@ -146,11 +154,11 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
             Compute { cache_type, flash_attention, speculate: false, ..Compute::with_threads(THREADS) };
         let engine = engine(compute, 4096).await?;
         let Prompt::Tokens(tokens) = engine.prepare(Prompt::Text(story.clone())).await?.prompt else {
-            anyhow::bail!("a prompt is prepared as tokens");
+            anyhow::bail!("the prompt was not prepared as tokens");
         };
         let mut found = Vec::new();
-        for place in 0..PLACES {
-            let length = 200 + place * 4;
+        for position in 0..POSITIONS {
+            let length = 200 + position * 4;
             anyhow::ensure!(length < tokens.len(), "the text has only {} tokens", tokens.len());
             let sampling = Sampling { logprobs: Some(20), ..greedy(1) };
             let job = GenerationRequest {
@@ -199,13 +207,14 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
         engine.unload().await;
     }
     Ok(format!(
-        "SmolLM2-135M Q4_1: the likeliest next token at {PLACES} places of an English text with code, 200 to {} tokens in, \
-         beside a context kept in 16 bits. Small models suffer most.\n\n{text}",
-        200 + PLACES * 4
+        "SmolLM2-135M Q4_1. The most likely next token at {POSITIONS} positions of an English text with\n\
+         code, 200 to {} tokens into it, compared with a KV cache of 16 bits. Small models suffer most.\n\n\
+         {text}",
+        200 + POSITIONS * 4
     ))
 }
 
-/// Greedy answers of the embedded engine and of `llama-server`.
+/// Compares greedy answers of the embedded engine with those of `llama-server`.
 pub(crate) async fn beside_server() -> anyhow::Result<String> {
     let ours = engine(Compute { speculate: false, ..Compute::with_threads(THREADS) }, 1024).await?;
     let theirs = LlamaServer::new(
@@ -265,8 +274,9 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
         let sampling = Sampling { logprobs: Some(5), ..greedy(COMPARED_TOKENS) };
         let job = GenerationRequest { prompt, sampling, caller: None, cache_of: None };
         let (a, b) = (answer(&*ours, job.clone()).await?, answer(&theirs, job).await?);
-        let apart = a.logprobs.iter().zip(&b.logprobs).position(|(a, b)| a.chosen.bytes != b.chosen.bytes);
-        match apart {
+        let divergence =
+            a.logprobs.iter().zip(&b.logprobs).position(|(a, b)| a.chosen.bytes != b.chosen.bytes);
+        match divergence {
             None => same += 1,
             Some(at) => {
                 let top = &a.logprobs[at].top;
@@ -279,22 +289,23 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
     diverged.sort_by_key(|(at, _)| *at);
     let mut gaps: Vec<f64> = diverged.iter().map(|(_, gap)| *gap).collect();
     gaps.sort_by(f64::total_cmp);
-    let places: Vec<f64> = diverged.iter().map(|(at, _)| *at as f64).collect();
+    let positions: Vec<f64> = diverged.iter().map(|(at, _)| *at as f64).collect();
     let mut text = format!(
-        "{PROMPTS} prompts, {COMPARED_TOKENS} greedy tokens each, by SmolLM2-135M Q4_1: {same} answers are the same token for \
-         token, {} part.",
+        "{PROMPTS} prompts, {COMPARED_TOKENS} greedy tokens each, by SmolLM2-135M Q4_1: {same} answers are\n\
+         identical token for token, {} diverge.",
         diverged.len()
     );
     if !diverged.is_empty() {
         write!(
             text,
-            " They part at token {:.0} at the earliest, {:.0} in the median; there the embedded engine's first choice is \
-             ahead of its second by {:.3} in log probability in the median, {:.3} at most.",
-            places[0],
-            quantile(&places, 0.5),
+            "\nThe earliest diverges at token {:.0}, the median one at token {:.0}. There the log probability\n\
+             of the embedded engine's first choice exceeds that of its second by {:.3} at the median and by\n\
+             {:.3} at most.",
+            positions[0],
+            quantile(&positions, 0.5),
             quantile(&gaps, 0.5),
             quantile(&gaps, 1.0)
         )?;
     }
-    Ok(text + " The two are built from versions of llama.cpp some weeks apart.\n")
+    Ok(text + " The two engines are built from versions of llama.cpp that are some weeks apart.\n")
 }

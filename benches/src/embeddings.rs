@@ -1,5 +1,7 @@
-//! The encoder beside ONNX Runtime and `llama-server`: passages per CPU-second and the time of one query, one thread
-//! each, f32, the same weights and texts, in turns.
+//! The encoder compared with ONNX Runtime and `llama-server`: texts per CPU second, and the time of one
+//! query.
+//!
+//! Each has one thread, f32, and the same weights and texts. They are measured in turns.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::quantile;
 
-/// Rounds in turns; medians are told.
+/// Measured rounds; the medians are reported.
 const ROUNDS: usize = 7;
 const PASSAGES: usize = 64;
 const QUERIES: usize = 40;
@@ -24,18 +26,19 @@ const QUERIES: usize = 40;
 const WORDS: &str = "memory model answer house river window paper engine library morning garden question \
                      table mountain letter number station bridge weather music market kitchen doctor island";
 
-/// Texts that differ, so that nothing is remembered: `words` words each.
+/// Returns texts of `words` words each. They all differ, so that no embedding is cached.
 fn texts(count: usize, words: usize, round: usize) -> Vec<String> {
     let all: Vec<&str> = WORDS.split_whitespace().collect();
     let word = |index: usize| all[(index * 7 + index / 5) % all.len()];
     (0..count)
         .map(|text| {
-            let said: Vec<&str> = (0..words).map(|at| word(at * (text + 3) + round)).collect();
-            format!("{} {round} {text}", said.join(" "))
+            let chosen: Vec<&str> = (0..words).map(|at| word(at * (text + 3) + round)).collect();
+            format!("{} {round} {text}", chosen.join(" "))
         })
         .collect()
 }
 
+/// ONNX Runtime, in `benches/peers/onnx_encoder.py`.
 struct Peer {
     child: Child,
     input: ChildStdin,
@@ -55,24 +58,24 @@ impl Peer {
             .stdout(Stdio::piped())
             .spawn()
             .context("python3 cannot be started")?;
-        let input = child.stdin.take().context("the child has an input")?;
-        let mut output = BufReader::new(child.stdout.take().context("the child has an output")?);
+        let input = child.stdin.take().context("the child has no input")?;
+        let mut output = BufReader::new(child.stdout.take().context("the child has no output")?);
         let mut line = String::new();
         output.read_line(&mut line)?;
         let answer_json: Value =
-            serde_json::from_str(&line).context("ONNX Runtime is not there: scripts/rivals.sh")?;
+            serde_json::from_str(&line).context("ONNX Runtime is not installed: run scripts/rivals.sh")?;
         let version = answer_json["onnxruntime"].as_str().unwrap_or_default().to_owned();
         Ok(Self { child, input, output, version })
     }
 
-    /// CPU seconds and vectors.
+    /// Embeds texts; returns the CPU seconds and the vectors.
     fn embed(&mut self, texts: &[String]) -> anyhow::Result<(f64, Vec<Vec<f32>>)> {
         writeln!(self.input, "{}", json!({ "texts": texts }))?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let answer_json: Value = serde_json::from_str(&line)?;
         let vectors = serde_json::from_value(answer_json["vectors"].clone())?;
-        Ok((answer_json["cpu_s"].as_f64().context("it tells the time")?, vectors))
+        Ok((answer_json["cpu_s"].as_f64().context("the peer reported no CPU time")?, vectors))
     }
 }
 
@@ -83,7 +86,7 @@ impl Drop for Peer {
     }
 }
 
-/// `llama-server` with the same weights as GGUF.
+/// A `llama-server` with the same weights in a GGUF file.
 struct Server {
     child: Child,
     url: String,
@@ -133,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-/// CPU seconds that a process has used, in hundredths.
+/// Returns the CPU seconds that a process has used, with a resolution of 0.01 s.
 fn cpu_seconds(process: &str) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -155,8 +158,8 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         threads: 1,
     });
     encoder.load().await?;
-    // What both ends of the socket to the worker use.
-    let worker = encoder.worker_pid().context("the encoder has a worker")?.to_string();
+    // The CPU time of both ends of the socket to the worker.
+    let worker = encoder.worker_pid().context("the encoder has no worker")?.to_string();
     let our_seconds = || cpu_seconds("self") + cpu_seconds(&worker);
     let mut peer = Peer::start()?;
     let mut worst = 1.0f64;
@@ -178,7 +181,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             .zip(&oracle)
             .map(|(a, b)| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>());
         worst = dots.fold(worst, f64::min);
-        // The first round warms both up.
+        // The first round is a warm-up.
         if round == 0 {
             continue;
         }
@@ -209,14 +212,17 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     }
     let again = started_at.elapsed().as_secs_f64() * 1000.0 / 100.0;
     Ok(format!(
-        "all-MiniLM-L6-v2, f32, one thread each, the same texts in turns, tokenizing included; medians of \
-         {ROUNDS} rounds. ONNX Runtime {} with its fused operators (`benches/peers/onnx_encoder.py`), batches \
-         of 16 sorted by length. Lar's query time is from call to answer, ONNX Runtime's its CPU time alone, \
-         llama-server's over HTTP; its GGUF is made of the same weights (`tests/src/generated_models.rs`).\n\n\
-         | | Lar | ONNX Runtime | llama-server | Lar ÷ ONNX Runtime | Lar ÷ llama-server |\n|---|---|---|---|---|---|\n\
-         | passages of 110 words per CPU-second | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} |\n\
-         | query of 8 words, ms, p50 | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |\n\n\
-         A query that was asked before: {again:.3} ms. The least cosine of {} vectors to ONNX Runtime's: {worst:.7}.\n",
+        "all-MiniLM-L6-v2, f32, one thread each, the same texts in turns, with tokenization; medians of\n\
+         {ROUNDS} rounds. ONNX Runtime {} with its fused operators (`benches/peers/onnx_encoder.py`), in\n\
+         batches of 16 sorted by length. llama-server's GGUF file has the same weights\n\
+         (`tests/src/generated_models.rs`). The query time is from call to answer for Lar, CPU time only for\n\
+         ONNX Runtime, and over HTTP for llama-server.\n\n\
+         | measure | Lar | ONNX Runtime | llama-server | Lar ÷ ONNX Runtime | Lar ÷ llama-server |\n\
+         |---|---|---|---|---|---|\n\
+         | texts of 110 words per CPU second (more is better) | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} |\n\
+         | query of 8 words, ms, p50 (less is better) | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |\n\n\
+         A repeated query takes {again:.3} ms: Lar caches its embedding. The lowest cosine similarity of {}\n\
+         vectors to those of ONNX Runtime is {worst:.7}.\n",
         peer.version,
         median(&ours),
         median(&theirs),

@@ -1,8 +1,10 @@
-//! The embedded engine beside `llama-server`, and beside what llama.cpp reaches at most, built for the same
-//! machine: same weights, threads and contexts, in one interleaved run.
+//! The embedded engine compared with `llama-server`, and with the limit that llama.cpp's own benchmarks
+//! reach.
 //!
-//! Prompts are tokens chosen at random, the same for both, so that nothing depends on a tokenizer and a
-//! prompt is known to an engine only when it was sent before. Answers go on past the end-of-text token.
+//! All are built for the same machine and have the same weights, threads and contexts. They are measured in
+//! the same rounds. Prompts are random tokens, the same for both engines, so that nothing depends on a
+//! tokenizer, and a prompt is cached only if the benchmark sent it before. Answers continue past the
+//! end-of-text token.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -15,9 +17,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
-use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::protocol::Compute;
+use lar_inference::{Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::{chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
 
@@ -26,22 +29,23 @@ use crate::{progress, quantile};
 const ROUNDS: u64 = 3;
 const THREADS: u32 = 2;
 const STREAMS: [u32; 4] = [1, 4, 8, 16];
-/// Tokens of the prompts and answers by which streams are compared.
+/// Prompt tokens of the decoding benchmark.
 const READ_TOKENS: usize = 32;
+/// Generated tokens of the decoding benchmark.
 const WRITTEN_TOKENS: u32 = 128;
 
-/// What the engines are compared with.
+/// The model and the contexts of a comparison.
 pub(crate) struct Setup {
     name: &'static str,
     model: PathBuf,
     context_tokens: u32,
     sequences: u32,
-    /// Tokens of the vocabulary that are words, not marks.
+    /// The token ids that prompts are drawn from. They are text, not special tokens.
     words: std::ops::Range<u64>,
 }
 
 impl Setup {
-    /// The model that the engine was tuned with.
+    /// Returns the setup of the model that the engine was tuned with.
     pub(crate) fn first() -> Self {
         Self {
             name: "SmolLM2-135M Q4_1",
@@ -52,13 +56,14 @@ impl Setup {
         }
     }
 
-    /// A model of another family, size and quantisation, with sliding windows, and another context.
+    /// Returns the setup of a model of another family, size, quantization and context, with sliding-window
+    /// attention.
     fn second() -> Self {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/bench/second.gguf");
         Self { name: "Gemma 3 270M Q4_K_M", model, context_tokens: 3072, sequences: 16, words: 1000..200_000 }
     }
 
-    /// Tokens that look like text to an engine and are the same for the same seed (xorshift64*).
+    /// Returns random text tokens; the same seed gives the same tokens (xorshift64*).
     fn random(&self, count: usize, seed: u64) -> Vec<u32> {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let Range { start, end } = self.words;
@@ -73,14 +78,14 @@ impl Setup {
     }
 }
 
-/// An engine that answers a prompt.
+/// An engine of the comparison.
 pub(crate) enum Subject {
     Embedded(Box<Embedded>),
     Server { url: String, egress: Egress, _child: Process },
 }
 
-/// A child that is killed when dropped.
-pub(crate) struct Process(Child);
+/// A child process that is killed when dropped.
+pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
     pub(crate) fn new(child: Child) -> Self {
@@ -95,10 +100,10 @@ impl Drop for Process {
     }
 }
 
-/// When an answer's tokens came, since it was asked for.
-struct Answer(Vec<Duration>);
+/// The arrival time of each token of an answer, counted from the request.
+struct TokenTimes(Vec<Duration>);
 
-impl Answer {
+impl TokenTimes {
     fn first(&self) -> Duration {
         self.0.first().copied().unwrap_or_default()
     }
@@ -143,7 +148,7 @@ impl Subject {
         anyhow::bail!("llama-server did not start")
     }
 
-    /// The tokens of an answer, as many at a time as come together.
+    /// Starts an answer and returns a stream of token counts: how many tokens arrived together.
     async fn ask(&self, prompt: Vec<u32>, tokens_max: u32) -> anyhow::Result<BoxStream<'static, u32>> {
         match self {
             Self::Embedded(engine) => {
@@ -183,7 +188,8 @@ impl Subject {
                         let event: Vec<u8> = buffer.drain(..end + 2).collect();
                         let data = event.strip_prefix(b"data: ").unwrap_or_default();
                         let data: Value = serde_json::from_slice(data.trim_ascii()).unwrap_or_default();
-                        // A token that ends within a character comes with the next; the count tells of it.
+                        // A token that ends within a character is sent with the next one. `tokens_predicted`
+                        // counts it.
                         let count = data["tokens_predicted"].as_u64().unwrap_or_default();
                         known = known.max(u32::try_from(count).unwrap_or_default());
                     }
@@ -194,7 +200,7 @@ impl Subject {
         }
     }
 
-    async fn answer(&self, prompt: Vec<u32>, tokens_max: u32) -> anyhow::Result<Answer> {
+    async fn answer(&self, prompt: Vec<u32>, tokens_max: u32) -> anyhow::Result<TokenTimes> {
         let started_at = Instant::now();
         let mut tokens = self.ask(prompt, tokens_max).await?;
         let mut times = Vec::new();
@@ -202,25 +208,26 @@ impl Subject {
             times.extend(std::iter::repeat_n(started_at.elapsed(), count as usize));
         }
         anyhow::ensure!(!times.is_empty(), "an answer had no tokens");
-        Ok(Answer(times))
+        Ok(TokenTimes(times))
     }
 
-    /// Tokens a second of all streams together, while all of them run.
+    /// Returns the tokens per second of all streams together, while all of them run.
     pub(crate) async fn decode(&self, setup: &Setup, streams: u32, seed: u64) -> anyhow::Result<f64> {
         let prompt = |stream: u32| setup.random(READ_TOKENS, seed + u64::from(stream));
         let asked = (0..streams).map(|stream| self.answer(prompt(stream), WRITTEN_TOKENS));
-        let answers: Vec<Answer> = join_all(asked).await.into_iter().collect::<anyhow::Result<_>>()?;
-        let from = answers.iter().map(Answer::first).max().unwrap_or_default();
+        let answers: Vec<TokenTimes> = join_all(asked).await.into_iter().collect::<anyhow::Result<_>>()?;
+        let from = answers.iter().map(TokenTimes::first).max().unwrap_or_default();
         let to = answers.iter().filter_map(|answer| answer.0.last().copied()).min().unwrap_or_default();
         let within = answers.iter().flat_map(|answer| &answer.0).filter(|at| from < **at && **at <= to);
         Ok(within.count() as f64 / (to.saturating_sub(from)).as_secs_f64())
     }
 
-    /// Milliseconds to the first token.
+    /// Returns the milliseconds to the first token.
     async fn first(&self, prompt: Vec<u32>) -> anyhow::Result<f64> {
         Ok(self.answer(prompt, 1).await?.first().as_secs_f64() * 1000.0)
     }
 
+    /// Returns the milliseconds to the first token of a prompt whose first 900 of 1,000 tokens are cached.
     async fn shared(&self, setup: &Setup, seed: u64) -> anyhow::Result<f64> {
         let prefix = setup.random(900, seed);
         let with = |more: u64| [prefix.clone(), setup.random(100, seed + more)].concat();
@@ -228,18 +235,19 @@ impl Subject {
         self.first(with(2)).await
     }
 
-    /// A session goes on after as many others as there are places came in between.
-    async fn resumed(&self, setup: &Setup, seed: u64, places: u64) -> anyhow::Result<f64> {
+    /// Returns the milliseconds to the first token of a session that continues after `slots` other sessions,
+    /// as many as the engine has slots.
+    async fn resumed(&self, setup: &Setup, seed: u64, slots: u64) -> anyhow::Result<f64> {
         let session = setup.random(1000, seed);
         self.first(session.clone()).await?;
-        for other in 1..=places {
+        for other in 1..=slots {
             self.first(setup.random(1000, seed + other)).await?;
         }
-        self.first([session, setup.random(20, seed + places + 1)].concat()).await
+        self.first([session, setup.random(20, seed + slots + 1)].concat()).await
     }
 
-    /// The times between the tokens of a running answer while a prompt of 2,000 tokens is read: p99 and
-    /// median, and how long that prompt waits for its first token; all in milliseconds.
+    /// Measures a running answer while a prompt of 2,000 tokens is prefilled. Returns the p99 and the median
+    /// of the times between its tokens, and the time to the first token of that prompt, in milliseconds.
     async fn decode_gaps(&self, setup: &Setup, seed: u64) -> anyhow::Result<[f64; 3]> {
         let started_at = Instant::now();
         let mut running = self.ask(setup.random(READ_TOKENS, seed), 1500).await?;
@@ -256,7 +264,7 @@ impl Subject {
                 first = &mut arriving => break first?,
             }
         };
-        // The token that the prompt's last piece held up.
+        // The token that the last chunk of the prefill delayed.
         if running.next().await.is_some() {
             times.push(started_at.elapsed());
         }
@@ -267,7 +275,8 @@ impl Subject {
     }
 }
 
-/// What llama.cpp's own benchmarks reach on this machine, built from the same source as the server beside.
+/// The limit: what llama.cpp's own benchmarks reach on this machine, built from the same source as
+/// `llama-server`.
 mod limit {
     use super::{Path, READ_TOKENS, STREAMS, Setup, THREADS, WRITTEN_TOKENS};
     use anyhow::Context as _;
@@ -283,7 +292,7 @@ mod limit {
             .output()
             .with_context(|| {
                 format!(
-                    "{} is not there: scripts/llama-server.sh llama-bench llama-batched-bench",
+                    "{} does not exist: run scripts/llama-server.sh llama-bench llama-batched-bench",
                     path.display()
                 )
             })?;
@@ -295,14 +304,14 @@ mod limit {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Prompt tokens a second for 1,000 tokens.
+    /// Returns the prefill speed for 1,000 tokens, in tokens per second.
     pub(super) fn prompt(setup: &Setup) -> anyhow::Result<f64> {
         let arguments = ["-p", "1000", "-n", "0", "-r", "1", "-o", "json"].map(ToOwned::to_owned);
         let report: Value = serde_json::from_str(&run("llama-bench", setup, &arguments)?)?;
-        report[0]["avg_ts"].as_f64().context("llama-bench tells a speed")
+        report[0]["avg_ts"].as_f64().context("llama-bench reported no speed")
     }
 
-    /// Tokens a second of all streams together, for each number of streams.
+    /// Returns the tokens per second of all streams together, for each number of streams.
     pub(super) fn decode(setup: &Setup) -> anyhow::Result<Vec<f64>> {
         let streams = STREAMS.map(|count| count.to_string()).join(",");
         let context = (setup.context_tokens * setup.sequences).to_string();
@@ -312,12 +321,16 @@ mod limit {
         let report = run("llama-batched-bench", setup, &arguments.map(ToOwned::to_owned))?;
         let rows = report.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let speeds: Vec<f64> = rows.filter_map(|row| row["speed_tg"].as_f64()).collect();
-        anyhow::ensure!(speeds.len() == STREAMS.len(), "llama-batched-bench told {} speeds", speeds.len());
+        anyhow::ensure!(
+            speeds.len() == STREAMS.len(),
+            "llama-batched-bench reported {} speeds",
+            speeds.len()
+        );
         Ok(speeds)
     }
 }
 
-/// A figure of both engines, and of the limit where there is one, in every round.
+/// The values of one measure in every round: of Lar, of `llama-server`, and of the limit if there is one.
 struct Row {
     what: String,
     unit: &'static str,
@@ -342,7 +355,7 @@ impl Rows {
 
     fn table(self) -> anyhow::Result<String> {
         let mut text = String::from(
-            "| what | Lar | llama-server | limit | Lar ÷ server | Lar ÷ limit |\n|---|---|---|---|---|---|\n",
+            "| measure | Lar | llama-server | limit | speed ÷ server | speed ÷ limit |\n|---|---|---|---|---|---|\n",
         );
         for Row { what, unit, more_is_better, values } in self.0 {
             let [ours, theirs, limit] = values.map(|mut values| {
@@ -377,7 +390,7 @@ async fn measure(setup: &Setup) -> anyhow::Result<String> {
         [Subject::embedded(setup, setup.sequences).await?, Subject::server(setup, setup.sequences).await?];
     let one = [Subject::embedded(setup, 1).await?, Subject::server(setup, 1).await?];
     let mut rows = Rows::default();
-    // Once without being counted: pages come from disk, and engines learn their speed.
+    // The first round does not count: it reads pages from disk, and the engines learn their speed.
     for round in 0..=ROUNDS {
         progress(&format!("  round {round} of {ROUNDS}"));
         let seed = round * 1_000_000;
@@ -399,14 +412,14 @@ async fn measure(setup: &Setup) -> anyhow::Result<String> {
             decode_gaps[at] = many[at].decode_gaps(setup, seed + 40_000).await?;
         }
         let prompt = limit::prompt(setup)?;
-        figures.push(("prompt of 1,000 tokens".into(), "tokens/s", cold.map(|ms| 1e6 / ms), Some(prompt)));
-        figures.push(("first token, 1,000 tokens cold".into(), "ms", cold, None));
-        figures.push(("first token, 900 of 1,000 tokens known".into(), "ms", shared, None));
-        figures.push(("first token, a session that returns".into(), "ms", resumed, None));
+        figures.push(("prefill of 1,000 tokens".into(), "tokens/s", cold.map(|ms| 1e6 / ms), Some(prompt)));
+        figures.push(("first token, 1,000 tokens, none cached".into(), "ms", cold, None));
+        figures.push(("first token, 900 of 1,000 tokens cached".into(), "ms", shared, None));
+        figures.push(("first token, returning session".into(), "ms", resumed, None));
         let pick = |at: usize| decode_gaps.map(|figures| figures[at]);
-        figures.push(("time per token while 2,000 arrive, p99".into(), "ms", pick(0), None));
-        figures.push(("time per token while 2,000 arrive, median".into(), "ms", pick(1), None));
-        figures.push(("first token of those 2,000".into(), "ms", pick(2), None));
+        figures.push(("time per token during a prefill, p99".into(), "ms", pick(0), None));
+        figures.push(("time per token during a prefill, median".into(), "ms", pick(1), None));
+        figures.push(("first token after that prefill".into(), "ms", pick(2), None));
         if round > 0 {
             for (what, unit, both, limit) in figures {
                 rows.put(&what, unit, both, limit);
@@ -415,10 +428,15 @@ async fn measure(setup: &Setup) -> anyhow::Result<String> {
     }
     let Setup { name, context_tokens, sequences, .. } = setup;
     Ok(format!(
-        "{name}, {THREADS} threads, {context_tokens} tokens of context for each of {sequences} sequences (of one for the \
-         session that returns), greedy; `llama-server` built for this machine with its defaults; the limit is what \
-         `llama-batched-bench` and `llama-bench` reach, built from the server's source. Medians of {ROUNDS} \
-         interleaved rounds. Above 1 × Lar is faster.\n\n{}",
+        "{name}, {THREADS} threads, greedy. Each of {sequences} sequences has {context_tokens} tokens of\n\
+         context; the returning session has one sequence. `llama-server` is built for this machine and has\n\
+         its default settings. The *limit* is what `llama-batched-bench` and `llama-bench` reach, built from\n\
+         the same source as `llama-server`. Medians of {ROUNDS} interleaved rounds. A ratio above 1 means\n\
+         that Lar is faster.\n\n\
+         *Returning session*: the next turn of a session of 1,000 tokens, after another session used the\n\
+         slot. *During a prefill*: a running answer, while a prompt of 2,000 tokens of another request is\n\
+         prefilled.\n\n\
+         {}",
         rows.table()?
     ))
 }

@@ -1,4 +1,4 @@
-//! How long one person's question takes beside what a key of somebody else does: the first token of an answer.
+//! Fairness: the time to the first token of one user's question while another user's key loads the model.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -10,46 +10,48 @@ use lar_base::Instant;
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// Questions beside each load, one after the other.
+/// Questions during each load, one after another.
 const QUESTIONS: usize = 9;
-/// How long to wait until the load is under way.
-const BEGINS: Duration = Duration::from_secs(3);
-/// A question that has no answer by then counts as this long.
-const ANSWERED_MAX: Duration = Duration::from_secs(60);
+/// The wait until the load is running.
+const LOAD_STARTED_AFTER: Duration = Duration::from_secs(3);
+/// The longest wait for an answer. A question without one counts as this long.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What the other key does.
+/// The load of the other key.
 struct Load {
     name: &'static str,
-    /// Connections that do it at once, each again and again.
+    /// The number of connections. Each sends one request after another.
     connections: usize,
     body: fn(usize) -> Value,
-    /// Whether the answers are read.
+    /// Whether the client reads the answers.
     is_read: bool,
 }
 
 const LOADS: [Load; 5] = [
     Load { name: "none", connections: 0, body: |_| Value::Null, is_read: true },
-    Load { name: "4 answers without an end", connections: 4, body: |_| endless(), is_read: true },
+    Load { name: "4 endless answers", connections: 4, body: |_| endless(), is_read: true },
     Load {
-        name: "4 prompts of 1,100 tokens, again and again",
+        name: "4 prompts of 1,100 tokens, repeated",
         connections: 4,
         body: |number| prompt(number, 1_100),
         is_read: true,
     },
     Load {
-        name: "4 prompts of 3,500 tokens, again and again",
+        name: "4 prompts of 3,500 tokens, repeated",
         connections: 4,
         body: |number| prompt(number, 3_500),
         is_read: true,
     },
-    Load { name: "40 answers that nobody reads", connections: 40, body: |_| endless(), is_read: false },
+    Load { name: "40 unread answers", connections: 40, body: |_| endless(), is_read: false },
 ];
 
 pub(crate) fn measure() -> anyhow::Result<String> {
     let mut table = format!(
-        "A question of a few words by another person, {QUESTIONS} times one after the other: until its first token. Four slots. A \
-         question that has none after {} s counts as that.\n\n| load of one key | median | longest |\n|---|---|---|\n",
-        ANSWERED_MAX.as_secs()
+        "The time to the first token of a short question. Another user sends it {QUESTIONS} times, one\n\
+         after another, while one key loads the model, which has four slots. A question without a token\n\
+         after {0} s counts as {0} s.\n\n\
+         | load of one key | median | longest |\n|---|---|---|\n",
+        ANSWER_WAIT_MAX.as_secs()
     );
     for load in LOADS {
         let lar = Lar::start_with("[engines]\nconcurrency = 4\n");
@@ -61,7 +63,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
                 let (lar, load, stop) = (&lar, &load, &stop);
                 scope.spawn(move || burden(lar, load, connection, stop));
             }
-            std::thread::sleep(BEGINS);
+            std::thread::sleep(LOAD_STARTED_AFTER);
             let took = first_tokens(&lar, &bea);
             stop.store(true, Ordering::Relaxed);
             took
@@ -79,6 +81,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     Ok(table)
 }
 
+/// Returns a chat whose answer runs to the limit of 7,000 tokens.
 fn endless() -> Value {
     json!({
         "model": "default", "stream": true, "max_tokens": 7000, "ignore_eos": true,
@@ -86,7 +89,7 @@ fn endless() -> Value {
     })
 }
 
-/// About so many tokens, that no other has read.
+/// Returns a chat with a prompt of about `tokens` tokens. Its beginning is unique, so that nothing is cached.
 fn prompt(number: usize, tokens: usize) -> Value {
     let text = format!("{number} ") + &"A train left the old station. ".repeat(tokens / 7);
     json!({
@@ -129,8 +132,8 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
     }
 }
 
-/// Asks `QUESTIONS` questions of a few words with a key (a line of the head), one after the other: how long the first token of
-/// each took, sorted.
+/// Sends [`QUESTIONS`] short questions with a key (a line of the head), one after another. Returns the time
+/// to the first token of each, sorted.
 pub(crate) fn first_tokens(lar: &Lar, key: &str) -> anyhow::Result<Vec<Duration>> {
     let mut took =
         (1..=QUESTIONS).map(|number| first_token(lar, key, number)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -138,7 +141,7 @@ pub(crate) fn first_tokens(lar: &Lar, key: &str) -> anyhow::Result<Vec<Duration>
     Ok(took)
 }
 
-/// Asks, and says how long the first token took.
+/// Sends a question and returns the time to its first token.
 fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> {
     let body = json!({
         "model": "default", "stream": true, "max_tokens": 8, "ignore_eos": true,
@@ -154,13 +157,13 @@ fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> 
     let mut stream = TcpStream::connect(&lar.address)?;
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
-    stream.set_read_timeout(Some(ANSWERED_MAX))?;
+    stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
     let (mut all, mut buffer) = (String::new(), [0; 4096]);
     let mut took = None;
     while !all.contains("[DONE]") {
         let read = match stream.read(&mut buffer) {
             Ok(read) => read,
-            Err(_) => return Ok(ANSWERED_MAX),
+            Err(_) => return Ok(ANSWER_WAIT_MAX),
         };
         anyhow::ensure!(read > 0, "{all}");
         all.push_str(&String::from_utf8_lossy(&buffer[..read]));
@@ -169,5 +172,5 @@ fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> 
             took = Some(started_at.elapsed());
         }
     }
-    Ok(took.unwrap_or_else(|| started_at.elapsed()).min(ANSWERED_MAX))
+    Ok(took.unwrap_or_else(|| started_at.elapsed()).min(ANSWER_WAIT_MAX))
 }

@@ -1,14 +1,18 @@
-//! Workers and servers killed a hundred times in the middle of what they do, and a thousand cancellations in
-//! prefill: what was lost (nothing may be), how many ends each task has (one), what the worker still counts.
+//! Workers and servers that are killed a hundred times during their work, and a thousand cancellations during
+//! prefill.
+//!
+//! Nothing that was acknowledged may be lost, every task must have exactly one terminal event, and the worker
+//! must count no sequence of a cancelled request as active.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::Instant;
-use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::protocol::Compute;
+use lar_inference::{Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::crash::{How, Matrix, matrix};
 use lar_tests::{Lar, chat_model, program};
 
@@ -20,7 +24,7 @@ const CANCELS: usize = 1000;
 
 pub(crate) fn kill_workers() -> anyhow::Result<String> {
     let (mut tasks, mut other_than_one, mut failed) = (0, 0, 0);
-    // A new server every few rounds: after many deaths in a row a supervisor rightly waits long.
+    // Each server has few kills: after many crashes in a row its supervisor waits long before a restart.
     for _ in 0..KILLS / KILLS_PER_SERVER {
         let lar = Lar::start();
         for _ in 0..KILLS_PER_SERVER {
@@ -37,7 +41,8 @@ pub(crate) fn kill_workers() -> anyhow::Result<String> {
         }
     }
     Ok(format!(
-        "`kill -9` of a worker mid-stream, {KILLS} times: {tasks} tasks, {failed} ended as ENGINE_FAILED, {other_than_one} with other than one end.\n"
+        "`kill -9` of a worker during a stream, {KILLS} times: {tasks} tasks, of which {failed} ended with\n\
+         ENGINE_FAILED and {other_than_one} had another number of terminal events than one.\n"
     ))
 }
 
@@ -58,27 +63,28 @@ pub(crate) fn kill_servers() -> anyhow::Result<String> {
         open += usize::from(state == "running");
     }
     Ok(format!(
-        "`kill -9` of the server mid-write, {KILLS} times: {} tasks acknowledged, {lost} lost, {open} without an end after the \
-         restart.\n",
+        "`kill -9` of the server during writes, {KILLS} times: {} tasks acknowledged, {lost} lost, {open}\n\
+         without a terminal event after the restart.\n",
         acknowledged.len()
     ))
 }
 
-/// A process that writes memories, ended at each of its writes.
+/// Ends a process that writes memories at each of its writes, and checks the database afterwards.
 pub(crate) fn crash_matrix() -> anyhow::Result<String> {
     let mut text = String::from(
-        "A process that stores, corrects, edits, undoes, deletes, erases and imports memories, ended at every write, sync and \
-         truncation of its database and log by a layer under SQLite (`tests/faults/crash.c`), then looked at: `lost` is \
-         where neither what it had acknowledged last nor that and the step under way is there, `disagree` where a memory's \
-         passages are not those of its text, `broken` where SQLite's check or a reference fails. `kill -9` alone loses \
-         nothing that was written; *power* takes away what was not synced.\n\n\
+        "A process stores, corrects, edits, undoes, deletes, erases and imports memories. A layer under\n\
+         SQLite (`tests/faults/crash.c`) ends it at every write, sync and truncation of its database and\n\
+         log. Then the database is checked. *Lost*: it has neither the last acknowledged state nor that\n\
+         state plus the step in progress. *Disagree*: a memory's passages do not match its text. *Broken*:\n\
+         SQLite's check fails, or a reference has no target. `kill -9` alone loses nothing that was written.\n\
+         A power loss also loses writes that were not synced.\n\n\
          | ended | points | acknowledged | lost | disagree | broken |\n|---|---|---|---|---|---|\n",
     );
     for (name, how) in [
         ("before a write", How::Kill),
-        ("in the middle of one", How::Torn),
-        ("power: all unsynced writes lost", How::PowerAll),
-        ("power: some of them lost", How::PowerSome),
+        ("during a write", How::Torn),
+        ("power loss: all unsynced writes lost", How::PowerAll),
+        ("power loss: some unsynced writes lost", How::PowerSome),
     ] {
         let found = matrix(how, 1);
         let Matrix { points, acknowledged, lost, disagree, broken } = found;
@@ -104,7 +110,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     });
     driver.load().await?;
     let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;
-    // Each is someone else's, or what one left would be known to the next.
+    // Each request has another cache owner. Otherwise the prefix cache of one would serve the next.
     let job = |key| GenerationRequest {
         prompt: prompt.clone(),
         caller: None,
@@ -120,7 +126,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         while let Some(event) = generation.events.next().await {
             anyhow::ensure!(
                 !matches!(event, Event::Prefilled { .. }),
-                "the prompt was read before the cancellation"
+                "the prefill finished before the cancellation"
             );
             if event.is_terminal() {
                 break;
@@ -131,8 +137,9 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     }
     took.sort_by(f64::total_cmp);
     Ok(format!(
-        "{CANCELS} cancellations while a prompt of 3,500 tokens is read: confirmed in p50 {:.0} ms, p99 {:.0} ms, at most {:.0} ms; \
-         sequences the worker still counted: {still_active}.\n",
+        "{CANCELS} cancellations while a prompt of 3,500 tokens is prefilled. The engine confirmed them\n\
+         after {:.0} ms (p50), {:.0} ms (p99) and {:.0} ms at most. Sequences that the worker still counted\n\
+         as active: {still_active}.\n",
         quantile(&took, 0.5),
         quantile(&took, 0.99),
         quantile(&took, 1.0),

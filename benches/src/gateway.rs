@@ -1,7 +1,8 @@
-//! What Lar adds between a client and an engine, beside other gateways, in one interleaved run.
+//! The latency that Lar and other gateways add between a client and an engine, and their throughput.
 //!
-//! The engine is a stub that answers at once; every gateway gets the same requests for the same stub. The
-//! stub is measured alone twice in every round: what those two differ by is the machine's noise.
+//! The engine is a stub that answers immediately. Every gateway gets the same requests for the same stub, and the
+//! measurements are interleaved. The stub is measured without a gateway twice in every round: the difference
+//! is the noise of the machine.
 
 pub(crate) mod apis;
 mod load;
@@ -12,36 +13,37 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lar_base::Instant;
 use lar_tests::{Lar, free_port};
 
+use crate::engine::Process;
 use crate::start::resident_mib;
 use crate::{progress, quantile};
 use load::{Measured, closed_loop, open_loop};
 pub(crate) use stub::serve;
 
 const ROUNDS: usize = 3;
-/// Requests a second, and connections they come on.
+/// Requests per second, and the number of connections that they are spread over.
 const RATES: [(u32, u32); 2] = [(100, 16), (1000, 64)];
 const OPEN_FOR: Duration = Duration::from_secs(4);
 const CLOSED_FOR: Duration = Duration::from_secs(3);
-/// Clients of the closed loop, as in the prototype that the aim comes from.
+/// Clients of the closed loop, the same number as in the prototype that set the aim.
 const CLIENTS: usize = 16;
-/// One worker of litellm carries fewer than 1,000 requests a second by an order of magnitude; measuring its
-/// queue would tell nothing.
+/// One worker of litellm serves an order of magnitude fewer than 1,000 requests per second. At that rate the
+/// benchmark would only measure its queue.
 const LITELLM_RATE_MAX: u32 = 100;
-/// Requests before memory is looked at, and between that and the second look.
+/// Requests before the first memory sample, and between the first and the second one.
 const GROWTH_WARM: usize = 10_000;
 const GROWTH_OVER: usize = 100_000;
-/// How long a gateway may take to start.
+/// The longest time that a gateway may take to start.
 const START_WITHIN: Duration = Duration::from_secs(90);
 const CONFIG: &str = "[engines]\npreload = false\n";
 
-/// Something that answers `/v1/chat/completions`.
-struct Target {
+/// A server with the endpoint `/v1/chat/completions`.
+struct ChatServer {
     name: &'static str,
     address: SocketAddr,
     key: &'static str,
@@ -49,17 +51,7 @@ struct Target {
     _child: Option<Process>,
 }
 
-/// A child that is killed when dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Target {
+impl ChatServer {
     fn request(&self, stream: bool) -> Vec<u8> {
         let body = format!(
             r#"{{"model":"stub","messages":[{{"role":"system","content":"You are a helpful assistant."}},{{"role":"user","content":"Say a word sixteen times, please."}}],"max_tokens":64,"temperature":0.7,"stream":{stream}}}"#
@@ -79,9 +71,9 @@ impl Target {
     }
 }
 
-/// Starts the engine that answers at once, and says where it is.
+/// Starts the stub engine and returns its process and address.
 fn start_stub() -> anyhow::Result<(Process, SocketAddr)> {
-    let mut stub = Process(
+    let mut stub = Process::new(
         Command::new(std::env::current_exe()?)
             .arg("stub")
             .stdin(Stdio::piped())
@@ -89,8 +81,10 @@ fn start_stub() -> anyhow::Result<(Process, SocketAddr)> {
             .spawn()?,
     );
     let mut line = String::new();
-    BufReader::new(stub.0.stdout.take().into_iter().next().ok_or_else(|| anyhow::anyhow!("it is piped"))?)
-        .read_line(&mut line)?;
+    BufReader::new(
+        stub.0.stdout.take().into_iter().next().ok_or_else(|| anyhow::anyhow!("the stub has no output"))?,
+    )
+    .read_line(&mut line)?;
     Ok((stub, line.trim().parse()?))
 }
 
@@ -101,15 +95,15 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     );
     let lar = Lar::start_logging(&config, "info");
     let mut targets = vec![
-        Target { name: "the stub alone", address, key: "none", rate_max: u32::MAX, _child: None },
-        Target {
+        ChatServer { name: "none: the stub alone", address, key: "none", rate_max: u32::MAX, _child: None },
+        ChatServer {
             name: "Lar",
             address: lar.address.parse()?,
             key: Lar::KEY,
             rate_max: u32::MAX,
             _child: None,
         },
-        Target { name: "the stub alone, again", address, key: "none", rate_max: u32::MAX, _child: None },
+        ChatServer { name: "none: the stub again", address, key: "none", rate_max: u32::MAX, _child: None },
     ];
     let logs = tempfile::tempdir()?;
     targets.extend(rivals(address, logs.path())?);
@@ -136,7 +130,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         }
     }
     for stream in [false, true] {
-        progress(&format!("  as many as it carries, {}", kind(stream)));
+        progress(&format!("  maximum throughput, {}", kind(stream)));
         let mut rounds: BTreeMap<&str, Vec<(f64, Measured)>> = BTreeMap::new();
         for _ in 0..ROUNDS {
             for target in &targets {
@@ -147,23 +141,31 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         write_closed(&mut report, stream, &targets, &rounds)?;
     }
     report.push_str(PROFILE);
-    progress("  growth");
+    progress("  memory growth");
     write!(report, "\n{}", growth(&lar, &targets[1])?)?;
     Ok(report)
 }
 
 /// From `perf record --call-graph dwarf`, 2026-11.
 const PROFILE: &str = "\
-\nWhere the rest goes. A bare prototype that only parsed and forwarded carried 45,000 a second on such a machine. A profile\n\
-of Lar at full load (whole answers) shows its time spread thin: a third in the caller's connection (reading and checking\n\
-the request, the key, metrics and log line, writing the answer), a fifth in the connection to the engine, 7 % in sending\n\
-to it, 6 % in reading its events (Lar always has the engine stream, 16 events for each answer), 8 % in scheduling and the\n\
-task's log, 8 % in the database, and the rest in the runtime and the kernel waking threads: on two cores that four busy\n\
-programs share, that is also most of what is added at the median, for every gateway here alike.\n";
+\nA prototype that only parsed and forwarded requests carried 45,000 requests/s on such a machine. A\n\
+profile shows how Lar spends its time at full load (whole answers):\n\n\
+| part of the work | share of the time |\n\
+|---|---|\n\
+| the caller's connection: reading and checking the request, key, metrics, log line, writing the answer | a third |\n\
+| the connection to the engine | a fifth |\n\
+| scheduling, and the events of the task | 8 % |\n\
+| database | 8 % |\n\
+| sending to the engine | 7 % |\n\
+| reading the engine's events; Lar always has the engine stream, 16 events for each answer | 6 % |\n\
+| the async runtime, and the kernel that wakes threads | the rest |\n\n\
+Four busy programs share two cores here. Waking threads is therefore also most of the latency that each\n\
+of these gateways adds at the median.\n";
 
-/// What Lar's memory grows by over many requests.
-fn growth(lar: &Lar, target: &Target) -> anyhow::Result<String> {
-    // Two ways of answering, tasks remembered and forgotten, the database grown.
+/// Returns the paragraph on the growth of Lar's memory over many requests.
+fn growth(lar: &Lar, target: &ChatServer) -> anyhow::Result<String> {
+    // Long enough that whole and streamed answers are sent, tasks are evicted from memory and the database
+    // grows.
     let run = |count: usize| -> anyhow::Result<usize> {
         let mut answered = 0;
         while answered < count {
@@ -180,19 +182,22 @@ fn growth(lar: &Lar, target: &Target) -> anyhow::Result<String> {
     let more = run(GROWTH_OVER)?;
     let after = resident_mib(lar.pid());
     Ok(format!(
-        "Memory: {warm:.1} MiB after these and {before} more requests, {after:.1} MiB after another {more}: {:+.1} MiB (aim: none).\n",
+        "Resident memory of Lar: {warm:.1} MiB after all requests above and {before} more, {after:.1} MiB\n\
+         after another {more}. Growth: {:+.1} MiB (aim: none).\n",
         after - warm
     ))
 }
 
 const INTRODUCTION: &str = "\
-A chat of two messages for an engine that answers at once with 16 tokens; Lar with its defaults: keys checked, every\n\
-request logged, every task and its usage stored. The others with their defaults, one process each. Latency is to the\n\
-last byte and counts from the time at which a request was due. Load, gateway and stub share the machine's cores.\n\
-Medians of 3 interleaved rounds. What the stub alone differs from itself is the machine's noise.\n";
+Latency and throughput of gateways in front of a stub engine, which answers immediately with 16\n\
+tokens. A request is a chat of two messages. Lar has its default settings: it checks keys, logs every\n\
+request, and stores every task and its usage. The other gateways have their defaults, one process each.\n\
+Latency is to the last byte, from the time at which the request was due. Load generator, gateway and stub\n\
+share the machine's cores. Medians of 3 interleaved rounds. The difference between the two rows without a\n\
+gateway is the noise of the machine.\n";
 
 fn kind(stream: bool) -> &'static str {
-    if stream { "streaming" } else { "whole answers" }
+    if stream { "streamed answers" } else { "whole answers" }
 }
 
 fn quantile_of(latencies: &[f64], share: f64) -> f64 {
@@ -210,7 +215,7 @@ fn write_open(
     report: &mut String,
     rate: u32,
     stream: bool,
-    targets: &[Target],
+    targets: &[ChatServer],
     rounds: &BTreeMap<&str, Vec<Measured>>,
 ) -> anyhow::Result<()> {
     let of = |name: &str, share: f64| {
@@ -228,7 +233,7 @@ fn write_open(
     let alone = [of(targets[0].name, 0.5), of(targets[0].name, 0.99)];
     write!(
         report,
-        "\n{rate} requests/s, {}:\n\n| through | p50 ms | p99 ms | added p50 | added p99 | failed |\n|---|---|---|---|---|---|\n",
+        "\n{rate} requests/s, {}:\n\n| gateway | p50 ms | p99 ms | added p50 | added p99 | failed |\n|---|---|---|---|---|---|\n",
         kind(stream)
     )?;
     for target in targets.iter().filter(|target| rounds.contains_key(target.name)) {
@@ -248,14 +253,14 @@ fn write_open(
 fn write_closed(
     report: &mut String,
     stream: bool,
-    targets: &[Target],
+    targets: &[ChatServer],
     rounds: &BTreeMap<&str, Vec<(f64, Measured)>>,
 ) -> anyhow::Result<()> {
     let of = |name: &str| median(rounds[name].iter().map(|(rate, _)| *rate).collect());
     let lar = of("Lar");
     write!(
         report,
-        "\nAs many as it carries with {CLIENTS} clients, {}:\n\n| through | requests/s | Lar is | p99 ms | failed |\n|---|---|---|---|---|\n",
+        "\nMaximum throughput with {CLIENTS} clients, {}:\n\n| gateway | requests/s | Lar ÷ gateway | p99 ms | failed |\n|---|---|---|---|---|\n",
         kind(stream)
     )?;
     for target in targets {
@@ -277,10 +282,13 @@ fn write_closed(
     Ok(())
 }
 
-/// The other gateways, started. They come from PyPI: `scripts/rivals.sh`.
-fn rivals(stub: SocketAddr, logs: &Path) -> anyhow::Result<Vec<Target>> {
+/// Starts the other gateways, which `scripts/rivals.sh` installs from PyPI.
+fn rivals(stub: SocketAddr, logs: &Path) -> anyhow::Result<Vec<ChatServer>> {
     let home = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/rivals"));
-    anyhow::ensure!(home.join("packages").is_file(), "the other gateways are there: scripts/rivals.sh");
+    anyhow::ensure!(
+        home.join("packages").is_file(),
+        "the other gateways are not installed: run scripts/rivals.sh"
+    );
     let engine = format!("http://{stub}");
     let config = logs.join("litellm.yaml");
     let settings = format!(
@@ -301,12 +309,12 @@ fn rivals(stub: SocketAddr, logs: &Path) -> anyhow::Result<Vec<Target>> {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        anyhow::Ok(Target {
+        anyhow::Ok(ChatServer {
             name,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             key: "sk-bench",
             rate_max,
-            _child: Some(Process(child)),
+            _child: Some(Process::new(child)),
         })
     };
     let metrics = [free_port().to_string(), free_port().to_string()];

@@ -1,9 +1,12 @@
-//! `make bench`: measures the claims on this machine and writes them into `benches/RESULTS.md` (`results.rs`). With words after it,
-//! `target/release/lar-benches gateway` measures the parts whose titles contain one and prints them. Parts that take half an
-//! hour or longer are measured only where their whole title is given: `'memory over hours'`.
+//! `make bench` runs every benchmark on this machine and writes the results to `benches/RESULTS.md`
+//! (`results.rs`).
 //!
-//! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
-//! things are compared in the same run.
+//! With arguments, `target/release/lar-benches gateway` runs the benchmarks whose titles contain one of them
+//! and prints the results. A benchmark of half an hour or longer runs only if its whole title is given:
+//! `'memory over hours'`.
+//!
+//! Every result says how it was measured. Machines are shared and noisy, so results are medians of several
+//! rounds. Two systems that are compared run in the same rounds, and their ratio is reported.
 
 mod clients;
 mod commits;
@@ -31,7 +34,7 @@ use std::process::Command;
 
 use self::results::Results;
 
-/// Measures one claim and tells it as Markdown.
+/// Runs one benchmark and returns its section of the results as Markdown.
 type Measure = fn(&tokio::runtime::Runtime) -> anyhow::Result<String>;
 
 fn main() -> anyhow::Result<()> {
@@ -44,36 +47,36 @@ fn main() -> anyhow::Result<()> {
         return runtime.block_on(memory::quality::gate());
     }
     let parts: [(&str, Measure); 33] = [
-        ("What the gateway adds", |_| gateway::measure()),
-        ("What each API adds", |_| gateway::apis::measure()),
-        ("What clients wait for", |_| clients::measure()),
-        ("Start and memory", |_| start::measure()),
-        ("Bounded work: bodies", |_| memory_bounds::bodies()),
+        ("Gateway overhead compared with other gateways", |_| gateway::measure()),
+        ("Overhead of each API", |_| gateway::apis::measure()),
+        ("Hook and MCP latency", |_| clients::measure()),
+        ("Startup time and idle memory", |_| start::measure()),
+        ("Server memory for unfinished bodies", |_| memory_bounds::bodies()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
-        ("One conversation beside many", |runtime| runtime.block_on(conversations::measure())),
-        ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
-        ("A second model beside llama-server", |runtime| runtime.block_on(engine::second())),
-        ("Requests beside llama-server", |_| requests::quiet()),
-        ("Requests after a busy start", |_| requests::after_busy()),
-        ("Cores that others want too", |runtime| runtime.block_on(contention::measure())),
+        ("Conversation changes in a large database", |runtime| runtime.block_on(conversations::measure())),
+        ("Engine compared with llama-server: SmolLM2", |runtime| runtime.block_on(engine::first())),
+        ("Engine compared with llama-server: Gemma 3", |runtime| runtime.block_on(engine::second())),
+        ("HTTP requests compared with llama-server", |_| requests::quiet()),
+        ("HTTP requests after a start on a busy machine", |_| requests::after_busy()),
+        ("Decoding on contended cores", |runtime| runtime.block_on(contention::measure())),
         ("Speculative decoding", |runtime| runtime.block_on(decoding::speculation())),
-        ("Contexts in fewer bits", |runtime| runtime.block_on(decoding::cache_types())),
-        ("Greedy answers", |runtime| runtime.block_on(decoding::beside_server())),
-        ("Loading and swapping", |runtime| runtime.block_on(model_loading::load_and_swap())),
-        ("A worker's memory", |runtime| runtime.block_on(model_loading::memory())),
+        ("KV cache precision", |runtime| runtime.block_on(decoding::cache_types())),
+        ("Greedy answers compared with llama-server", |runtime| runtime.block_on(decoding::beside_server())),
+        ("Model load, unload and swap", |runtime| runtime.block_on(model_loading::load_and_swap())),
+        ("Worker memory over many requests", |runtime| runtime.block_on(model_loading::memory())),
         ("Tokenization of long prompts", |runtime| runtime.block_on(tokenization::measure())),
-        ("Tool calls", |_| tool_calls::measure()),
-        ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
-        ("Bounded work: embeddings", |_| memory_bounds::embeddings::measure()),
-        ("A question beside another's work", |_| fairness::measure()),
-        ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
-        ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
-        ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),
-        ("Seeds", |runtime| runtime.block_on(correctness::seeds())),
-        ("Finding memories", |runtime| runtime.block_on(memory::quality::measure())),
-        ("Deciding what is new", |runtime| runtime.block_on(memory::smart::measure())),
-        ("Searching many memories", |runtime| runtime.block_on(memory::scale::searches())),
-        ("Remembering", |runtime| runtime.block_on(memory::scale::ingests())),
+        ("Tool call accuracy", |_| tool_calls::measure()),
+        ("Embeddings compared with ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
+        ("Memory for large embedding requests", |_| memory_bounds::embeddings::measure()),
+        ("First token under the load of another key", |_| fairness::measure()),
+        ("Cancellation during prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
+        ("Cancellation races with completion", |runtime| runtime.block_on(correctness::races())),
+        ("JSON schema conformance", |runtime| runtime.block_on(correctness::structure())),
+        ("Reproducible seeds", |runtime| runtime.block_on(correctness::seeds())),
+        ("Memory search quality", |runtime| runtime.block_on(memory::quality::measure())),
+        ("Smart ingest decisions", |runtime| runtime.block_on(memory::smart::measure())),
+        ("Memory search latency", |runtime| runtime.block_on(memory::scale::searches())),
+        ("Memory ingest throughput", |runtime| runtime.block_on(memory::scale::ingests())),
         ("Crash matrix", |_| faults::crash_matrix()),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
@@ -97,16 +100,16 @@ fn main() -> anyhow::Result<()> {
         }
         progress(title);
         results.set(title, &measure(&runtime)?, &commit, &machine, &order);
-        // After each part, so that a run that is broken off leaves what it measured.
+        // After each section, so that an interrupted run keeps the sections that it measured.
         std::fs::write(path, results.to_string())?;
     }
     Ok(())
 }
 
-/// Tells who waits what is going on.
-#[expect(clippy::print_stderr, reason = "a long run shows where it is")]
-pub(crate) fn progress(what: &str) {
-    eprintln!("· {what}");
+/// Prints a line of progress to standard error.
+#[expect(clippy::print_stderr, reason = "a long run shows its progress")]
+pub(crate) fn progress(line: &str) {
+    eprintln!("· {line}");
 }
 
 fn machine() -> String {
@@ -125,7 +128,7 @@ fn output(program: &str, arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// The value below which `share` of the sorted values lie.
+/// Returns the quantile `share` (0 to 1) of sorted values; NaN if there are none.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = (share * (sorted.len().saturating_sub(1)) as f64).round() as usize;
     sorted.get(at).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,6 @@
-//! Memory: how well it finds, how fast it searches and remembers. [`MemoryFixture`] is a Lar without its server.
+//! Benchmarks of memory: search quality, smart ingest, and the speed of searches and writes.
+//!
+//! [`MemoryFixture`] is a Lar without its HTTP server.
 
 pub(crate) mod quality;
 pub(crate) mod scale;
@@ -9,26 +11,26 @@ use std::path::{Path, PathBuf};
 use lar_base::{Bytes, Caller, KeyId, Scopes, TaskGroup};
 use lar_catalog::{Catalog, HUB};
 use lar_egress::Egress;
-use lar_engines::protocol::Compute;
 use lar_engines::scheduler::Limits;
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics};
+use lar_inference::protocol::Compute;
 use lar_memory::{Memories, Options};
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 
-/// The floors up to memory, on a directory that goes away.
+/// The crates up to `memory`, on a temporary data directory.
 pub(crate) struct MemoryFixture {
     pub(crate) store: Store,
     pub(crate) memories: Memories,
     pub(crate) caller: Caller,
-    /// Digest of the embedder's weights.
+    /// The digest of the embedder's weights.
     pub(crate) embedder: String,
     _directory: tempfile::TempDir,
 }
 
 impl MemoryFixture {
-    /// With the starter embedder.
+    /// Opens a fixture with the starter embedder.
     pub(crate) async fn open() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(".")?;
         let store = Store::open(&directory.path().join("lar.db"))?;
@@ -67,12 +69,12 @@ impl MemoryFixture {
     }
 }
 
-/// A file of the data that `scripts/bench-data.sh` fetches.
+/// Returns the path of a file that `scripts/bench-data.sh` downloads.
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/bench")).join(name)
 }
 
-/// Numbers that look random and are the same in every run (an MCG; L'Ecuyer 1999).
+/// A pseudorandom number generator with the same numbers in every run (an MCG; L'Ecuyer 1999).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -80,13 +82,13 @@ impl Random {
         Self(seed.wrapping_mul(2).wrapping_add(1))
     }
 
-    /// 0 to `below`, exclusive.
+    /// Returns a number from 0 to `below`, exclusive.
     pub(crate) fn below(&mut self, below: usize) -> usize {
         self.0 = self.0.wrapping_mul(3_935_559_000_370_003_845);
         ((self.0 >> 32) as usize) % below
     }
 
-    /// Roughly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
+    /// Returns a roughly normal number with mean 0 and deviation 1: the sum of twelve uniform numbers.
     pub(crate) fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0
     }

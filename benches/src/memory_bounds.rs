@@ -1,5 +1,6 @@
-//! What bodies that are never finished take of the server's memory. What large requests for embeddings take is measured in
-//! `bounded/embeddings.rs`.
+//! The memory that the server uses for request bodies that are never finished.
+//!
+//! `memory_bounds/embeddings.rs` measures large requests for embeddings.
 
 pub(crate) mod embeddings;
 
@@ -15,18 +16,20 @@ const LENGTH: usize = 15_000_000;
 pub(crate) fn bodies() -> anyhow::Result<String> {
     let body = [b"{\"secret\":\"".as_slice(), &vec![b'a'; LENGTH - 100]].concat();
     let mut text = format!(
-        "{SENDERS} connections at once, each with a body of {} MB of which the end never comes. The server's memory before, at \
-         its peak, and when the senders have gone; and the first token of a question of a few words by another person while \
-         they wait. A release that bounded nothing went from 388 to 1,517 MB with the first of these, and stayed there.\n\n\
+        "{SENDERS} concurrent connections each send a body of {} MB except its end. *Before*, *peak*, *after*:\n\
+         the server's memory before the load, at its peak, and when the senders have disconnected. *First\n\
+         token*: the time to the first token of another user's short question while the senders wait. In a\n\
+         release that did not bound bodies, memory rose from 388 to 1,517 MB under the first load, and\n\
+         stayed there.\n\n\
          | load | before | peak | after | first token, median | longest |\n|---|---|---|---|---|---|\n",
         LENGTH / 1_000_000
     );
     let key = format!("authorization: Bearer {}\r\n", Lar::KEY);
     for (load, path, key) in [
-        ("sign-ins, without a key", "/lar/v1/sign-in", ""),
-        ("chats, without a key", "/v1/chat/completions", ""),
-        ("chats of one key", "/v1/chat/completions", &key),
-        ("embeddings of one key", "/v1/embeddings", &key),
+        ("sign-in, no key", "/lar/v1/sign-in", ""),
+        ("chat, no key", "/v1/chat/completions", ""),
+        ("chat, one key", "/v1/chat/completions", &key),
+        ("embeddings, one key", "/v1/embeddings", &key),
     ] {
         let lar = Lar::start();
         let bea = lar.invite("bea");
@@ -42,7 +45,7 @@ pub(crate) fn bodies() -> anyhow::Result<String> {
         let (_, peak) = lar.memory();
         let took = first_tokens(&lar, &bea)?;
         drop(sockets);
-        // The server has noticed that they are gone when it answers a later one.
+        // When the server answers a later request, it has noticed that the senders disconnected.
         let _ = lar.get("/lar/v1/me");
         let (after, _) = lar.memory();
         writeln!(

@@ -1,13 +1,13 @@
-//! Models that come and go: how long loading, unloading and changing between two takes, and what a worker's memory
-//! does over many requests.
+//! The time to load, unload and swap models, and the memory of a worker over many requests.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
-use lar_engines::driver::{Ability, Constraint, Driver as _, Event, GenerationRequest, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::protocol::Compute;
+use lar_inference::{Constraint, Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::{ProcessMemory, chat_model, program};
 
 use crate::{progress, quantile};
@@ -78,13 +78,16 @@ pub(crate) async fn load_and_swap() -> anyhow::Result<String> {
         quantile(&times, 0.5)
     });
     Ok(format!(
-        "SmolLM2-135M Q4_1 with 4 contexts of 2,048 tokens, its file in the page cache; medians of {ROUNDS}.\n\n\
-         | | ms |\n|---|---|\n| load | {load:.0} |\n| unload, until the process is gone | {unload:.0} |\n\
-         | swap: unload Gemma 3 270M, load it again, first token | {swap:.0} |\n"
+        "SmolLM2-135M Q4_1 with 4 contexts of 2,048 tokens; its file is in the page cache. Medians of\n\
+         {ROUNDS}.\n\n\
+         | step | ms |\n|---|---|\n\
+         | load | {load:.0} |\n\
+         | unload, until the process has ended | {unload:.0} |\n\
+         | swap: unload Gemma 3 270M, load SmolLM2, first token | {swap:.0} |\n"
     ))
 }
 
-/// Resident memory of a process that is its own, in MiB: what is mapped from the model's file is not counted.
+/// Returns the anonymous resident memory of a process in MiB. It excludes the mapped model file.
 fn private_mib(pid: u32) -> f64 {
     ProcessMemory::of(pid).map_or(f64::NAN, |memory| memory.anonymous as f64 / f64::from(1 << 20))
 }
@@ -92,14 +95,15 @@ fn private_mib(pid: u32) -> f64 {
 pub(crate) async fn memory() -> anyhow::Result<String> {
     let engine = engine(chat_model(), STREAMS as u32);
     engine.load().await?;
-    let pid = engine.worker_pid().ok_or_else(|| anyhow::anyhow!("the worker is there"))?;
+    let pid = engine.worker_pid().ok_or_else(|| anyhow::anyhow!("the engine has no worker"))?;
     let words =
         engine.prepare(Prompt::Text("The owl flew over the quiet river and saw a boat. ".repeat(30))).await?;
-    let Prompt::Tokens(words) = words.prompt else { anyhow::bail!("a prompt is prepared as tokens") };
+    let Prompt::Tokens(words) = words.prompt else { anyhow::bail!("the prompt was not prepared as tokens") };
     let run = |number: usize| {
         let (engine, words) = (engine.clone(), words.clone());
         async move {
-            // Short and long prompts, with and without structure, penalties and stops, some stopped midway.
+            // Prompts of many lengths, with and without a constraint, penalties and log probabilities, some
+            // cancelled.
             let length = 1 + (number * 37) % 40;
             let from = (number * 13) % 10;
             let sampling = Sampling {
@@ -125,21 +129,22 @@ pub(crate) async fn memory() -> anyhow::Result<String> {
             anyhow::Ok(())
         }
     };
-    let mut seen = Vec::new();
+    let mut sizes = Vec::new();
     for block in 0..10 {
         let requests =
             futures_util::stream::iter(block * REQUESTS / 10..(block + 1) * REQUESTS / 10).map(run);
         let ended: Vec<_> = requests.buffer_unordered(STREAMS).collect().await;
         ended.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
-        seen.push(private_mib(pid));
+        sizes.push(private_mib(pid));
         progress(&format!("  {} requests: {:.1} MiB", (block + 1) * REQUESTS / 10, private_mib(pid)));
     }
-    let samples: Vec<String> = seen.iter().map(|mib| format!("{mib:.1}")).collect();
+    let samples: Vec<String> = sizes.iter().map(|mib| format!("{mib:.1}")).collect();
     Ok(format!(
-        "{REQUESTS} requests, {STREAMS} at once: prompts of 1 to 40 tokens, a tenth held to JSON, a ninth stopped at once, with \
-         penalties and log probabilities now and then. The worker's own memory in MiB after every tenth of them: {}. From \
-         the half to the end: {:+.1} MiB (aim: flat).\n",
+        "{REQUESTS} requests, {STREAMS} at a time: prompts of 1 to 40 tokens; a tenth are constrained to JSON,\n\
+         a ninth are cancelled immediately, some have penalties or log probabilities. The worker's anonymous\n\
+         memory in MiB after each tenth of the requests: {}. From half of the requests to the end: {:+.1}\n\
+         MiB (aim: no growth).\n",
         samples.join(", "),
-        seen[9] - seen[4]
+        sizes[9] - sizes[4]
     ))
 }

@@ -1,5 +1,7 @@
-//! Whole requests of Lar and of `llama-server` over HTTP: short sampled ones and long greedy streams, on a quiet machine and
-//! after a start beside busy programs. Both are built for this machine, with the same model, and are asked in turns.
+//! HTTP requests to Lar compared with `llama-server`: short sampled answers and long greedy streams.
+//!
+//! They are measured on a quiet machine, and after a start while other programs were busy. Both servers are
+//! built for this machine, have the same model and are measured in turns.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -18,15 +20,15 @@ use crate::{progress, quantile};
 const ROUNDS: usize = 4;
 const STREAMS: [usize; 3] = [1, 4, 8];
 const CONTEXT_TOKENS: u32 = 1024;
-/// Requests that each of the streams sends one after the other.
+/// Requests that each stream sends, one after another.
 const REQUESTS: usize = 2;
-/// How long both work beside busy programs before these end.
+/// Rounds that both servers run beside busy programs before these end.
 const BUSY_ROUNDS: usize = 2;
 /// A short request has about 45 tokens of prompt.
 const SHORT: &str = "Write a few plain sentences about the harbour of a small town in the north, about the boats that lie there \
                      in winter, and about the people who mend their nets on the quay.";
 
-/// What is asked for.
+/// A kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Sampled, not streamed, 96 tokens.
@@ -64,10 +66,10 @@ impl Kind {
     }
 }
 
-/// A server of either kind.
+/// A running Lar or `llama-server`.
 struct Target {
     address: String,
-    /// Kept until it is no longer asked.
+    /// Stops the server when dropped.
     _lar: Option<Lar>,
     _directory: Option<tempfile::TempDir>,
     _process: Option<Process>,
@@ -101,7 +103,7 @@ impl Target {
         Ok(Self { address, _lar: None, _directory: None, _process: Some(child) })
     }
 
-    /// Tokens a second of all streams together.
+    /// Returns the tokens per second of all streams together.
     fn measure(&self, kind: Kind, streams: usize, seed: usize) -> anyhow::Result<f64> {
         let started_at = Instant::now();
         std::thread::scope(|scope| {
@@ -150,18 +152,22 @@ fn exchange(address: &str, request: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Requests on a quiet machine.
+/// Measures requests on a quiet machine.
 pub(crate) fn quiet() -> anyhow::Result<String> {
     let targets = [Target::lar(8)?, Target::llama_server(8)?];
     Ok(format!(
-        "SmolLM2-135M Q4_1, 8 slots of {CONTEXT_TOKENS} tokens, each with its own choice of threads; {REQUESTS} requests after \
-         each other per stream, of about 45 prompt tokens; 96 tokens sampled at temperature 0.8, or 128 greedy ones. Tokens a \
-         second of all streams; medians of {ROUNDS} interleaved rounds.\n\n{}",
+        "SmolLM2-135M Q4_1, 8 slots of {CONTEXT_TOKENS} tokens. Each server chooses its number of threads.\n\
+         Each stream sends {REQUESTS} requests, one after another, with about 45 prompt tokens. A short\n\
+         answer has 96 tokens, sampled at temperature 0.8. A long answer has 128 greedy tokens. Tokens per\n\
+         second of all streams together; medians of {ROUNDS} interleaved rounds. A ratio above 1 means that\n\
+         Lar is faster.\n\n\
+         {}",
         table(&targets)?
     ))
 }
 
-/// The same after both were started and used beside programs that keep every core busy, and these ended.
+/// Measures the same requests after both servers were started and used beside programs that kept every core
+/// busy. These programs have ended before the measurement.
 pub(crate) fn after_busy() -> anyhow::Result<String> {
     let busy = Busy::new();
     let targets = [Target::lar(8)?, Target::llama_server(8)?];
@@ -172,8 +178,9 @@ pub(crate) fn after_busy() -> anyhow::Result<String> {
     }
     drop(busy);
     Ok(format!(
-        "As above, but both were started, and first used, beside programs that kept every core busy. Measured after these \
-         ended.\n\n{}",
+        "The requests of the section above. Both servers were started, and first used, while other programs\n\
+         kept every core busy. The measurement began after these programs had ended.\n\n\
+         {}",
         table(&targets)?
     ))
 }
@@ -185,7 +192,7 @@ fn table(targets: &[Target; 2]) -> anyhow::Result<String> {
         for (kind_at, kind) in Kind::ALL.into_iter().enumerate() {
             for (streams_at, streams) in STREAMS.into_iter().enumerate() {
                 let seed = 1 + round * 10_000 + kind_at * 5000 + streams_at * 1000;
-                // Who is first changes from round to round.
+                // The order of the two servers changes from round to round.
                 for turn in 0..2 {
                     let at = (turn + round) % 2;
                     let speed = targets[at].measure(kind, streams, seed)?;

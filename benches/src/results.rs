@@ -1,17 +1,22 @@
-//! `RESULTS.md`: a section for each part. Measuring a part anew replaces its section but for the remarks: paragraphs whose lines
-//! begin with `>`, which a person wrote, and which stay below what is measured. Sections that are not measured stay, too.
+//! `RESULTS.md`, with one section for each benchmark.
+//!
+//! A new measurement replaces its section and keeps the remarks: paragraphs whose lines begin with `>`, which
+//! a person wrote. Remarks are at the end of their section. Sections of other benchmarks stay unchanged.
 
 use std::fmt;
 use std::path::Path;
 
-/// What the head says of who writes the file.
-const RULE: &str = "Written by `make bench`. It replaces the sections that it measures, and keeps the others, and remarks: paragraphs that\n\
-                    begin with `>`. Write by hand nothing but those.";
+/// The introduction of the file.
+const RULE: &str = "\
+`make bench` writes this file. It replaces the sections that it measures and keeps the others. To print\n\
+one section, run `target/release/lar-benches 'TITLE'`; a part of the title is enough. A section that was\n\
+measured with another command names it. Write only remarks by hand: paragraphs whose lines begin with `>`.";
 
-/// The whole file.
+/// The contents of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Results {
-    /// What is in front of the first section: of what machine the figures are, unless a section names another.
+    /// The text before the first section. It names the machine that all sections were measured on that name
+    /// no other.
     head: String,
     sections: Vec<Section>,
 }
@@ -24,10 +29,10 @@ struct Section {
 }
 
 impl Results {
-    /// Those of a file; none, measured on this machine, where there is no file yet.
+    /// Reads the file. If it does not exist, returns results without sections for `machine`.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file exists and cannot be read.
     pub(crate) fn read(path: &Path, machine: &str) -> std::io::Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Self::parse(&text)),
@@ -56,11 +61,10 @@ impl Results {
         Self { head, sections: parts.map(section).collect() }
     }
 
-    /// Replaces what was measured of a part. A new one comes behind those before it in `order`.
+    /// Replaces the measured part of a section. Inserts a new section after those that precede it in `order`.
     pub(crate) fn set(&mut self, title: &str, measured: &str, commit: &str, machine: &str, order: &[&str]) {
         let place = if self.head.contains(machine) { String::new() } else { format!(", on {machine}") };
-        let gap = if measured.starts_with('|') { "\n\n" } else { " " };
-        let measured = format!("Measured at {commit}{place}.{gap}{}", measured.trim());
+        let measured = format!("Measured at {commit}{place}.\n\n{}", measured.trim());
         if let Some(section) = self.sections.iter_mut().find(|section| section.title == title) {
             section.measured = measured;
             return;
@@ -93,8 +97,18 @@ impl fmt::Display for Results {
 mod tests {
     use super::*;
 
-    const FILE: &str = "# Results\n\nBy a bench.\n\n- machine: a big one\n\n## First\n\nMeasured at 1. Of it:\n\n| a |\n|---|\n| 1 |\n\n\
-                        > Before\n> it was 2.\n\n> And 3.\n\n## By hand\n\nA look.\n";
+    const FILE: &str = "# Results\n\n\
+                        By a bench.\n\n\
+                        - machine: a big one\n\n\
+                        ## First\n\n\
+                        Measured at 1.\n\n\
+                        Of it:\n\n\
+                        | a |\n|---|\n\
+                        | 1 |\n\n\
+                        > Before\n> it was 2.\n\n\
+                        > And 3.\n\n\
+                        ## By hand\n\n\
+                        A look.\n";
 
     #[test]
     fn new_measurements_keep_remarks_and_other_sections() {
@@ -104,14 +118,27 @@ mod tests {
         results.set("Third", "| c |\n", "4", "a big one", &order);
         results.set("Second", "Two.\n", "4", "a small one", &order);
         results.set("First", "Of it: 5.\n", "4", "a big one", &order);
-        let expected = "# Results\n\nBy a bench.\n\n- machine: a big one\n\n## First\n\nMeasured at 4. Of it: 5.\n\n> Before\n> it was 2.\n\n\
-                        > And 3.\n\n## Second\n\nMeasured at 4, on a small one. Two.\n\n## Third\n\nMeasured at 4.\n\n| c |\n\n\
-                        ## By hand\n\nA look.\n";
+        let expected = "# Results\n\n\
+                        By a bench.\n\n\
+                        - machine: a big one\n\n\
+                        ## First\n\n\
+                        Measured at 4.\n\n\
+                        Of it: 5.\n\n\
+                        > Before\n> it was 2.\n\n\
+                        > And 3.\n\n\
+                        ## Second\n\n\
+                        Measured at 4, on a small one.\n\n\
+                        Two.\n\n\
+                        ## Third\n\n\
+                        Measured at 4.\n\n\
+                        | c |\n\n\
+                        ## By hand\n\n\
+                        A look.\n";
         assert_eq!(results.to_string(), expected);
     }
 
     #[test]
-    fn the_file_is_read_as_it_is_written() {
+    fn reading_and_writing_the_file_changes_nothing() {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"));
         let results = Results::read(path, "").unwrap();
         assert_eq!(results.to_string(), std::fs::read_to_string(path).unwrap());

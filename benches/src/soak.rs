@@ -1,9 +1,10 @@
-//! Memory over hours: several clients use one Lar in most of the ways that people and apps do, for half an hour or longer,
-//! and the memory of its processes is sampled meanwhile.
+//! The soak test: several clients use one Lar for half an hour or longer, in most of the ways that people and
+//! apps do. Meanwhile the memory of its processes is sampled.
 //!
-//! `soak/uses.rs` has what the clients do, `soak/client.rs` how they send it, `soak/processes.rs` what is read of the
-//! processes. Whatever a client stores it erases again, so that the stored data grow by the record of each task only.
-//! What one worker does over many requests, without unloading, is measured in `residency.rs`.
+//! `soak/uses.rs` has the actions of the clients, `soak/client.rs` sends their requests, and
+//! `soak/processes.rs` samples the processes. A client erases what it stores, so that the stored data grows
+//! only by the record of each task. `model_loading.rs` measures the memory of one worker over many requests,
+//! without unloading.
 
 mod client;
 mod processes;
@@ -24,38 +25,39 @@ use client::Client;
 use processes::{Sample, Workers};
 use uses::USES;
 
-/// Names the environment variable that says how many minutes the clients work.
+/// The environment variable that sets how many minutes the clients work.
 const MINUTES_VARIABLE: &str = "LAR_BENCH_SOAK_MINUTES";
 const MINUTES_DEFAULT: f64 = 30.0;
-/// Clients at once, each with a key and memories of its own: more than the model has slots.
+/// The number of clients, each with its own key and memories. There are more than the model has slots.
 const CLIENTS: usize = 6;
 const CONFIG: &str = "[engines]\nconcurrency = 4\n";
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
-/// Each figure in the table is the median of so many samples, the last of which is the one of that time.
+/// Samples whose median is one figure in the table. The last of them is the sample of that time.
 const SAMPLES_PER_FIGURE: usize = 5;
-/// How often the models are unloaded; a sixth of the whole time where that is shorter.
+/// The time between two unloads of the models. If a sixth of the whole run is shorter, that is used.
 const UNLOAD_EVERY: Duration = Duration::from_secs(240);
-/// How long a model may take until it is unloaded.
+/// The longest time that a model may take to unload.
 const UNLOADED_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 const MODELS: [&str; 2] = ["smollm2-135m-instruct", "all-minilm-l6-v2"];
-/// Failed uses whose errors are printed.
+/// The most failed uses whose errors are printed.
 const FAILURES_SHOWN: usize = 20;
-/// The run fails where more than one use of so many failed.
+/// The run fails if more than one use in this many failed.
 const USES_PER_FAILURE_MIN: u64 = 100;
 
-/// What all threads of a run share.
+/// The state that all threads of a run share.
 #[derive(Default)]
 struct Shared {
     is_over: AtomicBool,
     requests: AtomicU64,
-    /// How often each of [`USES`] was done.
+    /// How often each of [`USES`] ran.
     uses: [AtomicU64; USES.len()],
-    /// The longest that a request of each took which was answered as a whole, or given up.
+    /// The longest time of a request of each use until its answer was complete or the client gave up.
     longest_ms: [AtomicU64; USES.len()],
     failed: AtomicU64,
     failures: Mutex<Vec<String>>,
-    /// Held for reading during each use, and for writing while models are unloaded, which takes that no task runs.
+    /// Locked for reading during each use. Locked for writing while models are unloaded, because no task may
+    /// run then.
     quiet: RwLock<()>,
 }
 
@@ -64,7 +66,7 @@ impl Shared {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// `state` is what the server said of itself at that time.
+    /// Records and prints a failed use. `state` describes the server at that time.
     fn note_failure(&self, what: &str, error: &anyhow::Error, state: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +78,7 @@ impl Shared {
     }
 }
 
-/// Ends the run for all threads when one of them ends, also by a panic.
+/// A guard that ends the run for all threads when one of them ends, also after a panic.
 struct EndsRun<'a>(&'a Shared);
 
 impl Drop for EndsRun<'_> {
@@ -88,7 +90,7 @@ impl Drop for EndsRun<'_> {
 /// The samples of a run.
 struct Run {
     samples: Vec<Sample>,
-    /// The workers just before each unload.
+    /// The memory of the workers just before each unload.
     before_unloads: Vec<Workers>,
 }
 
@@ -112,13 +114,13 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let done: Vec<String> = done.collect();
     writeln!(
         text,
-        "\n{uses} uses; how often each was done and, in brackets, the longest that one of its requests took: {}.",
+        "\n{uses} uses. The number of runs of each, and in brackets the longest of its requests: {}.",
         done.join(", ")
     )?;
     if failed > 0 {
-        writeln!(text, "\n{failed} of them had an unexpected answer. The first: {failures}.")?;
+        writeln!(text, "\n{failed} of them got an unexpected answer. The first of these: {failures}.")?;
     }
-    // What was measured is shown also where the run fails.
+    // The measurements are printed even if the run fails.
     if failed * USES_PER_FAILURE_MIN > uses {
         progress(&text);
         anyhow::bail!("{failed} of {uses} uses failed");
@@ -126,17 +128,14 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The time that the environment asks for.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the benchmark is told by the environment how long it may take"
-)]
+/// Returns the duration of the run, which the environment may set.
+#[expect(clippy::disallowed_methods, reason = "the environment sets the duration of the benchmark")]
 fn length() -> anyhow::Result<Duration> {
     let minutes = match std::env::var(MINUTES_VARIABLE) {
         Ok(text) => text.parse().with_context(|| format!("{MINUTES_VARIABLE} must be a number: `{text}`"))?,
         Err(_) => MINUTES_DEFAULT,
     };
-    anyhow::ensure!(minutes > 0.0 && minutes.is_finite(), "{MINUTES_VARIABLE} must be more than 0");
+    anyhow::ensure!(minutes > 0.0 && minutes.is_finite(), "{MINUTES_VARIABLE} must be greater than 0");
     Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
@@ -144,7 +143,7 @@ fn count(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// Has all clients work for this long, while models are unloaded and samples are taken.
+/// Runs all clients for this long, while models are unloaded and samples are taken.
 fn run(lar: &Lar, shared: &Shared, clients: &mut [Client<'_>], length: Duration) -> anyhow::Result<Run> {
     std::thread::scope(|scope| {
         for client in clients {
@@ -163,7 +162,7 @@ fn run(lar: &Lar, shared: &Shared, clients: &mut [Client<'_>], length: Duration)
     })
 }
 
-/// The time between two samples. A short run has twenty samples, too.
+/// Returns the time between two samples. A short run also gets twenty samples.
 fn sample_every(length: Duration) -> Duration {
     SAMPLE_EVERY.min(length / 20)
 }
@@ -189,8 +188,8 @@ fn take_samples(lar: &Lar, shared: &Shared, length: Duration) -> anyhow::Result<
     Ok(samples)
 }
 
-/// Unloads all models again and again; every other time they are loaded at once, else by the next request. Returns what the
-/// workers took before each unload.
+/// Unloads all models at intervals. Every other time it loads them again; otherwise the next request does.
+/// Returns the memory of the workers before each unload.
 fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Workers> {
     let mut before = Vec::new();
     let mut due = Instant::now().after(every);
@@ -201,7 +200,7 @@ fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Worke
         }
         due = Instant::now().after(every);
         let quiet = shared.quiet.write().unwrap_or_else(PoisonError::into_inner);
-        before.push(Workers::look(lar));
+        before.push(Workers::sample(lar));
         for model in MODELS {
             if let Err(error) = unload(lar, shared, model) {
                 shared.note_failure("an unload", &error, "");
@@ -230,10 +229,13 @@ fn unload(lar: &Lar, shared: &Shared, model: &str) -> anyhow::Result<()> {
                 return Ok(());
             }
         } else {
-            // What a client left may run for a moment still: that is a 409.
+            // A task that a client abandoned may still run for a moment; the answer is then 409.
             is_accepted = lar.post(&format!("/lar/v1/pools/{model}/unload"), &Value::Null).status == 202;
         }
-        anyhow::ensure!(started_at.elapsed() < UNLOADED_MAX, "{model} was not unloaded in {UNLOADED_MAX:?}");
+        anyhow::ensure!(
+            started_at.elapsed() < UNLOADED_MAX,
+            "{model} was not unloaded within {UNLOADED_MAX:?}"
+        );
         std::thread::sleep(POLL_EVERY);
     }
 }
@@ -242,18 +244,19 @@ fn report(run: &Run, length: Duration) -> anyhow::Result<String> {
     let minutes = length.as_secs_f64() / 60.0;
     let Some(last) = run.samples.last() else { anyhow::bail!("no sample was taken") };
     let mut text = format!(
-        "{CLIENTS} clients with a key each use one Lar for {minutes:.1} minutes, with the starter models and four slots, on a data \
-         directory of its own. The models are unloaded {} times meanwhile. Memory in MiB, resident and, in brackets, private and \
-         dirty (`smaps_rollup`); each figure is the median of the {SAMPLES_PER_FIGURE} samples before that time, one every {:.0} s. The \
-         workers' files are mapped: they count as resident.\n\n\
-         | after | server | chat worker | vocabulary worker | embedding worker | descriptors of the server | its threads | stored data | \
-         requests |\n|---|---|---|---|---|---|---|---|---|\n",
+        "{CLIENTS} clients, each with its own key, use one Lar for {minutes:.1} minutes. It has the starter\n\
+         models, four slots and a new data directory. The models are unloaded {} times meanwhile. Memory in\n\
+         MiB: resident, and in brackets private and dirty (`smaps_rollup`). Each figure is the median of the\n\
+         {SAMPLES_PER_FIGURE} samples before that time, one every {:.0} s. The model files are mapped into\n\
+         the workers, so they count as resident.\n\n\
+         | after | server | chat worker | vocabulary worker | embedding worker | descriptors of the server | its threads | stored data | requests |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
         run.before_unloads.len(),
         sample_every(length).as_secs_f64(),
     );
     for (name, share) in [("a tenth, warm", 0.1), ("half", 0.5), ("the end", 1.0)] {
         let until = length.mul_f64(share);
-        // The sample of that time is taken a moment after it.
+        // The sample of a time is taken a moment after it.
         let is_before = |sample: &&Sample| sample.at <= until + sample_every(length) / 2;
         let samples: Vec<&Sample> = run.samples.iter().filter(is_before).collect();
         let figure = Sample::median(&samples[samples.len().saturating_sub(SAMPLES_PER_FIGURE)..]);
@@ -273,8 +276,9 @@ fn report(run: &Run, length: Duration) -> anyhow::Result<String> {
     let hours = half.first().map_or(f64::NAN, |first| (last.at - first.at).as_secs_f64() / 3600.0);
     writeln!(
         text,
-        "\nThe server over the second half, by least squares: resident {resident:+.2} MiB an hour, private and dirty \
-         {private:+.2} MiB an hour, at {:.0} requests an hour. It had {least:.1} MiB at least and {most:.1} MiB at most in that time.",
+        "\nThe server in the second half, by least squares: resident {resident:+.2} MiB per hour, private and\n\
+         dirty {private:+.2} MiB per hour, at {:.0} requests per hour. Its resident memory was between\n\
+         {least:.1} and {most:.1} MiB.",
         (last.requests - first) as f64 / hours
     )?;
     writeln!(text, "\nPrivate and dirty memory of the workers before each unload, in MiB:\n")?;
@@ -284,7 +288,7 @@ fn report(run: &Run, length: Duration) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The slope of the line that fits the points best by least squares.
+/// Returns the slope of the line that fits the points by least squares.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;

@@ -1,4 +1,4 @@
-//! From starting the process to ready, and memory at rest without a model.
+//! The time from process start to `/readyz`, and the resident memory of an idle server without a model.
 
 use lar_base::Instant;
 use lar_tests::{Lar, ProcessMemory};
@@ -6,7 +6,7 @@ use lar_tests::{Lar, ProcessMemory};
 use crate::quantile;
 
 const STARTS: usize = 15;
-/// No model is loaded in these.
+/// Loads no model at startup.
 const CONFIG: &str = "[engines]\npreload = false\n";
 
 pub(crate) fn measure() -> anyhow::Result<String> {
@@ -16,7 +16,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     for _ in 0..STARTS {
         let started_at = Instant::now();
         let lar = Lar::start_on(directory.path());
-        anyhow::ensure!(lar.get("/readyz").status == 200, "it is not ready");
+        anyhow::ensure!(lar.get("/readyz").status == 200, "the server is not ready");
         starts.push(started_at.elapsed().as_secs_f64() * 1000.0);
     }
     starts.sort_by(f64::total_cmp);
@@ -24,15 +24,17 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let _ = lar.get("/readyz");
     let idle = resident_mib(lar.pid());
     Ok(format!(
-        "Without a model, release build.\n\n| what | value | aim |\n|---|---|---|\n\
+        "Release build, no model loaded.\n\n\
+         | measure | value | aim |\n|---|---|---|\n\
          | process start to `/readyz`, median of {STARTS} | {:.0} ms | < 300 ms |\n\
-         | the slowest of them | {:.0} ms | |\n\
-         | resident memory at rest | {idle:.1} MiB | < 40 MiB |\n",
+         | process start to `/readyz`, slowest | {:.0} ms | |\n\
+         | resident memory when idle | {idle:.1} MiB | < 40 MiB |\n",
         quantile(&starts, 0.5),
         quantile(&starts, 1.0),
     ))
 }
 
+/// Returns the resident memory of a process in MiB; NaN if the process does not exist.
 pub(crate) fn resident_mib(pid: u32) -> f64 {
     ProcessMemory::of(pid).map_or(f64::NAN, |memory| memory.resident as f64 / f64::from(1 << 20))
 }

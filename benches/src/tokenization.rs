@@ -1,14 +1,15 @@
-//! Long prompts: how long they take to be refused and to be counted, what that takes of memory, and how long somebody
-//! else waits meanwhile.
+//! Long prompts: the time to reject one and to count its tokens, the memory for that, and the wait of another
+//! client meanwhile.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use lar_base::Instant;
-use lar_engines::driver::{Ability, Chat, ChatMessage, Driver, Prompt};
+use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
-use lar_engines::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::protocol::Compute;
+use lar_inference::{Chat, ChatMessage, Prompt};
 use lar_tests::{Lar, ProcessMemory, chat_model, program};
 use serde_json::json;
 
@@ -20,18 +21,21 @@ const TEXTS: [(&str, &str); 3] = [
     ("`a`", "a"),
     ("English", "The quick brown fox jumps over the lazy dog, and nobody knows why. "),
 ];
-/// In hundred kilobytes.
+/// The sizes of the texts, in units of 100 kB.
 const SIZES: [usize; 5] = [1, 4, 10, 30, 100];
-/// Long prompts that are counted while somebody else asks.
+/// Long prompts that are counted concurrently while another client sends questions.
 const CROWD: usize = 4;
 const QUESTIONS: usize = 5;
 
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let mut report = String::from(
-        "SmolLM2's vocabulary, a context of 2,048 tokens. *Refused*: until a chat is refused as too long. *Counted*: until all \
-         of it is counted. *Memory*: the most that the worker held. *Bystander*: until \"hello\" is answered with one token \
-         while four such prompts are counted, median and longest of five; *server*: the most that the server held meanwhile.\n\n\
-         | text | MB | refused | counted | memory | bystander | longest | server |\n|---|---|---|---|---|---|---|---|\n",
+        "SmolLM2's vocabulary, a context of 2,048 tokens. *Rejected*: the time until a chat is rejected as too\n\
+         long. *Counted*: the time until all its tokens are counted. *Memory*: the peak memory of the\n\
+         worker. *Bystander*: the time until another client's \"hello\" is answered with one token while\n\
+         four such prompts are counted, median and longest of five. *Server*: the peak memory of the server\n\
+         meanwhile.\n\n\
+         | text | MB | rejected | counted | memory | bystander | longest | server |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     for (name, text) in TEXTS {
         for size in SIZES {
@@ -80,8 +84,8 @@ fn driver() -> Embedded {
     })
 }
 
-/// Seconds that questions of somebody else take, sorted, while long prompts are counted again and again; and the most bytes that
-/// the server held.
+/// Sends questions while long prompts are counted again and again. Returns the seconds that each question
+/// took, sorted, and the peak memory of the server in bytes.
 fn bystander(long: &str) -> anyhow::Result<(Vec<f64>, u64)> {
     let lar = Lar::start();
     let ask = || {
@@ -116,7 +120,7 @@ fn time(duration: Duration) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-/// The processes that this one started.
+/// Returns the child processes of this process.
 fn children() -> Vec<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());

@@ -1,24 +1,27 @@
-//! How often tool calls are right, not how often they parse: the Berkeley Function-Calling Leaderboard's simple Python
-//! calls (one function offered, one call expected), through the HTTP API as a client would.
+//! The accuracy of tool calls: how often they are right, not only how often they parse.
 //!
-//! Right, as its authors define it: the function's name, every required argument there, none that is unknown, and
-//! each value among those that the set allows; an empty text among them means that it may be left out.
+//! The questions are the simple Python calls of the Berkeley Function-Calling Leaderboard: one function is
+//! offered and one call is expected. They go through the HTTP API. By the definition of its authors, a call
+//! is right if it names the function, has every required argument and no unknown one, and every value is
+//! among those that the data set allows. An empty string among the allowed values means that the argument is
+//! optional.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use lar_engines::driver::{Event, Tool};
+use lar_inference::{Event, Tool};
 use lar_tests::Lar;
 use lar_tests::tool_caller::ToolCaller;
 use serde_json::{Map, Value, json};
 
 use crate::{progress, quantile};
 
-/// Questions that are asked; the set has 400.
+/// The number of questions; the data set has 400.
 const QUESTIONS: usize = 100;
 
-/// A template that tells of tools as Qwen's does, with two worked examples, so that the starter model calls at all.
+/// A template that describes tools as Qwen's does. Its two worked examples make the starter model call tools
+/// at all.
 const TEMPLATE: &str = r#"{%- macro say(role, text) %}<|im_start|>{{ role }}
 {{ text }}<|im_end|>
 {% endmacro -%}
@@ -39,10 +42,10 @@ For each call, return its name and arguments as JSON within <tool_call></tool_ca
 <|im_start|>assistant
 "#;
 
-/// A question and the function that is offered for it.
-fn offered(line: &Value) -> (String, Tool) {
-    let said = line["question"][0].as_array().into_iter().flatten();
-    let question: Vec<&str> = said.filter_map(|message| message["content"].as_str()).collect();
+/// Parses a question and the function that is offered for it.
+fn parse_question(line: &Value) -> (String, Tool) {
+    let messages = line["question"][0].as_array().into_iter().flatten();
+    let question: Vec<&str> = messages.filter_map(|message| message["content"].as_str()).collect();
     let function = &line["function"][0];
     let [name, description] =
         ["name", "description"].map(|field| function[field].as_str().map(ToOwned::to_owned));
@@ -50,20 +53,21 @@ fn offered(line: &Value) -> (String, Tool) {
     (question.join("\n"), Tool { name: name.unwrap_or_default(), description, parameters, strict: false })
 }
 
-/// How often the calls of a model with a format of its own are of use when nothing holds them, and when they are held.
+/// Measures a model with a tool call format of its own, with unconstrained and with constrained calls.
 async fn in_its_own_format(questions: &[Value], answers: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     let model = ToolCaller::load(TEMPLATE).await?;
     let mut table = String::from(
-        "|  | called | the right function | arguments that its schema takes | right arguments too |\n|---|---|---|---|---|\n",
+        "| calls | called | right function | arguments valid for its schema | right arguments |\n|---|---|---|---|---|\n",
     );
     let (mut counts, mut slower) = ([[0u32; 4]; 2], Vec::new());
     for (number, line) in questions.iter().take(QUESTIONS).enumerate() {
         if number % 25 == 0 {
             progress(&format!("  in its own format: question {number} of {QUESTIONS}"));
         }
-        let (question, tool) = offered(line);
+        let (question, tool) = parse_question(line);
         let validator = jsonschema::validator_for(&serde_json::from_str(&tool.parameters)?)?;
-        let allowed = line["id"].as_str().and_then(|id| answers.get(id)).context("it has an answer")?;
+        let allowed =
+            line["id"].as_str().and_then(|id| answers.get(id)).context("the question has no answer")?;
         let mut pace = [0.0; 2];
         for is_constrained in [false, true] {
             let called = model.ask(&question, vec![tool.clone()], 200, is_constrained).await?;
@@ -85,14 +89,17 @@ async fn in_its_own_format(questions: &[Value], answers: &BTreeMap<String, Value
         slower.push(pace[1] / pace[0]);
     }
     model.unload().await;
-    for (what, count) in ["free", "held"].iter().zip(counts) {
-        table += &format!("| {what} | {} % | {} % | {} % | {} % |\n", count[0], count[1], count[2], count[3]);
+    for (calls, count) in ["unconstrained", "constrained"].iter().zip(counts) {
+        table +=
+            &format!("| {calls} | {} % | {} % | {} % | {} % |\n", count[0], count[1], count[2], count[3]);
     }
     slower.sort_by(f64::total_cmp);
     Ok(format!(
-        "The same questions by the same weights under a template that tells of tools as Qwen's does, with two worked examples \
-         of other functions, where the model may call: its format is its own, and its calls are free or held. A token of an answer \
-         that is held takes {:.2} times as long (median of the questions, one after the other).\n\n{table}",
+        "The same questions and weights, with a template that describes tools as Qwen's does and has two\n\
+         worked examples of other functions. The model may call a function, and has a tool call format of\n\
+         its own. A grammar constrains its calls, or does not. A token of a constrained answer takes {:.2}\n\
+         times as long (median of the questions, one after another).\n\n\
+         {table}",
         quantile(&slower, 0.5),
     ))
 }
@@ -100,11 +107,11 @@ async fn in_its_own_format(questions: &[Value], answers: &BTreeMap<String, Value
 fn lines(name: &str) -> anyhow::Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/bench").join(name);
     let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{} is not there: scripts/bench-data.sh", path.display()))?;
-    text.lines().map(|line| serde_json::from_str(line).context("every line is JSON")).collect()
+        .with_context(|| format!("{} does not exist: run scripts/bench-data.sh", path.display()))?;
+    text.lines().map(|line| serde_json::from_str(line).context("a line is not JSON")).collect()
 }
 
-/// The set's types as JSON Schema has them.
+/// Replaces the type names of the data set by those of JSON Schema.
 fn schema(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         let kind = match fields.get("type").and_then(Value::as_str) {
@@ -135,7 +142,7 @@ fn schema(mut value: Value) -> Value {
 fn same(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        // The set compares texts without regard to case and a few marks.
+        // The data set compares strings without regard to case and some punctuation.
         (Value::String(a), Value::String(b)) => {
             let plain = |text: &str| {
                 text.chars()
@@ -151,7 +158,7 @@ fn same(expected: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether arguments are among those allowed: a list of values for each name.
+/// Returns whether arguments are allowed. `allowed` lists the values of each argument.
 fn fits(allowed: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     let listed = |name: &String| allowed.get(name).and_then(Value::as_array);
     found
@@ -171,7 +178,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         .collect();
     let lar = Lar::start();
     let mut table = String::from(
-        "| `tool_choice` | called | parsed | the right function | right arguments too |\n|---|---|---|---|---|\n",
+        "| `tool_choice` | called | parsed | right function | right arguments |\n|---|---|---|---|---|\n",
     );
     for choice in ["auto", "required"] {
         let (mut called, mut parsed, mut named, mut right) = (0, 0, 0, 0);
@@ -195,7 +202,8 @@ pub(crate) fn measure() -> anyhow::Result<String> {
             let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
             let Ok(Value::Object(arguments)) = serde_json::from_str(arguments) else { continue };
             parsed += 1;
-            let expected = line["id"].as_str().and_then(|id| answers.get(id)).context("it has an answer")?;
+            let expected =
+                line["id"].as_str().and_then(|id| answers.get(id)).context("the question has no answer")?;
             let Some(allowed) = call["function"]["name"].as_str().and_then(|name| expected[name].as_object())
             else {
                 continue;
@@ -215,8 +223,10 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     drop(lar);
     let own = tokio::runtime::Runtime::new()?.block_on(in_its_own_format(&questions, &answers))?;
     Ok(format!(
-        "The first {QUESTIONS} questions of the Berkeley Function-Calling Leaderboard's `simple_python` (bfcl-eval 2026.3.23), \
-         greedy, 200 tokens at most, by the starter model SmolLM2-135M, which was not taught to call functions: what is \
-         wrong here is the model's choice of values. A call that was cut at 200 tokens does not parse.\n\n{table}\n{own}"
+        "The first {QUESTIONS} questions of `simple_python` of the Berkeley Function-Calling Leaderboard\n\
+         (bfcl-eval 2026.3.23), greedy, at most 200 tokens. The starter model SmolLM2-135M was not trained\n\
+         to call functions: its choice of values is what is wrong here. A call that was truncated at 200 tokens\n\
+         does not parse. Each column counts the calls that also pass the columns before it.\n\n\
+         {table}\n{own}"
     ))
 }

@@ -1,4 +1,4 @@
-//! Builds again when the page's files change: they are embedded.
+//! Rebuilds the crate when the files that it embeds change: the web page and the pages of the error codes.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../web/dist");

@@ -1,4 +1,4 @@
-//! The heads of GGUF and safetensors files.
+//! Fuzzes the parsers of GGUF and safetensors headers.
 
 #![no_main]
 

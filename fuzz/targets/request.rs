@@ -1,4 +1,4 @@
-//! The bodies of the compatible APIs' requests.
+//! Fuzzes the decoders of request bodies of the compatible APIs.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
-//! Frames in both directions, as a broken or hostile other side might send them.
+//! Fuzzes the decoders of worker protocol frames in both directions, as a broken or hostile peer could send
+//! them.
 
 #![no_main]
 
-use lar_engines::protocol::{FromWorker, ToWorker, decode, read};
+use lar_inference::protocol::{FromWorker, ToWorker, decode, read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = decode::<FromWorker>(bytes);

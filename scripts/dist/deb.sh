@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deb.sh RELEASE VERSION TO: a Debian package of a release's folder, in the folder TO.
+# deb.sh RELEASE VERSION TO: builds a Debian package from the folder of a release, in the folder TO.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 release=$1 version=$2 to=$3
@@ -19,7 +19,7 @@ lar=$root/usr/lib/lar/lar
 "$lar" completions fish >"$root/usr/share/fish/vendor_completions.d/lar.fish"
 "$lar" service install --system --print --program /usr/lib/lar/lar >"$root/usr/lib/systemd/system/lar.service"
 
-# The newest symbol of glibc that any of it needs.
+# The newest version of glibc that one of the files needs.
 libc=$(objdump -T "$lar" "$root"/usr/lib/lar/lib/*.so* | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1 | cut -d_ -f2)
 architecture=$(dpkg --print-architecture)
 sed -e "s/@version@/$version/" -e "s/@architecture@/$architecture/" -e "s/@libc@/$libc/" packaging/deb/control >"$root/DEBIAN/control"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a release for any machine of this architecture, and tries it where nothing of this machine is at hand: an archive,
-# a Debian package and a container image, each with its checksum, in .build/dist. `make dist` runs it.
+# Builds a release for all machines of this architecture in .build/dist: an archive, a Debian package and a container
+# image, each with its checksum. Then tests each of them in isolation from this machine. `make dist` runs this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,18 +8,18 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=lar-$version-${target%%-*}-linux
 dist=$PWD/.build/dist
-# Old tags: what is loaded at run time finds its own libraries by the program's path, too.
+# Without new dtags, libraries that are loaded at run time also find their own dependencies by the path of the program.
 export RUSTFLAGS='-C link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN/lib'
 cargo build --release -p lar --features portable --target "$target"
 
-# The program for the architecture's baseline, and beside it in lib/ the engine's code for each kind of processor, of which
-# the best is loaded at run time.
+# The program is built for the baseline of the architecture. lib/ has the engine's code for each kind of processor; the
+# best one is loaded at run time.
 built=target/$target/release
 engine=$(find "$built/build" -path '*/llama-cpp-sys-2-*/out' -type d -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 rm -rf "$dist" && mkdir -p "$dist/$name/lib"
 cp "$built/lar" LICENSE "$dist/$name/"
 cp -L "$engine"/lib/lib{llama,ggml,ggml-base}.so.0 "$engine"/backends/libggml-cpu-*.so "$dist/$name/lib/"
-# What compilers bring and a bare machine lacks.
+# Libraries that come with compilers, and that a bare machine lacks.
 for library in libgomp.so.1 libstdc++.so.6 libgcc_s.so.1; do
   cp -L "$(cc -print-file-name=$library)" "$dist/$name/lib/"
 done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# image.sh RELEASE VERSION TO: a container image of a release's folder with the starter embedder inside, as an OCI archive that
-# `docker load` takes, too. Of Debian it has the C library and the certificates of authorities; there is no shell in it.
+# image.sh RELEASE VERSION TO: builds a container image from the folder of a release, with the starter embedder. The
+# OCI archive also works with `docker load`. From Debian, the image has only the C library and the CA certificates; it
+# has no shell.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 release=$1 version=$2 to=$3
@@ -11,7 +12,7 @@ umask 022
 root=$work/root
 mkdir -p "$root"/{etc/ssl/certs,usr/bin,usr/lib/lar,usr/share/lar/models/{manifests,blobs},usr/share/doc/lar}
 mkdir "$work/debs"
-# As downloaded: what this machine has may have been changed.
+# The packages are downloaded, because the installed files may have been changed.
 (cd "$work/debs" && apt-get download -qq libc6 ca-certificates 2>/dev/null && for deb in *.deb; do dpkg-deb -x "$deb" .; done)
 triplet=$(cc -print-multiarch)
 mkdir -p "$root/lib/$triplet" "$root/lib64"
@@ -55,14 +56,14 @@ settings=(--config.user 65532:65532 --config.workingdir /data --config.volume /d
   --config.entrypoint /usr/bin/lar --config.cmd serve
   --config.env PATH=/usr/bin --config.env HOME=/data --config.env LAR_DATA_DIR=/data
   --config.env LAR_INCLUDED_MODELS_DIR=/usr/share/lar/models
-  # In a network namespace of its own, where what is published decides who gets in.
+  # The container has its own network namespace. The published ports decide who can connect.
   --config.env LAR_LISTEN=0.0.0.0:5270 --config.env LAR_INSECURE_LAN=true
   --config.label org.opencontainers.image.title=Lar --config.label "org.opencontainers.image.version=$version"
   --config.label org.opencontainers.image.licenses=Apache-2.0)
 umoci config --image "$image:$version" "${settings[@]}"
 umoci gc --layout "$image"
 
-# What `docker load` reads beside OCI's index.
+# `docker load` reads this file besides OCI's index.
 python3 - "$image" "$version" <<'END'
 import json, pathlib, sys
 image, version = pathlib.Path(sys.argv[1]), sys.argv[2]
@@ -70,7 +71,7 @@ blob = lambda digest: "blobs/" + digest.replace(":", "/")
 index = json.loads((image / "index.json").read_text())
 manifest = json.loads((image / blob(index["manifests"][0]["digest"])).read_text())
 layers = [blob(layer["digest"]) for layer in manifest["layers"]]
-told = [{"Config": blob(manifest["config"]["digest"]), "RepoTags": [f"lar:{version}"], "Layers": layers}]
-(image / "manifest.json").write_text(json.dumps(told))
+images = [{"Config": blob(manifest["config"]["digest"]), "RepoTags": [f"lar:{version}"], "Layers": layers}]
+(image / "manifest.json").write_text(json.dumps(images))
 END
 tar -C "$image" -cf "$to" .

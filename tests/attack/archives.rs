@@ -1,5 +1,5 @@
-//! Backups that are none: tar files with what Lar never writes. `verify` and `restore` refuse each, write nothing outside of
-//! their folder, and leave the data directory as it is.
+//! Invalid backups: tar files that Lar never writes. `verify` and `restore` refuse each of them, write
+//! nothing outside their folder, and leave the data directory unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -16,9 +16,9 @@ struct Entry {
     kind: u8,
     link: &'static str,
     content: Vec<u8>,
-    /// What the header says; the content's length where absent.
+    /// The size in the header; the length of the content if `None`.
     size: Option<u64>,
-    /// What else the header says, and from which byte.
+    /// Other fields of the header, with their offsets.
     fields: Vec<(usize, Vec<u8>)>,
 }
 
@@ -38,7 +38,7 @@ impl Entry {
         Self { kind, link, ..Self::file(name, b"") }
     }
 
-    /// 512 bytes of header, then the content in blocks (POSIX.1-1988, ustar).
+    /// Returns the entry: a header of 512 bytes and the content in blocks (POSIX.1-1988, ustar).
     fn bytes(&self) -> Vec<u8> {
         let mut head = vec![0u8; 512];
         let mut put = |at: usize, text: &[u8]| head[at..at + text.len()].copy_from_slice(text);
@@ -67,18 +67,20 @@ fn tar(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
-/// What sparse files claim to have.
+/// The size that sparse files claim.
 const TERABYTE: u64 = 1 << 40;
-/// The most that a file may have while sparse ones are read, in the blocks of 512 bytes that `ulimit` counts: 64 MiB.
+/// The limit on the size of files during each command, in the blocks of 512 bytes that `ulimit` counts: 64
+/// MiB.
 const FILE_BLOCKS_MAX: &str = "131072";
 
-/// A number too large for eleven octal digits: the first bit of the field is set, the rest is the number.
+/// Encodes a number that needs more than eleven octal digits: the first bit of the field is set, the rest is
+/// the number.
 fn binary(number: u64) -> Vec<u8> {
     [&[0x80, 0, 0, 0][..], &number.to_be_bytes()].concat()
 }
 
-/// A sparse file as GNU tar writes it by itself: a terabyte, of which the last 512 bytes are there. Its map is in its header,
-/// and goes on in blocks behind it where `more_blocks` is not 0.
+/// Returns a sparse file in GNU tar's own format: a terabyte, of which only the last 512 bytes are stored.
+/// Its map is in the header and continues in `more_blocks` blocks.
 fn gnu_sparse(more_blocks: usize) -> Entry {
     let more = || {
         let mut block = vec![0; 512];
@@ -96,7 +98,7 @@ fn gnu_sparse(more_blocks: usize) -> Entry {
     Entry { size: Some(512), content, fields, ..Entry::of_kind("lar.db", b'S', "") }
 }
 
-/// Records of an extended header, each with its own length (POSIX.1-2001, pax).
+/// Returns an extended header with these records, each with its length (POSIX.1-2001, pax).
 fn pax(records: &[(&str, String)]) -> Entry {
     let record = |(name, value): &(&str, String)| {
         let rest = format!(" {name}={value}\n");
@@ -107,8 +109,8 @@ fn pax(records: &[(&str, String)]) -> Entry {
     Entry { kind: b'x', ..Entry::file("PaxHeaders/lar.db", content.as_bytes()) }
 }
 
-/// The same file as GNU tar writes it in pax archives, in the two versions of that form: with its map in the records, and
-/// with its map in front of its data.
+/// Returns the same sparse file in both versions of GNU tar's pax format: with its map in the records, and
+/// with its map before its data.
 fn pax_sparse() -> [Vec<Entry>; 2] {
     let [name, size, at] = ["lar.db".to_owned(), TERABYTE.to_string(), (TERABYTE - 512).to_string()];
     let map = |text: String| {
@@ -142,7 +144,7 @@ fn sha256(bytes: &[u8], at: &Path) -> String {
     String::from_utf8_lossy(&done.stdout)[..64].to_owned()
 }
 
-/// Every file below a folder with its length, to see that nothing changed.
+/// Returns every file below a folder with its length, to check that nothing changed.
 fn tree(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -185,51 +187,51 @@ fn invalid_backups_are_refused() {
     };
     let [old_pax, new_pax] = pax_sparse();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("a symbolic link", instead(Entry::of_kind("lar.db", b'2', "/etc/passwd")), "no plain file"),
-        ("a hard link", instead(Entry::of_kind("lar.db", b'1', "/etc/passwd")), "no plain file"),
-        ("a character device", instead(Entry::of_kind("lar.db", b'3', "")), "no plain file"),
-        ("a block device", instead(Entry::of_kind("lar.db", b'4', "")), "no plain file"),
-        ("a folder", instead(Entry::of_kind("lar.db", b'5', "")), "no plain file"),
-        ("a pipe", instead(Entry::of_kind("lar.db", b'6', "")), "no plain file"),
-        ("a contiguous file", instead(Entry::of_kind("lar.db", b'7', "")), "no plain file"),
-        ("a sparse file", sparse(vec![gnu_sparse(0)]), "no plain file"),
-        ("a sparse file with a map of 1 MiB", sparse(vec![gnu_sparse(2048)]), "no plain file"),
+        ("a symbolic link", instead(Entry::of_kind("lar.db", b'2', "/etc/passwd")), "not a regular file"),
+        ("a hard link", instead(Entry::of_kind("lar.db", b'1', "/etc/passwd")), "not a regular file"),
+        ("a character device", instead(Entry::of_kind("lar.db", b'3', "")), "not a regular file"),
+        ("a block device", instead(Entry::of_kind("lar.db", b'4', "")), "not a regular file"),
+        ("a folder", instead(Entry::of_kind("lar.db", b'5', "")), "not a regular file"),
+        ("a pipe", instead(Entry::of_kind("lar.db", b'6', "")), "not a regular file"),
+        ("a contiguous file", instead(Entry::of_kind("lar.db", b'7', "")), "not a regular file"),
+        ("a sparse file", sparse(vec![gnu_sparse(0)]), "not a regular file"),
+        ("a sparse file with a map of 1 MiB", sparse(vec![gnu_sparse(2048)]), "not a regular file"),
         (
             "a sparse file with its map in records",
             sparse(old_pax),
-            "`PaxHeaders/lar.db`, which is no plain file,",
+            "`PaxHeaders/lar.db`, which is not a regular file,",
         ),
         (
             "a sparse file with its map in its data",
             sparse(new_pax),
-            "`PaxHeaders/lar.db`, which is no plain file,",
+            "`PaxHeaders/lar.db`, which is not a regular file,",
         ),
         ("an empty database", instead(Entry::file("lar.db", b"")), "schema"),
         (
             "a manifest that is a link",
             tar(&[Entry::of_kind("manifest.json", b'2', "/etc/passwd"), whole()]),
-            "no backup",
+            "not a backup",
         ),
-        ("a manifest of another name", tar(&[Entry::file("manifest.txt", b"{}"), whole()]), "no backup"),
-        ("a manifest that is no JSON", tar(&[Entry::file("manifest.json", b"{"), whole()]), "no backup"),
+        ("a manifest of another name", tar(&[Entry::file("manifest.txt", b"{}"), whole()]), "not a backup"),
+        ("a manifest that is no JSON", tar(&[Entry::file("manifest.json", b"{"), whole()]), "not a backup"),
         (
             "no database",
             tar(&[manifest(&[listed("owner.key", b"x")]), Entry::file("owner.key", b"x")]),
             "no database",
         ),
-        ("a name above", one("../owner.key"), "does not belong there"),
-        ("an absolute name", one("/tmp/owner.key"), "does not belong there"),
-        ("a name in a folder of clients", one("clients/../owner.key"), "does not belong there"),
-        ("a hidden client", one("clients/.profile"), "does not belong there"),
-        ("an unknown name", one("lar.sh"), "does not belong there"),
-        ("a server's address", one("server.json"), "does not belong there"),
-        ("a file of the log", one("lar.db-wal"), "does not belong there"),
-        ("a long name", one(&long), "does not belong there"),
-        ("a file twice", tar(&[manifest(&[named_db(), named_db()]), whole(), whole()]), "is there twice"),
+        ("a name above", one("../owner.key"), "does not belong in a backup"),
+        ("an absolute name", one("/tmp/owner.key"), "does not belong in a backup"),
+        ("a name in a folder of clients", one("clients/../owner.key"), "does not belong in a backup"),
+        ("a hidden client", one("clients/.profile"), "does not belong in a backup"),
+        ("an unknown name", one("lar.sh"), "does not belong in a backup"),
+        ("a server's address", one("server.json"), "does not belong in a backup"),
+        ("a file of the log", one("lar.db-wal"), "does not belong in a backup"),
+        ("a long name", one(&long), "does not belong in a backup"),
+        ("a file twice", tar(&[manifest(&[named_db(), named_db()]), whole(), whole()]), "appears twice"),
         (
             "more than is listed",
             tar(&[manifest(&[named_db()]), whole(), Entry::file("owner.key", b"x")]),
-            "does not belong there",
+            "does not belong in a backup",
         ),
         (
             "less than is listed",
@@ -243,7 +245,7 @@ fn invalid_backups_are_refused() {
                 Entry::file("owner.key", b"x"),
                 whole(),
             ]),
-            "does not belong there",
+            "does not belong in a backup",
         ),
         (
             "a long name by extension",
@@ -252,7 +254,7 @@ fn invalid_backups_are_refused() {
                 Entry { kind: b'L', ..Entry::file("././@LongLink", long.as_bytes()) },
                 whole(),
             ]),
-            "does not belong there",
+            "does not belong in a backup",
         ),
         (
             "attributes by extension",
@@ -261,7 +263,7 @@ fn invalid_backups_are_refused() {
                 Entry { kind: b'x', ..Entry::file("PaxHeaders/x", b"30 path=../../../tmp/owner.key\n") },
                 whole(),
             ]),
-            "does not belong there",
+            "does not belong in a backup",
         ),
         (
             "another digest",
@@ -277,7 +279,7 @@ fn invalid_backups_are_refused() {
                 manifest(&[json!({ "name": "lar.db", "bytes": 1, "sha256": digest(&database) })]),
                 whole(),
             ]),
-            "bytes of 1",
+            "bytes instead of 1",
         ),
         (
             "a size beyond the file",
@@ -308,7 +310,7 @@ fn invalid_backups_are_refused() {
         ),
     ];
     assert_eq!(cases.len(), 35);
-    // What is refused is not refused for want of a good one.
+    // A valid backup of the same kind is accepted.
     let file = at.path().join("backup.tar");
     fs::write(&file, tar(&[manifest(&[named_db()]), whole()])).unwrap();
     let (ok, output) = lar(&data, &["backup", "verify", file.to_str().unwrap()]);
@@ -317,7 +319,7 @@ fn invalid_backups_are_refused() {
         fs::write(&file, bytes).unwrap();
         let before = tree(at.path());
         for command in ["verify", "restore"] {
-            // A file that filled the disk meanwhile would be told in place of the reason.
+            // If a sparse file were expanded, the command would fail at this limit with another message.
             let limit = ["sh", "-c", &format!("ulimit -f {FILE_BLOCKS_MAX}; exec \"$@\""), "sh"];
             let mut limited = Lar::command_through(&limit, &data);
             let (ok, output) = outcome(limited.args(["backup", command, file.to_str().unwrap()]));
@@ -345,7 +347,7 @@ fn settings_in_a_backup_are_shown_and_restored_when_asked_for() {
     fs::write(to.join("lar.toml"), "log = \"warn\"\n").unwrap();
     let (ok, output) = lar(&to, &["backup", "restore", file]);
     assert!(
-        ok && output.contains("settings were left out")
+        ok && output.contains("settings were not restored")
             && output.contains("llama_server = \"/tmp/[31mevil\""),
         "{output}"
     );

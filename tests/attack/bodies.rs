@@ -1,5 +1,5 @@
-//! Bodies that are never finished, of strangers and of callers with a key, and whole ones that are work: what they may take of the
-//! server's memory.
+//! The server's memory for request bodies: unfinished bodies of clients with and without a key, and large
+//! complete bodies.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,13 +12,15 @@ use serde_json::json;
 
 const SENDERS: usize = 80;
 const LENGTH: usize = 15_000_000;
-/// More of the server's memory than this is never taken by strangers.
+/// The most memory that clients without a key may use.
 const STRANGERS_MAX: u64 = 48 << 20;
-/// All bodies together may take 128 MiB, those of one key half of it; what is around them takes some, too.
+/// The most memory that clients with a key may use. All bodies together may use 128 MiB, those of one key
+/// half of it; connections need some more.
 const KEYED_MAX: u64 = 144 << 20;
-/// Whole bodies that are sent at once.
+/// Complete bodies that are sent concurrently.
 const WHOLE: usize = 60;
-/// Whole bodies of one key: four have room at once, and one that is being decoded is there up to five times.
+/// The most memory for complete bodies of one key. Four fit at a time, and a body that is being decoded
+/// exists up to five times.
 const WHOLE_MAX: u64 = 384 << 20;
 
 #[test]
@@ -67,7 +69,7 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
     for (head, body) in &keyed {
         let line = head.lines().next().unwrap();
         let sockets = half_sent(&lar.address, SENDERS, head, body);
-        // Another key is answered meanwhile, with a body that needs room, too.
+        // Meanwhile a request of another key is answered. Its body also needs memory.
         let large =
             json!({ "model": "default-embedding", "input": "word ".repeat(10_000), "truncate": true });
         let started_at = Instant::now();
@@ -79,15 +81,15 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
         drop(sockets);
         tried += 1;
     }
-    assert_eq!(tried, 10, "heads, {SENDERS} connections each");
-    // The C library keeps what was freed for the next requests: a second round takes that and hardly more.
+    assert_eq!(tried, 10, "the number of heads changed");
+    // The C library keeps freed memory for the next requests, so a second round needs hardly more.
     let kept = lar.memory().0;
     drop(half_sent(&lar.address, SENDERS, &keyed[0].0, &plain));
     assert_eq!(lar.get("/healthz").status, 200);
     let again = lar.memory().0;
     assert!(again < kept + STRANGERS_MAX, "{} MB more in a second round", again.saturating_sub(kept) >> 20);
 
-    // What waits too long for room is told when to come back.
+    // A request that waits too long for memory gets a `Retry-After` header.
     let blocked = half_sent(&lar.address, SENDERS, &keyed[0].0, &plain);
     let refused = lar.raw(&lar.head("POST", "/v1/embeddings", LENGTH), b"");
     assert_eq!(
@@ -98,8 +100,8 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
     drop(blocked);
 }
 
-/// A body is more than its bytes: it is decoded, its texts are tokenized, and prompts wait for that. What one key sends is
-/// bounded until nothing of it is left.
+/// A body needs more memory than its bytes: it is decoded, its texts are tokenized, and prompts wait for
+/// that. The limit of a key applies until all of this is freed.
 #[test]
 fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
     let lar = Lar::start();
@@ -113,11 +115,12 @@ fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
         ("/completion", json!({ "prompt": words, "n_cmpl": 16 })),
         ("/v1/embeddings", json!({ "model": "default-embedding", "input": words, "truncate": true })),
     ];
-    // A prompt of more than a megabyte, and texts that need room: of another key, while the first has all that it may.
+    // Another key sends a prompt of more than a megabyte, and texts, while the first key uses its whole
+    // share.
     let large =
         json!({ "model": "default", "messages": [{ "role": "user", "content": "a ".repeat(600_000) }] });
     let texts = json!({ "model": "default-embedding", "input": "word ".repeat(10_000), "truncate": true });
-    // The workers are there before memory is looked at.
+    // The workers are started before memory is measured.
     assert_eq!(lar.send_with(&other, "POST", "/v1/embeddings", &texts).status, 200);
     assert_eq!(lar.send_with(&other, "POST", "/v1/messages/count_tokens", &large).status, 200);
     let mut tried = 0;
@@ -134,15 +137,15 @@ fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
         });
         let (_, peak) = lar.memory();
         assert!(peak < before + WHOLE_MAX, "{path}: {} MB more", (peak - before) >> 20);
-        // Those that were worked on are counted, cut or too long; the others are told to come back, if they read that.
+        // The accepted ones are counted, truncated or too long. The others get 429, or a closed connection.
         assert!(statuses.iter().all(|status| [0, 200, 400, 429].contains(status)), "{path}: {statuses:?}");
         let done = statuses.iter().filter(|status| [200, 400].contains(*status)).count();
         assert!(done > 0, "{path}: {statuses:?}");
         tried += 1;
     }
-    assert_eq!(tried, 3, "paths, {WHOLE} bodies each");
+    assert_eq!(tried, 3, "the number of paths changed");
 
-    // Millions of values of two bytes would take many times their length.
+    // Millions of values of two bytes each would need many times their length.
     let ones = format!("{{\"prompt\":[{}1]}}", "1,".repeat(LENGTH / 2 - 100));
     lar.forget_peak();
     let (before, _) = lar.memory();
@@ -152,17 +155,17 @@ fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
     assert!(peak < before + STRANGERS_MAX, "{} MB more", (peak - before) >> 20);
 }
 
-/// Sends whole bodies at once, does `meanwhile`, and returns their statuses, 0 where the connection was closed before one was
-/// read.
+/// Sends complete bodies concurrently, runs `meanwhile`, and returns their statuses. A status is 0 if the
+/// connection was closed before the client read one.
 fn send_whole(address: &str, head: &str, body: &[u8], meanwhile: impl FnOnce()) -> Vec<u16> {
     let open = |_| TcpStream::connect(address).expect("lar listens");
     let sockets: Vec<TcpStream> = (0..WHOLE).map(open).collect();
-    let (answered, statuses) = mpsc::channel();
+    let (answered, statuses) = mpsc::sync_channel(WHOLE);
     std::thread::scope(|scope| {
         for mut socket in &sockets {
             let answered = answered.clone();
             scope.spawn(move || {
-                // The server may answer and close before it has read anything.
+                // The server may answer and close the connection before it has read anything.
                 let _ = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body));
                 let mut line = [0; 12];
                 let read = socket.read_exact(&mut line).is_ok();

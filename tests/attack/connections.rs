@@ -1,5 +1,5 @@
-//! Thousands of connections that say nothing, or half of something: the server goes on answering. One address leaves room
-//! for others.
+//! Thousands of connections that send nothing or half of a head: the server still answers other clients. One
+//! address cannot use up the connections of others.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,20 +8,21 @@ use lar_tests::Lar;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
-/// Connections that are opened, where this process may have so many.
+/// The number of connections, if the limit on open files of this process allows it.
 const CONNECTIONS: usize = 6_000;
-/// Fewer than this show nothing: Lar takes 2,048 (`limits.connections`).
+/// The least number of connections. Fewer prove nothing: Lar accepts 2,048 (`limits.connections`).
 const CONNECTIONS_MIN: usize = 3_000;
-/// One connection of so many sends half of a head; the others send nothing.
+/// One connection in this many sends half of a head; the others send nothing.
 const HALF_HEADS_SHARE: usize = 5;
-/// Files that this test needs beside its connections.
+/// Files that this test needs besides its connections.
 const SPARE: usize = 500;
-/// Open files that the server may have until it raises its limit: what systems allow a program unless it asks for more.
+/// Starts the server with the usual soft limit on open files, which the server raises.
 const SOFT_LIMIT: &str = "ulimit -Sn 1024 && exec \"$@\"";
-/// Connections that this machine's programs keep: seven eighths of all.
+/// The connections that local programs may have: seven eighths of all.
 const KEPT: usize = 2048 - 2048 / 8;
 
-/// Raises the limit on the open files of this process as far as it may; returns how many connections that allows.
+/// Raises the limit on open files of this process to its maximum, and returns how many connections that
+/// allows.
 fn raise_own_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -29,7 +30,7 @@ fn raise_own_limit() -> usize {
     let connections = hard.saturating_sub(SPARE).min(CONNECTIONS);
     assert!(
         connections >= CONNECTIONS_MIN,
-        "this test opens {CONNECTIONS_MIN} connections at least: ulimit -Hn"
+        "this test needs at least {CONNECTIONS_MIN} connections; raise the hard limit on open files (ulimit -Hn)"
     );
     connections
 }
@@ -52,7 +53,7 @@ fn silent_connections_are_closed_for_active_ones() {
     let mut stream = lar.open(&lar.head("POST", "/v1/chat/completions", chat.len()), chat.as_bytes());
     let mut first = [0; 64];
     stream.read_exact(&mut first).unwrap();
-    // It is read all the time: an answer that nobody reads is cut.
+    // This client reads all the time, because Lar stops an unread answer.
     let reading = std::thread::spawn(move || {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).map(|_| rest)
@@ -81,16 +82,17 @@ fn silent_connections_are_closed_for_active_ones() {
     let open = std::fs::read_dir(format!("/proc/{}/fd", lar.pid())).unwrap().count();
     assert!(open >= KEPT, "{open} files: the server did not raise its own limit");
     assert!(open < 2048 + 64 + 128, "{open} files");
-    // The one connection that was in use all the time was not closed for others.
+    // The connection that was active all the time was not closed for others.
     let rest = reading.join().unwrap().unwrap();
     assert!(rest.contains("data: [DONE]"), "{}", &rest[rest.len().saturating_sub(300)..]);
     drop(sockets);
     answers(&lar, "at last");
 }
 
-/// A network namespace with an address that is not the loopback's, since this machine's programs are counted apart.
+/// Uses a network namespace with an address outside of loopback, because Lar counts local connections
+/// separately.
 #[test]
-fn one_address_keeps_no_more_connections_than_it_may_and_others_keep_theirs() {
+fn connections_of_one_address_are_limited_without_closing_those_of_others() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(
         data.path().join("lar.toml"),
@@ -117,7 +119,7 @@ def closed(connection):
     except (BlockingIOError, socket.timeout):
         return False
 here, there = connect("127.0.0.1", 6), connect("10.9.8.1", 8)
-# Connections are taken in as they come: when the last one is answered, all are.
+# The server accepts connections in order: when it answers the last one, it has accepted all.
 there[-1].sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:5270\r\n\r\n")
 print("answer", there[-1].recv(12).decode())
 print("oldest", [closed(connection) for connection in there[:4]])
@@ -151,5 +153,5 @@ fn a_low_limit_of_open_files_is_reported() {
     let done = command.output().unwrap();
     let output = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success());
-    assert!(output.contains("this process may have 12 files open, and Lar needs 128 at least"), "{output}");
+    assert!(output.contains("this process can open 12 files, and Lar needs at least 128"), "{output}");
 }

@@ -1,4 +1,5 @@
-//! One key that wants everything of a model, and clients that never read: others are served all the same.
+//! One key that tries to use a model alone, and clients that never read their answers: other clients are
+//! still served.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 
@@ -17,7 +18,7 @@ fn one_key_and_one_person_leave_room_in_a_queue() {
         let pool = lar.get("/lar/v1/pools").json()["data"][0].clone();
         (pool["ready"] == true && pool["active_leases"] == 0).then_some(())
     });
-    // Greedily it counts on for as long as it may: nothing leaves the queue meanwhile.
+    // With greedy decoding the model counts to the limit, so nothing leaves the queue meanwhile.
     let long = json!({ "workload": "completion", "prompt": "1, 2,", "max_tokens": 3000, "detached": true, "temperature": 0 });
     let fill = |key: &str| {
         let answers = (0..20).map(|_| lar.send_with(key, "POST", "/lar/v1/tasks", &long));
@@ -29,17 +30,16 @@ fn one_key_and_one_person_leave_room_in_a_queue() {
         });
         (taken.len(), message.unwrap_or_default())
     };
-    let share = "wait for `smollm2-135m-instruct` already, their share of its queue";
+    let share = "already wait for `smollm2-135m-instruct`, their share of its queue";
     let of_key = format!("4 tasks of this key {share} (half of `limits.queue_len_max`)");
-    let of_person =
-        format!("6 tasks of this person's keys {share} (three quarters of `limits.queue_len_max`)");
-    assert_eq!(fill(&owner), (5, of_key), "one runs");
+    let of_person = format!("6 tasks of this user's keys {share} (three quarters of `limits.queue_len_max`)");
+    assert_eq!(fill(&owner), (5, of_key), "one runs and four wait");
     assert_eq!(fill(&second), (2, of_person));
-    let full = "8 tasks wait for `smollm2-135m-instruct` already";
-    assert_eq!(fill(&bea), (2, full.into()), "what the others had to leave");
+    let full = "8 tasks already wait for `smollm2-135m-instruct`";
+    assert_eq!(fill(&bea), (2, full.into()), "another user gets the rest of the queue");
 }
 
-/// A connection of which the kernel holds few bytes, so that it is full when nobody reads it.
+/// Opens a connection with a small receive buffer, which is soon full if the client does not read.
 fn open_with_small_buffer(lar: &Lar, body: &str) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 2048).unwrap();
@@ -56,7 +56,7 @@ fn open_with_small_buffer(lar: &Lar, body: &str) -> TcpStream {
 fn a_client_that_never_reads_gives_its_slot_up_to_others() {
     let lar = Lar::start_with("[engines]\nconcurrency = 2\n");
     let other = lar.invite("bea");
-    // Much text for each token, so that what the kernel and the server hold is full soon.
+    // Each token has much text, so that the buffers of the kernel and the server are soon full.
     let body = json!({
         "model": "default", "stream": true, "max_tokens": 3500, "ignore_eos": true, "logprobs": true, "top_logprobs": 20,
         "messages": [{ "role": "user", "content": "Count to a thousand." }],
@@ -68,15 +68,15 @@ fn a_client_that_never_reads_gives_its_slot_up_to_others() {
     let hello =
         json!({ "model": "default", "max_tokens": 2, "messages": [{ "role": "user", "content": "hi" }] });
     let answer = lar.send_with(&other, "POST", "/v1/chat/completions", &hello);
-    assert_eq!(answer.status, 200, "another's answer is written meanwhile: {}", answer.body);
+    assert_eq!(answer.status, 200, "the request of another user failed: {}", answer.body);
     let own = lar.post("/v1/chat/completions", &hello);
-    assert_eq!(own.status, 200, "a further one of their own key waits until one was stopped: {}", own.body);
+    assert_eq!(own.status, 200, "the next request of the same key failed: {}", own.body);
     let message = lar.until("a task to be recorded", |lar| {
         let tasks = lar.get("/lar/v1/tasks").json();
         let of = |task: &&Value| task["error"]["code"] == "DEADLINE_EXCEEDED";
         tasks["data"].as_array().unwrap().iter().find(of).map(|task| task["error"]["message"].clone())
     });
-    assert_eq!(message, "nobody read the answer any more, so its place was given to others");
+    assert_eq!(message, "the answer was not read for too long, so its slot was given to another task");
     drop(stuck);
 }
 
@@ -84,7 +84,7 @@ fn a_client_that_never_reads_gives_its_slot_up_to_others() {
 fn endless_answers_of_one_key_keep_nobody_waiting() {
     let lar = Lar::start_with("[engines]\nconcurrency = 2\n");
     let bea = lar.invite("bea");
-    // Without an end for as long as this test takes: greedily it counts on.
+    // With greedy decoding the model counts for longer than this test takes.
     let long = json!({ "workload": "completion", "prompt": "1, 2,", "max_tokens": 3500, "detached": true, "temperature": 0 });
     let endless: Vec<String> = (0..3)
         .map(|_| lar.post("/lar/v1/tasks", &long).json()["task_id"].as_str().unwrap().to_owned())
@@ -99,7 +99,10 @@ fn endless_answers_of_one_key_keep_nobody_waiting() {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     let has_ended = |id: &String| !lar.get(&format!("/lar/v1/tasks/{id}")).json()["finish_reason"].is_null();
-    assert!(!endless.iter().any(has_ended), "she waited for the end of one");
+    assert!(
+        !endless.iter().any(has_ended),
+        "an endless answer ended, so the other user may have waited for it"
+    );
     for id in &endless {
         assert_eq!(lar.post(&format!("/lar/v1/tasks/{id}/cancel"), &Value::Null).status, 204);
     }

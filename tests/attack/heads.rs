@@ -1,9 +1,9 @@
-//! Heads of requests that are not what they seem: framing, hosts, origins, and secrets in the wrong place.
+//! Malicious request heads: ambiguous framing, foreign hosts and origins, and secrets in the wrong header.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// Everything behind the request line, of requests that no server may take. `HOST` stands for where Lar is.
+/// The bytes after the request line of requests that no server may accept. `HOST` stands for Lar's address.
 const FRAMING: [&str; 22] = [
     "host: HOST\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
     "host: HOST\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n{}",
@@ -29,7 +29,7 @@ const FRAMING: [&str; 22] = [
     "content-length: 2\r\n\r\n{}",
 ];
 
-/// Hosts that a request may not be addressed to.
+/// Hosts that Lar must reject.
 const HOSTS: [&str; 14] = [
     "evil.example",
     "evil.example:5270",
@@ -47,7 +47,7 @@ const HOSTS: [&str; 14] = [
     "127.1",
 ];
 
-/// Origins that no page of Lar's has.
+/// Origins that Lar's page does not have.
 const ORIGINS: [&str; 10] = [
     "http://evil.example",
     "https://HOST.evil.example",
@@ -97,11 +97,16 @@ fn ambiguous_request_heads_are_refused() {
             format!("{start}host: {host}\r\nsec-fetch-site: {site}\r\ncontent-length: 2\r\n\r\n{{}}"),
         );
     }
-    assert_eq!(tried, 22 + 28 + 10 + 4, "the corpus");
-    assert_eq!(lar.get("/lar/v1/conversations").json()["data"], json!([]), "none of them made anything");
+    assert_eq!(tried, 22 + 28 + 10 + 4, "the size of the corpus changed");
+    assert_eq!(
+        lar.get("/lar/v1/conversations").json()["data"],
+        json!([]),
+        "a rejected request created a conversation"
+    );
 }
 
-/// A target that names its host has the last word; a `Host` beside it is read by nobody and comes back in nothing.
+/// An absolute request target decides the host. Lar ignores a `Host` header beside it and never repeats its
+/// value.
 #[test]
 fn a_host_header_beside_an_absolute_target_is_not_echoed() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
@@ -122,7 +127,7 @@ fn a_host_header_beside_an_absolute_target_is_not_echoed() {
             }
         }
     }
-    assert_eq!(tried, 24, "paths, hosts and keys");
+    assert_eq!(tried, 24, "the number of paths, hosts and keys changed");
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn keys_do_not_work_as_sessions_nor_sessions_as_keys() {
     let cookie = |secret: &str| format!("cookie: lar_session_{port}={secret}\r\n");
     let bearer = |secret: &str| format!("authorization: Bearer {secret}\r\n");
     let header = |secret: &str| format!("x-api-key: {secret}\r\n");
-    // Each is known by now for what it is.
+    // Each secret works in its own header.
     assert_eq!((me(cookie(session)), me(bearer(Lar::KEY))), (200, 200));
     let crossed = [cookie(Lar::KEY), bearer(session), header(session), cookie(&secret), bearer(&secret)];
     assert_eq!(crossed.map(me), [401; 5]);
@@ -177,7 +182,10 @@ fn requests_without_a_key_learn_no_file_of_the_server() {
             }
         }
     }
-    assert_eq!(tried, 64, "paths, keys and methods");
+    assert_eq!(tried, 64, "the number of paths, keys and methods changed");
     let refused = lar.send_with("", "GET", "/lar/v1/me", &Value::Null).json();
-    assert!(refused["detail"].as_str().unwrap().contains("lar keys create"), "it says what to do: {refused}");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("lar keys create"),
+        "the error names no next step: {refused}"
+    );
 }

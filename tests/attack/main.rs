@@ -1,9 +1,9 @@
-//! What somebody hostile would try, by the hundreds, against a real Lar. Each corpus says how much of it there is, so that none
-//! grows smaller unseen.
+//! Hundreds of attacks on a real Lar. Each test asserts the size of its corpus, so that no case gets lost
+//! unnoticed.
 //!
-//! What a taken-over worker would try is in `tests/src/escapes.rs`; `tests/it/confinement.rs` and `tests/it/llama_server.rs`
-//! try it. The texts in `prompts/` are tried by `tests/it/prompts.rs`, the bodies in `bodies/` by
-//! `crates/server/src/lenient/corpus.rs`.
+//! The system calls of a compromised worker are in `tests/src/escapes.rs`; `tests/it/confinement.rs` and
+//! `tests/it/llama_server.rs` try them. `tests/it/prompts.rs` sends the texts in `prompts/`, and
+//! `crates/server/src/lenient/corpus.rs` decodes the bodies in `bodies/`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

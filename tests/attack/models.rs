@@ -1,15 +1,16 @@
-//! Model files that are none, or whose headers are made to take the server's memory: refused when they are pulled, with
-//! nothing of them left, and the server's memory as it was.
+//! Invalid model files, and files whose headers are crafted to exhaust the server's memory. A pull rejects
+//! them, leaves no file behind, and uses little memory.
 
 use std::fs;
 
 use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
-/// What a header may add to the server's memory: 16 MiB of texts, and room for what else runs.
+/// The most that the server's memory may grow: 16 MiB for the strings of a header, and a margin for other
+/// work.
 const MEMORY_BYTES_MAX: u64 = 192 << 20;
 
-/// A GGUF file being made.
+/// A builder of GGUF files.
 struct Gguf {
     tensors: u64,
     pairs: u64,
@@ -44,7 +45,7 @@ impl Gguf {
         self.pair(key, 4, &value.to_le_bytes())
     }
 
-    /// A vocabulary of so many tokens.
+    /// Adds a vocabulary of this many tokens.
     fn tokens(self, count: u64) -> Self {
         let mut bytes = 8u32.to_le_bytes().to_vec();
         bytes.extend(count.to_le_bytes());
@@ -55,7 +56,7 @@ impl Gguf {
         self.pair("tokenizer.ggml.tokens", 9, &bytes)
     }
 
-    /// An f32 tensor of so many elements, the data of which are zeros.
+    /// Adds an f32 tensor of this many elements; its data are zeros.
     fn tensor(mut self, elements: u64) -> Self {
         self.text(b"weight");
         self.body.extend(1u32.to_le_bytes());
@@ -77,7 +78,7 @@ impl Gguf {
     }
 }
 
-/// What a model says of itself at least.
+/// Returns the least metadata of a model.
 fn model() -> Gguf {
     Gguf::new().string("general.architecture", b"llama").number("llama.context_length", 2048)
 }
@@ -98,8 +99,8 @@ fn invalid_model_files_are_refused_within_bounds() {
     let keys = (0..24)
         .fold(model(), |gguf, number| gguf.number(&format!("{}{number}", "k".repeat((1 << 20) - 8)), 1));
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("an empty file", Vec::new(), "cut short"),
-        ("four letters", b"GGUF".to_vec(), "cut short"),
+        ("an empty file", Vec::new(), "truncated"),
+        ("four letters", b"GGUF".to_vec(), "truncated"),
         ("another version", [&b"GGUF"[..], &[9, 0, 0, 0], &[0; 64]].concat(), "version is 9"),
         ("no architecture", Gguf::new().tokens(1).tensor(8).bytes(), "no architecture"),
         ("no weights", model().tokens(1).bytes(), "no weights"),
@@ -114,8 +115,8 @@ fn invalid_model_files_are_refused_within_bounds() {
         ),
         ("too many tensors", claims(1 << 40, 0), "tensors"),
         ("too many pairs", claims(0, 1 << 40), "metadata pairs"),
-        ("tensors that are not there", claims(90_000, 0), "cut short"),
-        ("a text longer than all", model().pair("a", 8, &u64::MAX.to_le_bytes()).bytes(), "text of"),
+        ("tensors that do not exist", claims(90_000, 0), "truncated"),
+        ("a text longer than all", model().pair("a", 8, &u64::MAX.to_le_bytes()).bytes(), "string of"),
         (
             "an array longer than all",
             model().pair("a", 9, &[&8u32.to_le_bytes()[..], &u64::MAX.to_le_bytes()].concat()).bytes(),
@@ -126,15 +127,15 @@ fn invalid_model_files_are_refused_within_bounds() {
             model().pair("a", 9, &[&9u32.to_le_bytes()[..], &1u64.to_le_bytes()].concat()).bytes(),
             "unknown type",
         ),
-        ("data beyond the file", model().tokens(1).tensor(1 << 40).bytes(), "cut short"),
+        ("data beyond the file", model().tokens(1).tensor(1 << 40).bytes(), "truncated"),
         (
             "an alignment of nothing",
             model().number("general.alignment", 0).tokens(1).tensor(8).bytes(),
             "alignment",
         ),
-        ("24 MB of texts", texts(b'a', 24), "texts are over"),
-        ("8 MB of bytes that are no text", texts(0xff, 8), "texts are over"),
-        ("24 MB of keys", keys.bytes(), "texts are over"),
+        ("24 MB of texts", texts(b'a', 24), "strings exceed"),
+        ("8 MB of bytes that are no text", texts(0xff, 8), "strings exceed"),
+        ("24 MB of keys", keys.bytes(), "strings exceed"),
     ];
     assert_eq!(cases.len(), 21);
     let (_, before) = lar.memory();
@@ -154,7 +155,7 @@ fn invalid_model_files_are_refused_within_bounds() {
             fs::read_dir(models.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    // A whole one is still taken.
+    // A valid model is still accepted.
     let whole = lar.cli(&["models", "pull", chat_model().to_str().unwrap(), "--name", "tiny"]);
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     assert_eq!(lar.get("/lar/v1/catalog/models").json()["data"].as_array().map(Vec::len), Some(1));

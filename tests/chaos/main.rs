@@ -1,7 +1,7 @@
-//! Faults on the real thing: workers and servers are killed in the middle of what they do. Nothing that was
-//! acknowledged is lost, and every task has exactly one end.
+//! Fault injection: workers and servers are killed during their work. Nothing that was acknowledged may be
+//! lost, and every task must have exactly one terminal event.
 //!
-//! Rounds are few here; `make bench` runs a hundred of each and reports.
+//! These tests run few rounds. `make bench` runs a hundred of each and reports the results.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,7 +26,7 @@ fn a_killed_worker_ends_its_tasks_once_and_is_started_again() {
                 events.iter().filter(|(name, _)| matches!(name.as_str(), "end" | "error" | "cancelled"));
             assert_eq!(ends.count(), 1, "round {round}: {events:?}");
             let (name, end) = events.last().unwrap();
-            // One that was still waiting may have been granted the new worker.
+            // A task that was still waiting may have run on the new worker.
             assert!(name == "end" || end["code"] == "ENGINE_FAILED", "round {round}: {end}");
         }
     }

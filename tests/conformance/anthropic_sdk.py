@@ -1,4 +1,4 @@
-"""Anthropic's own client, unchanged, against `/v1/messages`."""
+"""Tests `/v1/messages` of a real Lar with Anthropic's unmodified client."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import anthropic
 
 URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
 MODEL = "default"
-# This client has no field for it any more; earlier ones have.
+# This version of the client has no field for the temperature; earlier versions have one.
 GREEDY = {"temperature": 0}
 WEATHER = {
     "name": "get_weather",
@@ -24,8 +24,8 @@ class Anthropic(unittest.TestCase):
         self.addCleanup(self.client.close)
 
     def say(self, content="Say hello.", **more):
-        wanted = {"model": MODEL, "max_tokens": 24, "messages": [{"role": "user", "content": content}], "extra_body": GREEDY}
-        return self.client.messages.create(**{**wanted, **more})
+        request = {"model": MODEL, "max_tokens": 24, "messages": [{"role": "user", "content": content}], "extra_body": GREEDY}
+        return self.client.messages.create(**{**request, **more})
 
     def test_a_message(self):
         message = self.say(system="You are brief.", metadata={"user_id": "someone"})
@@ -37,7 +37,7 @@ class Anthropic(unittest.TestCase):
         self.assertGreater(usage.input_tokens + usage.cache_read_input_tokens, 5)
         self.assertGreater(usage.output_tokens, 0)
 
-    def test_a_limit_and_a_stop_text(self):
+    def test_a_limit_and_a_stop_sequence(self):
         self.assertEqual(self.say("Count to a hundred.", max_tokens=3).stop_reason, "max_tokens")
         whole = self.say("Count from one to ten in words.", max_tokens=40).content[0].text
         word = whole.split()[2]
@@ -45,17 +45,17 @@ class Anthropic(unittest.TestCase):
         self.assertEqual((cut.stop_reason, cut.stop_sequence), ("stop_sequence", word))
         self.assertNotIn(word, cut.content[0].text if cut.content else "")
 
-    def test_an_answer_that_was_begun_is_gone_on_with(self):
-        asked = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY}
+    def test_assistant_prefill(self):
+        request = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY}
         user = {"role": "user", "content": "Count from one to ten in words."}
-        whole = self.client.messages.create(messages=[user], **asked).content[0].text
-        begun, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
-        answer = self.client.messages.create(messages=[user, {"role": "assistant", "content": begun}], **asked)
+        whole = self.client.messages.create(messages=[user], **request).content[0].text
+        prefill, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
+        answer = self.client.messages.create(messages=[user, {"role": "assistant", "content": prefill}], **request)
         self.assertEqual(answer.content[0].text[:12], rest[:12])
 
-    def test_a_stream_is_the_message(self):
-        asked = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY, "messages": [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}]}
-        with self.client.messages.stream(**asked) as stream:
+    def test_a_stream_has_the_same_text_as_the_message(self):
+        request = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY, "messages": [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}]}
+        with self.client.messages.stream(**request) as stream:
             names = [event.type for event in stream]
             final = stream.get_final_message()
         self.assertEqual((names[0], names[-1]), ("message_start", "message_stop"))
@@ -63,15 +63,15 @@ class Anthropic(unittest.TestCase):
         self.assertGreater(final.usage.output_tokens, 0)
         self.assertGreater(final.usage.input_tokens + final.usage.cache_read_input_tokens, 5)
 
-    def test_a_tool_is_called_and_its_result_read(self):
+    def test_tool_calls_and_tool_results(self):
         for streamed in (False, True):
-            asked = {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "get_weather"}, "max_tokens": 200}
+            request = {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "get_weather"}, "max_tokens": 200}
             question = "What is the weather in Paris?"
             if streamed:
-                with self.client.messages.stream(model=MODEL, extra_body=GREEDY, messages=[{"role": "user", "content": question}], **asked) as stream:
+                with self.client.messages.stream(model=MODEL, extra_body=GREEDY, messages=[{"role": "user", "content": question}], **request) as stream:
                     message = stream.get_final_message()
             else:
-                message = self.say(question, **asked)
+                message = self.say(question, **request)
             self.assertEqual(message.stop_reason, "tool_use")
             call = message.content[-1]
             self.assertEqual((call.type, call.name), ("tool_use", "get_weather"))
@@ -85,7 +85,8 @@ class Anthropic(unittest.TestCase):
             self.assertTrue(answer.content[0].text)
 
     def test_a_tool_runner_keeps_its_conversation(self):
-        # It asks the server to keep it first, and sends it whole once it is told that this server does not.
+        # The runner first asks the server to store the conversation. Lar refuses, so the runner sends the whole
+        # conversation.
         @anthropic.beta_tool
         def get_weather(city: Literal["Paris", "Oslo"]) -> str:
             """The weather of a city
@@ -103,35 +104,35 @@ class Anthropic(unittest.TestCase):
             messages = [item.get_final_message() if streamed else item for item in runner]
             self.assertEqual([message.content[-1].type for message in messages], ["tool_use", "tool_use"])
             tokens = [message.usage.input_tokens + message.usage.cache_read_input_tokens for message in messages]
-            self.assertGreater(tokens[1], tokens[0] + 20, "the second request held the first, the call and its result")
+            self.assertGreater(tokens[1], tokens[0] + 20, "the second request did not contain the first one, the call and its result")
 
-    def test_a_conversation_kept_by_the_client(self):
-        begun = {"model": MODEL, "max_tokens": 8, "extra_body": GREEDY}
-        thread = self.client.beta.messages.thread(**begun, unsupported_request_behavior="continue_unthreaded")
+    def test_a_thread_continues_without_storage_on_the_server(self):
+        request = {"model": MODEL, "max_tokens": 8, "extra_body": GREEDY}
+        thread = self.client.beta.messages.thread(**request, unsupported_request_behavior="continue_unthreaded")
         first = thread.send({"role": "user", "content": "My name is Ada."})
         second = thread.send({"role": "user", "content": "What is my name?"})
         tokens = [message.usage.input_tokens + message.usage.cache_read_input_tokens for message in (first, second)]
         self.assertGreater(tokens[1], tokens[0])
         with self.assertRaises(anthropic.BadRequestError) as caught:
-            self.client.beta.messages.thread(**begun).send({"role": "user", "content": "x"})
+            self.client.beta.messages.thread(**request).send({"role": "user", "content": "x"})
         self.assertEqual(caught.exception.body["error"]["details"]["error_code"], "thread_unsupported_request")
 
-    def test_an_answer_in_a_form(self):
+    def test_structured_output(self):
         schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "legs": {"type": "integer", "minimum": 0, "maximum": 8}}, "required": ["name", "legs"], "additionalProperties": False}
         message = self.say("Describe a cat.", max_tokens=100, output_config={"format": {"type": "json_schema", "schema": schema}})
         self.assertEqual(set(json.loads(message.content[0].text)), {"name", "legs"})
 
     def test_tokens_are_counted(self):
-        asked = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "system": "You are brief."}
-        counted = self.client.messages.count_tokens(**asked).input_tokens
-        usage = self.client.messages.create(max_tokens=1, **asked).usage
+        request = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "system": "You are brief."}
+        counted = self.client.messages.count_tokens(**request).input_tokens
+        usage = self.client.messages.create(max_tokens=1, **request).usage
         self.assertEqual(counted, usage.input_tokens + usage.cache_read_input_tokens)
-        self.assertGreater(self.client.messages.count_tokens(**asked, tools=[WEATHER]).input_tokens, counted)
+        self.assertGreater(self.client.messages.count_tokens(**request, tools=[WEATHER]).input_tokens, counted)
 
     def test_models(self):
         self.assertIn("smollm2-135m-instruct", [model.id for model in self.client.models.list()])
 
-    def test_errors_are_of_its_classes(self):
+    def test_errors_raise_the_clients_classes(self):
         with self.assertRaises(anthropic.NotFoundError) as caught:
             self.say(model="claude-of-nowhere")
         self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
@@ -141,12 +142,12 @@ class Anthropic(unittest.TestCase):
         image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
         result = {"type": "tool_result", "tool_use_id": "toolu_nobody", "content": "x"}
         use = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {}}
-        for more, told in [
+        for more, text in [
             ({"content": []}, "messages[0].content"),
             ({"content": [image]}, "text only"),
             ({"content": [result]}, "tool_use_id"),
-            ({"content": [use]}, "does not belong"),
-            ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "a", "input": {}}]}]}, "must end with a user's"),
+            ({"content": [use]}, "not allowed here"),
+            ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "a", "input": {}}]}]}, "must end with a user message"),
             ({"messages": []}, "messages"),
             ({"max_tokens": 0}, "max_tokens"),
             ({"extra_body": {"temperature": 1.5}}, "temperature"),
@@ -156,12 +157,12 @@ class Anthropic(unittest.TestCase):
             ({"content": "word " * 20_000}, "prompt is too long: "),
             ({"extra_body": {"mcp_servers": [{"type": "url"}]}}, "mcp_servers"),
         ]:
-            with self.subTest(told=told), self.assertRaises(anthropic.BadRequestError) as caught:
+            with self.subTest(text=text), self.assertRaises(anthropic.BadRequestError) as caught:
                 self.say(**more)
             self.assertEqual(caught.exception.body["error"]["type"], "invalid_request_error")
-            self.assertIn(told, caught.exception.body["error"]["message"])
+            self.assertIn(text, caught.exception.body["error"]["message"])
 
-    def test_fields_without_effect_are_named(self):
+    def test_ignored_fields_are_named(self):
         answer = self.client.messages.with_raw_response.create(model=MODEL, max_tokens=1, messages=[{"role": "user", "content": "x"}], metadata={}, extra_body={"made_up": 1})
         self.assertEqual(answer.headers["x-lar-ignored"], "made_up, metadata")
 

@@ -1,4 +1,4 @@
-"""A model's process dies in the middle of a stream: each client raises its own error, and its next request is answered."""
+"""The worker of a model is killed during a stream: each client raises its own error, and its next request succeeds."""
 
 import json
 import os
@@ -28,14 +28,14 @@ def kill_models():
         os.kill(child, signal.SIGKILL)
 
 
-def break_off(stream):
+def read_until_killed(stream):
     for count, _ in enumerate(stream):
         if count == 5:
             kill_models()
 
 
-def again(ask):
-    """Models are started again after a moment."""
+def retry(ask):
+    """Repeats a request until the worker has restarted."""
     for _ in range(50):
         try:
             return ask()
@@ -48,9 +48,9 @@ class BrokenStreams(unittest.TestCase):
     def test_openai(self):
         client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
         with self.assertRaises(openai.APIError) as caught:
-            break_off(client.chat.completions.create(model="default", messages=STORY, max_tokens=2000, stream=True))
+            read_until_killed(client.chat.completions.create(model="default", messages=STORY, max_tokens=2000, stream=True))
         self.assertEqual(caught.exception.code, "engine_failed")
-        again(lambda: client.chat.completions.create(model="default", messages=HELLO, max_tokens=2))
+        retry(lambda: client.chat.completions.create(model="default", messages=HELLO, max_tokens=2))
 
     def test_openai_responses(self):
         client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
@@ -63,21 +63,21 @@ class BrokenStreams(unittest.TestCase):
         self.assertEqual(kinds[-1], "response.failed")
         self.assertEqual(last.response.status, "failed")
         self.assertTrue(last.response.error.message)
-        again(lambda: client.responses.create(model="default", input="Hi", max_output_tokens=2))
+        retry(lambda: client.responses.create(model="default", input="Hi", max_output_tokens=2))
 
     def test_anthropic(self):
         client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0)
         with self.assertRaises(anthropic.APIStatusError) as caught:
-            break_off(client.messages.create(model="default", messages=STORY, max_tokens=2000, stream=True))
+            read_until_killed(client.messages.create(model="default", messages=STORY, max_tokens=2000, stream=True))
         self.assertEqual(caught.exception.body["error"]["type"], "api_error")
-        again(lambda: client.messages.create(model="default", messages=HELLO, max_tokens=2))
+        retry(lambda: client.messages.create(model="default", messages=HELLO, max_tokens=2))
 
     def test_ollama(self):
         client = ollama.Client(host=URL, headers={"authorization": f"Bearer {KEY}"})
         with self.assertRaises(ollama.ResponseError) as caught:
-            break_off(client.chat("default", STORY, stream=True))
+            read_until_killed(client.chat("default", STORY, stream=True))
         self.assertTrue(caught.exception.error)
-        again(lambda: client.chat("default", HELLO, options={"num_predict": 2}))
+        retry(lambda: client.chat("default", HELLO, options={"num_predict": 2}))
 
 
 if __name__ == "__main__":

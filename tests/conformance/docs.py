@@ -1,11 +1,11 @@
-"""Every command of README and the docs, run as it is written against a real Lar, in a home of its own.
+"""Runs every command of README and the docs unchanged against a real Lar, with a home directory of its own.
 
-Blocks marked `sh` run line by line with bash, those marked `python` with Python. Commands that stand in a sentence or
-a table must be known to the command line. What cannot run here is listed below with its reason; an entry that fits
-nothing is an error, so that the list stays true.
+Blocks marked `sh` run line by line with bash, blocks marked `python` with Python. Commands in sentences and tables must
+exist in the command line. `LEFT_OUT` lists the commands that cannot run here, each with a reason. An entry that matches
+no command is an error, so that the list stays true.
 
-The Lar is one of its own, on the test models and a reranker that is made of the embedder, so that the commands change
-nothing that others use.
+The test starts its own Lar with the test models and a reranker generated from the embedder, so that the commands do not
+affect other tests.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests/conformance/llama_cpp"))
 sys.dont_write_bytecode = True
 import made_reranker
 
-# `docs/decisions` is left out: a decision tells what was true when it was taken, and its commands may be gone.
+# `docs/decisions` is excluded: a decision describes the time when it was made, and its commands may no longer exist.
 FOLDERS = ("guides", "concepts", "reference", "errors")
 PAGES = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted((ROOT / "docs" / folder).glob("*.md")))]
 LAR, KEY = os.environ["LAR_PROGRAM"], os.environ["LAR_KEY"]
@@ -33,27 +33,27 @@ EMBEDDER = "all-minilm-l6-v2"
 START_TIMEOUT_S = 60
 
 LEFT_OUT = {
-    r"^make (run|test)$": "this is a part of `make test`, and tests/conformance/first_run.sh another, which does `make run`",
-    r"^lar backup (restore|salvage)": "the server must be stopped; tests/it/{backup,disk} do so",
-    r"^python3 -c 'import json; from mem0": "needs mem0 and its memories; a file of that form is read below",
-    r"^(mkdir ~/lar|~/lar/lar) ": "an archive that `make dist` makes and tries",
+    r"^make (run|test)$": "this script is part of `make test`; tests/conformance/first_run.sh tests `make run`",
+    r"^lar backup (restore|salvage)": "needs a stopped server; tests/it/{backup,disk} test it",
+    r"^python3 -c 'import json; from mem0": "needs mem0 with memories; a file in its format is imported below",
+    r"^(mkdir ~/lar|~/lar/lar) ": "needs the archive that `make dist` builds and tests",
     r"^sudo |^loginctl ": "changes the machine",
     r"^lar service install": "needs systemd; tests/it and `make dist` check the unit",
     r"^docker ": "needs a container engine; `make dist` runs the image",
     r"^lar upgrade": "needs a release; tests/it/upgrade.rs upgrades and goes back",
-    r"^lar config set engines.llama_server": "names a program of the reader's; tests/it/llama_server.rs runs one",
-    r"^lar connect (codex|open-webui)$": "tries the client itself; tests/it/connect.rs and `make big-clients` do",
-    r"^lar models pull hf:": "needs the hub, whose place a server takes in tests/it/downloads.rs; a made reranker is there",
+    r"^lar config set engines.llama_server": "names a program of the reader; tests/it/llama_server.rs runs one",
+    r"^lar connect (codex|open-webui)$": "needs the client; tests/it/connect.rs and `make big-clients` test it",
+    r"^lar models pull hf:": "needs the hub; tests/it/downloads.rs uses a fake hub, and a generated reranker is installed here",
     r"^make client-matrix|matrix/run\.sh": "installs 2.2 GB; `make nightly` runs it",
 }
-# What stands for something of the reader's.
+# Placeholders of the docs, and their values here.
 STANDS_FOR = [("http://127.0.0.1:5270", "{url}"), ("lar_…", KEY), ("/mnt/disk", "{work}/disk")]
 
 failed, ran, left_out, used = [], 0, 0, set()
 
 
 def command_lines(block):
-    """The commands of a block: lines, with those that go on behind a backslash or an open quote."""
+    """Yields the commands of a block. A command continues after a backslash or an open quote."""
     lines, command = block.splitlines(), ""
     for line in lines:
         command = f"{command}\n{line}" if command else line
@@ -71,7 +71,7 @@ def run(arguments, text, page, environment, work):
     global ran
     for written, meant in STANDS_FOR:
         text = text.replace(written, meant.replace("{work}", work).replace("{url}", url))
-    # Now and then the small model writes to the end of its context, which takes minutes.
+    # Sometimes the small model generates up to the end of its context, which takes minutes.
     done = subprocess.run([*arguments, text], capture_output=True, text=True, timeout=400, cwd=work, env=environment)
     ran += 1
     if done.returncode:
@@ -80,7 +80,7 @@ def run(arguments, text, page, environment, work):
 
 @contextlib.contextmanager
 def serving(state):
-    """Starts a Lar on models and data below `state`; its address, until it is stopped."""
+    """Starts a Lar with models and data below `state`, and yields its address. Stops the Lar at the end."""
     (state / "models/blobs").mkdir(parents=True)
     (state / "data").mkdir()
     shutil.copytree(MODELS / "manifests", state / "models/manifests")
@@ -108,9 +108,9 @@ def serving(state):
 
 
 def prepare(work):
-    """The files that the guides' commands read."""
+    """Creates the files that commands of the guides read."""
     home = pathlib.Path(work)
-    # Without it an answer of 400 and above is a success to curl.
+    # Without this setting, a status of 400 or above is a success for curl.
     (home / ".curlrc").write_text("fail-with-body\n")
     (home / "disk").mkdir()
     (home / "bin").mkdir()
@@ -138,14 +138,14 @@ def blocks(page, environment, work):
                 used.add(reason)
                 left_out += 1
             else:
-                # Lar's own commands find the server of the data directory, as a reader's do.
+                # Lar's own commands find the server through the data directory, as they do for a reader.
                 own = {name: value for name, value in environment.items() if name != "LAR_URL"}
                 environment_of = own if command.startswith("lar ") else environment
                 run(["bash", "-euo", "pipefail", "-c"], command, page, environment_of, work)
 
 
 def arguments_of(usage):
-    """How many words may follow a command, by its help; options and further commands are none."""
+    """Returns how many arguments a command accepts, according to its help. Options and subcommands do not count."""
     lines = re.search(r"^Usage:.*?(?=\n\n|\Z)", usage, re.S | re.M)
     values = re.findall(r"[\[<]([A-Z_]+)[\]>](\.\.\.)?", lines.group() if lines else "")
     values = [more for name, more in values if name not in ("OPTIONS", "COMMAND")]
@@ -153,7 +153,7 @@ def arguments_of(usage):
 
 
 def known_commands(page, environment):
-    """Commands in sentences and tables: their words up to the first argument must be commands of Lar."""
+    """Checks commands in sentences and tables: the words before the first argument must be commands of Lar."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
     global ran
     for command in sorted(set(re.findall(r"`lar ([a-z][^`]*)`", text))):
@@ -164,22 +164,22 @@ def known_commands(page, environment):
                 break
             path.append(word)
         for alternative in path[-1].split("|") if path else []:
-            said = [*path[:-1], alternative]
+            words = [*path[:-1], alternative]
             # The last words may be arguments.
-            for length in range(len(said), 0, -1):
-                asked = subprocess.run([LAR, "help", *said[:length]], capture_output=True, text=True, env=environment)
-                if asked.returncode == 0:
+            for length in range(len(words), 0, -1):
+                usage = subprocess.run([LAR, "help", *words[:length]], capture_output=True, text=True, env=environment)
+                if usage.returncode == 0:
                     break
             ran += 1
-            if asked.returncode or len(said) - length > arguments_of(asked.stdout):
-                failed.append(f"{page.name}: `lar {command}` is no command")
+            if usage.returncode or len(words) - length > arguments_of(usage.stdout):
+                failed.append(f"{page.name}: `lar {command}` does not exist")
             for option in re.findall(r"(--[a-z][a-z-]*)", command):
-                if asked.returncode == 0 and option not in asked.stdout:
-                    failed.append(f"{page.name}: `lar {command}`: {option} is no option of it")
+                if usage.returncode == 0 and option not in usage.stdout:
+                    failed.append(f"{page.name}: `lar {command}` has no option {option}")
 
 
 def check_the_checks(environment, work):
-    """What is wrong must be found: a command that is none, and an answer that refuses a request."""
+    """Checks that this script finds faults: a command that does not exist, and a request that is refused."""
     global ran
     wrong = pathlib.Path(work) / "wrong.md"
     wrong.write_text("`lar backup nonsense`\n\n```sh\ncurl $LAR_URL/v1/models -d 'no JSON'\n```\n")
@@ -206,7 +206,7 @@ with (
         blocks(page, environment, work)
         known_commands(page, environment)
 unused = {*LEFT_OUT} - used
-failed.extend(f"nothing in the docs fits {pattern!r} any more" for pattern in unused)
+failed.extend(f"LEFT_OUT: no command in the docs matches {pattern!r}" for pattern in unused)
 if failed:
-    sys.exit("\n\n".join(["commands of the docs that fail:", *failed]))
-print(f"docs: {ran} commands ran, {left_out} are left out with a reason")
+    sys.exit("\n\n".join(["failed commands of the docs:", *failed]))
+print(f"docs: {ran} commands ran, {left_out} were left out with a reason")

@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# README's first command, as a newcomer runs it: `make run` fetches the model that suits this machine and starts Lar. Then
-# the page opens, `lar open` tells a link, and the model answers a question, fills a gap in code and calls a tool. What was
-# fetched stays in .build.
+# Runs README's first command as a newcomer does: `make run` downloads the model that suits this machine and starts Lar.
+# Then the page must open, `lar open` must print a link, and the model must answer a question, fill in code and call a
+# tool. The downloaded model stays in .build.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 data=$(mktemp -d)
 export LAR_DATA_DIR=$data LAR_MODELS_DIR=$PWD/.build/starter-models LAR_LISTEN=127.0.0.1:0
 export LAR_OWNER_KEY=lar_key_of_the_first_run LAR_LOG=error
-# Built before the clock starts: ten minutes are for fetching the model, not for a first build.
+# The build is not part of the ten minutes, which are for the download of the model.
 make --no-print-directory build WHAT="${WHAT:--p lar}"
 make --no-print-directory run WHAT="${WHAT:--p lar}" >"$data/out" &
 make=$!
-# The server is make's child: it is asked to end, and make waits for it.
+# The server is a child process of make. make passes the signal on and waits for the server.
 trap 'kill $make 2>/dev/null || true; wait $make 2>/dev/null || true; rm -rf "$data"' EXIT
 url=
 for _ in $(seq 600); do
   url=$(sed -n 's/^Lar is at //p' "$data/out")
   [ -n "$url" ] && break
-  kill -0 $make 2>/dev/null || { echo "make run ended before Lar was there:"; cat "$data/out"; exit 1; }
+  kill -0 $make 2>/dev/null || { echo "make run ended before Lar started:"; cat "$data/out"; exit 1; }
   sleep 1
 done
-[ -n "$url" ] || { echo "no Lar after ten minutes of make run:"; cat "$data/out"; exit 1; }
+[ -n "$url" ] || { echo "Lar did not start within ten minutes of make run:"; cat "$data/out"; exit 1; }
 link=$(target/release/lar open </dev/null)
-case $link in *"$url/#sign-in="*) ;; *) echo "lar open told no link: $link"; exit 1 ;; esac
+case $link in *"$url/#sign-in="*) ;; *) echo "lar open printed no sign-in link: $link"; exit 1 ;; esac
 python3 - "$url" <<'PYTHON'
 import json
 import os
@@ -33,7 +33,7 @@ import urllib.error
 import urllib.request
 
 site = sys.argv[1]
-# The model of the smallest machines calls tools only where it must.
+# The model of the smallest machines calls tools only if it must.
 WITHOUT_TOOLS = "smollm2-135m"
 
 
@@ -44,17 +44,17 @@ def post(path, body):
 
 
 def answers_a_question():
-    """The model that answers."""
+    """Asks a question and returns the name of the model."""
     question = [{"role": "user", "content": "What is the capital of France?"}]
     answer = json.load(post("/v1/chat/completions", {"temperature": 0, "max_tokens": 40, "messages": question}))
-    said = answer["choices"][0]["message"]["content"]
-    assert "Paris" in said, said
-    print(f"first run: {answer['model']} says: {said}")
+    text = answer["choices"][0]["message"]["content"]
+    assert "Paris" in text, text
+    print(f"first run: {answer['model']} answers: {text}")
     return answer["model"]
 
 
 def fills_a_gap(model):
-    """A model for code writes what is missing in a function."""
+    """A code model fills in the missing part of a function."""
     gap = {
         "input_prefix": 'def add(a, b):\n    """Return the sum of a and b."""\n    return ',
         "input_suffix": "\n\n\nprint(add(2, 3))\n",
@@ -67,16 +67,16 @@ def fills_a_gap(model):
     except urllib.error.HTTPError as error:
         reason = error.read().decode()
         assert error.code == 400 and "coder" not in model, f"{error.code}: {reason}"
-        print(f"first run: NOT TESTED: /infill: {model} was not taught it: {reason}")
+        print(f"first run: NOT TESTED: /infill: {model} was not trained for it: {reason}")
         return
     assert re.search(r"\b(a \+ b|b \+ a|sum\(\[?\(?a, b)", middle), f"/infill: {middle!r}"
     print(f"first run: {model} fills in: {middle}")
 
 
 def calls_a_tool(model):
-    """A streamed call that the model may make comes as a call, however the model writes it."""
+    """A streamed tool call arrives as a call, in whatever format the model writes it."""
     if model.startswith(WITHOUT_TOOLS):
-        print(f"first run: NOT TESTED: a call that {model} may make")
+        print(f"first run: NOT TESTED: {model} seldom calls tools with tool_choice auto")
         return
     city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     function = {"name": "get_weather", "description": "Tells the weather in a city now.", "parameters": city}
@@ -94,8 +94,8 @@ def calls_a_tool(model):
     choices = [choice for chunk in data[:-1] for choice in json.loads(chunk)["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
     calls = [call for choice in choices for call in choice["delta"].get("tool_calls") or []]
-    assert calls, f"no call, but the text {text!r}"
-    assert "get_weather" not in text and "```" not in text, f"a call is in the text {text!r}"
+    assert calls, f"the answer has no call, only the text {text!r}"
+    assert "get_weather" not in text and "```" not in text, f"the text contains a call: {text!r}"
     assert calls[0]["function"]["name"] == "get_weather", calls
     first = [call for call in calls if call["index"] == calls[0]["index"]]
     arguments = json.loads("".join(call["function"].get("arguments") or "" for call in first))

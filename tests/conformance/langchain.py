@@ -1,4 +1,4 @@
-"""langchain-openai, unchanged, against a real Lar. Run by run.sh."""
+"""Tests a real Lar with the unmodified langchain-openai. run.sh runs this script."""
 
 import os
 from importlib.metadata import version
@@ -36,11 +36,11 @@ def chats(**more):
 
 
 def calls(**more):
-    asked = model(**more).bind_tools([weather], tool_choice="weather", strict=True).invoke("What is the weather in Oslo?")
-    call = asked.tool_calls[0]
-    assert call["name"] == "weather", asked
+    first = model(**more).bind_tools([weather], tool_choice="weather", strict=True).invoke("What is the weather in Oslo?")
+    call = first.tool_calls[0]
+    assert call["name"] == "weather", first
     result = ToolMessage(weather.invoke(call["args"] or {"city": "Oslo"}), tool_call_id=call["id"])
-    answer = model(max_tokens=24, **more).invoke([HumanMessage("What is the weather in Oslo?"), asked, result])
+    answer = model(max_tokens=24, **more).invoke([HumanMessage("What is the weather in Oslo?"), first, result])
     assert isinstance(answer, AIMessage)
 
 

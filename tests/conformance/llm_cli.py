@@ -1,4 +1,4 @@
-"""The command line tool llm, unchanged, against a real Lar. Run by run.sh."""
+"""Tests a real Lar with the unmodified command line tool llm. run.sh runs this script."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from importlib.metadata import version
 with tempfile.TemporaryDirectory() as folder:
     models = [{"model_id": "lar", "model_name": "default", "api_base": f"{os.environ['LAR_URL']}/v1",
                "api_key_name": "lar", "supports_schema": True, "supports_tools": True}]
-    # YAML takes JSON.
+    # JSON is valid YAML.
     (pathlib.Path(folder) / "extra-openai-models.yaml").write_text(json.dumps(models))
     (pathlib.Path(folder) / "keys.json").write_text(json.dumps({"lar": os.environ["LAR_KEY"]}))
 
@@ -23,8 +23,8 @@ with tempfile.TemporaryDirectory() as folder:
 
     assert llm("-m", "lar", "-o", "max_tokens", "16", "Say hello.").strip()
     assert llm("-m", "lar", "-o", "max_tokens", "16", "--no-stream", "Say hello.").strip()
-    assert llm("-c", "-o", "max_tokens", "16", "And again.").strip(), "a conversation goes on"
-    # Bounded, as the starter model may write numbers without end.
+    assert llm("-c", "-o", "max_tokens", "16", "And again.").strip(), "the conversation did not continue"
+    # The schema is bounded, because the starter model may generate endless numbers.
     schema = {"type": "object", "properties": {"legs": {"enum": [2, 4]}}, "required": ["legs"], "additionalProperties": False}
     pet = json.loads(llm("-m", "lar", "--schema", json.dumps(schema), "A dog called Fido."))
     assert pet["legs"] in (2, 4), pet

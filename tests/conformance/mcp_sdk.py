@@ -1,4 +1,5 @@
-"""The official MCP client of Python, unchanged, against `/mcp` in both ways it can connect: every tool is called."""
+"""Tests `/mcp` of a real Lar with the unmodified official MCP client for Python. Calls every tool, in both connection
+modes."""
 
 import asyncio
 import os
@@ -65,13 +66,13 @@ async def every_tool(mode):
             assert refused.is_error and field in refused.content[0].text, refused
         try:
             await client.call_tool("memory_rewrite", {})
-            raise AssertionError("there is no such tool")
+            raise AssertionError("a call of an unknown tool succeeded")
         except MCPError as error:
             assert "memory_rewrite" in str(error), error
 
 
 async def other_sets(mode):
-    """The names of an earlier service, listed when asked for and callable always."""
+    """Tests the tools with the names of an earlier service: listed on request, and always callable."""
     for tools, least in (("vestige", 9), ("all", 15)):
         async with Client(connection(os.environ["LAR_KEY"], f"?tools={tools}"), mode=mode) as client:
             names = {tool.name for tool in (await client.list_tools()).tools}
@@ -104,7 +105,7 @@ async def other_sets(mode):
 
 
 async def over_stdio(mode):
-    """`lar mcp` hands on to the running Lar."""
+    """Tests `lar mcp`, which forwards to the running Lar."""
     parameters = StdioServerParameters(command=os.environ["LAR_PROGRAM"], args=["mcp"], env=dict(os.environ))
     async with Client(stdio_client(parameters), mode=mode) as client:
         assert "memory_search" in {tool.name for tool in (await client.list_tools()).tools}
@@ -118,9 +119,9 @@ async def without_a_key():
     async with httpx2.AsyncClient() as http:
         refused = await http.post(URL, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
         assert refused.status_code == 401
-        where = refused.headers["www-authenticate"].split('resource_metadata="')[1].rstrip('"')
-        told = (await http.get(where)).json()
-        assert told["resource"] == URL and told["bearer_methods_supported"] == ["header"], told
+        address = refused.headers["www-authenticate"].split('resource_metadata="')[1].rstrip('"')
+        metadata = (await http.get(address)).json()
+        assert metadata["resource"] == URL and metadata["bearer_methods_supported"] == ["header"], metadata
 
 
 async def main():
@@ -132,4 +133,4 @@ async def main():
 
 
 asyncio.run(main())
-print("mcp: every tool, both ways")
+print("mcp: called every tool in both connection modes")

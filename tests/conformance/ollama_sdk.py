@@ -1,4 +1,4 @@
-"""Ollama's own client, unchanged, against `/api`."""
+"""Tests `/api` of a real Lar with Ollama's unmodified client."""
 
 import functools
 import json
@@ -43,13 +43,13 @@ class Ollama(unittest.TestCase):
         self.assertEqual([part.done for part in parts], [False] * (len(parts) - 1) + [True])
         self.assertEqual(parts[-1].eval_count, whole.eval_count)
 
-    def test_an_answer_that_was_begun_is_gone_on_with(self):
+    def test_assistant_prefill(self):
         whole = client().chat(MODEL, HELLO, options=GREEDY).message.content
-        begun, rest = whole[:whole.index(" ", 6)], whole[whole.index(" ", 6):]
-        answer = client().chat(MODEL, HELLO + [{"role": "assistant", "content": begun}], options=GREEDY)
+        prefill, rest = whole[:whole.index(" ", 6)], whole[whole.index(" ", 6):]
+        answer = client().chat(MODEL, HELLO + [{"role": "assistant", "content": prefill}], options=GREEDY)
         self.assertEqual(answer.message.content[:8], rest[:8])
 
-    def test_a_text_and_its_forms(self):
+    def test_generate_with_streams_raw_prompts_formats_and_stops(self):
         whole = client().generate(MODEL, "Say hello.", system="You are brief.", options=GREEDY)
         self.assertTrue(whole.response)
         parts = list(client().generate(MODEL, "Say hello.", system="You are brief.", options=GREEDY, stream=True))
@@ -62,36 +62,36 @@ class Ollama(unittest.TestCase):
         stopped = client().generate(MODEL, "Count from one to ten in words.", options={**GREEDY, "stop": [whole.response.split()[0]]})
         self.assertNotIn(whole.response.split()[0], stopped.response)
 
-    def test_a_tool_is_called_and_its_result_read(self):
-        # Without a word for it in this API the model calls or does not; what it says must be read either way.
+    def test_tool_calls_and_tool_results(self):
+        # This API cannot force a tool call. The answer must be valid with and without one.
         for stream in (False, True):
             answer = client().chat(MODEL, [{"role": "user", "content": "What is the weather in Paris?"}], tools=[WEATHER], options={"temperature": 0, "num_predict": 60}, stream=stream)
             messages = [part.message for part in answer] if stream else [answer.message]
             for call in (call for message in messages for call in message.tool_calls or []):
                 self.assertEqual(call.function.name, "get_weather")
                 self.assertIsInstance(call.function.arguments, dict)
-        said = [
+        messages = [
             {"role": "user", "content": "What is the weather in Paris?"},
             {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}]},
             {"role": "tool", "content": "Sunny, 21 degrees", "tool_name": "get_weather"},
         ]
-        self.assertTrue(client().chat(MODEL, said, options=GREEDY).message.content)
+        self.assertTrue(client().chat(MODEL, messages, options=GREEDY).message.content)
 
-    def test_probabilities_and_a_conversation_by_its_context(self):
-        told = client().chat(MODEL, HELLO, options=GREEDY, logprobs=True, top_logprobs=2)
-        self.assertEqual("".join(token.token for token in told.logprobs), told.message.content)
-        self.assertEqual(len(told.logprobs[0].top_logprobs), 2)
+    def test_logprobs_and_context(self):
+        answer = client().chat(MODEL, HELLO, options=GREEDY, logprobs=True, top_logprobs=2)
+        self.assertEqual("".join(token.token for token in answer.logprobs), answer.message.content)
+        self.assertEqual(len(answer.logprobs[0].top_logprobs), 2)
         first = client().generate(MODEL, "Say hello.", options=GREEDY)
         second = client().generate(MODEL, "Again.", context=first.context, options=GREEDY)
         alone = client().generate(MODEL, "Again.", options=GREEDY)
         self.assertGreater(second.prompt_eval_count, alone.prompt_eval_count)
 
     def test_a_prompt_beyond_the_context_is_cut(self):
-        # What is left out must not be read: only the end of it fits.
+        # Only the end of the chat fits the context. Lar drops the long message.
         long = [{"role": "user", "content": "word " * 9000}, {"role": "assistant", "content": "Yes."}]
         self.assertTrue(client().chat(MODEL, long + HELLO, options=GREEDY).message.content)
 
-    def test_vectors(self):
+    def test_embeddings(self):
         one = client().embed("all-minilm-l6-v2", "A cat")
         two = client().embed("all-minilm-l6-v2", ["A cat", "A train"])
         self.assertEqual((len(one.embeddings), len(two.embeddings), len(one.embeddings[0])), (1, 2, 384))
@@ -100,7 +100,7 @@ class Ollama(unittest.TestCase):
         with self.assertRaises(ollama.ResponseError):
             client().embed("all-minilm-l6-v2", "word " * 1000, truncate=False)
 
-    def test_models_are_listed_shown_loaded_and_let_go(self):
+    def test_models_are_listed_shown_loaded_and_unloaded(self):
         listed = {model.model: model for model in client().list().models}
         self.assertLessEqual({MODEL, "all-minilm-l6-v2", "default", "default+memory"}, set(listed))
         self.assertTrue(listed[MODEL].digest and listed[MODEL].size and listed[MODEL].details.parameter_size)
@@ -111,12 +111,12 @@ class Ollama(unittest.TestCase):
         self.assertEqual(client().generate(MODEL).done_reason, "load")
         client().chat(MODEL, HELLO, options={"num_predict": 1})
         self.assertIn(MODEL, [model.model for model in client().ps().models])
-        stays = lambda: next(model.expires_at for model in client().ps().models if model.model == MODEL)
-        as_set = stays()
+        expires_at = lambda: next(model.expires_at for model in client().ps().models if model.model == MODEL)
+        by_default = expires_at()
         client().chat(MODEL, HELLO, options={"num_predict": 1}, keep_alive="2h30m")
-        self.assertAlmostEqual((stays() - as_set).total_seconds(), 2 * 3600, delta=120)
+        self.assertAlmostEqual((expires_at() - by_default).total_seconds(), 2 * 3600, delta=120)
         client().generate(MODEL, keep_alive=-1)
-        self.assertGreater(stays().year, 2100)
+        self.assertGreater(expires_at().year, 2100)
         for wrong in ["soon", "5 minutes", "1h30", ""]:
             with self.assertRaises(ollama.ResponseError) as refused:
                 client().chat(MODEL, HELLO, keep_alive=wrong)
@@ -130,24 +130,24 @@ class Ollama(unittest.TestCase):
         client().generate(MODEL)
         self.assertEqual(client().chat(MODEL, [], keep_alive=0).done_reason, "unload")
 
-    def test_what_is_there_need_not_be_pulled(self):
+    def test_pulling_an_installed_model_succeeds(self):
         self.assertEqual(client().pull(MODEL).status, "success")
         self.assertEqual([part.status for part in client().pull(MODEL, stream=True)], ["success"])
         alias = urllib.request.Request(URL + "/lar/v1/aliases", json.dumps({"name": "llama*", "target": MODEL}).encode(), {"authorization": f"Bearer {KEY}", "content-type": "application/json"})
         urllib.request.urlopen(alias).close()
-        for asked, status in [
-            # A name that a pattern stands for is answered to, and is still not there.
+        for request, status in [
+            # An alias pattern matches this name, but no model of this name is installed.
             (lambda: client().pull("llama3.2"), 400),
             (lambda: client().pull("/etc/passwd"), 400),
             (lambda: client().pull("no such model"), 400),
             (lambda: client().delete("nothing"), 404),
         ]:
             with self.assertRaises(ollama.ResponseError) as caught:
-                asked()
+                request()
             self.assertEqual(caught.exception.status_code, status, caught.exception)
 
     def test_errors(self):
-        for asked, status, told in [
+        for request, status, message in [
             (lambda: client().chat("nothing", HELLO), 404, "nothing"),
             (lambda: client("lar_wrong").chat(MODEL, HELLO), 401, "key"),
             (lambda: client().chat(MODEL, [{"role": "wizard", "content": "x"}]), 400, "messages[0].role"),
@@ -156,10 +156,10 @@ class Ollama(unittest.TestCase):
             (lambda: client().generate(MODEL, "x", template="{{ .Prompt }}"), 400, "template"),
             (lambda: client().embed(MODEL, "x"), 400, MODEL),
         ]:
-            with self.subTest(told=told), self.assertRaises(ollama.ResponseError) as caught:
-                asked()
+            with self.subTest(message=message), self.assertRaises(ollama.ResponseError) as caught:
+                request()
             self.assertEqual(caught.exception.status_code, status, caught.exception)
-            self.assertIn(told, caught.exception.error)
+            self.assertIn(message, caught.exception.error)
 
 
 if __name__ == "__main__":

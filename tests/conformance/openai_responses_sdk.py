@@ -1,4 +1,4 @@
-"""OpenAI's own client, unchanged, against a real Lar: the Responses API. Run by run.sh."""
+"""Tests the Responses API of a real Lar with OpenAI's unmodified client. run.sh runs this script."""
 
 import json
 import os
@@ -19,21 +19,21 @@ def refused(kind, *parts, **request):
         for part in parts:
             assert part in str(error), (part, str(error))
         return error
-    raise AssertionError(f"not refused: {request}")
+    raise AssertionError(f"not rejected: {request}")
 
 
-def whole():
-    made = responses.create(
+def create_and_retrieve():
+    response = responses.create(
         model="default", instructions="Answer briefly.", input="Name a colour.", max_output_tokens=24,
         metadata={"of": "a test"}, temperature=0,
     )
-    assert made.id.startswith("resp_") and made.object == "response" and made.output_text
-    assert made.status in ("completed", "incomplete") and made.metadata == {"of": "a test"}
-    assert made.usage.total_tokens == made.usage.input_tokens + made.usage.output_tokens
-    assert made.usage.output_tokens <= 24 and made.instructions == "Answer briefly."
-    again = responses.retrieve(made.id)
-    assert again.output_text == made.output_text and again.usage == made.usage
-    items = list(responses.input_items.list(made.id))
+    assert response.id.startswith("resp_") and response.object == "response" and response.output_text
+    assert response.status in ("completed", "incomplete") and response.metadata == {"of": "a test"}
+    assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
+    assert response.usage.output_tokens <= 24 and response.instructions == "Answer briefly."
+    again = responses.retrieve(response.id)
+    assert again.output_text == response.output_text and again.usage == response.usage
+    items = list(responses.input_items.list(response.id))
     assert [item.role for item in items] == ["user"] and items[0].id
     cut = responses.create(model="default", input="Count to a hundred.", max_output_tokens=3)
     assert cut.status == "incomplete" and cut.incomplete_details.reason == "max_output_tokens"
@@ -52,8 +52,8 @@ def chains():
         model="default", previous_response_id=second.id, input="Who is Fido?", max_output_tokens=16
     )
     assert third.usage.input_tokens == counted.input_tokens and third.previous_response_id == second.id
-    unkept = responses.create(model="default", input="Hi", store=False, max_output_tokens=4)
-    refused(openai.NotFoundError, "not there", previous_response_id=unkept.id)
+    unstored = responses.create(model="default", input="Hi", store=False, max_output_tokens=4)
+    refused(openai.NotFoundError, "a stored response of this key", previous_response_id=unstored.id)
     responses.delete(first.id)
     refused(openai.NotFoundError, first.id, previous_response_id=second.id)
     try:
@@ -82,7 +82,7 @@ def streams():
             text += event.delta
         last = event
     assert last.response.output_text == text
-    assert responses.retrieve(last.response.id).output_text == text, "it is there when its end is told"
+    assert responses.retrieve(last.response.id).output_text == text, "the response was not stored when its stream ended"
 
 
 WEATHER = {
@@ -94,17 +94,17 @@ WEATHER = {
 
 def tools():
     question = [{"role": "user", "content": [{"type": "input_text", "text": "What is the weather in Oslo?"}]}]
-    made = responses.create(model="default", input=question, tools=[WEATHER, {"type": "web_search"}],
+    response = responses.create(model="default", input=question, tools=[WEATHER, {"type": "web_search"}],
                             tool_choice="required", parallel_tool_calls=False)
-    (call,) = made.output
-    assert call.type == "function_call" and call.name == "get_weather", made.output
+    (call,) = response.output
+    assert call.type == "function_call" and call.name == "get_weather", response.output
     assert json.loads(call.arguments)["city"] in ("Oslo", "Rome")
     raw = responses.with_raw_response.create(
         model="default", input="Hi", max_output_tokens=2, tools=[{"type": "web_search"}], user="u"
     )
     assert raw.headers["x-lar-ignored"] == "user, tools.web_search", raw.headers["x-lar-ignored"]
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "Rain, 7 degrees."}
-    after = responses.create(model="default", previous_response_id=made.id, input=[result], max_output_tokens=24)
+    after = responses.create(model="default", previous_response_id=response.id, input=[result], max_output_tokens=24)
     assert after.output_text
     by_hand = responses.create(
         model="default", input=[*question, call.model_dump(exclude_none=True), result], store=False,
@@ -127,15 +127,15 @@ def tools():
     shell = {"type": "custom", "name": "shell", "description": "Runs a line in the shell."}
     spaced = {"type": "namespace", "name": "home", "description": "The house.",
               "tools": [{**WEATHER, "name": "lamp"}]}
-    made = responses.create(model="default", input="List the files here.", tools=[shell, spaced],
+    response = responses.create(model="default", input="List the files here.", tools=[shell, spaced],
                             tool_choice={"type": "custom", "name": "shell"}, max_output_tokens=64)
-    assert made.output[0].type == "custom_tool_call" and made.output[0].name == "shell"
-    made = responses.create(
+    assert response.output[0].type == "custom_tool_call" and response.output[0].name == "shell"
+    response = responses.create(
         model="default", input="Light the lamp.", tools=[shell, spaced],
         tool_choice={"type": "allowed_tools", "mode": "required",
                      "tools": [{"type": "function", "name": "lamp", "namespace": "home"}]},
     )
-    assert (made.output[0].name, made.output[0].namespace) == ("lamp", "home"), made.output
+    assert (response.output[0].name, response.output[0].namespace) == ("lamp", "home"), response.output
 
 
 class Pet(BaseModel):
@@ -144,28 +144,28 @@ class Pet(BaseModel):
 
 
 def structure():
-    made = responses.parse(model="default", input="A dog called Fido.", text_format=Pet)
-    assert isinstance(made.output_parsed, Pet), made.output_text
+    response = responses.parse(model="default", input="A dog called Fido.", text_format=Pet)
+    assert isinstance(response.output_parsed, Pet), response.output_text
     likely = responses.create(model="default", input="Hi", max_output_tokens=3, top_logprobs=2,
                               include=["message.output_text.logprobs"])
-    told = likely.output[0].content[0].logprobs
-    assert told and all(len(token.top_logprobs) == 2 for token in told)
+    logprobs = likely.output[0].content[0].logprobs
+    assert logprobs and all(len(token.top_logprobs) == 2 for token in logprobs)
 
 
 def background():
-    made = responses.create(model="default", input="Say hello.", background=True, max_output_tokens=12)
-    assert made.status in ("queued", "in_progress") and made.background
+    response = responses.create(model="default", input="Say hello.", background=True, max_output_tokens=12)
+    assert response.status in ("queued", "in_progress") and response.background
     for _ in range(600):
-        now = responses.retrieve(made.id)
+        now = responses.retrieve(response.id)
         if now.status not in ("queued", "in_progress"):
             break
         time.sleep(0.05)
     assert now.status in ("completed", "incomplete") and now.output_text
-    all_events = list(responses.retrieve(made.id, stream=True))
+    all_events = list(responses.retrieve(response.id, stream=True))
     assert all_events[-1].response.output_text == now.output_text
-    rest = list(responses.retrieve(made.id, stream=True, starting_after=3))
+    rest = list(responses.retrieve(response.id, stream=True, starting_after=3))
     assert [event.sequence_number for event in rest] == [event.sequence_number for event in all_events[4:]]
-    assert responses.cancel(made.id).status == now.status, "what is over stays as it is"
+    assert responses.cancel(response.id).status == now.status, "cancelling a finished response changed it"
 
     long = responses.create(model="default", input="Tell a very long story.", background=True,
                             max_output_tokens=4000)
@@ -175,7 +175,7 @@ def background():
     waited = responses.create(model="default", input="Hi", max_output_tokens=2)
     try:
         responses.cancel(waited.id)
-        raise AssertionError("a response that was waited for was cancelled")
+        raise AssertionError("a response that does not run in the background was cancelled")
     except openai.BadRequestError as error:
         assert "background" in str(error)
 
@@ -188,7 +188,7 @@ def bad_input():
     refused(openai.BadRequestError, "input[0].role", input=[{"role": "robot", "content": "x"}])
     picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     refused(openai.BadRequestError, "reads text only", input=[{"role": "user", "content": [picture]}])
-    refused(openai.NotFoundError, "no item of a stored response", input=[{"type": "item_reference", "id": "msg_1"}])
+    refused(openai.NotFoundError, "not an item of a stored response", input=[{"type": "item_reference", "id": "msg_1"}])
     refused(openai.BadRequestError, "computer_call", input=[{"type": "computer_call", "call_id": "c"}])
     refused(openai.BadRequestError, "conversation", conversation="conv_1")
     refused(openai.BadRequestError, "truncation", truncation="sometimes")
@@ -208,13 +208,13 @@ def bad_input():
     assert unknown.headers["x-lar-ignored"] == "made_up"
 
 
-def hang_up():
+def disconnect():
     with responses.create(model="default", input="Tell a very long story.", stream=True) as stream:
         next(iter(stream))
-    # Another request has the place soon: the first was stopped.
+    # Another request soon gets the slot, because the first one was cancelled.
     assert responses.create(model="default", input="Hi", max_output_tokens=2).output_text is not None
 
 
-for check in (whole, chains, streams, tools, structure, background, bad_input, hang_up):
+for check in (create_and_retrieve, chains, streams, tools, structure, background, bad_input, disconnect):
     check()
     print(f"openai {openai.__version__} responses: {check.__name__.replace('_', ' ')}")

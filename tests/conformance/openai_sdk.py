@@ -1,4 +1,4 @@
-"""The OpenAI SDK, unchanged: chat, stream, embeddings, models, its error classes, its timeouts."""
+"""Tests a real Lar with the unmodified OpenAI SDK: chat, streams, embeddings, models, error classes, timeouts."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from openai import OpenAI
 
 URL, KEY = os.environ["LAR_URL"] + "/v1", os.environ["LAR_KEY"]
 MESSAGES = [{"role": "user", "content": "Say hello."}]
-# A sampled answer may end before its limit; where a test counts tokens, the end of text is never drawn.
+# A sampled answer may end before its limit. For tests that count tokens, the end of text is never sampled.
 WHOLE = {"ignore_eos": True}
 
 
@@ -36,12 +36,12 @@ class OpenAiSdk(unittest.TestCase):
             model="default", messages=parts, max_completion_tokens=4, extra_body=WHOLE)
         self.assertEqual(answer.usage.completion_tokens, 4)
 
-    def test_an_answer_that_was_begun_is_gone_on_with(self):
-        asked = {"model": "default", "max_tokens": 24, "temperature": 0, "extra_body": WHOLE}
-        whole = client().chat.completions.create(messages=MESSAGES, **asked).choices[0].message.content
-        begun, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
-        said = MESSAGES + [{"role": "assistant", "content": begun}]
-        answer = client().chat.completions.create(messages=said, **asked).choices[0].message.content
+    def test_assistant_prefill(self):
+        request = {"model": "default", "max_tokens": 24, "temperature": 0, "extra_body": WHOLE}
+        whole = client().chat.completions.create(messages=MESSAGES, **request).choices[0].message.content
+        prefill, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
+        messages = MESSAGES + [{"role": "assistant", "content": prefill}]
+        answer = client().chat.completions.create(messages=messages, **request).choices[0].message.content
         self.assertEqual(answer[:12], rest[:12])
 
     def test_stream(self):
@@ -57,31 +57,31 @@ class OpenAiSdk(unittest.TestCase):
         self.assertEqual(chunks[-2].choices[0].finish_reason, "length")
 
     def test_stream_helper(self):
-        # The helper takes an answer that was cut for an error, so this one is made to stop by itself.
+        # The helper treats a truncated answer as an error, so stop sequences end this one.
         with client().chat.completions.stream(model="default", messages=MESSAGES, stop=["e", "o", "!"], temperature=0) as stream:
             kinds = {event.type for event in stream}
             final = stream.get_final_completion()
         self.assertIn("content.delta", kinds)
         self.assertEqual(final.choices[0].finish_reason, "stop")
 
-    def test_leaving_a_stream_frees_its_place(self):
+    def test_closing_a_stream_frees_its_slot(self):
         for _ in range(6):
             stream = client().chat.completions.create(
                 model="default", messages=MESSAGES, max_tokens=2000, stream=True)
             next(iter(stream))
             stream.close()
-        begun = time.monotonic()
+        started = time.monotonic()
         client().chat.completions.create(model="default", messages=MESSAGES, max_tokens=2)
-        self.assertLess(time.monotonic() - begun, 20)
+        self.assertLess(time.monotonic() - started, 20)
 
     def test_structured_output(self):
         class Person(pydantic.BaseModel):
             name: Annotated[str, pydantic.Field(max_length=12)]
             age: Annotated[int, pydantic.Field(ge=0, le=200)]
 
-        said = [{"role": "user", "content": "Ada is 36 years old."}]
+        messages = [{"role": "user", "content": "Ada is 36 years old."}]
         answer = client().chat.completions.parse(
-            model="default", messages=said, max_tokens=100, temperature=0, response_format=Person)
+            model="default", messages=messages, max_tokens=100, temperature=0, response_format=Person)
         self.assertIsInstance(answer.choices[0].message.parsed, Person)
 
     def test_tools(self):
@@ -89,22 +89,22 @@ class OpenAiSdk(unittest.TestCase):
             """The weather in a city"""
             city: Annotated[str, pydantic.Field(max_length=20)]
 
-        said = [{"role": "user", "content": "What is the weather in Paris?"}]
+        messages = [{"role": "user", "content": "What is the weather in Paris?"}]
         tools = [openai.pydantic_function_tool(Weather)]
-        asked = {"model": "default", "messages": said, "max_tokens": 100, "temperature": 0, "tools": tools,
-                 "tool_choice": "required", "parallel_tool_calls": False}
-        whole = client().chat.completions.parse(**asked).choices[0]
+        request = {"model": "default", "messages": messages, "max_tokens": 100, "temperature": 0, "tools": tools,
+                   "tool_choice": "required", "parallel_tool_calls": False}
+        whole = client().chat.completions.parse(**request).choices[0]
         self.assertEqual(whole.finish_reason, "tool_calls")
         self.assertIsInstance(whole.message.tool_calls[0].function.parsed_arguments, Weather)
-        with client().chat.completions.stream(**asked) as stream:
+        with client().chat.completions.stream(**request) as stream:
             kinds = {event.type for event in stream}
             final = stream.get_final_completion()
         self.assertIn("tool_calls.function.arguments.delta", kinds)
         call = final.choices[0].message.tool_calls[0]
-        said += [final.choices[0].message.model_dump(exclude_none=True),
-                 {"role": "tool", "tool_call_id": call.id, "content": "18 C"}]
-        told = client().chat.completions.create(model="default", messages=said, tools=tools, max_tokens=8)
-        self.assertTrue(told.choices[0].message.content)
+        messages += [final.choices[0].message.model_dump(exclude_none=True),
+                     {"role": "tool", "tool_call_id": call.id, "content": "18 C"}]
+        answer = client().chat.completions.create(model="default", messages=messages, tools=tools, max_tokens=8)
+        self.assertTrue(answer.choices[0].message.content)
 
     def test_several_answers_and_logprobs(self):
         answer = client().chat.completions.create(
@@ -120,7 +120,7 @@ class OpenAiSdk(unittest.TestCase):
         self.assertEqual(answer.usage.completion_tokens, 4)
 
     def test_embeddings(self):
-        # The SDK asks for base64 by itself and decodes it.
+        # The SDK requests base64 by default and decodes it.
         answer = client().embeddings.create(model="default-embedding", input=["a cat", "a dog"])
         self.assertEqual([len(row.embedding) for row in answer.data], [384, 384])
         plain = client().embeddings.create(model="default-embedding", input="a cat", encoding_format="float")
@@ -152,11 +152,11 @@ class OpenAiSdk(unittest.TestCase):
             client().models.retrieve("nothing/of/this/name")
 
     def test_timeouts(self):
-        begun = time.monotonic()
+        started = time.monotonic()
         with self.assertRaises(openai.APITimeoutError):
             story = [{"role": "user", "content": "Write a very long story about an owl that travels around the world."}]
             client(timeout=0.3).chat.completions.create(model="default", messages=story, max_tokens=3000)
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertLess(time.monotonic() - started, 5)
 
 
 if __name__ == "__main__":

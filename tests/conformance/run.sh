@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real clients, unchanged and pinned, against a real Lar. Installs them into .build, starts a Lar on a data
-# directory of its own, runs each client's script, stops that Lar.
+# Tests a real Lar with unmodified clients at pinned versions. Installs the clients into .build, starts a Lar on a data
+# directory of its own, runs the script of each client, and stops that Lar.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=$PWD/.build/conformance

@@ -1,4 +1,4 @@
-//! `/v1/messages`, as Anthropic's clients use it: the wire itself. The SDKs run in `tests/conformance`.
+//! The wire format of `/v1/messages`, Anthropic's API. The SDKs run in `tests/conformance`.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -12,18 +12,19 @@ fn message(more: Value) -> Value {
     body
 }
 
-/// The events of a stream, equal ones in a row once, without texts, ids and what differs from run to run.
+/// The events of a stream without texts, ids and values that differ from run to run. Equal events in a row
+/// are listed once.
 fn redacted(answer: &Answer) -> Vec<Value> {
     let mut events: Vec<Value> = Vec::new();
     for (name, mut data) in answer.events() {
-        assert_eq!(data["type"], name, "the name stands in the data, too");
+        assert_eq!(data["type"], name, "the data repeats the name of the event");
         for (pointer, start) in [("/message/id", "msg_"), ("/content_block/id", "toolu_")] {
             if let Some(id) = data.pointer_mut(pointer) {
                 assert!(id.as_str().unwrap().starts_with(start), "{id}");
                 *id = start.into();
             }
         }
-        // What the engine knew already depends on what was asked before.
+        // The number of cached tokens depends on earlier requests.
         for pointer in ["/message/usage", "/usage"] {
             if let Some(Value::Object(usage)) = data.pointer_mut(pointer) {
                 usage.retain(|field, _| field == "output_tokens" || field == "cache_creation_input_tokens");
@@ -42,7 +43,7 @@ fn redacted(answer: &Answer) -> Vec<Value> {
 }
 
 #[test]
-fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
+fn messages_and_streams_have_anthropics_wire_format() {
     let lar = Lar::start();
     let answer = lar.post("/v1/messages", &message(json!({})));
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -104,7 +105,7 @@ fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
 }
 
 #[test]
-fn further_fields_of_anthropics_clients_are_read_listed_or_refused() {
+fn extra_request_fields_are_used_listed_as_ignored_or_refused() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
     let refused = |more: Value| {
         let answer = lar.post("/v1/messages", &message(more));
@@ -136,7 +137,7 @@ fn further_fields_of_anthropics_clients_are_read_listed_or_refused() {
         json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "" } }]);
     assert_eq!(
         refused(json!({ "messages": [{ "role": "user", "content": picture }] }))["message"],
-        "`messages[0].content[0].type` is `image`: this model reads text only, no pictures"
+        "`messages[0].content[0].type` is `image`, which is not supported: this model reads text only"
     );
 
     let cache = json!({ "type": "ephemeral" });
@@ -173,5 +174,5 @@ fn further_fields_of_anthropics_clients_are_read_listed_or_refused() {
         let body = json!({ "model": "default", "messages": [{ "role": "user", "content": content }], "compaction": { "type": "enabled" } });
         lar.post("/v1/messages/count_tokens", &body).json()["input_tokens"].as_u64().unwrap()
     };
-    assert_eq!(counted("one two three") - counted("one two"), 1, "a document's text is read");
+    assert_eq!(counted("one two three") - counted("one two"), 1, "the text of a document is in the prompt");
 }

@@ -1,4 +1,5 @@
-//! Backups: made while Lar serves, checked, and brought back somewhere else, where the same questions have the same answers.
+//! Backups: created while the server runs, verified, and restored into another data directory with the same
+//! content.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,14 +14,16 @@ use lar_tests::{Lar, until};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-/// Of a backup: its manifest and the beginning of its database. A pipe takes as much without a reader.
+/// The bytes of a backup that contain its manifest and the start of its database. A pipe buffers as much
+/// without a reader.
 const BEGINNING_BYTES: usize = 4096;
 
 fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
-/// Runs a program in a mount namespace where the folder that is named first is a mount of its own, as in a container.
+/// A command that runs a program in a mount namespace in which the folder named first is a mount point, as in
+/// a container.
 const WITH_MOUNT: [&str; 7] = [
     "unshare",
     "--mount",
@@ -31,7 +34,7 @@ const WITH_MOUNT: [&str; 7] = [
     "sh",
 ];
 
-/// What is in a folder, by name.
+/// The names of the entries of a folder, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -40,7 +43,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What Lar says to a few questions, without what differs each time.
+/// The server's answers to a few requests, without the fields that differ each time.
 fn answers(lar: &Lar) -> Value {
     let mut found =
         lar.post("/lar/v1/memories/search", &json!({ "query": "Which harbour is the ferry in?" })).json();
@@ -69,15 +72,15 @@ fn a_restored_backup_gives_the_same_answers() {
         assert_eq!(server.post("/lar/v1/memories", &json!({ "content": fact })).status, 201);
     }
     let talk = server.post("/lar/v1/conversations", &json!({ "title": "Ferries" })).json();
-    let said = json!({ "content": "Hello.", "max_tokens": 2 });
+    let message = json!({ "content": "Hello.", "max_tokens": 2 });
     let path_of = |id: &str| format!("/lar/v1/conversations/{id}/messages");
-    assert_eq!(server.post(&path_of(talk["id"].as_str().unwrap()), &said).status, 200);
+    assert_eq!(server.post(&path_of(talk["id"].as_str().unwrap()), &message).status, 200);
     let key =
         server.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
     assert!(server.cli(&["alias", "set", "gpt-4o", "default"]).status.success());
     let before = answers(&server);
 
-    // It serves and is written to meanwhile.
+    // Another client saves memories while the backup is made.
     let (file, over) = (at.path().join("lar.tar"), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -98,42 +101,42 @@ fn a_restored_backup_gives_the_same_answers() {
     assert_eq!(
         fs::read_dir(server.data().join("backups")).unwrap().count(),
         0,
-        "it is where it was asked for alone"
+        "the backup is at the requested path only"
     );
     let listed = server.post("/lar/v1/backups", &Value::Null).json();
     assert_eq!(server.get("/lar/v1/backups").json()["data"][0]["path"], listed["path"]);
     let (ok, output) = lar(server.data(), &["backup", "restore", path(&file)]);
-    assert!(!ok && output.contains("is served already by process"), "{output}");
+    assert!(!ok && output.contains("is already served by process"), "{output}");
     drop(server);
 
     let new = at.path().join("new");
     fs::create_dir(&new).unwrap();
     let (ok, output) = lar(&new, &["backup", "verify", path(&file)]);
-    assert!(ok && output.contains("It is whole"), "{output}");
+    assert!(ok && output.contains("The backup is intact"), "{output}");
     let (ok, output) = lar(&new, &["backup", "restore", path(&file)]);
     assert!(ok && output.contains("Restored"), "{output}");
     let server = Lar::start_on(&new);
     assert_eq!(answers(&server), before);
     let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(server.raw(&head, b"").status, 200, "a key of before is good");
+    assert_eq!(server.raw(&head, b"").status, 200, "a key from before the backup is valid");
     drop(server);
 
-    // Over what is there: that is kept aside.
+    // A restore over existing data moves that data aside.
     let (ok, output) = lar(&new, &["backup", "restore", path(&file)]);
-    assert!(ok && output.contains("What was there is in"), "{output}");
+    assert!(ok && output.contains("The previous files are in"), "{output}");
     let kept = fs::read_dir(&new).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert_eq!(kept.filter(|name| name.starts_with("before-restore-")).count(), 1);
     assert_eq!(answers(&Lar::start_on(&new)), before);
 }
 
-/// Somebody else may have named the file: what is in it is not repeated.
+/// The path may come from somebody else, so an error must not quote the content of the file.
 #[test]
-fn files_that_are_no_backup_are_refused_without_repeating_their_bytes() {
+fn files_that_are_not_backups_are_refused_without_quoting_their_content() {
     let at = tempfile::tempdir().unwrap();
     let (data, file) = (at.path().join("data"), at.path().join("shadow"));
     fs::create_dir(&data).unwrap();
     let line = "root:$y$j9T$hunter22hunter22:20000:0:99999:7:::\n";
-    // A tar file's head has 512 bytes, its sum at 148.
+    // A tar header has 512 bytes, with its checksum at 148.
     let almost = [line.repeat(20).as_bytes()[..512].to_vec(), vec![0; 1024]].concat();
     for content in [line.as_bytes().to_vec(), line.repeat(100).into_bytes(), almost, Vec::new()] {
         fs::write(&file, &content).unwrap();
@@ -141,7 +144,7 @@ fn files_that_are_no_backup_are_refused_without_repeating_their_bytes() {
             let (ok, output) = lar(&data, &["backup", command, path(&file)]);
             assert!(!ok, "{command}: {output}");
             assert!(
-                output.contains("it is no backup, or broken off") || output.contains("it is empty"),
+                output.contains("it is not a backup, or is incomplete") || output.contains("it is empty"),
                 "{output}"
             );
             for part in ["root", "hunter22", "j9T", "99999"] {
@@ -158,9 +161,9 @@ fn damaged_backups_are_refused_and_change_nothing() {
     drop(Lar::start_on(&data));
     let file = at.path().join("lar.tar");
     let (ok, output) = lar(&data, &["backup", "create", path(&file)]);
-    assert!(ok, "without a server, too: {output}");
+    assert!(ok, "a backup needs no running server: {output}");
     let (ok, output) = lar(&data, &["backup", "create", path(&file)]);
-    assert!(!ok && output.contains("lar.tar is there already: choose another name"), "{output}");
+    assert!(!ok && output.contains("lar.tar already exists: choose another name"), "{output}");
     let good = fs::read(&file).unwrap();
     let database = fs::read(data.join("lar.db")).unwrap();
 
@@ -180,10 +183,10 @@ fn damaged_backups_are_refused_and_change_nothing() {
         ("a flipped bit", changed(good.len() / 2), "digest differs"),
         ("a short file", good[..good.len() / 2].to_vec(), "lar.tar"),
         ("an empty file", Vec::new(), "empty"),
-        ("a text", b"hello".repeat(300), "no backup"),
+        ("a text", b"hello".repeat(300), "it is not a backup"),
         ("zeros", vec![0; 4096], "empty"),
         (
-            "another's tar",
+            "a tar file of another program",
             {
                 let mut bytes = good.clone();
                 bytes[..13].copy_from_slice(b"manifest.jsox");
@@ -192,7 +195,7 @@ fn damaged_backups_are_refused_and_change_nothing() {
             },
             "lar.tar",
         ),
-        ("a way out", evil, "lar.tar"),
+        ("a path out of the folder", evil, "lar.tar"),
     ];
     for (what, bytes, reason) in cases {
         fs::write(&file, bytes).unwrap();
@@ -217,7 +220,8 @@ fn leftovers_of_a_killed_restore_are_removed_at_the_next_start_and_not_while_it_
     let mut server = Lar::start_on(&data);
     let made = server.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
     assert_eq!(server.stop(), Some(0));
-    // The restore reads the beginning of a backup from the pipe and waits for the rest. Nobody waits until the pipe is opened.
+    // The restore reads the start of a backup from the pipe and waits for the rest. Opening the pipe for both
+    // reading and writing does not block.
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let mut sender = fs::File::options().read(true).write(true).open(&pipe).unwrap();
     sender.write_all(&fs::read(&made).unwrap()[..BEGINNING_BYTES]).unwrap();
@@ -225,7 +229,7 @@ fn leftovers_of_a_killed_restore_are_removed_at_the_next_start_and_not_while_it_
     command.args(["backup", "restore", path(&pipe)]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut restore = command.spawn().unwrap();
     let left = data.join("restore.partial");
-    until("a restore that unpacks", || left.join("lar.db").exists().then_some(()));
+    until("the start of unpacking", || left.join("lar.db").exists().then_some(()));
     for (name, bytes) in [("lar-1.partial", "a part"), ("lar-1.db-copy", "a part"), ("lar-1.db-copy-wal", "")]
     {
         fs::write(data.join("backups").join(name), bytes).unwrap();
@@ -234,11 +238,11 @@ fn leftovers_of_a_killed_restore_are_removed_at_the_next_start_and_not_while_it_
     assert!(!ok && output.contains("is in use by process"), "{output}");
     let (_, output) = lar(&data, &["doctor"]);
     assert!(!output.contains("killed"), "{output}");
-    assert!(left.join("lar.db").exists(), "nobody removes it meanwhile");
+    assert!(left.join("lar.db").exists(), "the files of a running restore are kept");
     restore.kill().unwrap();
     restore.wait().unwrap();
 
-    assert!(left.join("lar.db").exists(), "it is left");
+    assert!(left.join("lar.db").exists(), "a killed restore leaves its files");
     let (_, output) = lar(&data, &["doctor"]);
     assert!(output.contains("note    killed restore") && output.contains(path(&left)), "{output}");
     assert!(output.contains("note    killed backup") && output.contains("lar-1.db-copy-wal"), "{output}");
@@ -251,7 +255,7 @@ fn leftovers_of_a_killed_restore_are_removed_at_the_next_start_and_not_while_it_
 }
 
 #[test]
-fn a_restore_over_what_is_mounted_puts_everything_back_and_says_what_to_do() {
+fn a_restore_over_a_mounted_folder_puts_everything_back_and_names_the_next_step() {
     let at = tempfile::tempdir().unwrap();
     let (data, file) = (at.path().join("data"), at.path().join("lar.tar"));
     let mut server = Lar::start_on(&data);
@@ -259,7 +263,7 @@ fn a_restore_over_what_is_mounted_puts_everything_back_and_says_what_to_do() {
     let key = server.post("/lar/v1/keys", &json!({ "name": "later" })).json();
     let key = key["secret"].as_str().unwrap().to_owned();
     assert_eq!(server.stop(), Some(0));
-    // The clients are what a restore moves last.
+    // A restore moves `clients` last.
     let clients = data.join("clients");
     fs::create_dir_all(&clients).unwrap();
     let before = names(&data);
@@ -267,25 +271,23 @@ fn a_restore_over_what_is_mounted_puts_everything_back_and_says_what_to_do() {
     let mut restore = Lar::command_through(&wrapper, &data);
     let (ok, output) = outcome(restore.args(["backup", "restore", path(&file)]));
     assert!(!ok && output.contains(&format!("{} cannot be moved to", clients.display())), "{output}");
-    for part in
-        ["what had been moved is back in its place, and nothing is changed", "→ if something is mounted"]
-    {
+    for part in ["all files were moved back, and nothing changed", "→ if something is mounted"] {
         assert!(output.contains(part), "{part}: {output}");
     }
     assert_eq!(names(&data), before);
     let server = Lar::start_on(&data);
     let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(server.raw(&head, b"").status, 200, "the database and its keys are those of before");
+    assert_eq!(server.raw(&head, b"").status, 200, "the old database and its keys are back");
 }
 
 #[test]
-fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
+fn a_server_refuses_to_start_after_a_killed_restore_until_it_is_repeated() {
     let at = tempfile::tempdir().unwrap();
     let (data, disk, file) = (at.path().join("data"), at.path().join("disk"), at.path().join("lar.tar"));
     let mut server = Lar::start_on(&data);
     assert!(server.cli(&["backup", "create", path(&file)]).status.success());
     assert_eq!(server.stop(), Some(0));
-    // As a restore leaves a linked database when it is killed after it has put everything aside.
+    // The state of a linked database after a restore that was killed once it had moved everything aside.
     let aside = data.join("before-restore-1");
     let unpacked = [data.join("restore.partial"), disk.join("main.db.restore.partial")];
     for folder in [&aside, &disk, &unpacked[0], &unpacked[1]] {
@@ -300,7 +302,7 @@ fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
     fs::write(&none, "no backup").unwrap();
     for _ in 0..2 {
         let (ok, output) = lar(&data, &["serve"]);
-        let expected = "a restore was killed or failed before it put the database in place";
+        let expected = "a restore was killed, or failed, before it put the database in place";
         assert!(!ok && output.contains(expected), "{output}");
         let (ok, output) = lar(&data, &["backup", "restore", path(&none)]);
         assert!(!ok && output.contains("none.tar was not restored"), "{output}");
@@ -315,7 +317,7 @@ fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
 }
 
 #[test]
-fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_links() {
+fn salvage_changes_nothing_in_a_folder_it_refuses_and_follows_no_links() {
     let at = tempfile::tempdir().unwrap();
     let (data, other, saved) = (at.path().join("data"), at.path().join("other"), at.path().join("saved"));
     let mut server = Lar::start_on(&data);
@@ -335,12 +337,12 @@ fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_li
 
     let command = ["backup", "salvage", path(&saved), "--database", path(&database)];
     let (ok, output) = lar(&data, &command);
-    assert!(!ok && output.contains("is not empty: name a new folder"), "{output}");
+    assert!(!ok && output.contains("is not empty: choose a new folder"), "{output}");
     assert_eq!(names(&saved), ["lar.damaged-copy", "lar.unfinished", "notes"]);
     fs::remove_file(saved.join("notes")).unwrap();
     let (ok, output) = lar(&data, &command);
     assert!(ok && output.contains("secret.key was not copied: it is a symbolic link"), "{output}");
-    assert!(output.contains("owner.key was not copied: it has more than 4.0 KiB"), "{output}");
+    assert!(output.contains("owner.key was not copied: it is larger than the limit of 4.0 KiB"), "{output}");
     let there = names(&saved);
     for (name, is_there) in
         [("lar.db", true), ("lar.toml", true), ("secret.key", false), ("owner.key", false)]
@@ -350,9 +352,9 @@ fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_li
     assert!(!there.iter().any(|name| name.contains("damaged") || name.contains("unfinished")), "{there:?}");
 }
 
-/// Only root can make what is another's; as anyone else there is nothing to hand over.
+/// Only root can create files of other users. For anyone else this test checks nothing.
 #[test]
-fn files_that_root_makes_belong_to_the_owner_of_the_data_directory() {
+fn files_created_by_root_belong_to_the_owner_of_the_data_directory() {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");

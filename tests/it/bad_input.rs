@@ -1,12 +1,12 @@
-//! What attackers and bad luck send: a clear error in the API's own shape, promptly, and a server that goes
-//! on.
+//! Hostile and malformed requests: each gets a clear error in the format of its API, and the server keeps
+//! running.
 
 use std::io::Read as _;
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// The status and the message, in whichever shape the path answers.
+/// The status and the error message of an answer, in the format of either API.
 fn status_and_message(answer: &lar_tests::Answer) -> (u16, String) {
     let body = answer.json();
     let message = body["error"]["message"].as_str().or(body["detail"].as_str()).unwrap_or_default();
@@ -14,7 +14,7 @@ fn status_and_message(answer: &lar_tests::Answer) -> (u16, String) {
 }
 
 #[test]
-fn hostile_chat_requests() {
+fn hostile_chat_requests_get_clear_errors() {
     let lar = Lar::start();
     let message = json!([{ "role": "user", "content": "hi" }]);
     let with = |more: Value| {
@@ -23,7 +23,7 @@ fn hostile_chat_requests() {
         status_and_message(&lar.post("/v1/chat/completions", &body))
     };
     let cases = [
-        (json!({ "messages": [] }), "`messages` must hold at least one message"),
+        (json!({ "messages": [] }), "`messages` must have at least one message"),
         (json!({ "messages": "hi" }), "`messages` must be an array"),
         (
             json!({ "messages": [{ "role": "wizard", "content": "x" }] }),
@@ -32,30 +32,33 @@ fn hostile_chat_requests() {
         (json!({ "messages": [{ "role": "user" }] }), "`messages[0].content` is missing"),
         (
             json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
-            "`messages[0].content[0].type` must be `text`: this model reads text only",
+            "`messages[0].content[0].type` is `image_url`, which is not supported: this model reads text only",
         ),
-        (json!({ "temperature": -1 }), "`temperature` must be from 0 to 2, is -1"),
+        (json!({ "temperature": -1 }), "`temperature` must be between 0 and 2, got -1"),
         (
             json!({ "temperature": 1e30 }),
-            "`temperature` must be from 0 to 2, is 1000000000000000000000000000000",
+            "`temperature` must be between 0 and 2, got 1000000000000000000000000000000",
         ),
-        (json!({ "top_p": 2 }), "`top_p` must be from 0 to 1, is 2"),
+        (json!({ "top_p": 2 }), "`top_p` must be between 0 and 1, got 2"),
         (json!({ "max_tokens": 0 }), "`max_tokens` must be at least 1"),
-        (json!({ "stop": vec!["x"; 1000] }), "`stop` has 1000 texts; 32 at most"),
-        (json!({ "stop": ["x".repeat(2000)] }), "`stop` holds a text that is empty or over 1024 bytes"),
-        (json!({ "logit_bias": { "x": 1 } }), "`logit_bias` `x` is no token id"),
-        (json!({ "n": 0 }), "`n` must be from 1 to 16, is 0"),
+        (json!({ "stop": vec!["x"; 1000] }), "`stop` has 1000 stop sequences; the limit is 32"),
+        (
+            json!({ "stop": ["x".repeat(2000)] }),
+            "`stop` has a stop sequence that is empty or longer than 1024 bytes",
+        ),
+        (json!({ "logit_bias": { "x": 1 } }), "`logit_bias` has `x`, which is not a token id"),
+        (json!({ "n": 0 }), "`n` must be between 1 and 16, got 0"),
         (json!({ "tools": [{ "type": "function" }] }), "`tools[0].function` is missing"),
         (json!({ "functions": [{}] }), "`functions[0].name` is missing"),
-        (json!({ "audio": { "voice": "a" } }), "`audio` is not supported by this engine yet"),
-        (json!({ "max_tokens": -5 }), "`max_tokens` must be a whole number of tokens, or -1 for no limit"),
+        (json!({ "audio": { "voice": "a" } }), "`audio` is not supported"),
+        (json!({ "max_tokens": -5 }), "`max_tokens` must be an integer number of tokens, or -1 for no limit"),
         (
             json!({ "response_format": { "type": "json_schema" } }),
             "`response_format.json_schema.schema` is missing",
         ),
         (
             json!({ "model": "all-minilm-l6-v2" }),
-            "`model` `all-minilm-l6-v2` makes embeddings; it cannot chat",
+            "`model` `all-minilm-l6-v2` computes embeddings and cannot generate text",
         ),
     ];
     for (more, expected) in cases {
@@ -69,7 +72,7 @@ fn hostile_chat_requests() {
 }
 
 #[test]
-fn hostile_bodies_and_heads() {
+fn hostile_bodies_and_headers_get_clear_errors() {
     let lar = Lar::start_with("[limits]\nbody = \"1 MiB\"\n");
     let post = |body: &[u8]| lar.raw(&lar.head("POST", "/v1/chat/completions", body.len()), body);
     for body in [b"{".as_slice(), b"[]", b"null", b"\xff\xfe{}", b"{\"model\":1}", b"{} trailing"] {
@@ -83,7 +86,7 @@ fn hostile_bodies_and_heads() {
     assert_eq!(
         lar.raw(&announced, b"").status,
         413,
-        "a body that is announced as too large is not waited for"
+        "a body announced as too large is rejected before it is sent"
     );
     let chunked = lar
         .head("POST", "/v1/chat/completions", 0)
@@ -92,13 +95,14 @@ fn hostile_bodies_and_heads() {
     assert_eq!(lar.raw(&chunked, chunk.as_bytes()).status, 413);
     let form = lar.head("POST", "/lar/v1/conversations", 3).replace("application/json", "text/plain");
     assert_eq!(lar.raw(&form, b"a=b").status, 415);
-    // What curl says unasked, as in Ollama's examples, is taken there; of a page of another site it is not.
+    // curl's default content type, as in Ollama's examples, is accepted on Ollama's paths, but not from
+    // another site's page.
     let curls = |path: &str, body: &str| {
         lar.head("POST", path, body.len()).replace("application/json", "application/x-www-form-urlencoded")
     };
     let show = r#"{"model": "default"}"#;
     assert_eq!(lar.raw(&curls("/api/show", show), show.as_bytes()).status, 200);
-    // Below /v1 a key says that it is no page; the body is read, and lacks its messages.
+    // Below `/v1` the key shows that no web page sent the request. The body is parsed and lacks `messages`.
     assert_eq!(lar.raw(&curls("/v1/chat/completions", show), show.as_bytes()).status, 400);
     let page = curls("/api/show", show).replacen("\r\n", "\r\norigin: http://evil.example\r\n", 1);
     assert_eq!(lar.raw(&page, show.as_bytes()).status, 403);
@@ -113,7 +117,7 @@ fn hostile_bodies_and_heads() {
 }
 
 #[test]
-fn request_ids_are_echoed_or_made() {
+fn request_ids_are_echoed_or_generated() {
     let lar = Lar::start();
     let send = |id: &str| {
         let head =
@@ -126,7 +130,7 @@ fn request_ids_are_echoed_or_made() {
 }
 
 #[test]
-fn a_reader_that_stops_holds_nothing_up() {
+fn a_client_that_stops_reading_blocks_no_other_request() {
     let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
     let body = json!({
         "model": "default", "stream": true, "max_tokens": 200, "temperature": 0,
@@ -136,7 +140,7 @@ fn a_reader_that_stops_holds_nothing_up() {
     let mut stuck = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
     let mut first = [0; 16];
     stuck.read_exact(&mut first).unwrap();
-    // It reads no more, and the next one is answered all the same.
+    // This client reads no more; the next request is answered all the same.
     let next = lar.post(
         "/v1/chat/completions",
         &json!({ "model": "default", "max_tokens": 2, "messages": [{ "role": "user", "content": "hi" }] }),
@@ -151,7 +155,7 @@ fn ambiguous_hosts_and_invalid_names_are_refused() {
     let twice = lar.head("GET", "/lar/v1/me", 0).replace("\r\n\r\n", "\r\nhost: evil.example\r\n\r\n");
     assert_eq!(
         status_and_message(&lar.raw(&twice, b"")),
-        (403, "the request has 2 Host headers; one is needed".into())
+        (403, "the request has 2 Host headers; send exactly one".into())
     );
     let elsewhere = lar.head("GET", "http://evil.example/lar/v1/me", 0);
     assert_eq!(lar.raw(&elsewhere, b"").status, 403);
@@ -160,7 +164,8 @@ fn ambiguous_hosts_and_invalid_names_are_refused() {
     let tokens = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": [1, 2] }));
     assert_eq!(
         status_and_message(&tokens).1,
-        "`input` has token ids, which are another model's: send texts; in LangChain set `check_embedding_ctx_length=False`"
+        "`input` has token ids of another model's vocabulary; send strings instead; in LangChain, set \
+         `check_embedding_ctx_length=False`"
     );
     let unknown = json!({ "model": "x".repeat(100_000), "messages": [{ "role": "user", "content": "hi" }] });
     let (status, message) = status_and_message(&lar.post("/v1/chat/completions", &unknown));

@@ -1,11 +1,12 @@
-//! What the embedded engine does with the sequences of a batch: prompts that begin alike, guessed tokens,
-//! contexts that shift, long steps that a stop breaks off.
+//! Sequences in a batch of the embedded engine: shared prefixes, speculative decoding, context shift, and
+//! cancels during long steps.
 
 use futures_util::StreamExt as _;
 use lar_base::KeyId;
-use lar_engines::driver::{Driver, Event, FinishReason, GenerationRequest, Prompt, Sampling};
+use lar_engines::driver::Driver;
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
-use lar_engines::protocol::{CacheType, Compute};
+use lar_inference::protocol::{CacheType, Compute};
+use lar_inference::{Event, FinishReason, GenerationRequest, Prompt, Sampling};
 use lar_tests::{chat_model, engine_options, load_engine};
 
 async fn tokens(driver: &Embedded, text: &str) -> Vec<u32> {
@@ -19,7 +20,7 @@ fn greedy(tokens_max: u32) -> Sampling {
     Sampling { temperature: Some(0.0), tokens_max, ..Sampling::default() }
 }
 
-/// What became of a job.
+/// The outcome of a generation.
 #[derive(Debug, Default)]
 struct GenerationResult {
     text: String,
@@ -78,12 +79,13 @@ async fn speculated_tokens_change_no_answer() {
         accepted += b.accepted;
     }
     assert!(accepted > 0, "some drafted tokens of repeated text are accepted");
-    // By chance too: each token is drawn from the same numbers with the same luck.
+    // Sampled answers too: each token is drawn with the same random numbers.
     let sampling = Sampling { temperature: Some(0.9), seed: 7, tokens_max: 64, ..Sampling::default() };
     let prompt = tokens(&with, texts[0]).await;
     let drawn = run(&with, prompt.clone(), sampling.clone(), None).await;
     assert_eq!(drawn.text, run(&without, prompt.clone(), sampling, None).await.text);
-    // A stop text within what was guessed ends the answer there, and the next prompt finds a clean sequence.
+    // A stop text within drafted tokens ends the answer there, and leaves a clean sequence for the next
+    // prompt.
     let stopped = Sampling { stop: vec!["three".into()], ..greedy(64) };
     let (a, b) = (
         run(&with, prompt.clone(), stopped.clone(), None).await,
@@ -99,7 +101,8 @@ async fn speculated_tokens_change_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draft_model_changes_no_answer() {
-    // A model guesses for itself: the only one here with its vocabulary, and it is always right.
+    // The model is its own draft model: the only one here with its vocabulary, and it drafts what it would
+    // answer.
     let draft = EmbeddedOptions { draft: Some(chat_model()), ..engine_options(1, 1024) };
     let (with, without) = (load_engine(draft).await, load_engine(engine_options(1, 1024)).await);
     let mut accepted = 0;
@@ -117,7 +120,7 @@ async fn a_draft_model_changes_no_answer() {
     assert!(accepted > 0, "some drafted tokens are accepted");
     with.unload().await;
     without.unload().await;
-    // One whose vocabulary is another's, or that is none at all, is done without.
+    // A draft model that cannot be used, here an empty file, is left out.
     let other = tempfile::NamedTempFile::new().unwrap();
     let driver =
         load_engine(EmbeddedOptions { draft: Some(other.path().to_owned()), ..engine_options(1, 512) }).await;
@@ -127,30 +130,30 @@ async fn a_draft_model_changes_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shared_prefix_is_prefilled_once_also_at_the_same_time() {
+async fn a_prefix_shared_by_concurrent_requests_is_prefilled_once() {
     let driver = load_engine(engine_options(4, 2048)).await;
     let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(40)).await;
     let key = Some(KeyId::new());
     let mut asked = Vec::new();
-    for place in 0..4u32 {
-        let more = tokens(&driver, &format!(" Then came the number {place} and")).await;
+    for number in 0..4u32 {
+        let more = tokens(&driver, &format!(" Then came the number {number} and")).await;
         let prompt = [story.clone(), more].concat();
         let driver = driver.clone();
         asked.push(async move { run(&driver, prompt, greedy(8), key).await });
     }
     let results = futures_util::future::join_all(asked).await;
-    let mut known: Vec<usize> = results.iter().map(|result| result.cached_tokens as usize).collect();
-    known.sort_unstable();
-    assert_eq!(known[0], 0, "one read it");
-    assert!(known[1] >= story.len() - 2, "the others did not: {known:?} of {}", story.len());
-    // Alone the answers are the same.
+    let mut cached: Vec<usize> = results.iter().map(|result| result.cached_tokens as usize).collect();
+    cached.sort_unstable();
+    assert_eq!(cached[0], 0, "one request reads the prefix");
+    assert!(cached[1] >= story.len() - 2, "the others reuse it: {cached:?} of {}", story.len());
+    // Each answer equals that of the same request alone.
     let fresh = load_engine(engine_options(1, 2048)).await;
-    for (place, result) in results.iter().enumerate() {
-        let more = tokens(&fresh, &format!(" Then came the number {place} and")).await;
+    for (number, result) in results.iter().enumerate() {
+        let more = tokens(&fresh, &format!(" Then came the number {number} and")).await;
         let alone = run(&fresh, [story.clone(), more].concat(), greedy(8), Some(KeyId::new())).await;
         assert_eq!(result.text, alone.text);
     }
-    // Another key reads for itself, also what is being read.
+    // Other keys share nothing, not even a prompt that is being read at the same time.
     let strangers = [KeyId::new(), KeyId::new()].map(|key| run(&driver, story.clone(), greedy(2), Some(key)));
     let strangers = futures_util::future::join_all(strangers).await;
     assert_eq!(strangers.iter().map(|result| result.cached_tokens).collect::<Vec<_>>(), [0, 0]);
@@ -165,14 +168,14 @@ async fn a_context_shifts_only_on_request() {
     let sampling = Sampling { ignore_eos: true, ..greedy(600) };
     let result = run(&driver, prompt.clone(), sampling.clone(), None).await;
     assert_eq!(result.end, Some(Event::Finished(FinishReason::Length)));
-    assert_eq!(result.tokens as usize, 256 - prompt.len(), "it ends where the context does");
+    assert_eq!(result.tokens as usize, 256 - prompt.len(), "the answer ends when the context is full");
     let shifting = Sampling { shift_keep: Some(8), ..sampling };
     let result = run(&driver, prompt.clone(), shifting.clone(), None).await;
     assert_eq!((result.tokens, result.end), (600, Some(Event::Finished(FinishReason::Length))));
-    // What was computed with tokens that are gone is not built on.
+    // A KV cache that was computed with tokens that were shifted out is not reused.
     let again = run(&driver, prompt.clone(), Sampling { tokens_max: 2, ..shifting.clone() }, None).await;
     assert_eq!(again.cached_tokens, 0);
-    // More than can be kept is kept by half.
+    // A `shift_keep` beyond the context keeps half of the context.
     let most =
         run(&driver, prompt, Sampling { shift_keep: Some(u32::MAX), tokens_max: 300, ..shifting }, None);
     assert_eq!(most.await.tokens, 300);
@@ -180,7 +183,7 @@ async fn a_context_shifts_only_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_in_a_long_step_loses_nothing_of_others() {
+async fn a_cancel_during_a_long_step_loses_nothing_of_other_answers() {
     let driver = load_engine(engine_options(2, 2048)).await;
     let story = tokens(&driver, &"A train left the old station in the early morning rain. ".repeat(60)).await;
     let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;

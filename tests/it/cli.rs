@@ -24,7 +24,7 @@ fn commands_talk_to_the_running_server() {
     let key = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(key.starts_with("lar_") && key.lines().count() == 1, "{key}");
     let output = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert_eq!(output, "This key is shown once. Keep it where editor reads it.\n");
+    assert_eq!(output, "This key is shown only once. Store it where editor can read it.\n");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn mistakes_have_their_own_exit_codes() {
 }
 
 #[test]
-fn memories_that_ask_saved_are_reported_and_can_be_undone() {
+fn memories_saved_by_lar_ask_are_reported_and_can_be_undone() {
     let lar = Lar::start();
     let ask = |json: &[&str], text: &str| {
         let asked = lar.cli(&[json, &["ask", text, "--max-tokens", "4"]].concat());
@@ -48,10 +48,10 @@ fn memories_that_ask_saved_are_reported_and_can_be_undone() {
     let asked = ask(&[], "Remember that the gate of the farm opens with 5512.");
     let output = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(output.contains("saved: ") && output.contains("5512"), "{output}");
-    let (_, id) = output.split_once("`lar memory undo ").unwrap();
+    let (_, id) = output.split_once("lar memory undo ").unwrap();
     let (id, _) = id.split_once('`').unwrap();
     assert!(lar.cli(&["memory", "undo", id]).status.success());
-    assert_eq!(output_text(&lar.cli(&["memory", "list"])).trim(), "There are none.");
+    assert_eq!(output_text(&lar.cli(&["memory", "list"])).trim(), "No memories.");
     let asked = ask(&["--json"], "Remember that the ferry leaves at six.");
     let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     let saved = answer["memory"]["saved"][0]["content"].as_str().unwrap();
@@ -59,11 +59,11 @@ fn memories_that_ask_saved_are_reported_and_can_be_undone() {
 }
 
 #[test]
-fn a_question_that_was_refused_leaves_no_conversation() {
+fn a_refused_question_leaves_no_conversation() {
     let lar = Lar::start();
     for (arguments, code, expected) in [
         (&["ask", "x", "--model", "gpt-4o"][..], 3, "gpt-4o"),
-        (&["ask", " "][..], 1, "there is nothing to ask: lar ask QUESTION"),
+        (&["ask", " "][..], 1, "the question is empty: lar ask QUESTION"),
         (&["ask", "x", "--max-tokens", "0"][..], 2, "--max-tokens"),
     ] {
         let refused = lar.cli(arguments);
@@ -71,13 +71,16 @@ fn a_question_that_was_refused_leaves_no_conversation() {
         assert!(refused.status.code() == Some(code) && screen.contains(expected), "{arguments:?}: {screen}");
     }
     let listed = output_text(&lar.cli(&["conversations", "list"]));
-    assert_eq!(listed.trim(), "There are none. Start one: `lar chat`");
+    assert!(
+        listed.starts_with("No conversations yet. To start one: `") && listed.trim().ends_with("lar chat`"),
+        "{listed}"
+    );
     let found = output_text(&lar.cli(&["conversations", "search", "zzzz"]));
-    assert_eq!(found.trim(), "Nothing was found.");
+    assert_eq!(found.trim(), "No conversations found.");
 }
 
 #[test]
-fn an_export_does_not_write_over_what_is_there() {
+fn an_export_does_not_overwrite_a_file() {
     let lar = Lar::start();
     let file = lar.data().join("all.ndjson");
     let name = file.to_str().unwrap();
@@ -85,7 +88,7 @@ fn an_export_does_not_write_over_what_is_there() {
         std::fs::write(&file, "mine").unwrap();
         let refused = lar.cli(&[what, "export", name]);
         assert_eq!(refused.status.code(), Some(1));
-        let expected = format!("lar: {name} is there already: choose another name, or remove it first\n");
+        let expected = format!("lar: {name} already exists: choose another name, or remove it first\n");
         assert_eq!(String::from_utf8_lossy(&refused.stderr), expected);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
         std::fs::remove_file(&file).unwrap();
@@ -93,12 +96,12 @@ fn an_export_does_not_write_over_what_is_there() {
     }
 }
 
-/// Runs a command without a server of its own.
+/// Runs `lar` with this home directory and nothing else in its environment.
 fn run_at_home(home: &Path, arguments: &[&str]) -> std::process::Output {
     run_at_home_with(home, &[], arguments)
 }
 
-/// The same with further variables in its environment.
+/// [`run_at_home`] with these environment variables.
 fn run_at_home_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
     command_with_env(home, variables, arguments).output().unwrap()
 }
@@ -109,12 +112,12 @@ fn command_with_env(home: &Path, variables: &[(&str, &str)], arguments: &[&str])
     command
 }
 
-/// How messages call the program that is tested where it is not on the PATH.
+/// The name of the program in messages when it is not on the `PATH`.
 fn called() -> String {
     lar_tests::program().canonicalize().unwrap().display().to_string()
 }
 
-/// Adds the help of the command at `path` and of all below it.
+/// Appends the help of the command at `path` and of all its subcommands to `all`.
 fn explain(path: &mut Vec<String>, all: &mut String) {
     let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
     let help = run_at_home(Path::new("/"), &arguments);
@@ -148,7 +151,7 @@ fn settings_are_shown_explained_and_corrected() {
         screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), output_text(&output)));
     }
     let home = home.path().display().to_string();
-    // The columns are as wide as the home's path is long.
+    // The width of the columns depends on the length of the home's path.
     let screens = screens.replace(&home, "HOME");
     let words = |line: &str| {
         line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ")
@@ -157,10 +160,10 @@ fn settings_are_shown_explained_and_corrected() {
 }
 
 #[test]
-fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
+fn an_invalid_setting_is_refused_and_can_be_repaired() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("data/lar.toml");
-    // The variable hides what is in the file, and must not hide that it is bad.
+    // The variable overrides the value in the file, but must not hide that this value is invalid.
     let hidden = [("LAR_LISTEN", "127.0.0.1:0")];
     let refused = run_at_home_with(home.path(), &hidden, &["config", "set", "listen", "banana"]);
     assert_eq!(refused.status.code(), Some(1), "{}", output_text(&refused));
@@ -175,7 +178,7 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
     let output = output_text(&checked);
     assert!(output.contains("BROKEN  configuration") && output.contains("`listen`"), "{output}");
     assert!(output.contains("lar config set SETTING VALUE"), "{output}");
-    // Another setting can be changed meanwhile, and the bad one mended.
+    // Other settings can be changed, and the invalid one can be repaired.
     for arguments in [["config", "set", "log", "warn"], ["config", "set", "listen", "127.0.0.1:5999"]] {
         let set = run_at_home(home.path(), &arguments);
         assert!(set.status.success(), "{}", output_text(&set));
@@ -183,31 +186,35 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
     let shown = output_text(&run_at_home(home.path(), &["config", "show"]));
     assert!(shown.contains("listen = \"127.0.0.1:5999\"") && shown.contains("log = \"warn\""), "{shown}");
     for (key, value, reason) in [
-        ("log", "][", "`log`: `][` is no filter"),
+        ("log", "][", "`log`: `][` is not a valid filter"),
         ("hub", "../../x", "`hub`: `../../x` is not an http or https URL"),
         (
             "limits.batch_wait_max_s",
             "18446744073709551615",
-            "`limits.batch_wait_max_s` must be from 0 to 4294967296, is 18446744073709551615",
+            "`limits.batch_wait_max_s` must be between 0 and 4294967296, got 18446744073709551615",
         ),
     ] {
         let refused = run_at_home(home.path(), &["config", "set", key, value]);
         assert_eq!(refused.status.code(), Some(1), "{key}: {}", output_text(&refused));
         assert!(output_text(&refused).contains(reason), "{key}: {}", output_text(&refused));
-        // It is told at the start, too, where the environment says it.
+        // The same value in the environment is refused when a command starts.
         let variable = format!("LAR_{}", key.replace('.', "_").to_uppercase());
         let refused = run_at_home_with(home.path(), &[(variable.as_str(), value)], &["ps"]);
         assert_eq!(refused.status.code(), Some(1), "{variable}: {}", output_text(&refused));
         assert!(output_text(&refused).contains(reason), "{variable}: {}", output_text(&refused));
     }
-    assert_eq!(output_text(&run_at_home(home.path(), &["config", "show"])), shown, "nothing is changed");
+    assert_eq!(
+        output_text(&run_at_home(home.path(), &["config", "show"])),
+        shown,
+        "the settings are unchanged"
+    );
 }
 
 #[test]
-fn advice_names_what_helps_and_nothing_else() {
+fn errors_name_only_steps_that_help() {
     let lar = Lar::start();
     let output = |arguments: &[&str]| output_text(&lar.cli(arguments));
-    // A typing error is no name to map, and an embedder is no model to chat with.
+    // For a misspelled name no alias is suggested, and for a chat no embedder.
     let mistyped = output(&["models", "rm", "smollm2-135m-instuct"]);
     assert!(mistyped.contains("Did you mean `smollm2-135m-instruct`?"), "{mistyped}");
     for command in ["show", "rm", "verify", "load", "unload"] {
@@ -230,14 +237,14 @@ fn advice_names_what_helps_and_nothing_else() {
     let dead = run_at_home_with(home.path(), &[("LAR_URL", &nobody), ("LAR_KEY", "lar_x")], &["ps"]);
     assert_eq!(dead.status.code(), Some(1));
     let step =
-        format!("no Lar answers at {nobody}. Start it with `lar serve`, or set LAR_URL to where it runs");
+        format!("could not reach Lar at {nobody}. Start it with `lar serve`, or set LAR_URL to its URL");
     assert!(output_text(&dead).contains(&step), "{}", output_text(&dead));
 }
 
 #[test]
 fn commands_that_need_a_running_server_start_none() {
     let home = tempfile::tempdir().unwrap();
-    // A directory that a Lar was served from before, too.
+    // Also with the data directory of an earlier server.
     for prepare in [false, true] {
         if prepare {
             std::fs::create_dir_all(home.path().join("data")).unwrap();
@@ -262,18 +269,18 @@ fn commands_that_need_a_running_server_start_none() {
             assert!(output.starts_with("lar: no Lar is running"), "{arguments:?}: {output}");
             assert!(output.contains(&format!("`{} serve`", called())), "{arguments:?}: {output}");
         }
-        assert!(!home.path().join("data/lar.db").exists(), "nothing was started");
+        assert!(!home.path().join("data/lar.db").exists(), "no server was started");
     }
 
     let mut opened = Terminal::run(&command_with_env(home.path(), &[], &["open"]));
     let (code, screen) = opened.ended();
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("no Lar is running") && !screen.contains("sign-in"), "{screen}");
-    assert!(!screen.contains("browser") && !screen.contains("one is started"), "{screen}");
+    assert!(!screen.contains("browser") && !screen.contains("Starting one"), "{screen}");
     assert!(!home.path().join("data/sign-in.html").exists());
 }
 
-/// What is left of a server that was killed.
+/// The `server.json` of a killed server.
 fn dead_server() -> String {
     serde_json::json!({ "url": format!("http://127.0.0.1:{}", free_port()), "pid": 1 }).to_string()
 }
@@ -291,18 +298,21 @@ fn a_pull_prints_the_models_name_and_how_to_make_it_the_default() {
     };
     let first = pull(&source, "first");
     assert!(first.contains("Fetching first\r\n") && first.contains("Installed first."), "{first}");
-    assert!(!first.contains("0 B/0 B"), "no bar begins full: {first}");
-    assert!(!first.contains("alias set"), "it is the default: {first}");
+    assert!(!first.contains("0 B/0 B"), "no progress bar starts full: {first}");
+    assert!(!first.contains("alias set"), "the first model is the default already: {first}");
     let second = pull(&source, "second");
-    assert!(second.contains("To answer with it by default: lar alias set default second"), "{second}");
+    assert!(
+        second.contains(&format!("To make it the default: {} alias set default second", called())),
+        "{second}"
+    );
     let done = run_at_home_with(home.path(), &elsewhere, &["alias", "set", "default", "second"]);
     assert!(done.status.success(), "{}", output_text(&done));
     let embedder = gguf_embedder(home.path(), POOLING_MEAN).display().to_string();
-    assert!(!pull(&embedder, "embedder").contains("alias set"), "no embedder answers");
+    assert!(!pull(&embedder, "embedder").contains("alias set"), "an embedder cannot answer chats");
 }
 
 #[test]
-fn mistakes_are_answered_with_what_to_do() {
+fn mistakes_are_answered_with_the_next_step() {
     let lar = Lar::start();
     let mut screens = String::new();
     for arguments in [
@@ -322,7 +332,7 @@ fn mistakes_are_answered_with_what_to_do() {
 }
 
 #[test]
-fn every_command_explains_itself() {
+fn every_command_prints_its_help() {
     let mut all = String::new();
     explain(&mut Vec::new(), &mut all);
     insta::assert_snapshot!("help", all);

@@ -1,20 +1,20 @@
-//! What a worker may still do: of real workers into which attempts are injected, and of a process that confines itself as
-//! workers do.
+//! The abilities that a confined worker still has. The attempts are injected into real workers, and made by
+//! a process that confines itself as workers do.
 
 use std::path::Path;
 use std::process::Command;
 
 use lar_base::Bytes;
-use lar_engines::Error;
 use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::Error;
+use lar_inference::protocol::Compute;
 use lar_tests::escapes::inject::Injected;
 use lar_tests::escapes::{Victims, escapes, escapes_without_gpu, line};
 use lar_tests::{Lar, chat_model, program};
 use serde_json::json;
 
-/// What the twin of a worker prints.
+/// The report of a process that confines itself as a worker of this kind and then tries to escape.
 fn twin(kind: &str, folder: &Path) -> String {
     let (readable, file) = (folder.join("readable"), folder.join("another"));
     std::fs::write(&readable, "x").unwrap();
@@ -51,13 +51,13 @@ fn a_confined_server_keeps_its_port_and_nothing_else() {
 }
 
 #[test]
-fn threads_that_run_already_are_reported_as_not_confined() {
+fn threads_started_before_confinement_are_reported_as_not_confined() {
     let folder = tempfile::tempdir().unwrap();
     let report = twin("threaded", folder.path());
     let lines: Vec<&str> = report.lines().collect();
-    let reason = "it binds one thread, and not the 1 that ran before";
+    let reason = "it applies only to the calling thread, not to the 1 started earlier";
     assert_eq!(lines.len(), 4, "{report}");
-    // Who is not root cannot make a namespace there at all.
+    // Users other than root cannot make a namespace there at all.
     assert!(lines[0].starts_with("missing no network: "), "{report}");
     assert_eq!(
         lines[1..],
@@ -69,7 +69,7 @@ fn threads_that_run_already_are_reported_as_not_confined() {
     );
 }
 
-/// The words that a worker was started with.
+/// The command line of a process, with a zero byte after each argument.
 fn arguments(pid: u32) -> String {
     String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap()).unwrap()
 }
@@ -82,7 +82,7 @@ fn no_escape_works_from_within_a_real_worker() {
     let embedded = lar.post("/v1/embeddings", &embeddings());
     assert_eq!(embedded.status, 200, "{}", embedded.body);
     let workers = lar.workers();
-    assert_eq!(workers.len(), 3, "the model, its vocabulary and the embedder");
+    assert_eq!(workers.len(), 3, "one each for the model, its vocabulary and the embedder");
     let victims = Victims { server: lar.pid().into(), file: lar.data().join("owner.key") };
     let (for_all, without_gpu) = (escapes(&victims), escapes_without_gpu(&victims));
     assert_eq!((for_all.len(), without_gpu.len()), (141, 19));
@@ -103,7 +103,7 @@ fn no_escape_works_from_within_a_real_worker() {
     use std::os::unix::fs::MetadataExt as _;
     let after = mode(&victims.file);
     assert_eq!((before.mode(), before.mtime(), before.uid()), (after.mode(), after.mtime(), after.uid()));
-    // Server and workers go on.
+    // The server and its workers still answer.
     assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
     assert_eq!(lar.post("/v1/embeddings", &embeddings()).status, 200);
 }
@@ -112,6 +112,7 @@ fn chat() -> serde_json::Value {
     json!({ "model": "default", "max_tokens": 4, "messages": [{ "role": "user", "content": "Hello" }] })
 }
 
+/// A request for the vector of a new text, which is not cached.
 fn embeddings() -> serde_json::Value {
     json!({ "model": "default-embedding", "input": format!("an owl {:?}", lar_base::Instant::now()) })
 }
@@ -159,8 +160,8 @@ fn confinement_is_reported_and_can_be_required() {
     assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
 }
 
-/// Runs a program as a kernel without Landlock would: a filter of system calls answers ENOSYS in its place
-/// (seccomp(2); 444 is `landlock_create_ruleset` on every architecture).
+/// A Python script that runs a program as on a kernel without Landlock: a system call filter answers ENOSYS
+/// for it (seccomp(2); 444 is `landlock_create_ruleset` on every architecture).
 const WITHOUT_LANDLOCK: &str = "
 import ctypes, os, struct, sys
 steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000)]
@@ -174,11 +175,11 @@ if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.addressof(filter), 0, 0):
     sys.exit('no filter: ' + os.strerror(ctypes.get_errno()))
 os.execv(sys.argv[1], sys.argv[1:])
 ";
-/// What a kernel without Landlock lacks.
+/// The mechanism that Lar reports as missing on a kernel without Landlock.
 const LACKING: &str = "read-only files (Landlock): this kernel has no Landlock";
 
 #[test]
-fn with_less_than_its_whole_confinement_no_model_runs_where_the_setting_requires_it() {
+fn no_model_runs_with_incomplete_confinement_if_it_is_required() {
     let wrapper = ["python3", "-c", WITHOUT_LANDLOCK];
     for (policy, may) in [("require", false), ("best-effort", true)] {
         let config = format!("[engines]\nconfinement = \"{policy}\"\npreload = false\n");
@@ -193,16 +194,16 @@ fn with_less_than_its_whole_confinement_no_model_runs_where_the_setting_requires
                 continue;
             }
             assert_eq!(answer.status, 503, "{path}: {}", answer.body);
-            let named =
-                answer.body.contains("`engines.confinement` requires that") && answer.body.contains(LACKING);
+            let named = answer.body.contains("`engines.confinement` requires; missing")
+                && answer.body.contains(LACKING);
             assert!(named, "{path}: {}", answer.body);
         }
         let doctor = Lar::command_through(&wrapper, lar.data()).arg("doctor").output().unwrap();
         let screen = String::from_utf8_lossy(&doctor.stdout);
-        let line = screen.lines().find(|line| line.contains("not confined in every way")).unwrap_or(&screen);
+        let line = screen.lines().find(|line| line.contains("not fully confined")).unwrap_or(&screen);
         assert!(line.contains(if may { "note" } else { "BROKEN" }) && line.contains(LACKING), "{screen}");
         assert_eq!(
-            line.contains("no model is loaded, as `engines.confinement` is `require`"),
+            line.contains("Lar loads no model, because `engines.confinement` is `require`"),
             !may,
             "{screen}"
         );
@@ -210,18 +211,18 @@ fn with_less_than_its_whole_confinement_no_model_runs_where_the_setting_requires
 }
 
 #[test]
-fn with_less_than_its_whole_confinement_no_llama_server_runs_where_the_setting_requires_it() {
+fn no_llama_server_runs_with_incomplete_confinement_if_it_is_required() {
     let data = tempfile::tempdir().unwrap();
     for (more, may) in [(&["--require-confinement"][..], false), (&[][..], true)] {
         let mut launch = Lar::command_through(&["python3", "-c", WITHOUT_LANDLOCK], data.path());
         launch.args(["launch", "--server", &std::process::id().to_string(), "--port", "1"]).args(more);
-        // Any program stands for a llama-server here: it runs, or does not.
+        // Any program can stand in for llama-server here: it runs or does not.
         let done = launch.args(["--", "/bin/echo", "it runs"]).output().unwrap();
-        let (said, report) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!((done.status.success(), said.contains("it runs")), (may, may), "{said}{report}");
+        let (output, report) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!((done.status.success(), output.contains("it runs")), (may, may), "{output}{report}");
         let expected = match may {
-            true => format!("llama-server is not confined in every way: {LACKING}"),
-            false => format!("and `engines.confinement` requires that: {LACKING}"),
+            true => format!("llama-server is not fully confined: {LACKING}"),
+            false => format!("which `engines.confinement` requires; missing: {LACKING}"),
         };
         assert!(report.contains(&expected), "{report}");
     }
@@ -245,7 +246,7 @@ fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_confined_before_it_touches_its_model() {
+async fn a_worker_is_confined_before_it_loads_its_model() {
     let driver = Embedded::new(options(Some(Bytes::mib(2000))));
     driver.load().await.unwrap();
     let process = format!("/proc/{}", driver.worker_pid().unwrap());
@@ -255,7 +256,7 @@ async fn a_worker_is_confined_before_it_touches_its_model() {
         line.trim().to_owned()
     };
     assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
-    // One that refuses `clone3`, one for loading, one for computing.
+    // One filter refuses `clone3`, one is for loading and one for computing.
     assert_eq!(field("Seccomp_filters:"), "3");
     assert_eq!(field("CapEff:").trim_start_matches('0'), "");
     let namespace = |process: &str| std::fs::read_link(format!("{process}/ns/net")).unwrap();
@@ -263,7 +264,7 @@ async fn a_worker_is_confined_before_it_touches_its_model() {
     let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
     let limit = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
     assert!(limit.contains(&Bytes::mib(2000).get().to_string()), "{limit}");
-    // Page tables are no data: only a limit on addresses bounds them.
+    // Page tables do not count as data: only a limit on the address space bounds them.
     let addresses = limits.lines().find(|line| line.starts_with("Max address space")).unwrap();
     assert!(!addresses.contains("unlimited"), "{addresses}");
     driver.unload().await;
@@ -271,8 +272,9 @@ async fn a_worker_is_confined_before_it_touches_its_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_wants_more_memory_than_it_may_have_is_an_error_with_numbers() {
-    for (mib, reason) in [(60, "no memory for 2 contexts of 2048 tokens"), (10, "larger than memory")] {
+async fn a_model_over_its_memory_limit_is_refused_with_numbers() {
+    for (mib, reason) in [(60, "not enough memory for 2 contexts of 2048 tokens"), (10, "larger than memory")]
+    {
         let driver = Embedded::new(options(Some(Bytes::mib(mib))));
         match driver.load().await {
             Err(Error::Load(report)) => {

@@ -1,4 +1,4 @@
-//! `lar connect`: clients' files are changed in a few places, tried, and taken back.
+//! `lar connect`: it edits the files of clients and tests the connection; `--undo` reverts the edits.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// A person's home with these files, and a Lar.
+/// A server and the home directory of a user with some client files.
 struct TestHome {
     lar: Lar,
     home: tempfile::TempDir,
@@ -37,7 +37,7 @@ impl TestHome {
         self.command(arguments).output().unwrap()
     }
 
-    /// With this on standard input.
+    /// [`TestHome::run`] with `input` on standard input.
     fn run_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,7 +54,7 @@ impl TestHome {
         output
     }
 
-    /// What a connection is refused with; it makes no key and changes no file.
+    /// The error of a refused connection, which creates no key and changes no file.
     fn refused(&self, arguments: &[&str]) -> String {
         let (keys, files) = (self.keys(), tree(self.home.path()));
         let done = self.run(&[&["connect"], arguments].concat());
@@ -63,7 +63,7 @@ impl TestHome {
         String::from_utf8(done.stderr).unwrap()
     }
 
-    /// What a shell says when it runs this line.
+    /// The output of a shell that runs this line.
     fn shell(&self, line: &str) -> String {
         let command = self.command(&[]);
         let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
@@ -76,7 +76,7 @@ impl TestHome {
         fs::read_to_string(self.home.path().join(path)).unwrap()
     }
 
-    /// The keys that are good, by their names.
+    /// The keys that are not revoked, without the owner's.
     fn keys(&self) -> Vec<Value> {
         let keys = self.lar.get("/lar/v1/keys").json()["data"].as_array().unwrap().clone();
         keys.into_iter()
@@ -89,12 +89,12 @@ impl TestHome {
     }
 }
 
-/// What the steps set off, which is what a person copies.
+/// The indented paragraphs of the printed steps, which a person copies.
 fn copied(output: &str) -> Vec<String> {
     output.split("\n\n").filter(|paragraph| paragraph.starts_with("  ")).map(str::to_owned).collect()
 }
 
-/// Every file below a folder and what it holds.
+/// The path and content of every file below a folder.
 fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -118,8 +118,8 @@ fn a_client_is_connected_tested_and_disconnected() {
     let test_home = TestHome::with(&[(".codex/config.toml", CODEX), (".claude.json", CLAUDE)]);
     let before = tree(test_home.home.path());
     let output = test_home.connect(&["codex"]);
-    assert!(output.contains("tried  a chat: smollm2-135m-instruct answered"), "{output}");
-    assert!(output.contains("tried  a memory saved, found and forgotten"), "{output}");
+    assert!(output.contains("tested  a chat: smollm2-135m-instruct answered"), "{output}");
+    assert!(output.contains("tested  a memory saved, found and forgotten"), "{output}");
     let config = test_home.read(".codex/config.toml");
     assert!(config.starts_with(CODEX) && config.contains("[mcp_servers.lar]"), "{config}");
     assert_eq!(test_home.read(".codex/config.toml.before-lar"), CODEX);
@@ -137,7 +137,7 @@ fn a_client_is_connected_tested_and_disconnected() {
     assert_eq!(mode & 0o777, 0o600);
 
     let output = test_home.connect(&["claude-code", "--models", "--hooks"]);
-    assert!(output.contains("tried  a memory"), "{output}");
+    assert!(output.contains("tested  a memory"), "{output}");
     let settings: Value = serde_json::from_str(&test_home.read(".claude/settings.json")).unwrap();
     assert_eq!(settings["env"]["ANTHROPIC_MODEL"], "default");
     for event in ["SessionStart", "UserPromptSubmit"] {
@@ -150,7 +150,7 @@ fn a_client_is_connected_tested_and_disconnected() {
     assert_eq!(
         test_home.lar.get("/lar/v1/memories?deleted=true").json()["data"],
         json!([]),
-        "the try left nothing"
+        "the connection test leaves no memory behind"
     );
     let cards = test_home.lar.get("/lar/v1/clients").json();
     let card = cards["data"].as_array().unwrap().iter().find(|card| card["name"] == "codex").unwrap().clone();
@@ -171,7 +171,7 @@ fn changes_made_after_connecting_stay() {
     test_home.connect(&["claude-code", "--no-check"]);
     let changed = test_home.read(".claude.json").replace("dark", "light");
     fs::write(test_home.home.path().join(".claude.json"), changed).unwrap();
-    // Again, over itself: one key, one entry, and still the way back.
+    // Connecting again leaves one key and one entry, and can still be undone.
     test_home.connect(&["claude-code", "--no-check"]);
     assert_eq!((test_home.keys().len(), test_home.read(".claude.json").matches("\"lar\"").count()), (1, 1));
     let changed = test_home.read(".claude.json").replace("light", "blue");
@@ -195,7 +195,7 @@ fn disconnecting_restores_what_was_there_before() {
 }
 
 #[test]
-fn files_that_cannot_be_written_are_reported_before_anything_is_made() {
+fn unwritable_files_are_reported_before_anything_is_changed() {
     let elsewhere = tempfile::tempdir().unwrap();
     fs::write(elsewhere.path().join("mcp.json"), "{}").unwrap();
     let test_home = TestHome::with(&[
@@ -206,9 +206,12 @@ fn files_that_cannot_be_written_are_reported_before_anything_is_made() {
     ]);
     let home = test_home.home.path();
     let output = test_home.refused(&["claude-code"]);
-    assert!(output.contains(".claude.json cannot be changed") && output.contains("no JSON"), "{output}");
+    assert!(
+        output.contains(".claude.json cannot be changed") && output.contains("not valid JSON"),
+        "{output}"
+    );
     let output = test_home.refused(&["codex"]);
-    assert!(output.contains("config.toml") && output.contains("`mcp_servers` of it is no table"), "{output}");
+    assert!(output.contains("config.toml") && output.contains("`mcp_servers` is not a table"), "{output}");
     symlink(elsewhere.path().join("mcp.json"), home.join(".cursor/mcp.json")).unwrap();
     let output = test_home.refused(&["cursor"]);
     assert!(output.contains("leads to") && output.contains("--print"), "{output}");
@@ -216,8 +219,8 @@ fn files_that_cannot_be_written_are_reported_before_anything_is_made() {
     fs::write(home.join(".cursor/mcp.json"), "{}").unwrap();
     fs::set_permissions(home.join(".cursor/mcp.json"), fs::Permissions::from_mode(0o444)).unwrap();
     assert!(test_home.refused(&["cursor"]).contains("read-only"));
-    assert!(test_home.refused(&["emacs"]).contains("there are: claude-code, codex"));
-    assert!(test_home.refused(&["cursor", "--models"]).contains("`--models` is not for Cursor"));
+    assert!(test_home.refused(&["emacs"]).contains("the known clients are: claude-code, codex"));
+    assert!(test_home.refused(&["cursor", "--models"]).contains("`--models` is not available for Cursor"));
     assert!(test_home.refused(&["python", "--memory", "perhaps"]).contains("memory"));
 
     // A link within the home is followed and stays a link.
@@ -252,24 +255,24 @@ fn printing_the_steps_changes_nothing() {
 }
 
 #[test]
-fn the_printed_steps_work_as_they_stand() {
+fn the_printed_steps_work_when_copied() {
     let test_home = TestHome::with(&[]);
     let output = test_home.connect(&["curl", "--print"]);
     let [make, call]: [String; 2] = copied(&output).try_into().unwrap();
-    assert_eq!(test_home.shell(&make), "", "the key is in its file and nowhere else");
+    assert_eq!(test_home.shell(&make), "", "the key is written to its file and nowhere else");
     let key_file = test_home.lar.data().join("clients/curl.key");
     assert_eq!(fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
     let folder = fs::metadata(key_file.parent().unwrap()).unwrap();
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     let answer: Value = serde_json::from_str(&test_home.shell(&call)).unwrap();
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
-    // A key that is there is kept.
+    // An existing key is kept.
     let key = fs::read(&key_file).unwrap();
     let output = test_home.connect(&["curl", "--print"]);
-    assert!(output.contains("curl.key already") && !output.contains("keys create"), "{output}");
+    assert!(output.contains("The key is already in ") && !output.contains("keys create"), "{output}");
     assert_eq!(fs::read(&key_file).unwrap(), key);
 
-    // Every recipe that reads a file has it made; every other says where the key goes.
+    // For clients that read a key file, the steps create it. For the others, they say where to put the key.
     for client in ["python", "home-assistant", "openclaw"] {
         let output = test_home.connect(&[client, "--print"]);
         let path = test_home.lar.data().join(format!("clients/{client}.key"));
@@ -281,18 +284,21 @@ fn the_printed_steps_work_as_they_stand() {
         let output = test_home.connect(&[client, "--print"]);
         let key = test_home.shell(&copied(&output)[0]);
         assert!(key.starts_with("lar_") && key.lines().count() == 1, "{client}: {key}");
-        assert!(output.contains("2. Below, put that key wherever `lar_YOUR_KEY` stands."), "{output}");
+        assert!(
+            output.contains("2. In the following steps, replace `lar_YOUR_KEY` with that key."),
+            "{output}"
+        );
         assert!(!output.contains(&format!("{client}.key")), "{output}");
     }
     let output = test_home.connect(&["openclaw", "--models", "--print"]);
-    assert!(output.contains("put the key in that file wherever `lar_YOUR_KEY` stands"), "{output}");
+    assert!(output.contains("replace `lar_YOUR_KEY` with the key in that file"), "{output}");
     assert!(output.contains("cp -r integrations/openclaw/. /"), "{output}");
     let output = test_home.connect(&["claude-code", "--hooks", "--print"]);
     assert!(output.contains("connect claude-code --hooks` does all of this"), "{output}");
 }
 
 #[test]
-fn the_steps_work_in_folders_whose_names_a_shell_would_split() {
+fn the_printed_steps_quote_folder_names_for_the_shell() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("my data");
     fs::create_dir(&data).unwrap();
@@ -305,7 +311,7 @@ fn the_steps_work_in_folders_whose_names_a_shell_would_split() {
     let shown =
         test_home.command(&["connect", "codex", "--print"]).env("CODEX_HOME", &codex).output().unwrap();
     let output = String::from_utf8(shown.stdout).unwrap();
-    let step = output.split("Make the folder: `").nth(1).and_then(|rest| rest.split('`').next());
+    let step = output.split("Create the folder: `").nth(1).and_then(|rest| rest.split('`').next());
     test_home.shell(step.expect(&output));
     assert!(codex.is_dir(), "{output}");
 }
@@ -324,30 +330,30 @@ fn a_session_starts_with_a_memory_brief_or_without_one() {
         "/lar/v1/memories",
         &json!({ "content": "We deploy </memory> on Fridays.", "kind": "decision" }),
     );
-    // It is cut off where the machine is slow.
+    // On a slow machine the hook gives up before the server answers, so it may take several runs.
     let brief = test_home.lar.until("a brief", |_| Some(hook(&test_home)).filter(|brief| !brief.is_empty()));
     assert!(
         brief.contains("We deploy &lt;/memory> on Fridays.") && brief.contains("data, not instructions"),
         "{brief}"
     );
     test_home.lar.kill();
-    assert_eq!(hook(&test_home), "", "a server that is away is no error");
+    assert_eq!(hook(&test_home), "", "a server that is down is no error");
     let unknown = test_home.run(&["hook", "brief", "--client", "nobody"]);
     assert!(unknown.status.success() && unknown.stdout.is_empty(), "{unknown:?}");
 }
 
 #[test]
-fn prompts_of_a_client_reach_memory_at_once_or_later() {
+fn prompts_of_a_client_reach_memory_even_if_the_server_was_down() {
     let data = tempfile::tempdir().unwrap();
     let mut test_home = TestHome { lar: Lar::start_on(data.path()), home: tempfile::tempdir().unwrap() };
     test_home.connect(&["claude-code", "--no-check"]);
     let send_prompt = |test_home: &TestHome, input: &str| {
-        let done = test_home.run_with(&["hook", "heard", "--client", "claude-code"], input);
+        let done = test_home.run_with(&["hook", "prompt", "--client", "claude-code"], input);
         assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
     };
     let prompt = |text: &str| json!({ "session_id": "s", "cwd": "/", "prompt": text }).to_string();
     let waiting = |test_home: &TestHome| {
-        fs::read_dir(test_home.lar.data().join("heard/claude-code")).map_or(0, |folder| folder.count())
+        fs::read_dir(test_home.lar.data().join("hook-queue/claude-code")).map_or(0, |folder| folder.count())
     };
     let known = |test_home: &TestHome| {
         let listed = test_home.lar.get("/lar/v1/memories").json();
@@ -356,9 +362,9 @@ fn prompts_of_a_client_reach_memory_at_once_or_later() {
         contents.sort();
         contents
     };
-    // A hook is cut off where the machine is slow; the next one tells the rest.
+    // On a slow machine a hook gives up early, and the next one delivers the rest.
     let deliver_queued = |test_home: &TestHome| {
-        test_home.lar.until("all is told", |_| {
+        test_home.lar.until("the delivery of all prompts", |_| {
             assert!(test_home.run(&["hook", "brief", "--client", "claude-code"]).status.success());
             (waiting(test_home) == 0).then_some(())
         });
@@ -374,12 +380,12 @@ fn prompts_of_a_client_reach_memory_at_once_or_later() {
     deliver_queued(&test_home);
     assert_eq!((known(&test_home).len(), waiting(&test_home)), (1, 0));
 
-    // Away, and back: nothing is lost, in the order in which it was said.
+    // Prompts captured while the server is down are delivered later, in order.
     test_home.lar.kill();
     send_prompt(&test_home, &prompt("Remember that the dentist is on 4 May."));
     send_prompt(&test_home, &prompt("Actually, the dentist is on 11 May, not on 4 May."));
     assert_eq!(waiting(&test_home), 2);
-    let folder = test_home.lar.data().join("heard");
+    let folder = test_home.lar.data().join("hook-queue");
     for path in [folder.clone(), folder.join("claude-code")] {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
     }
@@ -387,5 +393,5 @@ fn prompts_of_a_client_reach_memory_at_once_or_later() {
     deliver_queued(&test_home);
     let found = test_home.lar.post("/lar/v1/memories/search", &json!({ "query": "dentist" })).json();
     assert!(found["results"][0]["content"].as_str().unwrap().contains("11 May"), "{found}");
-    assert!(found["results"][0]["instead_of"]["content"].as_str().unwrap().contains("4 May"), "{found}");
+    assert!(found["results"][0]["supersedes"]["content"].as_str().unwrap().contains("4 May"), "{found}");
 }

@@ -1,9 +1,10 @@
-//! `/lar/v1/conversations`: kept, branched, searched, changed, deleted, and there after a restart.
+//! `/lar/v1/conversations`: conversations are stored, branched, searched, changed and deleted, and survive a
+//! restart.
 
 use lar_tests::{Answer, Lar, reasoning_model};
 use serde_json::{Value, json};
 
-/// The starter model now and then goes on until its context is full.
+/// A small context: the starter model sometimes answers until its context is full.
 const SHORT: &str = "[engines]\ncontext_tokens_max = 512\n";
 
 fn start(lar: &Lar) -> String {
@@ -18,7 +19,7 @@ fn say(lar: &Lar, id: &str, text: &str) -> Vec<(String, Value)> {
 }
 
 fn complete(lar: &Lar, id: &str) -> Value {
-    lar.until("the answer to be stored", |lar| {
+    lar.until("the storing of the answer", |lar| {
         let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
         let open =
             found["messages"].as_array().unwrap().iter().any(|message| message["status"] == "streaming");
@@ -31,13 +32,13 @@ fn import(lar: &Lar, lines: &str) -> Answer {
     lar.raw(&head.replace("application/json", "application/x-ndjson"), lines.as_bytes())
 }
 
-/// A conversation with these messages, as an export has it.
+/// A conversation with these messages, as a line of an export.
 fn exported(number: u32, messages: &[Value]) -> Value {
     json!({ "id": format!("conv_0197000000007000800000000000{number:04}"), "title": "Owls", "version": 1,
         "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z", "messages": messages })
 }
 
-/// One of its messages. Ids are in the order of their numbers.
+/// A message of [`exported`]. Its id sorts by its number.
 fn message(number: u32, parent: Option<u32>, role: &str, more: Value) -> Value {
     let id = |number: u32| format!("msg_0197000000007000800000000000{number:04}");
     let mut message = json!({ "id": id(number), "role": role, "content": format!("Number {number}."),
@@ -64,13 +65,13 @@ fn messages_outlive_a_restart() {
     assert_eq!(lar.get(&format!("/lar/v1/conversations/{id}")).json(), before);
     let found = lar.get("/lar/v1/conversations?q=xyloph").json();
     assert_eq!(found["data"][0]["id"], json!(id));
-    // The answer may say it, too, and in its own way.
+    // The answer may contain the word too, in another case.
     let snippet = found["data"][0]["snippet"].as_str().unwrap().to_lowercase();
     assert!(snippet.contains("\u{2}xylophone"), "{snippet}");
 }
 
 #[test]
-fn edits_and_other_answers_are_branches() {
+fn edits_and_regenerated_answers_are_branches() {
     let lar = Lar::start_with(SHORT);
     let id = start(&lar);
     let events = say(&lar, &id, "Name a bird.");
@@ -95,19 +96,20 @@ fn edits_and_other_answers_are_branches() {
 }
 
 #[test]
-fn a_second_turn_waits_its_turn_and_stop_keeps_the_text() {
+fn a_second_turn_is_refused_while_one_runs_and_stop_keeps_the_text() {
     let lar = Lar::start();
     let id = start(&lar);
     let body = json!({ "content": "Write a very long story about an owl." }).to_string();
     let path = format!("/lar/v1/conversations/{id}/messages");
     let socket = lar.open(&lar.head("POST", &path, body.len()), body.as_bytes());
-    lar.until("the turn to begin", |lar| {
+    lar.until("the start of the turn", |lar| {
         let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
         (!found["running_task"].is_null()).then_some(())
     });
     let second = lar.post(&path, &json!({ "content": "Me too" }));
     assert_eq!((second.status, second.json()["code"].clone()), (409, json!("CONFLICT")));
-    drop(socket); // A turn goes on when its reader goes away.
+    // A turn continues when its client disconnects.
+    drop(socket);
     let text = lar.until("a checkpoint", |lar| {
         let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
         let text = found["messages"][1]["content"].as_str().unwrap_or_default().to_owned();
@@ -130,7 +132,7 @@ fn conversations_are_changed_deleted_and_listed_in_pages() {
         (json!("Owls"), json!(2))
     );
     let stale = lar.head("PATCH", &path, 15).replace("\r\n\r\n", "\r\nif-match: \"1\"\r\n\r\n");
-    assert_eq!(lar.raw(&stale, br#"{"title":"Bats"}"#).status, 400, "the length is wrong on purpose");
+    assert_eq!(lar.raw(&stale, br#"{"title":"Bats"}"#).status, 400, "the content length is wrong on purpose");
     let stale = lar.head("PATCH", &path, 16).replace("\r\n\r\n", "\r\nif-match: \"1\"\r\n\r\n");
     assert_eq!(lar.raw(&stale, br#"{"title":"Bats"}"#).json()["code"], "VERSION_MISMATCH");
 
@@ -139,11 +141,11 @@ fn conversations_are_changed_deleted_and_listed_in_pages() {
     assert_eq!(listed(&lar), 2);
     assert_eq!(lar.send("PATCH", &path, &json!({ "deleted": false })).status, 200);
     assert_eq!(listed(&lar), 3);
-    for neither in ["erase=1", "erase=TRUE", "erase"] {
-        let refused = lar.send("DELETE", &format!("{path}?{neither}"), &Value::Null);
+    for invalid in ["erase=1", "erase=TRUE", "erase"] {
+        let refused = lar.send("DELETE", &format!("{path}?{invalid}"), &Value::Null);
         assert_eq!((refused.status, refused.json()["errors"][0]["field"].clone()), (400, json!("erase")));
     }
-    assert_eq!(listed(&lar), 3, "what is refused deletes nothing");
+    assert_eq!(listed(&lar), 3, "a rejected request deletes nothing");
     assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
     assert_eq!(lar.get(&path).status, 404);
 
@@ -155,7 +157,7 @@ fn conversations_are_changed_deleted_and_listed_in_pages() {
 }
 
 #[test]
-fn an_export_comes_back_whole() {
+fn an_export_is_imported_without_loss() {
     let from = Lar::start_with(SHORT);
     let id = start(&from);
     let events = say(&from, &id, "Name a bird, “quickly”.");
@@ -171,11 +173,13 @@ fn an_export_comes_back_whole() {
     let wrote = from.cli(&["conversations", "export", file.to_str().unwrap()]);
     assert_eq!(
         String::from_utf8_lossy(&wrote.stdout),
-        format!("Wrote 1 conversations to {}.\n", file.display())
+        format!("Exported 1 conversation to {}.\n", file.display())
     );
 
     let to = Lar::start_with(SHORT);
-    for expected in ["1 imported; 0 were there already.\n", "0 imported; 1 were there already.\n"] {
+    for expected in
+        ["Imported 1 conversation; 0 already existed.\n", "Imported 0 conversations; 1 already existed.\n"]
+    {
         let taken = to.cli(&["conversations", "import", file.to_str().unwrap()]);
         assert_eq!(String::from_utf8_lossy(&taken.stdout), expected, "{taken:?}");
     }
@@ -193,21 +197,21 @@ fn an_import_with_a_bad_line_imports_nothing_and_names_it() {
         line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         line.to_string()
     };
-    for (second, said) in [
-        (line(json!({ "id": "conv_1" })), "line 2: `id` is not an id of that kind"),
+    for (second, expected) in [
+        (line(json!({ "id": "conv_1" })), "line 2: `id` is not a valid id"),
         (line(json!({ "created_at": "yesterday" })), "line 2: `created_at` must be an RFC 3339 time"),
         (
             line(json!({ "messages": [message(2, Some(3), "user", json!({}))] })),
-            "line 2: `messages[0].parent` is none of the messages before it",
+            "line 2: `messages[0].parent` is not the id of a preceding message",
         ),
         (
             line(json!({ "head": "msg_01970000000070008000000000000002" })),
-            "line 2: `head` is none of the messages",
+            "line 2: `head` is not the id of a message in this line",
         ),
         ("{\"id\": 1}".into(), "line 2: `id` must be a string"),
     ] {
         let refused = import(&lar, &format!("{}\n{second}\n", line(json!({}))));
-        assert_eq!((refused.status, refused.json()["detail"].clone()), (400, json!(said)));
+        assert_eq!((refused.status, refused.json()["detail"].clone()), (400, json!(expected)));
     }
     assert_eq!(lar.get("/lar/v1/conversations").json()["data"], json!([]));
     assert_eq!(import(&lar, &line(json!({}))).json(), json!({ "imported": 1, "unchanged": 0 }));
@@ -215,9 +219,9 @@ fn an_import_with_a_bad_line_imports_nothing_and_names_it() {
 }
 
 #[test]
-fn imported_messages_come_behind_their_parents_whatever_their_ids() {
+fn imported_messages_follow_their_parents_whatever_their_ids() {
     let lar = Lar::start_with(SHORT);
-    // As their conversation went; the ids go the other way.
+    // In the order of the conversation; their ids sort the other way round.
     let messages = [
         message(9, None, "user", json!({})),
         message(5, Some(9), "assistant", json!({})),
@@ -230,13 +234,13 @@ fn imported_messages_come_behind_their_parents_whatever_their_ids() {
     let path = format!("/lar/v1/conversations/{}", line["id"].as_str().unwrap());
     assert_eq!(import(&lar, &line.to_string()).json(), json!({ "imported": 1, "unchanged": 0 }));
     assert_eq!(lar.get(&path).json()["messages"], json!(messages));
-    // So what is exported can be imported again.
+    // The export can be imported again.
     let export = lar.get("/lar/v1/conversations/export").body;
     assert_eq!(serde_json::from_str::<Value>(&export).unwrap(), line);
     assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
     assert_eq!(import(&lar, &export).json(), json!({ "imported": 1, "unchanged": 0 }));
     assert_eq!(lar.get(&path).json(), line);
-    // And it goes on below its head.
+    // A new turn continues below the head.
     let events = say(&lar, line["id"].as_str().unwrap(), "And now?");
     assert_eq!(events[0].1["question"]["parent"], messages[3]["id"]);
 }
@@ -261,8 +265,8 @@ fn a_models_own_reasoning_is_streamed_stored_and_exported() {
     let pulled = lar.cli(&["models", "pull", model.to_str().unwrap(), "--name", "reasoning"]);
     assert!(pulled.status.success(), "{pulled:?}");
     let id = start(&lar);
-    let said = json!({ "content": "Do owls sleep by day?", "model": "reasoning", "max_tokens": 12, "temperature": 0 });
-    let answer = lar.post(&format!("/lar/v1/conversations/{id}/messages"), &said);
+    let body = json!({ "content": "Do owls sleep by day?", "model": "reasoning", "max_tokens": 12, "temperature": 0 });
+    let answer = lar.post(&format!("/lar/v1/conversations/{id}/messages"), &body);
     assert_eq!(answer.status, 200, "{}", answer.body);
     let events = answer.events();
     let reasoning = events.iter().filter(|(name, _)| name == "reasoning");
@@ -277,7 +281,7 @@ fn a_models_own_reasoning_is_streamed_stored_and_exported() {
     let export = lar.get("/lar/v1/conversations/export").body;
     let exported: Value = serde_json::from_str(&export).unwrap();
     assert_eq!(exported["messages"], kept["messages"]);
-    // Another Lar takes it in.
+    // Another server imports it.
     let other = Lar::start_without_models();
     assert_eq!(import(&other, &export).json(), json!({ "imported": 1, "unchanged": 0 }));
     let there = other.get(&format!("/lar/v1/conversations/{id}")).json();
@@ -292,5 +296,9 @@ fn a_file_with_a_byte_order_mark_and_crlf_is_imported() {
     let file = lar.data().join("all.ndjson");
     std::fs::write(&file, format!("\u{feff}{}\r\n", lines.join("\r\n"))).unwrap();
     let taken = lar.cli(&["conversations", "import", file.to_str().unwrap()]);
-    assert_eq!(String::from_utf8_lossy(&taken.stdout), "2 imported; 0 were there already.\n", "{taken:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&taken.stdout),
+        "Imported 2 conversations; 0 already existed.\n",
+        "{taken:?}"
+    );
 }

@@ -1,5 +1,6 @@
-//! Disks that fill up, cannot be written, or damage the database: clear errors, nothing acknowledged is lost, what takes
-//! something back works on a full disk, nothing damaged is told as healthy, and what can be read is saved.
+//! Disks that fill up, cannot be written, or damage the database. Errors are clear and acknowledged data is
+//! never lost. On a full disk keys can still be revoked and data erased. Damage is never reported as healthy,
+//! and readable rows are salvaged.
 
 mod damage;
 mod erasing;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use lar_tests::{Disk, Lar, chat_model};
 use serde_json::{Value, json};
 
-/// A file that leaves no room on the disk of this Lar, whose mounts are its own.
+/// Fills the disk of this server, which is mounted in its namespace only. Returns the file that fills it.
 fn fill(lar: &Lar) -> PathBuf {
     let disk = format!("/proc/{}/root{}", lar.pid(), lar.data().display());
     let filler = Path::new(&disk).join("filler");
@@ -24,7 +25,7 @@ fn fill(lar: &Lar) -> PathBuf {
     filler
 }
 
-/// Takes the last room of a disk.
+/// Appends to a file until its disk is completely full.
 fn fill_up(filler: &Path) {
     let mut file = std::fs::File::options().append(true).open(filler).unwrap();
     while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
@@ -36,12 +37,12 @@ fn conversation(lar: &Lar, title: &str) -> (u16, Value) {
 }
 
 #[test]
-fn a_full_disk_is_reported_and_overcome() {
+fn a_full_disk_is_reported_and_writes_work_again_with_free_space() {
     let mut lar = Lar::start_on_disk("size=16m");
     let (status, kept) = conversation(&lar, "before");
     assert_eq!(status, 201, "{kept}");
     let filler = fill(&lar);
-    // What is already allocated may still take a few.
+    // Pages that are already allocated may still take a few writes.
     let refused = (0..400).map(|_| conversation(&lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
     let (status, problem) = refused.expect("the disk is full");
     assert_eq!((status, problem["code"].as_str()), (503, Some("STORAGE_FULL")), "{problem}");
@@ -56,16 +57,16 @@ fn a_full_disk_is_reported_and_overcome() {
     assert_eq!(lar.stop(), Some(0));
 }
 
-/// A write vouches for the next ones for a few seconds; then `/readyz` tries one.
+/// For a few seconds after a successful write, `/readyz` reports ready without trying a write itself.
 #[test]
-fn a_server_on_a_full_disk_is_not_ready_until_there_is_room_again() {
+fn a_server_on_a_full_disk_is_not_ready_until_there_is_space() {
     let lar = Lar::start_on_disk("size=16m");
     assert_eq!(lar.get("/readyz").status, 200);
     let filler = fill(&lar);
     let refused = (0..400).map(|_| conversation(&lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
     assert!(refused.is_some(), "the disk is full");
-    // What is already allocated may still take a few.
-    let problem = lar.until("readiness to end", |lar| {
+    // The trial write of `/readyz` may still fit into pages that are already allocated.
+    let problem = lar.until("the end of readiness", |lar| {
         let answer = lar.get("/readyz");
         (answer.status != 200).then_some(answer)
     });
@@ -75,15 +76,16 @@ fn a_server_on_a_full_disk_is_not_ready_until_there_is_room_again() {
         "{}",
         problem.body
     );
-    assert_eq!(lar.get("/healthz").status, 200, "it is alive all the same");
+    assert_eq!(lar.get("/healthz").status, 200, "the server is alive all the same");
     std::fs::remove_file(filler).unwrap();
     let ready = lar.get("/readyz");
     assert_eq!(ready.status, 200, "{}", ready.body);
 }
 
-/// The kernel sends a signal to who makes a file larger than `ulimit -f` allows, which ends a process that does not take it.
+/// The kernel sends SIGXFSZ to a process that exceeds `ulimit -f`, and that signal ends a process that does
+/// not handle it.
 #[test]
-fn a_limit_on_the_size_of_files_is_reported_like_a_full_disk() {
+fn a_file_size_limit_is_reported_like_a_full_disk() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let data = tempfile::tempdir().unwrap();
     let mut limited = std::process::Command::new("sh");
@@ -91,7 +93,7 @@ fn a_limit_on_the_size_of_files_is_reported_like_a_full_disk() {
     limited.env("LAR_DATA_DIR", data.path()).env("LAR_LISTEN", "127.0.0.1:0").env("LAR_LOG", "error");
     let refused = limited.output().unwrap();
     let output = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "it ended by itself: {:?} {output}", refused.status);
+    assert_eq!(refused.status.code(), Some(1), "no signal ended it: {:?} {output}", refused.status);
     assert!(output.contains("lar.db") && output.contains("(`ulimit -f`)"), "{output}");
 
     let mut lar = Lar::start();
@@ -125,13 +127,13 @@ fn a_disk_that_cannot_be_written_is_reported_at_startup() {
     assert!(screen.contains("mount it for writing") && !screen.contains("chown"), "{screen}");
 }
 
-/// What takes something back works on a full disk, and so does starting there.
+/// A server can start on a full disk, revoke keys there and erase data.
 #[test]
-fn on_a_full_disk_keys_are_revoked_and_things_erased() {
+fn keys_can_be_revoked_and_data_erased_on_a_full_disk() {
     let disk = Disk::new("size=24m");
     let mut lar = disk.start();
     let reserve = disk.outside().join("lar.reserve");
-    assert!(reserve.metadata().unwrap().len() >= 1 << 20, "room is kept");
+    assert!(reserve.metadata().unwrap().len() >= 1 << 20, "space is reserved");
     let ids: Vec<String> = (0..4)
         .map(|number| {
             let made = lar.post("/lar/v1/keys", &json!({ "name": format!("app {number}") })).json();
@@ -149,11 +151,14 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
             (0..400).map(|_| conversation(lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
         let (status, problem) = refused.expect("the disk is full");
         assert_eq!((status, problem["code"].as_str()), (503, Some("STORAGE_FULL")), "{problem}");
-        assert!(problem["detail"].as_str().unwrap().contains("lar.db"), "it names the path: {problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("lar.db"),
+            "the error names the path: {problem}"
+        );
     };
     let filler = disk.fill();
     full(&lar);
-    assert_eq!(lar.get("/lar/v1/keys").status, 200, "listing writes nothing that it needs");
+    assert_eq!(lar.get("/lar/v1/keys").status, 200, "listing needs no write");
     let remove = |lar: &Lar, path: String| {
         let answer = lar.send("DELETE", &path, &Value::Null);
         assert!(matches!(answer.status, 200 | 204), "{path}: {} {}", answer.status, answer.body);
@@ -166,7 +171,7 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
     full(&lar);
     remove(&lar, format!("/lar/v1/keys/{}", ids[1]));
 
-    // It starts there, too, with what was kept.
+    // The server starts on the full disk, too, with what is left of the reserve.
     lar.kill();
     fill_up(&filler);
     let mut lar = disk.start();
@@ -182,27 +187,26 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
     assert_eq!(lar.get(&format!("/lar/v1/conversations/{erased}")).status, 404);
     assert_eq!(lar.stop(), Some(0));
 
-    // Without anything kept, it says where there is no room and what to do.
+    // Without a reserve it names the full disk and the next step.
     let _ = std::fs::remove_file(&reserve);
     fill_up(&filler);
     let mut refused = disk.command(&["serve"]);
-    // What it has of the log on the disk takes room, too.
     let done = refused.output().unwrap();
     let output = String::from_utf8_lossy(&done.stderr);
-    assert!(!done.status.success(), "it started without room");
-    assert!(output.contains("→ make room on that disk"), "{output}");
-    assert!(output.contains(lar.data().to_str().unwrap()), "it names the path: {output}");
+    assert!(!done.status.success(), "it started without space");
+    assert!(output.contains("→ free some space on that disk"), "{output}");
+    assert!(output.contains(lar.data().to_str().unwrap()), "the error names the path: {output}");
 
     std::fs::remove_file(&filler).unwrap();
     let lar = disk.start();
     assert_eq!(conversation(&lar, "after").0, 201);
     assert_eq!(revoked(&lar), [true, true, true, false]);
-    assert!(reserve.exists(), "room is kept again");
+    assert!(reserve.exists(), "space is reserved again");
 }
 
-/// A backup is acknowledged once it is whole on the disk; of one that does not fit nothing is left.
+/// A backup is acknowledged only when all of it is on the disk. One that does not fit leaves nothing behind.
 #[test]
-fn on_a_full_disk_a_backup_is_refused_and_leaves_nothing() {
+fn a_backup_on_a_full_disk_is_refused_and_leaves_nothing() {
     let disk = Disk::new("size=24m");
     let lar = disk.start();
     let filler = std::fs::File::options().append(true).open(disk.fill()).unwrap();
@@ -211,7 +215,8 @@ fn on_a_full_disk_a_backup_is_refused_and_leaves_nothing() {
         let entries = std::fs::read_dir(&backups).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
-    // With each try there is more room: for nothing, for a part of a backup, for a whole one. A backup takes about 500 KiB.
+    // With each try there are 64 KiB more: at first space for nothing, then for a part of a backup, then for
+    // a whole one of about 500 KiB.
     let mut refused = 0;
     let made = (0..64).find_map(|_| {
         let answer = lar.post("/lar/v1/backups", &Value::Null);
@@ -226,17 +231,17 @@ fn on_a_full_disk_a_backup_is_refused_and_leaves_nothing() {
         filler.set_len(filler.metadata().unwrap().len() - (64 << 10)).unwrap();
         None
     });
-    let made = made.expect("there is room at last");
-    assert!(refused > 3, "there was room at once");
+    let made = made.expect("a backup fits in the end");
+    assert!(refused > 3, "only {refused} backups were refused");
     assert_eq!(names(), [Path::new(&made).file_name().unwrap().to_str().unwrap()]);
-    // To check one takes room beside it.
+    // Verifying a backup takes space beside it.
     filler.set_len(0).unwrap();
     let checked = disk.command(&["backup", "verify", &made]).output().unwrap();
     assert!(checked.status.success(), "{checked:?}");
 }
 
 #[test]
-fn callers_without_admin_learn_of_a_full_disk_and_of_no_folder() {
+fn callers_without_admin_do_not_see_the_path_of_a_full_disk() {
     let disk = Disk::new("size=16m");
     let lar = disk.start();
     let narrow = lar.key(&["conversations"]);
@@ -252,12 +257,12 @@ fn callers_without_admin_learn_of_a_full_disk_and_of_no_folder() {
     assert!(narrow.starts_with("lar.db") && !narrow.contains('/'), "{narrow}");
     let owner = detail_for(&format!("authorization: Bearer {}\r\n", Lar::KEY));
     let path = lar.data().join("lar.db");
-    assert!(owner.starts_with(path.to_str().unwrap()), "its owner is told where: {owner}");
+    assert!(owner.starts_with(path.to_str().unwrap()), "the owner sees the path: {owner}");
 }
 
 #[test]
 fn a_model_that_does_not_fit_the_disk_is_refused_with_numbers() {
     let model = chat_model().display().to_string();
     let output = Lar::refused_on_disk("size=32m", &["models", "pull", &model, "--name", "tiny"]);
-    assert!(output.contains(" free, 158 MiB are needed"), "{output}");
+    assert!(output.contains(" free, but 158 MiB are needed"), "{output}");
 }

@@ -1,25 +1,30 @@
-//! Models that come over the network, from a hub of the test's own: taken up where they broke off, shared,
-//! and refused when they are not what was promised.
+//! Downloads of models from a hub of the test: they are resumed, shared by concurrent pulls, and refused if
+//! the digest differs.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use lar_tests::chat_model;
 use lar_tests::offline::{command_at_home, outcome};
+use lar_tests::{chat_model, until};
 
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
-/// Serves the starter model as `owner/repo/tiny.gguf`, and breaks every answer off when told to.
+/// Bytes of a body that a hub sends before a download is interrupted.
+const INTERRUPTED_AFTER: u64 = 20 << 20;
+
+/// Serves the starter model as `owner/repo/tiny.gguf`. It can cut or stall its answers.
+#[derive(Clone)]
 struct Hub {
     url: String,
-    /// Bytes of a body after which the line is cut; 0 is never.
+    /// Bytes of a body after which the hub closes the connection; 0 sends all.
     cut_after: Arc<AtomicU64>,
-    /// Sent of bodies in all.
+    /// Bytes of a body after which the hub sends no more until the client disconnects; 0 sends all.
+    stall_after: Arc<AtomicU64>,
+    /// Bytes of weights sent in all answers.
     sent: Arc<AtomicU64>,
     /// The `Range` of each request for the weights.
     ranges: Arc<Mutex<Vec<Option<String>>>>,
@@ -31,16 +36,16 @@ impl Hub {
         let hub = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             cut_after: Arc::default(),
+            stall_after: Arc::default(),
             sent: Arc::default(),
             ranges: Arc::default(),
         };
         let weights: Arc<Vec<u8>> = Arc::new(std::fs::read(chat_model()).unwrap());
-        let (cut_after, sent, ranges) = (hub.cut_after.clone(), hub.sent.clone(), hub.ranges.clone());
+        let shared = hub.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                let (cut_after, sent, ranges, weights) =
-                    (cut_after.clone(), sent.clone(), ranges.clone(), weights.clone());
-                std::thread::spawn(move || answer(&socket, digest, &weights, &cut_after, &sent, &ranges));
+                let (hub, weights) = (shared.clone(), weights.clone());
+                std::thread::spawn(move || hub.answer(&socket, digest, &weights));
             }
         });
         hub
@@ -61,56 +66,60 @@ impl Hub {
         ]);
         command
     }
-}
 
-fn answer(
-    socket: &TcpStream,
-    digest: &str,
-    weights: &[u8],
-    cut_after: &AtomicU64,
-    sent: &AtomicU64,
-    ranges: &Mutex<Vec<Option<String>>>,
-) -> Option<()> {
-    let mut out = socket;
-    let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
-    let request = lines.next()?;
-    let range = lines
-        .take_while(|line| !line.is_empty())
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(ToOwned::to_owned));
-    if request.contains("/raw/main/") {
-        let pointer = format!(
-            "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
-            weights.len()
-        );
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", pointer.len());
-        return out.write_all((head + &pointer).as_bytes()).ok();
-    }
-    ranges.lock().unwrap().push(range.clone());
-    let from = range
-        .as_deref()
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
-        .unwrap_or(0);
-    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
-    let rest = &weights[from..];
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\netag: \"one\"\r\nconnection: close\r\n\r\n",
-        rest.len()
-    );
-    out.write_all(head.as_bytes()).ok()?;
-    let mut gone = 0u64;
-    for chunk in rest.chunks(1 << 20) {
-        out.write_all(chunk).ok()?;
-        gone += chunk.len() as u64;
-        sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        let cut = cut_after.load(Ordering::Relaxed);
-        if cut > 0 && gone >= cut {
-            return None;
+    /// Answers one request.
+    fn answer(&self, socket: &TcpStream, digest: &str, weights: &[u8]) -> Option<()> {
+        let mut stream = socket;
+        #[expect(clippy::disallowed_methods, reason = "Lar sends short header lines")]
+        let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
+        let request = lines.next()?;
+        let range = lines
+            .take_while(|line| !line.is_empty())
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(ToOwned::to_owned));
+        if request.contains("/raw/main/") {
+            let pointer = format!(
+                "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
+                weights.len()
+            );
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", pointer.len());
+            return stream.write_all((head + &pointer).as_bytes()).ok();
         }
+        self.ranges.lock().unwrap().push(range.clone());
+        let from = range
+            .as_deref()
+            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+            .unwrap_or(0);
+        let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+        let rest = &weights[from..];
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\netag: \"one\"\r\nconnection: close\r\n\r\n",
+            rest.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut sent = 0u64;
+        let is_reached = |limit: &AtomicU64, sent: u64| {
+            let limit = limit.load(Ordering::Relaxed);
+            limit > 0 && sent >= limit
+        };
+        for chunk in rest.chunks(1 << 20) {
+            stream.write_all(chunk).ok()?;
+            sent += chunk.len() as u64;
+            self.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            if is_reached(&self.stall_after, sent) {
+                // The client sends no second request on this connection: this returns when it disconnects.
+                let _ = stream.read_exact(&mut [0]);
+                return None;
+            }
+            if is_reached(&self.cut_after, sent) {
+                return None;
+            }
+        }
+        Some(())
     }
-    Some(())
 }
 
+/// The number of registered models.
 fn registered(home: &Path) -> usize {
     std::fs::read_dir(home.join("data/models/manifests")).into_iter().flatten().count()
 }
@@ -128,21 +137,26 @@ fn an_interrupted_download_resumes_where_it_stopped() {
     let ranges = hub.ranges.lock().unwrap().clone();
     assert!(ranges[0].is_none() && ranges[1].is_some(), "{ranges:?}");
     let whole = std::fs::metadata(chat_model()).unwrap().len();
-    assert!(hub.sent.load(Ordering::Relaxed) < whole + (12 << 20), "only the rest came again");
+    assert!(hub.sent.load(Ordering::Relaxed) < whole + (12 << 20), "only the missing part is sent again");
 }
 
 #[test]
 fn a_killed_download_registers_nothing_and_resumes() {
     let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
+    // However slow the test is, the download cannot end before it is killed.
+    hub.stall_after.store(INTERRUPTED_AFTER, Ordering::Relaxed);
     let mut child = hub.command(home.path()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    while hub.sent.load(Ordering::Relaxed) < 20 << 20 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("the stalled part of the download", || {
+        (hub.sent.load(Ordering::Relaxed) >= INTERRUPTED_AFTER).then_some(())
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(registered(home.path()), 0);
+    hub.stall_after.store(0, Ordering::Relaxed);
     assert!(hub.pull(home.path()).0);
     assert_eq!(registered(home.path()), 1);
+    let ranges = hub.ranges.lock().unwrap().clone();
+    assert!(ranges[0].is_none() && ranges[1].is_some(), "{ranges:?}");
 }
 
 #[test]
@@ -159,7 +173,7 @@ fn two_pulls_of_one_model_fetch_it_once() {
 }
 
 #[test]
-fn files_without_the_digest_of_the_hub_are_refused() {
+fn a_download_with_another_digest_than_the_hubs_is_refused() {
     let wrong = "0000000000000000000000000000000000000000000000000000000000000000";
     let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(wrong));
     let (ok, output) = hub.pull(home.path());
@@ -167,9 +181,9 @@ fn files_without_the_digest_of_the_hub_are_refused() {
     assert_eq!(registered(home.path()), 0);
 }
 
-/// A bare machine, or container, has no certificates of authorities.
+/// A bare machine or container has no CA certificates.
 #[test]
-fn without_certificates_only_what_needs_them_fails() {
+fn without_certificates_only_https_downloads_fail() {
     let home = tempfile::tempdir().unwrap();
     let lar = |arguments: &[&str]| {
         let mut command = command_at_home(home.path());

@@ -1,4 +1,4 @@
-//! The encoder beside candle's own BERT: the same vectors, from the real model and from made-up ones.
+//! The encoder computes the same vectors as candle's own BERT, with the real model and with generated ones.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,11 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, xlm_roberta};
 use lar_base::{Bytes, KeyId};
-use lar_engines::driver::{Ability, Driver, Embeddings};
+use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::Embeddings;
+use lar_inference::protocol::Compute;
 use lar_tests::generated_models::{POOLING_MEAN, cross_encoder, gguf_embedder};
 use lar_tests::{ProcessMemory, embedder_file, program};
 use tokenizers::Tokenizer;
@@ -81,15 +82,15 @@ async fn vectors_equal_those_of_candle() {
         let of_mean = mean.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
         assert!((own / of_mean - 1.0).abs() < 1e-4, "{text}: {own}, {of_mean}");
     }
-    assert_eq!(found.truncated, [4], "only the long text was cut");
-    // Golden: as they were when they were first seen to be candle's.
+    assert_eq!(found.truncated, [4], "only the long text is truncated");
+    // Golden values, recorded when they first equaled candle's.
     for (value, golden) in found.vectors[0].iter().zip([0.061_733_7, 0.041_459_8, 0.008_763_3]) {
         assert!((value - golden).abs() < 1e-5, "{:?}", &found.vectors[0][..3]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_share_passes_and_get_their_own_vectors() {
+async fn batched_requests_get_their_own_vectors() {
     let encoder = std::sync::Arc::new(Encoder::new(options()));
     encoder.load().await.unwrap();
     let alone = encoder.embed(texts(), Some(KeyId::new())).await.unwrap().vectors;
@@ -105,14 +106,19 @@ async fn requests_share_passes_and_get_their_own_vectors() {
         assert!(cosine(&asked.await.unwrap().vectors[0], alone) >= 0.99999);
     }
     let again = encoder.embed(vec!["a cat".into()], Some(key)).await.unwrap();
-    assert_eq!((again.vectors[0].len(), again.tokens), (384, 4), "from memory, counted all the same");
+    assert_eq!(
+        (again.vectors[0].len(), again.tokens),
+        (384, 4),
+        "a cached vector has its tokens counted all the same"
+    );
     encoder.unload().await;
     assert!(encoder.embed(vec!["a cat".into()], None).await.is_err());
     encoder.load().await.unwrap();
     assert!(encoder.embed(vec!["a cat".into()], None).await.is_ok());
 }
 
-/// Writes a small model with weights that look random, in `dtype`; returns its folder.
+/// Writes a small model with pseudo-random weights of this type into `folder`. Returns the options that load
+/// it.
 fn made_up(folder: &Path, prefix: &str, config: &serde_json::Value, dtype: DType) -> EncoderOptions {
     let number = |name: &str| usize::try_from(config[name].as_u64().unwrap()).unwrap();
     let (hidden, inner, words) = (number("hidden_size"), number("intermediate_size"), number("vocab_size"));
@@ -175,7 +181,7 @@ fn config(kind: &str, more: &serde_json::Value) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_kinds_of_weights_and_activations_are_computed_too() {
+async fn other_weight_types_and_activations_equal_those_of_candle() {
     let none = serde_json::json!({});
     for (kind, more, dtype) in [
         ("xlm-roberta", &none, DType::F32),
@@ -198,7 +204,7 @@ async fn other_kinds_of_weights_and_activations_are_computed_too() {
             let ids = ids(&options.tokenizer, text, 60);
             let zeros = ids.zeros_like().unwrap();
             let states = if kind == "bert" {
-                // candle's name for it.
+                // candle's name for `gelu_new`.
                 let config = config.to_string().replace("gelu_new", "geluapproximate");
                 let config: bert::Config = serde_json::from_str(&config).unwrap();
                 bert::BertModel::load(weights.clone(), &config).unwrap().forward(&ids, &zeros, None).unwrap()
@@ -215,7 +221,7 @@ async fn other_kinds_of_weights_and_activations_are_computed_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unsupported_models_are_refused_with_what_is_supported() {
+async fn unsupported_models_are_refused_with_the_supported_kinds() {
     let folder = tempfile::tempdir().unwrap();
     let refused = async |options: EncoderOptions| Encoder::new(options).load().await.unwrap_err().to_string();
     let write = |name: &str, text: &str| -> PathBuf {
@@ -242,7 +248,7 @@ async fn unsupported_models_are_refused_with_what_is_supported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_of_megabytes_costs_little_and_is_reported_as_cut() {
+async fn a_text_of_megabytes_takes_little_memory_and_is_reported_as_truncated() {
     let encoder = Encoder::new(options());
     encoder.load().await.unwrap();
     let (long, huge) = ("an owl ".repeat(400), "an owl ".repeat(2_000_000));
@@ -252,11 +258,12 @@ async fn a_text_of_megabytes_costs_little_and_is_reported_as_cut() {
         assert!(cosine(vector, &found.vectors[0]) >= 0.99999);
     }
     let peak = ProcessMemory::of(encoder.worker_pid().unwrap()).unwrap().peak;
-    // The weights are 87 MB, and as much again turned for the processor.
+    // The weights take 87 MB, and as much again repacked for the CPU.
     assert!(peak < 320 << 20, "{peak} bytes");
 }
 
-/// The model knows no capitals, so that a mark is the same letters in small ones, which are no mark.
+/// The model lowercases its input, so the letters of a special token are its text in lower case, which is no
+/// special token.
 #[tokio::test(flavor = "multi_thread")]
 async fn special_tokens_in_texts_are_plain_text() {
     let texts = ["a [SEP] cat", "a [CLS] cat [MASK]", "[PAD]"].map(str::to_owned);
@@ -279,7 +286,7 @@ async fn special_tokens_in_texts_are_plain_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gguf_embedder_reads_endless_words_and_blanks_in_slices() {
+async fn a_gguf_embedder_reads_endless_words_and_spaces_in_slices() {
     let folder = tempfile::tempdir().unwrap();
     let driver = Embedded::new(EmbeddedOptions {
         program: program(),
@@ -300,7 +307,7 @@ async fn a_gguf_embedder_reads_endless_words_and_blanks_in_slices() {
     let long = [" ", "a", "\u{e9}"].map(|text| text.repeat(500_000));
     let found = driver.embed(long.to_vec(), None).await.unwrap();
     assert_eq!(found.truncated, [0, 1, 2]);
-    // Cut between words, a text makes the tokens that it makes in one go.
+    // A text that is cut between words gives the same tokens as the whole text.
     let words = vec!["responsibilities ".repeat(200), "an [SEP] owl".into()];
     let (sliced, whole) = (driver.embed(words.clone(), None).await.unwrap(), embed(options(), &words).await);
     assert_eq!((sliced.tokens, sliced.truncated), (whole.tokens, whole.truncated));
@@ -310,12 +317,12 @@ async fn a_gguf_embedder_reads_endless_words_and_blanks_in_slices() {
     for (sliced, whole) in sliced.lengths.iter().zip(&whole.lengths) {
         assert!((sliced / whole - 1.0).abs() < 0.01, "{sliced}, {whole}");
     }
-    assert_eq!(driver.worker_pid(), pid, "it is the same worker");
+    assert_eq!(driver.worker_pid(), pid, "the worker was not restarted");
     driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_dies_fails_its_requests_and_is_started_again() {
+async fn a_dead_worker_fails_its_requests_and_can_be_started_again() {
     let encoder = Encoder::new(options());
     encoder.load().await.unwrap();
     let pid = encoder.worker_pid().unwrap();

@@ -1,26 +1,29 @@
-//! One suite for every generating engine driver, with the real programs and the real model: the embedded
+//! One suite for every driver that generates text, with the real programs and the real model: the embedded
 //! engine and `llama-server`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::KeyId;
 use lar_egress::Egress;
-use lar_engines::Error;
-use lar_engines::driver::{
-    Ability, Candidate, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation,
-    GenerationRequest, Prompt, Sampling,
-};
+use lar_engines::driver::{Ability, Driver, Generation};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
-use lar_engines::protocol::Compute;
-use lar_engines::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::Error;
+use lar_inference::protocol::Compute;
+use lar_inference::{
+    Candidate, Chat, ChatMessage, Constraint, Event, FinishReason, GenerationRequest, Prompt, Sampling,
+};
 use lar_tests::{chat_model, llama_server, program};
 
 fn embedded(concurrency: u32) -> Embedded {
+    Embedded::new(embedded_options(concurrency))
+}
+
+fn embedded_options(concurrency: u32) -> EmbeddedOptions {
     let source = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
-    Embedded::new(EmbeddedOptions {
+    EmbeddedOptions {
         program: program(),
         path: chat_model(),
         template: Some(ChatTemplate {
@@ -37,7 +40,7 @@ fn embedded(concurrency: u32) -> Embedded {
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
         confinement: ConfinementPolicy::BestEffort,
-    })
+    }
 }
 
 fn managed(concurrency: u32) -> LlamaServer {
@@ -71,7 +74,8 @@ async fn finish(generation: Generation) -> (String, u32, Event) {
     (text, tokens, end)
 }
 
-/// Text, tokens and end of an answer, and the tokens of its prompt where the engine tells.
+/// The text, the token count and the end of an answer, and the tokens of its prompt if the engine reports
+/// them.
 async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Option<u32>) {
     let (mut text, mut tokens, mut counted) = (String::new(), 0, None);
     while let Some(event) = generation.events.next().await {
@@ -80,7 +84,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
                 text.push_str(&more);
                 tokens += count;
             }
-            Event::Prefilled { .. } | Event::Speculated { .. } => {}
+            Event::Prefilling { .. } | Event::Prefilled { .. } | Event::Speculated { .. } => {}
             Event::Counted { tokens } => counted = Some(tokens),
             end => {
                 assert!(generation.events.next().await.is_none(), "nothing follows the terminal event");
@@ -113,7 +117,7 @@ async fn parallel_answers_equal_single_ones() {
         }
         let together = futures_util::future::join_all(together).await;
         for ((answer, _, end), alone) in together.into_iter().zip(alone) {
-            // Batching changes rounding, so long answers may part; their beginnings do not.
+            // Batching changes rounding, so long answers may diverge; their beginnings do not.
             assert_eq!(end, Event::Finished(FinishReason::Length), "{answer}");
             assert_eq!(
                 answer.chars().take(12).collect::<String>(),
@@ -125,7 +129,7 @@ async fn parallel_answers_equal_single_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chats_are_answered_alike() {
+async fn both_engines_answer_a_chat_alike() {
     let chat = Prompt::Chat(vec![ChatMessage::new("user", "Name the capital of France.")].into());
     let mut answers = Vec::new();
     for driver in drivers() {
@@ -177,7 +181,7 @@ async fn refusals_of_llama_server_become_distinct_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_without_weights_and_renders_chats() {
+async fn prompts_are_counted_without_loading_weights() {
     for driver in drivers() {
         let chat = Prompt::Chat(vec![ChatMessage::new("user", "Hello")].into());
         let tokens = driver.count(&chat).await.unwrap();
@@ -186,7 +190,11 @@ async fn counts_without_weights_and_renders_chats() {
         assert!(prepared.tokens.is_none_or(|counted| counted == tokens));
         let long = Prompt::Text("word ".repeat(1000));
         let prepared = driver.prepare(long.clone()).await.unwrap();
-        assert_eq!(prepared.tokens, Some(driver.count(&long).await.unwrap()), "what may not fit is counted");
+        assert_eq!(
+            prepared.tokens,
+            Some(driver.count(&long).await.unwrap()),
+            "a prompt that may not fit is counted"
+        );
         driver.unload().await;
     }
     let driver = embedded(1);
@@ -195,7 +203,7 @@ async fn counts_without_weights_and_renders_chats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn seeds_repeat_and_stop_texts_end() {
+async fn a_seed_repeats_an_answer_and_a_stop_text_ends_it() {
     for driver in drivers() {
         driver.load().await.unwrap();
         let hot = Sampling { temperature: Some(1.5), seed: 42, tokens_max: 12, ..Sampling::default() };
@@ -209,7 +217,7 @@ async fn seeds_repeat_and_stop_texts_end() {
         let text = "Once upon a time there was";
         let (whole, _, end) = finish(driver.generate(job(&*driver, text, greedy(24)).await).unwrap()).await;
         assert_eq!(end, Event::Finished(FinishReason::Length), "{whole}");
-        // A stop text that lies across tokens: the end of one word and the beginning of the next.
+        // A stop text that spans two tokens: the end of one word and the start of the next.
         let space = whole[8..].find(' ').unwrap() + 8;
         let stop = whole[space - 2..space + 2].to_owned();
         let sampling = Sampling { stop: vec!["never".into(), stop.clone()], ..greedy(24) };
@@ -223,7 +231,7 @@ async fn seeds_repeat_and_stop_texts_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probabilities_are_those_after_the_samplers() {
+async fn post_sampling_probabilities_sum_to_one() {
     for driver in drivers() {
         driver.load().await.unwrap();
         let sampling = Sampling {
@@ -276,32 +284,52 @@ async fn an_assistant_prefill_is_continued() {
     }
 }
 
-// How long a stop takes is measured by `make bench`; here it is that it stops, in prefill too.
+/// Whether a test cancels an answer at this event. `None` cancels it right after the request.
+type CancelAt = Option<fn(&Event) -> bool>;
+
+const FIRST_PREFILL_REPORT: CancelAt = Some(|event| matches!(event, Event::Prefilling { .. }));
+const FIRST_TOKEN: CancelAt = Some(|event| matches!(event, Event::Delta { tokens: 1.., .. }));
+
+/// How long a cancel takes is measured by `make bench`.
 #[tokio::test(flavor = "multi_thread")]
-async fn stops_in_prefill_and_in_decode() {
-    for driver in drivers() {
+async fn an_answer_can_be_cancelled_in_prefill_and_in_decode() {
+    // The embedded engine reads the long prompt in hundreds of steps, nearly all of which follow the first
+    // report.
+    let compute = Compute { batch_tokens: 8, ..Compute::with_threads(2) };
+    let embedded = Embedded::new(EmbeddedOptions { compute, ..embedded_options(4) });
+    let drivers: [Arc<dyn Driver>; 2] = [Arc::new(embedded), Arc::new(managed(4))];
+    let (long, short) = ("word ".repeat(1800), "Once upon a time".to_owned());
+    let sampling =
+        Sampling { tokens_max: 2000, ignore_eos: true, reports_prefill: true, ..Sampling::default() };
+    for driver in drivers {
         driver.load().await.unwrap();
-        let long = "word ".repeat(1800);
-        for prompt in [long.as_str(), "Once upon a time"] {
-            let job = job(&*driver, prompt, Sampling { tokens_max: 2000, ..Sampling::default() }).await;
-            for wait_ms in [0u64, 150] {
-                let generation = driver.generate(job.clone()).unwrap();
-                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                generation.stop.cancel();
-                let (text, _, end) = finish(generation).await;
-                assert_eq!(end, Event::Cancelled);
-                assert!(
-                    prompt != long || text.is_empty(),
-                    "it stopped only after the prompt was read: {text}"
-                );
+        for (when, prompt, cancel_at) in [
+            ("at the request", &long, None),
+            ("in prefill", &long, FIRST_PREFILL_REPORT),
+            ("at the request", &short, None),
+            ("in decode", &short, FIRST_TOKEN),
+        ] {
+            let mut generation = driver.generate(job(&*driver, prompt, sampling.clone()).await).unwrap();
+            if let Some(is_reached) = cancel_at {
+                loop {
+                    let event = generation.events.next().await.expect("an answer ends with a terminal event");
+                    if is_reached(&event) {
+                        break;
+                    }
+                    assert!(!event.is_terminal(), "{when}: the answer ended before: {event:?}");
+                }
             }
+            generation.stop.cancel();
+            let (text, _, end) = finish(generation).await;
+            assert_eq!(end, Event::Cancelled, "{when}");
+            assert!(*prompt != long || text.is_empty(), "{when}: the prompt was read to its end: {text}");
         }
         driver.unload().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_stop_the_worker_counts_nothing() {
+async fn a_worker_has_no_active_sequence_after_a_cancel() {
     let driver = embedded(2);
     driver.load().await.unwrap();
     let job = job(&driver, &"word ".repeat(1800), greedy(8)).await;
@@ -314,7 +342,7 @@ async fn after_a_stop_the_worker_counts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
+async fn a_killed_worker_fails_its_own_answers_only() {
     let (driver, other) = (embedded(2), embedded(1));
     driver.load().await.unwrap();
     other.load().await.unwrap();
@@ -332,7 +360,7 @@ async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_else() {
+async fn a_worker_without_memory_fails_its_answers_and_can_be_loaded_again() {
     let driver = embedded(2);
     driver.load().await.unwrap();
     let running = driver.generate(job(&driver, "Once upon a time", greedy(1900)).await).unwrap();
@@ -340,7 +368,7 @@ async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_e
     let none = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
     rustix::process::prlimit(rustix::process::Pid::from_raw(pid), rustix::process::Resource::Data, none)
         .unwrap();
-    // Reading the vocabulary for a grammar takes memory that the worker may no longer have.
+    // Reading the vocabulary for a grammar takes memory, which the worker no longer gets.
     let sampling = Sampling { constraint: Some(Constraint::JsonObject), ..greedy(100) };
     let starved = driver.generate(job(&driver, "Some JSON:", sampling).await).unwrap();
     for generation in [starved, running] {
@@ -354,13 +382,13 @@ async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_e
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_that_cannot_be_loaded_say_why() {
+async fn a_model_that_cannot_be_loaded_gives_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.gguf");
     std::fs::write(&path, b"GGUF nonsense").unwrap();
     for (program, path, expected) in [
-        (program(), path, "llama.cpp cannot read it"),
-        (program(), "/no/such/file".into(), "the file is not there"),
+        (program(), path, "llama.cpp cannot load it"),
+        (program(), "/no/such/file".into(), "the file does not exist"),
         ("/no/such/program".into(), chat_model(), "cannot be started"),
     ] {
         let options = EmbeddedOptions {
@@ -382,7 +410,7 @@ async fn models_that_cannot_be_loaded_say_why() {
     }
 }
 
-/// Tokens of the prompt that were known, and the answer.
+/// The number of cached tokens of the prompt, and the answer.
 async fn run_cached(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
     let job = GenerationRequest {
         prompt: Prompt::Tokens(prompt.to_vec()),
@@ -391,16 +419,16 @@ async fn run_cached(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) 
         cache_of,
     };
     let mut generation = driver.generate(job).unwrap();
-    let (mut answer, mut known) = (String::new(), None);
+    let (mut answer, mut cached) = (String::new(), None);
     while let Some(event) = generation.events.next().await {
         match event {
-            Event::Prefilled { cached_tokens: tokens } => known = Some(tokens),
+            Event::Prefilled { cached_tokens } => cached = Some(cached_tokens),
             Event::Delta { text, .. } => answer.push_str(&text),
             Event::Failed(error) => panic!("{error}"),
             _ => {}
         }
     }
-    (known.expect("the prompt was read"), answer)
+    (cached.expect("the prompt was read"), answer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -425,7 +453,7 @@ async fn a_cached_prompt_is_prefilled_again_only_for_other_keys() {
         "another key starts from nothing"
     );
 
-    // Another prompt took the only place; what was known came back from host memory.
+    // Another prompt takes the only slot; the evicted KV cache is restored from host memory.
     assert_eq!(run_cached(&driver, &other, me).await.0, 0);
     let longer = [story.clone(), tokens(" The next day").await].concat();
     let (back, _) = run_cached(&driver, &longer, me).await;
@@ -434,6 +462,6 @@ async fn a_cached_prompt_is_prefilled_again_only_for_other_keys() {
 
     let cold = embedded(1);
     cold.load().await.unwrap();
-    assert_eq!(run_cached(&cold, &story, None).await, (0, answer), "what was known changed no answer");
+    assert_eq!(run_cached(&cold, &story, None).await, (0, answer), "the prefix cache changes no answer");
     cold.unload().await;
 }

@@ -1,4 +1,5 @@
-//! The front of the server: which paths answer what to whom, pages of other origins, types and sizes of bodies.
+//! The HTTP front end: paths that need a key, unknown paths, pages of other origins, content types and limits
+//! of bodies.
 
 use std::io::{Read as _, Write as _};
 
@@ -23,7 +24,7 @@ fn bearer() -> String {
     format!("authorization: Bearer {}\r\n", Lar::KEY)
 }
 
-/// What is answered without a key, beside the page's files, the error pages and the sign-in exchange.
+/// Paths that need no key, besides the page's files, the error pages and the sign-in exchange.
 const WITHOUT_A_KEY: [&str; 10] = [
     "/healthz",
     "/readyz",
@@ -105,7 +106,7 @@ fn only_paths_on_the_security_page_need_no_key() {
     ] {
         refused("GET", path);
     }
-    assert!(asked >= 80, "{asked} routes were asked");
+    assert!(asked >= 80, "only {asked} routes were tried");
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn unknown_paths_are_not_found_and_only_a_browser_gets_the_page() {
     let slash = request(&lar, "GET", "//v1/models", "", "").json();
     assert_eq!(
         slash["error"]["message"],
-        "there is no path //v1/models; the base URL ends with a slash too many"
+        "there is no path //v1/models; remove the slash at the end of the base URL"
     );
     for path in [
         "/v1/nothing",
@@ -160,10 +161,10 @@ fn unknown_paths_are_not_found_and_only_a_browser_gets_the_page() {
     assert_eq!(
         request(&lar, "GET", "/", "accept: */*\r\n", "").status,
         200,
-        "where it is, it says what it is"
+        "other clients than browsers get the page at `/`, too"
     );
 
-    // What a client of MCP asks for before it authenticates.
+    // MCP clients request this before they authenticate.
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"] {
         let resource = request(&lar, "GET", path, "", "").json();
         assert_eq!(resource["resource"], format!("http://{}/mcp", lar.address), "{path}");
@@ -171,7 +172,7 @@ fn unknown_paths_are_not_found_and_only_a_browser_gets_the_page() {
 }
 
 #[test]
-fn errors_below_messages_have_anthropics_shape() {
+fn errors_below_v1_messages_have_anthropics_format() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     for (method, path, version) in [
         ("POST", "/v1/messages/batches", ""),
@@ -192,7 +193,7 @@ fn errors_below_messages_have_anthropics_shape() {
 }
 
 #[test]
-fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
+fn the_pages_files_are_compressed_and_cached_by_the_browser() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let index = request(&lar, "GET", "/", "", "");
     let script = index.body.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js"));
@@ -230,7 +231,7 @@ fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
 }
 
 #[test]
-fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
+fn pages_of_allowed_origins_reach_the_model_apis_only() {
     let lar = Lar::start_with(
         "allowed_origins = [\"app://obsidian.md\", \"http://localhost:*\"]\n[engines]\npreload = false\n",
     );
@@ -254,14 +255,14 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
     assert!(header(&done, "access-control-expose-headers").unwrap().contains("x-request-id"));
     let read = request(&lar, "GET", "/api/tags", &format!("{page}{}", bearer()), "");
     assert_eq!((read.status, header(&read, "access-control-allow-origin")), (200, Some("app://obsidian.md")));
-    // Errors can be read, too: an SDK tells its user which it was.
+    // The page may read errors too, so that an SDK can show them.
     let keyless = request(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}"), &embed);
     assert_eq!(
         (keyless.status, header(&keyless, "access-control-allow-origin")),
         (401, Some("app://obsidian.md"))
     );
 
-    // A session's cookie is worth nothing there: the browser signs in, the page beside it is not signed in.
+    // A session cookie does not count for pages of other origins: it signs in Lar's own page only.
     let link = lar.post("/lar/v1/sign-in/links", &json!({})).json();
     let (_, secret) = link["url"].as_str().unwrap().rsplit_once("#sign-in=").unwrap();
     let own = format!("origin: http://{}\r\n{json_type}", lar.address);
@@ -276,7 +277,7 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
         assert_eq!(request(&lar, "GET", "/v1/models", &foreign, "").status, 401, "{origin}");
     }
 
-    // Lar's own API is not served to it, with a key or without.
+    // Lar's own API refuses that origin, with or without a key.
     let ours = request(&lar, "POST", "/lar/v1/aliases", &format!("{page}{json_type}{}", bearer()), "{}");
     assert_eq!((ours.status, header(&ours, "access-control-allow-origin")), (403, None));
     let evil = format!("origin: http://evil.example\r\n{json_type}{}", bearer());
@@ -284,7 +285,7 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
     assert_eq!((refused.status, header(&refused, "access-control-allow-origin")), (403, None));
     assert_eq!(
         refused.json()["error"]["message"],
-        "a page of another origin may not do this; add `http://evil.example` to `allowed_origins` if you trust that page"
+        "a page of another origin may not send this request; add `http://evil.example` to `allowed_origins` if you trust it"
     );
     let preflight =
         request(&lar, "OPTIONS", "/v1/embeddings", &format!("origin: http://evil.example\r\n{asked}"), "");
@@ -292,7 +293,7 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
 }
 
 #[test]
-fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
+fn bodies_with_a_key_are_read_whatever_their_content_type() {
     let lar = Lar::start_with("[limits]\nbody = \"1 MiB\"\n[engines]\npreload = false\n");
     let embed = json!({ "model": "default-embedding", "input": "a" }).to_string();
     let show = json!({ "model": "default" }).to_string();
@@ -319,20 +320,20 @@ fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
     let long = 3 << 20;
     let mut socket = lar.open(&lar.head("POST", "/v1/embeddings", long), b"");
     for _ in 0..long >> 16 {
-        socket.write_all(&[b' '; 1 << 16]).expect("the server reads on");
+        socket.write_all(&[b' '; 1 << 16]).expect("the server keeps reading");
     }
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("the answer is not lost");
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("the body is larger than"), "{answer}");
 
-    // What holds secrets is not kept by anything on the way.
+    // Answers with secrets must not be cached on the way.
     let made = lar.post("/lar/v1/keys", &json!({ "name": "x" }));
     assert_eq!((made.status, header(&made, "cache-control")), (201, Some("no-store")));
     assert_eq!(header(&lar.get("/v1/models"), "cache-control"), Some("no-store"));
 }
 
 #[test]
-fn lars_own_api_takes_objects_and_no_arrays_for_them() {
+fn lars_own_api_refuses_arrays_in_place_of_objects() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let refused = |method: &str, path: &str, body: Value| {
         let answer = lar.send(method, path, &body);
@@ -357,24 +358,24 @@ fn lars_own_api_takes_objects_and_no_arrays_for_them() {
     let memory = lar.post("/lar/v1/memories", &json!({ "content": "The house has a red door." })).json();
     refused("POST", &format!("/lar/v1/memories/{}/demote", memory["id"].as_str().unwrap()), json!([]));
     let import = lar.send("POST", "/lar/v1/memories/import", &Value::Null);
-    assert_eq!(import.json()["detail"], "the body is empty; it must be one JSON object a line");
+    assert_eq!(import.json()["detail"], "the body is empty; send one JSON object per line");
 
-    // The names that Lar itself uses stand for models of their kind.
+    // The aliases that Lar itself uses must refer to models of their kind.
     for (name, target, expected) in [
         (
             "default-embedding",
             "smollm2-135m-instruct",
-            "`default-embedding` must stand for an embedder; `smollm2-135m-instruct` is a chat model",
+            "`default-embedding` needs an embedder, but `smollm2-135m-instruct` is a chat model",
         ),
         (
             "default",
             "all-minilm-l6-v2",
-            "`default` must stand for a chat model; `all-minilm-l6-v2` is an embedder",
+            "`default` needs a chat model, but `all-minilm-l6-v2` is an embedder",
         ),
         (
             "default-rerank",
             "all-minilm-l6-v2",
-            "`default-rerank` must stand for a reranker; `all-minilm-l6-v2` is an embedder",
+            "`default-rerank` needs a reranker, but `all-minilm-l6-v2` is an embedder",
         ),
     ] {
         assert_eq!(refused("POST", "/lar/v1/aliases", json!({ "name": name, "target": target })), expected);
@@ -384,7 +385,7 @@ fn lars_own_api_takes_objects_and_no_arrays_for_them() {
 }
 
 #[test]
-fn a_body_that_is_no_json_rpc_message_gets_a_json_rpc_error() {
+fn a_body_that_is_not_a_json_rpc_message_gets_a_json_rpc_error() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let send = |kind: &str, body: &str| {
         let headers = format!(
@@ -394,7 +395,7 @@ fn a_body_that_is_no_json_rpc_message_gets_a_json_rpc_error() {
         request(&lar, "POST", "/mcp", &headers, body)
     };
     let (not_json, no_message) =
-        ((-32700, "the body is not JSON: "), (-32600, "the body must be one message of JSON-RPC 2.0"));
+        ((-32700, "the body is not valid JSON: "), (-32600, "the body must be one message of JSON-RPC 2.0"));
     for (body, (code, expected)) in [
         ("", not_json),
         ("{\"jsonrpc\": \"2.0\", \"id\": 1,", not_json),
@@ -413,13 +414,17 @@ fn a_body_that_is_no_json_rpc_message_gets_a_json_rpc_error() {
         assert!(error["error"]["message"].as_str().unwrap().starts_with(expected), "{error}");
     }
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
-    assert_eq!(send("text/plain", &list).status, 415, "its type is at fault");
-    assert_eq!(send("application/x-www-form-urlencoded", "a=b").status, 415, "whatever the body is");
+    assert_eq!(send("text/plain", &list).status, 415, "the content type is refused");
+    assert_eq!(
+        send("application/x-www-form-urlencoded", "a=b").status,
+        415,
+        "the content type is checked before the body"
+    );
     assert_eq!(send("application/json; charset=utf-8", &list).status, 200);
 }
 
 #[test]
-fn a_tool_call_is_one_line_of_the_log_without_its_content() {
+fn a_tool_call_is_logged_in_one_line_without_its_content() {
     let lar = Lar::start_logging("[engines]\npreload = false\n", "debug");
     let call = |name: &str, arguments: Value| {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
@@ -432,7 +437,7 @@ fn a_tool_call_is_one_line_of_the_log_without_its_content() {
         assert_eq!(answer.json()["result"]["isError"], false, "{}", answer.body);
         answer.json()["result"].clone()
     };
-    // As models write arguments.
+    // Arguments as models write them.
     let _ = call(
         "memory_save",
         json!({ "content": "The cellar key hangs behind the clock.", "tags": null, "project": null }),
@@ -446,7 +451,7 @@ fn a_tool_call_is_one_line_of_the_log_without_its_content() {
         "search",
         json!({ "query": "cellar key", "limit": 5.0, "token_budget": 500.0, "min_retention": 0 }),
     );
-    // Nor is a method that is not there repeated.
+    // An unknown method is not quoted either.
     let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "where is the cellar key" });
     let headers = format!(
         "{}content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
@@ -454,7 +459,7 @@ fn a_tool_call_is_one_line_of_the_log_without_its_content() {
     );
     let _ = request(&lar, "POST", "/mcp", &headers, &unknown.to_string());
 
-    let log = lar.until("the log to be written", |lar| {
+    let log = lar.until("the writing of the log", |lar| {
         let log = std::fs::read_to_string(lar.data().join("log")).ok()?;
         (log.lines().filter(|line| line.contains("/mcp")).count() >= 4).then_some(log)
     });
@@ -462,4 +467,48 @@ fn a_tool_call_is_one_line_of_the_log_without_its_content() {
     let of_calls: Vec<&str> =
         log.lines().filter(|line| line.contains("/mcp") || line.contains("rmcp")).collect();
     assert_eq!(of_calls.len(), 4, "{of_calls:#?}");
+}
+
+#[test]
+fn prompts_answers_and_memories_are_not_logged() {
+    let lar = Lar::start_logging("", "debug");
+    let conversation = lar.post("/lar/v1/conversations", &json!({ "title": "zanzibar" })).json();
+    let conversation = conversation["id"].as_str().unwrap().to_owned();
+    let turn = lar.post(
+        &format!("/lar/v1/conversations/{conversation}/messages"),
+        &json!({ "content": "Remember that the zanzibar ferry leaves at noon.", "max_tokens": 8 }),
+    );
+    assert_eq!(turn.status, 200, "{}", turn.body);
+    let chat = json!({
+        "model": "default", "max_tokens": 8, "temperature": 0,
+        "messages": [{ "role": "user", "content": "Say zanzibar." }],
+    });
+    let answer = lar.post("/v1/chat/completions", &chat);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer = answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    for (path, body) in [
+        ("/lar/v1/memories", json!({ "content": "The zanzibar map hangs in the hall." })),
+        ("/lar/v1/memories/search", json!({ "query": "zanzibar" })),
+        ("/v1/embeddings", json!({ "model": "default-embedding", "input": "zanzibar" })),
+        ("/v1/completions", json!({ "model": "default", "prompt": "zanzibar", "max_tokens": 1 })),
+        // Errors quote no text either.
+        ("/v1/chat/completions", json!({ "model": "default", "messages": "zanzibar" })),
+        ("/lar/v1/memories", json!({ "content": ["zanzibar"] })),
+    ] {
+        let status = lar.post(path, &body).status;
+        assert!(matches!(status, 200 | 201 | 400), "{path}: {status}");
+    }
+    let log = lar.until("the writing of the log", |lar| {
+        let log = std::fs::read_to_string(lar.data().join("log")).ok()?;
+        (log.lines().filter(|line| line.contains("/lar/v1/memories")).count() >= 3).then_some(log)
+    });
+    assert!(!log.contains("zanzibar"), "{log}");
+    // A request is one line, with its path, key, status and duration.
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let requests: Vec<&Value> = lines.iter().filter(|line| line["path"] == "/v1/completions").collect();
+    let key = lar.get("/lar/v1/me").json()["key_id"].clone();
+    assert_eq!(requests.len(), 1, "{log}");
+    assert_eq!((&requests[0]["key"], &requests[0]["status"]), (&key, &json!(200)), "{}", requests[0]);
+    assert!(requests[0]["latency_ms"].is_u64(), "{}", requests[0]);
+    assert!(answer.trim().len() < 8 || !log.contains(answer.trim()), "{answer:?} in {log}");
 }

@@ -1,4 +1,4 @@
-//! Health, numbers, the description of the API, and starting and stopping.
+//! Health checks, metrics, the description of the API, and starting and stopping a server.
 
 use std::io::{PipeReader, PipeWriter, Write as _};
 use std::path::Path;
@@ -8,17 +8,17 @@ use lar_tests::{Lar, llama_server, until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::json;
 
-/// A process that is ended with the test.
-struct Ended(Child);
+/// A process that is killed when dropped.
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What a second server says of a data directory that is in use.
+/// The error of a second server on a data directory that is in use.
 fn refused(data: &Path) -> String {
     let second = Command::new(lar_tests::program())
         .env("LAR_DATA_DIR", data)
@@ -30,11 +30,11 @@ fn refused(data: &Path) -> String {
     String::from_utf8_lossy(&second.stderr).into_owned()
 }
 
-/// What to do about it.
+/// The step that this error names.
 const STEP: &str = "stop that process, or use another data directory with --data-dir or LAR_DATA_DIR";
 
 #[test]
-fn a_server_is_healthy_counts_and_stops_in_order() {
+fn a_server_reports_health_and_metrics_and_stops_cleanly() {
     let mut lar = Lar::start();
     assert_eq!(lar.get("/healthz").json()["status"], "ok");
     for path in ["/readyz", "/health", "/ready"] {
@@ -44,23 +44,24 @@ fn a_server_is_healthy_counts_and_stops_in_order() {
     assert!(description["paths"]["/lar/v1/tasks"].is_object(), "{description}");
     let numbers = lar.get("/metrics").body;
     assert!(numbers.contains("# TYPE lar_queue_depth gauge") && numbers.ends_with("# EOF\n"), "{numbers}");
-    assert!(!numbers.contains("lar_egress_connections_total{"), "nothing was connected to: {numbers}");
+    assert!(!numbers.contains("lar_egress_connections_total{"), "the server made no connection: {numbers}");
     let workers = lar.workers();
     assert_eq!(lar.stop(), Some(0));
     for pid in workers {
-        lar.until("the worker to end with its server", |_| {
+        lar.until("the end of the worker", |_| {
             (!std::path::Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(())
         });
     }
 }
 
-/// The group of a process: behind its program's name are its state, its parent and its group (proc_pid_stat(5)).
+/// The process group of a process: the third field after the name of its program (proc_pid_stat(5)).
 fn process_group(pid: u32) -> u32 {
     let about = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     about.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().parse().unwrap()
 }
 
-/// Ctrl+C in a terminal goes to all processes of a group: what computes goes on until the server ends it.
+/// Ctrl+C in a terminal reaches all processes of a group. Engines must keep running until their server stops
+/// them.
 #[test]
 fn engines_are_not_in_the_process_group_of_their_server() {
     let embedding = json!({ "model": "default-embedding", "input": "a barrel" });
@@ -92,11 +93,11 @@ fn one_data_directory_has_one_server() {
     let lar = Lar::start();
     let output = refused(lar.data());
     let expected =
-        format!("is served already by process {} (lar) at http://{}; {STEP}", lar.pid(), lar.address);
+        format!("is already served by process {} (lar) at http://{}; {STEP}", lar.pid(), lar.address);
     assert!(output.contains(&expected), "{output}");
 }
 
-/// A pipe that takes nothing more: whoever writes to it waits.
+/// A full pipe: a process that writes to it blocks.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
@@ -110,20 +111,20 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// The server waits while it prints where it is, and is found all the same.
+/// The server blocks while it prints its address, and is found all the same.
 #[test]
-fn a_server_is_announced_before_it_prints_where_it_is() {
+fn a_server_is_announced_before_it_prints_its_address() {
     let at = tempfile::tempdir().unwrap();
     let (reader, writer) = full_pipe();
     // `env` becomes `lar`, whose process id is then the child's.
     let mut command = Lar::command_through(&["env"], at.path());
-    let mut server = Ended(command.arg("serve").stdout(writer).spawn().unwrap());
+    let mut server = KilledOnDrop(command.arg("serve").stdout(writer).spawn().unwrap());
     let announced = at.path().join("server.json");
     until("the announcement", || announced.exists().then_some(()));
     let output = refused(at.path());
-    let expected = format!("is served already by process {} (lar) at http://127.0.0.1:", server.0.id());
+    let expected = format!("is already served by process {} (lar) at http://127.0.0.1:", server.0.id());
     assert!(output.contains(&expected), "{output}");
-    // It ends when nobody reads what it prints, and takes the announcement back.
+    // It ends when nobody can read its output any more, and removes the announcement.
     drop(reader);
     server.0.wait().unwrap();
     assert!(!announced.exists());
@@ -131,14 +132,14 @@ fn a_server_is_announced_before_it_prints_where_it_is() {
 
 /// The lock of a data directory can be held by any program.
 #[test]
-fn the_process_that_locks_a_data_directory_is_named_also_if_it_is_not_lar() {
+fn the_process_that_locks_a_data_directory_is_named_even_if_it_is_not_lar() {
     let at = tempfile::tempdir().unwrap();
     let lock = at.path().join("lock");
-    // Of a server that was killed: it has the lock no more.
+    // Left by a server that was killed, which no longer has the lock.
     std::fs::write(at.path().join("server.json"), r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
     // `flock` becomes `sleep` when it has the lock.
     let mut command = Command::new("flock");
-    let holder = Ended(command.arg("--no-fork").arg(&lock).args(["sleep", "1000"]).spawn().unwrap());
+    let holder = KilledOnDrop(command.arg("--no-fork").arg(&lock).args(["sleep", "1000"]).spawn().unwrap());
     let pid = holder.0.id();
     let program = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     until("the lock", || (program().trim_end() == "sleep").then_some(()));
@@ -149,6 +150,6 @@ fn the_process_that_locks_a_data_directory_is_named_also_if_it_is_not_lar() {
     assert!(output.contains(&expected), "{output}");
     let checked = Lar::command_through(&["env"], at.path()).arg("doctor").output().unwrap();
     let screen = String::from_utf8_lossy(&checked.stdout);
-    let found = format!("{} is held by process {pid} (sleep)", lock.display());
+    let found = format!("{} is locked by process {pid} (sleep)", lock.display());
     assert!(screen.lines().any(|line| line.starts_with("note") && line.ends_with(&found)), "{screen}");
 }

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on creating requests: sent again, they make nothing new, also after a crash.
+//! `Idempotency-Key`: a repeated request creates nothing new, even after a crash.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn text(answer: &Answer) -> String {
 }
 
 #[test]
-fn a_turn_sent_again_is_the_same_turn_before_and_after_a_crash() {
+fn a_repeated_turn_is_replayed_before_and_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("lar.toml"), SHORT).unwrap();
     let mut lar = Lar::start_on(directory.path());
@@ -41,7 +41,7 @@ fn a_turn_sent_again_is_the_same_turn_before_and_after_a_crash() {
     assert_eq!(second.events()[0].1["answer"]["id"], first.events()[0].1["answer"]["id"]);
     assert_eq!((text(&second), replayed(&second)), (text(&first), true));
 
-    lar.until("the answer to be stored", |lar| {
+    lar.until("the storing of the answer", |lar| {
         let found = lar.get(path.trim_end_matches("/messages")).json();
         (found["messages"][1]["status"] == "complete").then_some(())
     });
@@ -49,14 +49,14 @@ fn a_turn_sent_again_is_the_same_turn_before_and_after_a_crash() {
     let lar = Lar::start_on(directory.path());
     let third = post(&lar, "say", &path, &body);
     let names: Vec<String> = third.events().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["message", "token", "end"], "the log is gone; what was kept is told");
+    assert_eq!(names, ["message", "token", "end"], "the event log is gone, so the stored answer is sent");
     assert_eq!(text(&third), text(&first));
     let kept = lar.get(path.trim_end_matches("/messages")).json();
     assert_eq!(kept["messages"].as_array().unwrap().len(), 2);
 }
 
 #[test]
-fn a_task_is_made_once() {
+fn a_task_is_created_once() {
     let lar = Lar::start();
     let body = json!({ "workload": "completion", "prompt": "One", "max_tokens": 4, "detached": true });
     let made = post(&lar, "task", "/lar/v1/tasks", &body);
@@ -67,7 +67,7 @@ fn a_task_is_made_once() {
 }
 
 #[test]
-fn a_key_that_is_used_for_another_request_is_refused() {
+fn an_idempotency_key_of_another_request_is_refused() {
     let lar = Lar::start();
     assert_eq!(post(&lar, "k", "/lar/v1/conversations", &json!({ "title": "Owls" })).status, 201);
     let other = post(&lar, "k", "/lar/v1/conversations", &json!({ "title": "Bats" }));
@@ -89,13 +89,13 @@ fn a_key_that_is_used_for_another_request_is_refused() {
             (400, json!("Idempotency-Key"))
         );
     }
-    // A request that was refused made nothing, so its key is still free.
+    // A rejected request created nothing, so its key is still free.
     assert_eq!(post(&lar, "free", "/lar/v1/conversations", &json!({ "title": "" })).status, 400);
     assert_eq!(post(&lar, "free", "/lar/v1/conversations", &json!({ "title": "Bats" })).status, 201);
 }
 
 #[test]
-fn the_same_request_at_the_same_time_makes_one() {
+fn concurrent_requests_with_one_idempotency_key_create_one_object() {
     let lar = Lar::start();
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let posting: Vec<_> = (0..16)

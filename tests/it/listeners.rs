@@ -1,4 +1,4 @@
-//! Listening in several places: for apps without a key, over TLS, and for other machines.
+//! Several listeners: for apps without a key, over TLS, and for other machines.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use lar_tests::{Answer, Lar, free_port};
 use serde_json::{Value, json};
 
-/// A request without a key of Lar's, to another port.
+/// Sends a request to another port, without the owner's key.
 fn request_at(lar: &Lar, port: u16, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{headers}content-type: application/json\r\n\
@@ -17,7 +17,7 @@ fn request_at(lar: &Lar, port: u16, method: &str, path: &str, headers: &str, bod
     lar.raw_at(&format!("127.0.0.1:{port}"), &head, body.as_bytes())
 }
 
-/// A data directory with a key in a file, and the key's id.
+/// Creates a key, writes it to `assistant.key` in the data directory, and returns the key's id.
 fn with_key(data: &Path, scopes: &Value) -> String {
     let lar = Lar::start_on(data);
     let made = lar.post("/lar/v1/keys", &json!({ "name": "assistant", "scopes": scopes })).json();
@@ -30,7 +30,7 @@ fn configure(data: &Path, text: &str) {
 }
 
 #[test]
-fn an_app_without_a_key_gets_a_limited_one_where_it_listens() {
+fn an_app_without_a_key_gets_the_key_of_its_listener() {
     let data = tempfile::tempdir().unwrap();
     let id = with_key(data.path(), &json!(["inference"]));
     let port = free_port();
@@ -42,18 +42,18 @@ fn an_app_without_a_key_gets_a_limited_one_where_it_listens() {
         "model": "default", "stream": false, "options": { "num_predict": 2 },
         "messages": [{ "role": "user", "content": "Hello." }],
     });
-    let said = request_at(&lar, port, "POST", "/api/chat", "", &chat.to_string());
-    assert_eq!(said.status, 200, "{}", said.body);
-    // Some insist on sending one of their own making.
+    let answer = request_at(&lar, port, "POST", "/api/chat", "", &chat.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // Some apps insist on sending a made-up key.
     let made_up = "authorization: Bearer ollama\r\n";
     assert_eq!(request_at(&lar, port, "GET", "/v1/models", made_up, "").status, 200);
     let owners = format!("authorization: Bearer {}\r\n", Lar::KEY);
-    assert_eq!(request_at(&lar, port, "GET", "/lar/v1/keys", &owners, "").status, 200, "a real key counts");
+    assert_eq!(request_at(&lar, port, "GET", "/lar/v1/keys", &owners, "").status, 200, "a valid key is used");
     let unknown = "authorization: Bearer lar_unknown\r\n";
     assert_eq!(
         request_at(&lar, port, "GET", "/v1/models", unknown, "").status,
         401,
-        "one that looks real is checked"
+        "a key with Lar's prefix is checked"
     );
     for (method, path) in
         [("GET", "/lar/v1/keys"), ("GET", "/lar/v1/memories"), ("POST", "/lar/v1/sign-in/links")]
@@ -68,7 +68,11 @@ fn an_app_without_a_key_gets_a_limited_one_where_it_listens() {
         "another site's page"
     );
     let main = lar.address.rsplit(':').next().unwrap().parse().unwrap();
-    assert_eq!(request_at(&lar, main, "GET", "/v1/models", "", "").status, 401, "only there");
+    assert_eq!(
+        request_at(&lar, main, "GET", "/v1/models", "", "").status,
+        401,
+        "the main listener needs a key"
+    );
 
     let revoked = lar.send("DELETE", &format!("/lar/v1/keys/{id}"), &Value::Null);
     assert_eq!(revoked.status, 204);
@@ -91,11 +95,11 @@ fn unusable_listeners_are_reported_at_startup() {
     };
     let listener = |more: &str| format!("[[listener]]\naddr = \"127.0.0.1:0\"\n{more}");
     let output = refused(&listener(&format!("key_file = {key_file:?}")));
-    assert!(output.contains("may administrate"), "{output}");
+    assert!(output.contains("has the scope `admin`"), "{output}");
     configure(data.path(), "");
     with_key(data.path(), &json!(["inference", "conversations"]));
     let output = refused(&listener(&format!("key_file = {key_file:?}")));
-    assert!(output.contains("sees conversations") && output.contains("--scopes inference"), "{output}");
+    assert!(output.contains("`conversations`") && output.contains("--scopes inference"), "{output}");
     fs::write(&key_file, "lar_nobody").unwrap();
     assert!(refused(&listener(&format!("key_file = {key_file:?}"))).contains("unknown or was revoked"));
     assert!(refused(&listener("key_file = \"/nowhere\"")).contains("/nowhere cannot be read"));
@@ -107,7 +111,7 @@ fn unusable_listeners_are_reported_at_startup() {
 }
 
 #[test]
-fn tls_is_spoken_with_the_certificate_in_its_file() {
+fn a_listener_serves_tls_with_its_certificate() {
     let data = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".into(), "lar.home".into()]).unwrap();
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| data.path().join(name));
@@ -132,18 +136,18 @@ fn tls_is_spoken_with_the_certificate_in_its_file() {
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
     assert!(
         output.contains(&format!("https://127.0.0.1:{port}/v1")),
-        "what it tells is https, too: {output}"
+        "the URLs that it reports are https, too: {output}"
     );
-    // Plain HTTP, and a client that says nothing, hold nothing up.
+    // Plain HTTP on that port blocks no other client.
     let plain = request_at(&lar, port, "GET", "/healthz", "", "");
     assert_ne!(plain.status, 200);
     assert_eq!(lar.get("/healthz").status, 200);
 }
 
-/// Two network namespaces with a cable between them: Lar in one, whoever asks in the other.
+/// Two connected network namespaces: the server in one, its clients in the other.
 #[test]
 fn other_machines_reach_the_server_by_allowed_names() {
-    let data = tempfile::tempdir().unwrap();
+    let (data, pipe) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     configure(
         data.path(),
         "listen = \"0.0.0.0:5270\"\ninsecure_lan = true\nallowed_hosts = [\"10.9.8.1\", \"lar.home\"]\n",
@@ -152,31 +156,37 @@ fn other_machines_reach_the_server_by_allowed_names() {
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 ip link set lo up
-unshare --net sleep 60 & outside=$!
+mkfifo "$PIPE"
+# It writes to the pipe once it is in its namespace.
+unshare --net sh -c 'echo >"$PIPE"; exec sleep 1000' & outside=$!
 trap 'kill $outside $server 2>/dev/null || true' EXIT
-until [ "$(readlink /proc/$outside/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done
+read -r _ <"$PIPE"
 ip link add here type veth peer name there netns $outside
 ip addr add 10.9.8.1/24 dev here; ip link set here up
 nsenter -t $outside -n sh -c 'ip addr add 10.9.8.2/24 dev there; ip link set there up'
-"$LAR" serve >"$LAR_DATA_DIR/out" & server=$!
-for _ in $(seq 200); do grep -q 'Lar is at' "$LAR_DATA_DIR/out" && break; sleep 0.05; done
+"$LAR" serve >"$PIPE" & server=$!
+exec 3<"$PIPE"
+while read -r line <&3; do
+    echo "$line"
+    case "$line" in 'Lar is at'*) break;; esac
+done
 ask() { nsenter -t $outside -n python3 -c '
 import http.client, sys
-connection = http.client.HTTPConnection("10.9.8.1", 5270, timeout=10)
+connection = http.client.HTTPConnection("10.9.8.1", 5270, timeout=120)
 connection.request("GET", sys.argv[2], headers={"host": sys.argv[1]})
 print(sys.argv[1], sys.argv[2], connection.getresponse().status)' "$@"; }
-cat "$LAR_DATA_DIR/out"
 ask 10.9.8.1:5270 /healthz
 ask lar.home /healthz
 ask evil.example /healthz
 ask 10.9.8.1 /v1/models
-"$LAR" doctor | grep reach
+"$LAR" doctor | grep listeners
 ip addr add 10.9.8.77/24 dev here
-"$LAR" doctor | grep -A1 'reach.*10.9.8.77' || true
+"$LAR" doctor | grep -A1 'listeners.*10.9.8.77' || true
 "#;
     let done = Command::new("unshare")
         .args(["--map-root-user", "--net", "sh", "-c", script])
         .env("LAR", lar_tests::program())
+        .env("PIPE", pipe.path().join("output"))
         .env("LAR_DATA_DIR", data.path())
         .env("LAR_MODELS_DIR", lar_tests::models_dir())
         .env("LAR_LOG", "error")
@@ -192,7 +202,7 @@ ip addr add 10.9.8.77/24 dev here
         "evil.example /healthz 403",
         "10.9.8.1 /v1/models 401",
         "http://10.9.8.1:5270 answers other machines",
-        "http://10.9.8.77:5270 refuses to be called `10.9.8.77`",
+        "http://10.9.8.77:5270 rejects requests to the host `10.9.8.77`",
         "allowed_hosts",
     ] {
         assert!(output.contains(line), "{line}\n{output}");
@@ -200,9 +210,9 @@ ip addr add 10.9.8.77/24 dev here
 }
 
 #[test]
-fn doctor_tries_the_address_that_is_listened_on() {
+fn doctor_checks_the_address_that_the_server_listens_on() {
     let lar = Lar::start();
-    // With the configuration's own port, which nobody listens on here.
+    // The configured address is not the one that the server listens on.
     let elsewhere = format!("127.0.0.1:{}", free_port());
     let done = lar.cli(&["--listen", &elsewhere, "doctor"]);
     let output = String::from_utf8_lossy(&done.stdout);

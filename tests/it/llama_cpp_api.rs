@@ -1,10 +1,11 @@
-//! llama.cpp's own endpoints, as its clients use them. Its server's own tests run in `tests/conformance/llama_cpp`.
+//! llama.cpp's own endpoints, as its clients use them. Its server's own tests run in
+//! `tests/conformance/llama_cpp`.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
 #[test]
-fn texts_become_tokens_and_tokens_texts() {
+fn texts_are_tokenized_and_detokenized() {
     let lar = Lar::start();
     let content = "What is the capital of France? 媽 🤗";
     let tokens = lar.post("/tokenize", &json!({ "content": content })).json()["tokens"].clone();
@@ -22,7 +23,7 @@ fn texts_become_tokens_and_tokens_texts() {
     });
     assert_eq!(String::from_utf8(bytes.collect()).unwrap(), content);
 
-    // A special token is one token where it is read as such, and plain text where it is not.
+    // With `parse_special` the text of a special token is one token; without it, plain text.
     let count = |special: bool| {
         let body = json!({ "content": "<|im_end|>", "parse_special": special });
         lar.post("/tokenize", &body).json()["tokens"].as_array().unwrap().len()
@@ -46,7 +47,7 @@ fn texts_become_tokens_and_tokens_texts() {
 }
 
 #[test]
-fn completions_are_answered_in_llama_cpps_form() {
+fn completions_have_llama_cpps_format() {
     let lar = Lar::start();
     let body = |more: Value| {
         let mut body = json!({ "prompt": "one two three four", "n_predict": 8, "temperature": 0.0 });
@@ -121,7 +122,7 @@ fn completions_are_answered_in_llama_cpps_form() {
     }
     let infill = json!({ "input_prefix": "a", "input_suffix": "b", "n_predict": 2 });
     let refused = lar.post("/infill", &infill);
-    assert_eq!(refused.status, 400, "this model was not taught it: {}", refused.body);
+    assert_eq!(refused.status, 400, "this model cannot fill in the middle: {}", refused.body);
     let refused = lar.post("/infill", &json!({ "input_prefix": "a" }));
     assert_eq!(refused.json()["error"]["param"], "input_suffix");
 }
@@ -137,7 +138,7 @@ fn settings_and_timings_are_reported_as_by_llama_cpps_server() {
     let usual = ask(json!({})).json();
     let settings = &usual["generation_settings"];
     assert_eq!((&settings["adaptive_target"], &settings["logit_bias"]), (&json!(-1.0), &json!([])));
-    // `ignore_eos` stands for a bias of each token that ends an answer.
+    // `ignore_eos` is reported as a bias of each token that ends an answer.
     let endless = ask(json!({ "ignore_eos": true, "logit_bias": [[5, -1.5]] })).json();
     let biases = endless["generation_settings"]["logit_bias"].as_array().unwrap();
     let end = lar.post("/tokenize", &json!({ "content": "<|im_end|>" })).json()["tokens"][0].clone();
@@ -169,9 +170,10 @@ fn settings_and_timings_are_reported_as_by_llama_cpps_server() {
 }
 
 #[test]
-fn a_stream_reports_how_much_of_its_prompt_was_read() {
+fn a_stream_reports_its_prefill() {
     let lar = Lar::start();
-    // More tokens than one step reads. Each path's prompt begins differently, so that nothing of it is cached.
+    // More tokens than one step reads. The prompt of each path starts differently, so that none of it is
+    // cached.
     let text = "The owl flew over the quiet river and saw a small boat. ".repeat(45);
     let chat = |text: &str| json!([{ "role": "user", "content": text }]);
     let counts = json!({ "include_usage": true });
@@ -208,7 +210,7 @@ fn a_stream_reports_how_much_of_its_prompt_was_read() {
             let total = chunks.iter().rev().find_map(total).unwrap();
             assert_eq!(processed.last(), Some(&total), "{path}");
             assert!(numbers("total").iter().all(|number| *number == total), "{path}");
-            // The first report tells what was cached.
+            // The first report gives the number of cached tokens.
             let cache = processed[0];
             assert!(numbers("cache").iter().all(|number| *number == cache), "{path}");
             if is_cached {
@@ -242,7 +244,7 @@ fn a_stream_reports_how_much_of_its_prompt_was_read() {
         }
     }
 
-    // Each of several answers has reports of its own. Where timings are told with every token, they tell timings, too.
+    // Each of several answers has its own reports. With `timings_per_token` they include timings.
     let several = json!({ "messages": chat(&format!("Read: {text}")), "n": 2, "max_tokens": 2, "stream": true,
         "return_progress": true, "timings_per_token": true });
     let (mut reported, mut total) = ([None; 2], None);
@@ -261,7 +263,7 @@ fn a_stream_reports_how_much_of_its_prompt_was_read() {
 }
 
 #[test]
-fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
+fn a_prompt_ends_with_the_generation_prompt_unless_the_request_forbids_it() {
     let lar = Lar::start();
     let chat = |more: Value| {
         let mut body = json!({ "messages": [{ "role": "user", "content": "Say hello." }], "max_tokens": 2 });
@@ -278,7 +280,7 @@ fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
     assert!(without.ends_with("Say hello.<|im_end|>\n"), "{without}");
     assert_eq!(prompt(json!({})), format!("{without}{head}"));
     assert_eq!(prompt(json!({ "add_generation_prompt": true })), format!("{without}{head}"));
-    // What is continued has its head in any case.
+    // A continued message always has its header.
     let prefilled =
         json!([{ "role": "user", "content": "Say hello." }, { "role": "assistant", "content": "Hel" }]);
     let continued = prompt(json!({ "messages": prefilled, "add_generation_prompt": false }));
@@ -300,12 +302,12 @@ fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
 #[test]
 fn several_prompts_are_refused_before_any_of_them_starts() {
     let lar = Lar::start();
-    let taken = || {
+    let enqueued = || {
         let metrics = lar.get("/metrics").body;
         let lines = metrics.lines().filter(|line| line.starts_with("lar_tasks_enqueued_total{"));
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
     };
-    // More answers than a key can ever have at once: a retry would not help.
+    // More answers than a key may ever have at the same time: a retry would not help.
     let many = vec!["one"; 128];
     for (path, body, param) in [
         ("/completion", json!({ "prompt": many, "n_cmpl": 2, "n_predict": 1 }), "n_cmpl"),
@@ -315,12 +317,13 @@ fn several_prompts_are_refused_before_any_of_them_starts() {
         let refused = lar.post(path, &body);
         let reported = refused.json()["error"]["param"].clone();
         assert_eq!((refused.status, reported), (400, json!(param)), "{path}");
-        assert!(refused.body.contains("asks for 256 answers in all"), "{}", refused.body);
+        assert!(refused.body.contains("asks for 256 answers in total"), "{}", refused.body);
     }
-    // The last is too long.
+    // The last prompt is too long.
     let long = lar.post("/completion", &json!({ "prompt": ["one", "two ".repeat(5000)], "n_predict": 1 }));
     assert_eq!(long.status, 400, "{}", long.body);
-    // Nothing is asked about tokens that no context has room for: these are not even in the vocabulary.
+    // A prompt that no context has room for is refused before its tokens are looked up: these are not in the
+    // vocabulary.
     let mut mixed = vec![json!(999_999_999); 5000];
     mixed[2500] = json!("two");
     for prompt in [vec![json!(999_999_999); 5000], mixed] {
@@ -328,13 +331,13 @@ fn several_prompts_are_refused_before_any_of_them_starts() {
         assert_eq!(long.status, 400, "{}", long.body);
         assert!(long.body.contains("prompt is too long: 5000 tokens > 4095 maximum"), "{}", long.body);
     }
-    assert_eq!(taken(), 0, "no task was dispatched");
+    assert_eq!(enqueued(), 0, "no task was enqueued");
     assert_eq!(lar.post("/completion", &json!({ "prompt": "one", "n_predict": 1 })).status, 200);
-    assert_eq!(taken(), 1);
+    assert_eq!(enqueued(), 1);
 }
 
 #[test]
-fn each_part_reports_its_own_prompt() {
+fn each_streamed_part_reports_its_own_prompt() {
     let lar = Lar::start();
     let prompts = ["one two three four five six seven", "one"];
     let lengths = prompts.map(|prompt| {
@@ -365,7 +368,7 @@ fn server_properties_are_reported_and_paths_without_v1_work() {
     assert_eq!(props["model_alias"], "smollm2-135m-instruct");
     assert!(props["chat_template"].as_str().unwrap().contains("<|im_start|>"), "{props}");
     assert_eq!(props["modalities"], json!({ "vision": false, "audio": false }));
-    // Never where it is.
+    // The path of the file is not shown.
     assert_eq!(props["model_path"], "smollm2-135m-instruct.gguf");
     let slots = lar.get("/slots").json();
     assert_eq!(props["total_slots"], json!(slots.as_array().unwrap().len()));
@@ -373,7 +376,7 @@ fn server_properties_are_reported_and_paths_without_v1_work() {
     assert_eq!(lar.get("/lora-adapters").json(), json!([]));
     assert_eq!(lar.get("/v1/health").json(), json!({ "status": "ok" }));
 
-    // Without a key nothing but the health is told.
+    // Without a key only the health check answers.
     for path in ["/props", "/slots", "/models", "/lora-adapters"] {
         let request = lar.head("GET", path, 0).replace(Lar::KEY, "wrong");
         assert_eq!(lar.raw(&request, b"").status, 401, "{path}");
@@ -397,7 +400,7 @@ fn server_properties_are_reported_and_paths_without_v1_work() {
 }
 
 #[test]
-fn lines_end_a_completion_by_their_indentation_and_after_a_time() {
+fn n_indent_and_t_max_predict_ms_end_a_completion() {
     let lar = Lar::start();
     let body = |text: &str, more: Value| {
         let grammar = format!("root ::= {}", json!(text));
@@ -436,7 +439,7 @@ fn lines_end_a_completion_by_their_indentation_and_after_a_time() {
 }
 
 #[test]
-fn vectors_are_scaled_as_requested_and_paths_without_v1_have_both_forms() {
+fn embeddings_are_normalized_as_requested_and_have_two_formats_without_v1() {
     let lar = Lar::start();
     let vector = |more: Value| -> Vec<f64> {
         let mut body = json!({ "content": "The cat sits." });
@@ -455,7 +458,7 @@ fn vectors_are_scaled_as_requested_and_paths_without_v1_have_both_forms() {
     assert!((cubes - 1.0).abs() < 1e-4, "{cubes}");
     let own = vector(json!({ "embd_normalize": -1 }));
     let length = own.iter().map(|number| number * number).sum::<f64>().sqrt();
-    assert!((length - 1.0).abs() > 0.01, "as the model computed it: {length}");
+    assert!((length - 1.0).abs() > 0.01, "the vector is not normalized: {length}");
     for (own, unit) in own.iter().zip(&unit) {
         assert!((own - unit * length).abs() < 1e-5 * length, "{own}, {unit}, {length}");
     }
@@ -499,7 +502,7 @@ fn errors_about_texts_name_the_field_that_was_sent() {
 }
 
 #[test]
-fn numbers_out_of_range_are_the_nearest_in_range() {
+fn numbers_out_of_range_become_the_nearest_valid_number() {
     let lar = Lar::start();
     let grammar = json!(format!("root ::= {}", json!("one\n  two")));
     let content = |field: &str, number: &str| {
@@ -509,7 +512,7 @@ fn numbers_out_of_range_are_the_nearest_in_range() {
         assert_eq!(answer.status, 200, "{field}: {number}: {}", answer.body);
         answer.json()["content"].as_str().unwrap().to_owned()
     };
-    // No line is indented by so much.
+    // No line is indented that far.
     for number in ["9223372036854775807", "9223372036854775808", "1e30"] {
         assert_eq!(content("n_indent", number), "one\n  ", "{number}");
     }
@@ -530,7 +533,7 @@ fn numbers_out_of_range_are_the_nearest_in_range() {
     assert_eq!(settings("mirostat", "3"), 2);
     assert_eq!(settings("top_k", "2.5"), 2, "the fraction is cut off");
     assert_eq!(settings("repeat_last_n", "1e30"), i32::MAX);
-    // A token's number is no quantity.
+    // Token ids are not clamped.
     for tokens in ["[-1]", "[4294967296]", "[1e30]"] {
         let body = format!(r#"{{"tokens": {tokens}}}"#);
         let refused = lar.raw(&lar.head("POST", "/detokenize", body.len()), body.as_bytes());
@@ -576,7 +579,7 @@ fn probabilities_are_reported_after_the_samplers() {
     assert!(!reported.is_empty());
     reported.iter().for_each(check);
 
-    // Where all tokens of the model are left, the likeliest are told.
+    // If all tokens of the vocabulary are left, the most likely ones are reported.
     let of_all = json!({ "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0 });
     for token in tokens(&ask(of_all).json()) {
         let top = token["top_probs"].as_array().unwrap();
@@ -588,7 +591,7 @@ fn probabilities_are_reported_after_the_samplers() {
         assert!(probabilities.iter().sum::<f64>() < 1.0 + 1e-4, "{token}");
     }
 
-    // The likeliest token is the only one that is left, also where a grammar forbids others.
+    // At temperature 0 only the most likely token is left, also under a grammar.
     for more in [json!({}), json!({ "grammar": "root ::= \"one two three\"" })] {
         let mut body = json!({ "temperature": 0.0 });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

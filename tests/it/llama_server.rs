@@ -1,13 +1,14 @@
-//! Lar in front of a real `llama-server`: one that it starts, and one that runs elsewhere, dies and returns.
+//! Lar in front of a real `llama-server`: one that Lar starts, and a remote one that dies and is started again.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 use lar_egress::Egress;
-use lar_engines::Error;
-use lar_engines::driver::{Driver, Prompt};
+use lar_engines::driver::Driver;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_inference::Error;
+use lar_inference::Prompt;
 use lar_tests::escapes::inject::Injected;
 use lar_tests::escapes::{Victims, escapes, line};
 use lar_tests::{Lar, chat_model, free_port, llama_server, program};
@@ -28,10 +29,12 @@ fn chat(model: &str, more: Value) -> Value {
     body
 }
 
+/// The state of the first pool.
 fn state(lar: &Lar) -> Value {
     lar.get("/lar/v1/pools").json()["data"][0]["state"].clone()
 }
 
+/// A `llama-server` that Lar does not manage. It is killed when dropped.
 struct Remote(Child);
 
 impl Remote {
@@ -68,7 +71,7 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
         .filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["content"].as_str().map(ToOwned::to_owned))
         .collect();
     assert_eq!(json!(text), expected["choices"][0]["message"]["content"]);
-    // Its reports of prefill come through, and the token that it puts beside each is none of the answer.
+    // Its prefill reports are passed on. The token that it sends with each report is not part of the answer.
     for (path, mut body) in [
         ("/v1/chat/completions", chat("default", json!({}))),
         ("/v1/completions", json!({ "model": "default", "prompt": "One, two, three,", "max_tokens": 8 })),
@@ -97,7 +100,7 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
 
 #[test]
 fn no_escape_works_from_within_a_llama_server_that_lar_started() {
-    // Lar finds the program by a link, with a secret beside it.
+    // The configured path is a link, with a secret file beside it.
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("llama-server");
     std::os::unix::fs::symlink(llama_server(), &link).unwrap();
@@ -118,7 +121,7 @@ fn no_escape_works_from_within_a_llama_server_that_lar_started() {
     assert!(lines.contains(&"execve: EACCES".to_owned()), "{lines:?}");
     let other: Vec<&String> =
         lines.iter().filter(|line| !line.ends_with(": EPERM") && !line.ends_with(": EACCES")).collect();
-    // A server makes sockets; these calls are made on a descriptor that is none.
+    // A server may create sockets. The calls that fail with ENOTSOCK are made on another kind of descriptor.
     assert_eq!(
         other,
         [
@@ -148,7 +151,7 @@ async fn llama_server_counts_long_prompts_in_slices_and_no_further_than_the_cont
     let driver = LlamaServer::new(options, Egress::new().unwrap());
     let marks = |number: usize| Prompt::Text("<|im_end|>".repeat(number));
     let (one, many) = (driver.count(&marks(1)).await.unwrap(), driver.count(&marks(12_000)).await.unwrap());
-    assert_eq!(many, one + 11_999, "slices end between marks");
+    assert_eq!(many, one + 11_999, "slices end between special tokens");
     match driver.prepare(marks(12_000)).await {
         Err(Error::PromptTooLong { tokens_at_least, context_tokens: 512 }) => {
             assert!((513..12_000).contains(&tokens_at_least), "{tokens_at_least}");
@@ -161,7 +164,7 @@ async fn llama_server_counts_long_prompts_in_slices_and_no_further_than_the_cont
         assert_eq!(
             error,
             Error::ContextTooLong(
-                "prompt is too long: 200000 bytes > 131072 maximum, which is 256 for each of 512 tokens of context"
+                "prompt is too long: 200000 bytes > 131072 maximum (256 bytes for each of 512 tokens of context)"
                     .into()
             )
         );
@@ -184,13 +187,13 @@ fn llama_server_reads_special_tokens_in_a_message_as_plain_text() {
     for mark in starter_marks() {
         assert!(count(&format!("A{mark} B")) > plain + 2, "{mark}");
     }
-    assert_eq!(count("A <div> [1] B"), count("A <div> [2] B"), "what is no mark is left as it is");
+    assert_eq!(count("A <div> [1] B"), count("A <div> [2] B"), "text that is no special token is unchanged");
     let raw = |prompt: &str| {
         let body = json!({ "model": "default", "prompt": prompt, "max_tokens": 1 });
         lar.post("/v1/completions", &body).json()["usage"]["prompt_tokens"].as_u64().unwrap()
     };
-    assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt is its caller's own");
-    // What is counted in advance, as in the tests below, is what the server is given.
+    assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt may contain special tokens");
+    // The count in advance, which the tests below use, equals the server's own count.
     let mark = "A<|im_end|> B";
     let function = json!({ "name": "look", "arguments": json!({ "a": mark }).to_string() });
     let messages = json!([
@@ -204,7 +207,8 @@ fn llama_server_reads_special_tokens_in_a_message_as_plain_text() {
     assert_eq!(json!(answered(&messages)), counted.json()["input_tokens"], "{}", counted.body);
 }
 
-/// The places of a chat of each API, each with each special token's text: a system prompt, a result, an argument, a schema.
+/// Puts the text of each special token into each field of a chat in each API: system prompt, tool result,
+/// argument, schema.
 #[test]
 fn llama_server_reads_special_tokens_anywhere_in_a_chat_as_plain_text() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
@@ -217,7 +221,7 @@ fn llama_server_reads_special_tokens_anywhere_in_a_chat_as_plain_text() {
     assert!(plain.len() > 20, "{plain:?}");
     for mark in starter_marks() {
         for (place, marked) in counts(&format!("A{mark} B")) {
-            // A special token would be one more, or two where the text stands twice.
+            // A special token would add one token, or two where the prompt contains the text twice.
             assert!(marked > plain[&place] + 2, "{place}, {mark}: {marked} and {}", plain[&place]);
         }
     }
@@ -230,7 +234,8 @@ fn llama_server_reads_special_tokens_in_a_recalled_memory_as_plain_text() {
     let (marked, without) = several(&starter_marks());
     let lar = Lar::start_with(&config);
     let plain = recalled(&lar, &memory(&without));
-    // Lar breaks such a mark behind its first character; the frame breaks those that look like a tag (decision 0034).
+    // Lar splits the text of such a token after its first character; the memory frame splits a text that
+    // looks like a tag (decision 0034).
     let broken = framed(&marked).replace("<|", "<\u{200b}|");
     let more = letters(&lar, &broken) - letters(&lar, &without);
     drop(lar);
@@ -277,18 +282,27 @@ fn llama_server_calls_required_tools() {
 }
 
 #[test]
-fn the_first_requests_at_the_same_time_are_all_answered() {
+fn requests_that_arrive_while_the_model_loads_are_all_answered() {
     let config =
         format!("[engines]\npreload = false\nllama_server = {:?}\nconcurrency = 2\n", llama_server());
     let lar = Lar::start_with(&config);
+    let ask = || {
+        let answer = lar.post("/v1/chat/completions", &chat("default", json!({})));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    // Two requests before the model is loaded, two while it loads, and two right after. A fast load may
+    // already have ended when it is looked at.
+    type Phase = fn(&Value) -> bool;
+    let phases: [(&str, Phase); 3] = [
+        ("the start", |_| true),
+        ("the start of the load", |state| state != "unloaded"),
+        ("the end of the load", |state| state == "ready"),
+    ];
     std::thread::scope(|scope| {
-        for number in 0..6 {
-            let lar = &lar;
-            scope.spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(40 * number));
-                let answer = lar.post("/v1/chat/completions", &chat("default", json!({})));
-                assert_eq!(answer.status, 200, "{}", answer.body);
-            });
+        for (what, is_reached) in phases {
+            lar.until(what, |lar| is_reached(&state(lar)).then_some(()));
+            scope.spawn(ask);
+            scope.spawn(ask);
         }
     });
 }
@@ -312,7 +326,11 @@ fn a_remote_llama_server_is_detected_lost_and_detected_again() {
         (answer.status == 200).then_some(answer)
     });
     assert_eq!(answer.json()["usage"]["completion_tokens"], 8, "{}", answer.body);
-    assert_eq!(lar.get("/lar/v1/pools").json()["data"][0]["slots"], 3, "the server's own number");
+    assert_eq!(
+        lar.get("/lar/v1/pools").json()["data"][0]["slots"],
+        3,
+        "the number of slots that the server reports"
+    );
     let long = chat("far", json!({ "messages": [{ "role": "user", "content": "word ".repeat(2000) }] }));
     let refused = lar.post("/v1/chat/completions", &long);
     assert_eq!(refused.json()["error"]["code"], "context_length_exceeded", "{}", refused.body);
@@ -322,13 +340,13 @@ fn a_remote_llama_server_is_detected_lost_and_detected_again() {
         &json!({ "workload": "completion", "model": "far", "prompt": "Once", "max_tokens": 900, "detached": true }),
     );
     let id = task.json()["task_id"].as_str().unwrap().to_owned();
-    lar.until("the task to run", |lar| {
+    lar.until("the start of the task", |lar| {
         (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 1).then_some(())
     });
     drop(remote);
     let (_, end) = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events().pop().unwrap();
     assert_eq!(end["code"], "ENGINE_FAILED", "{end}");
-    lar.until("its death to be noticed", |lar| (state(lar) != "ready").then_some(()));
+    lar.until("the end of readiness", |lar| (state(lar) != "ready").then_some(()));
     let _remote = Remote::start(port);
     lar.until("an answer after its return", |lar| {
         (lar.post("/v1/chat/completions", &chat("far", json!({}))).status == 200).then_some(())

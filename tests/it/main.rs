@@ -1,4 +1,4 @@
-//! Integration tests on the real thing, laid out as the paths of the API are.
+//! Integration tests with real servers, engines and models. The files mirror the paths of the API.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,6 +10,7 @@ mod cli;
 mod confinement;
 mod connect;
 mod conversations;
+mod deprecated_names;
 mod disk;
 mod downloads;
 mod encoder;

@@ -1,4 +1,5 @@
-//! `/mcp`, where its SDKs do not reach: bodies that a strict reader of JSON refuses. The SDKs run in `tests/conformance`.
+//! `/mcp` with bodies that a strict JSON parser rejects and the SDKs never send. The SDKs run in
+//! `tests/conformance`.
 
 use lar_tests::{Answer, Lar};
 use serde_json::Value;
@@ -16,7 +17,7 @@ fn post(lar: &Lar, path: &str, body: &[u8]) -> Answer {
 }
 
 #[test]
-fn bodies_of_tool_calls_are_read_as_leniently_as_those_of_other_apis() {
+fn tool_call_bodies_are_parsed_as_leniently_as_in_other_apis() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let call = |id: u32, content: &str| {
         format!(
@@ -30,7 +31,8 @@ fn bodies_of_tool_calls_are_read_as_leniently_as_those_of_other_apis() {
         assert_ne!(result["isError"], true, "{result}");
         result["structuredContent"]["memory"]["content"].clone()
     };
-    // Half of an emoji, as JavaScript and Python write a text that was cut in its middle; names that are there twice.
+    // Half of an emoji, as JavaScript and Python write a text that was cut in its middle, and duplicate
+    // member names.
     let half = post(&lar, "/mcp", call(1, "The fern needs water \\ud83d").as_bytes());
     assert_eq!(saved(&half), "The fern needs water \u{fffd}");
     let marked = [b"\xef\xbb\xbf", call(2, "Ada flies to Oslo in May").as_bytes()].concat();

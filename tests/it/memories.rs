@@ -1,4 +1,4 @@
-//! Memories on the real thing: the starter embedder, SQLite, HTTP.
+//! Memories over HTTP, with the starter embedder and SQLite.
 
 mod any_api;
 mod bridge;
@@ -18,7 +18,7 @@ mod update;
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-/// Remembers a text and returns its id.
+/// Saves a memory and returns its id.
 fn remember(lar: &Lar, body: &Value) -> String {
     let made = lar.post("/lar/v1/memories", body);
     assert_eq!(made.status, 201, "{}", made.body);
@@ -44,7 +44,7 @@ fn ids(found: &Value) -> Vec<String> {
     found["results"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A request with other headers than the owner's key.
+/// Sends a request with these headers in place of the owner's key.
 fn with(lar: &Lar, headers: &str, method: &str, path: &str, body: &Value) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let head = format!(

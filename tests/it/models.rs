@@ -1,4 +1,4 @@
-//! Models on disk: pulling, adopting, verifying, and what must not be half-registered.
+//! Models on disk: pulling, adopting and verifying them. A broken or killed pull registers nothing.
 
 mod footprint;
 mod pieces;
@@ -9,16 +9,19 @@ mod threads;
 
 use std::path::Path;
 
-use lar_tests::chat_model;
 use lar_tests::offline::{command_at_home, outcome};
+use lar_tests::{chat_model, until};
 use serde_json::{Value, json};
 
-/// A client command on a data directory of its own, with its own models directory and home.
+/// The size of the starter chat model's file.
+const BYTES: u64 = 98_362_432;
+
+/// Runs a client command with a home, data directory and models directory of its own.
 fn lar(home: &Path, arguments: &[&str]) -> (bool, String) {
     lar_with(home, &[], arguments)
 }
 
-/// The same with further variables in its environment.
+/// [`lar`] with these environment variables.
 fn lar_with(home: &Path, variables: &[(&str, &Path)], arguments: &[&str]) -> (bool, String) {
     outcome(command_at_home(home).envs(variables.iter().copied()).args(arguments))
 }
@@ -56,9 +59,9 @@ fn a_file_is_pulled_verified_shared_and_removed() {
     let (ok, output) = lar(home.path(), &["models", "verify", "tiny"]);
     assert!(!ok && output.contains("differs"), "{output}");
     let (ok, output) = lar(home.path(), &["models", "rm", "default"]);
-    assert!(!ok && output.contains("`default` stands for `tiny`: name the model itself"), "{output}");
+    assert!(!ok && output.contains("`default` is an alias of `tiny`; use the model's own name"), "{output}");
     let (ok, output) = lar(home.path(), &["models", "rm", "tiny"]);
-    assert!(ok && output.contains("94 MiB are free again"), "{output}");
+    assert!(ok && output.contains("freed 94 MiB"), "{output}");
     assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
 }
 
@@ -75,16 +78,13 @@ fn broken_or_unknown_models_are_not_registered() {
     std::fs::write(&safetensors, [&(header.len() as u64).to_le_bytes(), &header[..], &[0; 4]].concat())
         .unwrap();
     let cases = [
-        (cut.display().to_string(), "it is cut short: 98361432 bytes of 98362432"),
-        (
-            safetensors.display().to_string(),
-            "without the `tokenizer.json` and `config.json` that belong beside it",
-        ),
-        (noise.display().to_string(), "it is no GGUF file"),
-        ("no/such/file.gguf".into(), "is no file"),
-        ("ftp://example.org/x.gguf".into(), "names no model source"),
+        (cut.display().to_string(), "it is truncated: 98361432 of 98362432 bytes"),
+        (safetensors.display().to_string(), "without its `tokenizer.json` and `config.json`"),
+        (noise.display().to_string(), "it is not a GGUF file"),
+        ("no/such/file.gguf".into(), "is neither a file nor a name"),
+        ("ftp://example.org/x.gguf".into(), "is not a model source"),
         ("https://127.0.0.1:9/x.gguf".into(), "it is not a public address"),
-        ("pip:--index-url=x".into(), "names no model source"),
+        ("pip:--index-url=x".into(), "is not a model source"),
     ];
     for (source, expected) in cases {
         let (ok, output) = lar(home.path(), &["models", "pull", &source]);
@@ -96,27 +96,39 @@ fn broken_or_unknown_models_are_not_registered() {
 }
 
 #[test]
-fn a_pull_that_is_killed_registers_nothing_and_can_be_repeated() {
+fn a_killed_pull_registers_no_incomplete_model_and_can_be_repeated() {
     let home = tempfile::tempdir().unwrap();
     let source = chat_model().display().to_string();
-    for delay_ms in [20u64, 60, 120, 200] {
+    let models = home.path().join("data/models");
+    let files = |folder: &str| std::fs::read_dir(models.join(folder)).into_iter().flatten().flatten();
+    let copied_bytes = || {
+        let parts = files("partial").filter(|file| file.path().extension().is_some_and(|end| end == "part"));
+        parts.filter_map(|part| part.metadata().ok()).map(|part| part.len()).sum::<u64>()
+    };
+    // A pull that ends before its moment comes is not killed.
+    let moments: [(&str, &dyn Fn() -> bool); 5] = [
+        ("the start of the process", &|| true),
+        ("the creation of the models directory", &|| models.is_dir()),
+        ("the copying of the first bytes", &|| copied_bytes() > 0),
+        ("the copying of half of the bytes", &|| copied_bytes() > BYTES / 2),
+        ("the move of the file to its place", &|| files("blobs").next().is_some()),
+    ];
+    for (moment, is_reached) in moments {
         let mut child = command_at_home(home.path())
             .args(["models", "pull", &source, "--name", "tiny"])
             .stderr(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        until(moment, || (is_reached() || child.try_wait().unwrap().is_some()).then_some(()));
         let _ = child.kill();
         child.wait().unwrap();
-        for manifest in
-            std::fs::read_dir(home.path().join("data/models/manifests")).into_iter().flatten().flatten()
-        {
+        for manifest in files("manifests") {
             let text = std::fs::read(manifest.path()).unwrap();
-            let model: Value = serde_json::from_slice(&text).expect("a manifest that is there is whole");
+            let model: Value = serde_json::from_slice(&text).expect("every manifest is complete");
             let sha = model["files"][0]["sha256"].as_str().unwrap();
-            let blob = home.path().join("data/models/blobs").join(format!("sha256-{sha}"));
-            assert_eq!(std::fs::metadata(blob).unwrap().len(), 98_362_432);
+            let blob = models.join("blobs").join(format!("sha256-{sha}"));
+            assert_eq!(std::fs::metadata(blob).unwrap().len(), BYTES, "{moment}");
         }
     }
     assert!(lar(home.path(), &["models", "pull", &source, "--name", "tiny"]).0);
@@ -145,9 +157,12 @@ fn files_of_other_programs_are_adopted_in_place() {
         ok && output.contains("smollm2-135m") && output.contains("Ollama") && output.contains("other-model"),
         "{output}"
     );
-    assert!(lar(home.path(), &["models", "adopt"]).1.contains("Nothing new"), "a second time finds nothing");
+    assert!(
+        lar(home.path(), &["models", "adopt"]).1.contains("No new models"),
+        "a second time finds nothing"
+    );
     let (ok, output) = lar(home.path(), &["models", "rm", "smollm2-135m"]);
-    assert!(ok && output.contains("0 B are free again"), "{output}");
+    assert!(ok && output.contains("freed 0 B"), "{output}");
     assert!(ollama.join("blobs").join(&digest).is_file(), "the file stays where it is");
 }
 
@@ -156,7 +171,7 @@ fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
     let home = tempfile::tempdir().unwrap();
     let source = chat_model().display().to_string();
     assert!(lar(home.path(), &["models", "pull", &source, "--name", "tiny"]).0);
-    // Its header stays whole, so only loading can find out: the type of a tensor that does not exist.
+    // The header stays valid, so only loading can find that a tensor is missing.
     let blobs = home.path().join("data/models/blobs");
     let blob = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&blob).unwrap();
@@ -168,20 +183,20 @@ fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
 }
 
 #[test]
-fn models_that_came_with_lar_are_there_and_only_read() {
+fn included_models_are_usable_and_never_changed() {
     let home = tempfile::tempdir().unwrap();
     let included = lar_tests::models_dir();
     let variables = [("LAR_INCLUDED_MODELS_DIR", included.as_path())];
     let lar = |arguments: &[&str]| lar_with(home.path(), &variables, arguments);
     let (ok, listed) = lar(&["models", "list"]);
     assert!(ok && listed.contains("all-minilm-l6-v2"), "{listed}");
-    assert!(lar(&["remember", "The ferry leaves at six."]).0, "its embedder is used");
+    assert!(lar(&["remember", "The ferry leaves at six."]).0, "the included embedder is used");
     let (ok, output) = lar(&["models", "rm", "all-minilm-l6-v2"]);
     assert!(!ok && output.contains("came with Lar and cannot be removed"), "{output}");
     assert!(lar_tests::embedder_file("weights").is_file());
     let source = chat_model().display().to_string();
     let (ok, output) = lar(&["models", "pull", &source, "--name", "tiny"]);
-    assert!(ok, "what is installed is beside it: {output}");
+    assert!(ok, "a model can be installed beside the included ones: {output}");
     assert_eq!(std::fs::read_dir(home.path().join("data/models/manifests")).unwrap().count(), 1);
     assert!(lar(&["models", "rm", "tiny"]).0);
 }

@@ -1,4 +1,4 @@
-//! `/api`, as Ollama's clients use it: the wire itself. Its own client runs in `tests/conformance`.
+//! The wire format of `/api`, Ollama's API. Ollama's own client runs in `tests/conformance`.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn lines(answer: &Answer) -> Vec<Value> {
     answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Lines without texts, times and durations, equal ones in a row once.
+/// The lines of a stream without texts, times and durations. Equal lines in a row are listed once.
 fn redacted(answer: &Answer) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     for mut line in lines(answer) {
@@ -45,7 +45,7 @@ fn redacted(answer: &Answer) -> Vec<Value> {
 }
 
 #[test]
-fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
+fn chats_and_completions_have_ollamas_wire_format() {
     let lar = Lar::start();
     let whole = lar.post("/api/chat", &chat(json!({})));
     assert_eq!(whole.status, 200, "{}", whole.body);
@@ -67,17 +67,17 @@ fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()
     };
-    // What one answer gives as its context the next request hands back, and the model knows what was said.
+    // A request that passes on the `context` of an answer continues that chat.
     let first = ask(json!({ "system": "You are brief." }));
     let context = &first["context"];
     assert!(context.as_array().is_some_and(|context| context.iter().all(Value::is_u64)), "{first}");
     let next = ask(json!({ "context": context, "prompt": "And again." }));
     let alone = ask(json!({ "prompt": "And again." }));
-    let said = json!([
+    let messages = json!([
         { "role": "system", "content": "You are brief." }, { "role": "user", "content": "Say hello." },
         { "role": "assistant", "content": first["response"] }, { "role": "user", "content": "And again." },
     ]);
-    let as_chat = lar.post("/api/chat", &chat(json!({ "messages": said }))).json();
+    let as_chat = lar.post("/api/chat", &chat(json!({ "messages": messages }))).json();
     assert_eq!(next["response"], as_chat["message"]["content"]);
     assert_eq!(next["prompt_eval_count"], as_chat["prompt_eval_count"]);
     assert!(next["prompt_eval_count"].as_u64() > alone["prompt_eval_count"].as_u64());
@@ -85,22 +85,25 @@ fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
     let refused = lar.post("/api/generate", &foreign);
     assert_eq!(
         (refused.status, &refused.json()["error"]),
-        (400, &json!("`context` is none that this server gave"))
+        (400, &json!("`context` must be the `context` of an earlier response of this server"))
     );
 
-    // Probabilities, in Ollama's shape.
+    // Probabilities, in Ollama's format.
     let reply = lar.post("/api/chat", &chat(json!({ "logprobs": true, "top_logprobs": 2 }))).json();
     let tokens = reply["logprobs"].as_array().unwrap();
     assert_eq!(tokens.len() as u64, reply["eval_count"].as_u64().unwrap());
     let text: String = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
     assert_eq!(text, reply["message"]["content"].as_str().unwrap());
     assert_eq!(tokens[0]["top_logprobs"].as_array().unwrap().len(), 2);
-    assert_eq!(tokens[0]["top_logprobs"][0]["token"], tokens[0]["token"], "greedy takes the likeliest");
+    assert_eq!(
+        tokens[0]["top_logprobs"][0]["token"], tokens[0]["token"],
+        "greedy decoding takes the most likely token"
+    );
     assert!(tokens[0]["logprob"].as_f64().unwrap() <= 0.0 && tokens[0]["bytes"].is_array());
     let lone = lar.post("/api/chat", &chat(json!({ "top_logprobs": 2 })));
     assert_eq!(
         (lone.status, &lone.json()["error"]),
-        (400, &json!("`top_logprobs` needs `logprobs` set to true"))
+        (400, &json!("`top_logprobs` requires `logprobs` to be true"))
     );
     assert_eq!(lar.get("/api/version").json(), json!({ "version": "0.12.11" }));
     let apis = json!(["openai", "anthropic", "ollama", "llama.cpp", "mcp", "lar"]);
@@ -131,7 +134,7 @@ fn loosely_typed_requests_of_ollamas_clients_are_read() {
     let refused = lar.post("/api/chat", &chat(picture));
     assert_eq!(
         (refused.status, &refused.json()["error"]),
-        (400, &json!("`messages[0].images` must be empty: this model reads text only, no pictures"))
+        (400, &json!("`messages[0].images` is not supported: this model reads text only"))
     );
     let embed = |path: &str, more: Value| {
         let answer = lar.post(path, &with(json!({ "model": "all-minilm-l6-v2" }), more));
@@ -147,7 +150,7 @@ fn loosely_typed_requests_of_ollamas_clients_are_read() {
 }
 
 #[test]
-fn options_out_of_range_are_the_nearest_in_range() {
+fn options_out_of_range_become_the_nearest_valid_value() {
     let lar = Lar::start();
     let ask = |more: Value| {
         let answer = lar.post("/api/chat", &chat(more));
@@ -155,7 +158,7 @@ fn options_out_of_range_are_the_nearest_in_range() {
         assert!(!answer.head.contains("x-lar-ignored"), "{}", answer.head);
         answer.json()
     };
-    // The schema lets one text through; it has more than 8 tokens.
+    // The schema allows a single text, of more than 8 tokens.
     let text = "one two three four five six seven eight nine ten eleven twelve";
     let limited = |number: Value| {
         let options = json!({ "temperature": 0, "num_predict": number });
@@ -171,7 +174,7 @@ fn options_out_of_range_are_the_nearest_in_range() {
         let content = answer["message"]["content"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(content).unwrap(), text);
     }
-    // What is drawn is what the nearest number lets draw.
+    // The sampled text is that of the nearest valid number.
     let drawn = |name: &str, number: Value| {
         let mut options = json!({ "temperature": 2, "seed": 7, "repeat_penalty": 1.5, "num_predict": 8 });
         options[name] = number;
@@ -190,7 +193,11 @@ fn options_out_of_range_are_the_nearest_in_range() {
     ] {
         assert_eq!(drawn(name, number.clone()), drawn(name, nearest), "{name}: {number}");
     }
-    assert_eq!(drawn("top_k", json!(1.9)), drawn("temperature", json!(0)), "the likeliest alone is left");
+    assert_eq!(
+        drawn("top_k", json!(1.9)),
+        drawn("temperature", json!(0)),
+        "only the most likely token is left"
+    );
     let refused = lar.post("/api/chat", &chat(json!({ "options": { "num_predict": "8" } })));
     assert_eq!(
         (refused.status, &refused.json()["error"]),
@@ -199,7 +206,7 @@ fn options_out_of_range_are_the_nearest_in_range() {
 }
 
 #[test]
-fn a_text_that_is_too_long_for_a_vector_is_named_as_it_was_sent() {
+fn an_input_that_is_too_long_to_embed_is_named_by_its_field() {
     let lar = Lar::start();
     let long = "word ".repeat(1000);
     for (input, name) in [(json!(long), "`input` is"), (json!(["short", long]), "`input[1]` is")] {
@@ -211,27 +218,27 @@ fn a_text_that_is_too_long_for_a_vector_is_named_as_it_was_sent() {
 }
 
 #[test]
-fn a_prompt_beyond_the_context_loses_its_beginning_unless_that_is_forbidden() {
+fn a_prompt_beyond_the_context_is_truncated_unless_that_is_forbidden() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
-    let mut said = vec![json!({ "role": "system", "content": "You are brief." })];
+    let mut messages = vec![json!({ "role": "system", "content": "You are brief." })];
     for turn in 0..40 {
-        said.push(
+        messages.push(
             json!({ "role": "user", "content": format!("This is what I say in turn {turn} of our talk.") }),
         );
-        said.push(json!({ "role": "assistant", "content": "I see." }));
+        messages.push(json!({ "role": "assistant", "content": "I see." }));
     }
-    said.push(json!({ "role": "user", "content": "Say hello." }));
-    let cut = lar.post("/api/chat", &chat(json!({ "messages": said })));
+    messages.push(json!({ "role": "user", "content": "Say hello." }));
+    let cut = lar.post("/api/chat", &chat(json!({ "messages": messages })));
     assert_eq!(cut.status, 200, "{}", cut.body);
     let left_out = cut.head.lines().find_map(|line| line.strip_prefix("x-lar-truncated: ")).unwrap();
     let left_out: usize = left_out.parse().unwrap();
     assert!((40..81).contains(&left_out), "{left_out}");
-    // The same as if the client had left them out, the system message kept.
-    let shorter: Vec<&Value> = said.iter().take(1).chain(said.iter().skip(1 + left_out)).collect();
+    // As if the client had left these messages out and kept the system message.
+    let shorter: Vec<&Value> = messages.iter().take(1).chain(messages.iter().skip(1 + left_out)).collect();
     let as_sent = lar.post("/api/chat", &chat(json!({ "messages": shorter }))).json();
     assert_eq!(cut.json()["message"], as_sent["message"]);
     assert_eq!(cut.json()["prompt_eval_count"], as_sent["prompt_eval_count"]);
-    let refused = lar.post("/api/chat", &chat(json!({ "messages": said, "truncate": false })));
+    let refused = lar.post("/api/chat", &chat(json!({ "messages": messages, "truncate": false })));
     assert_eq!(refused.status, 400);
     assert!(
         refused.json()["error"].as_str().unwrap().starts_with("prompt is too long: "),
@@ -256,25 +263,25 @@ fn a_prompt_beyond_the_context_loses_its_beginning_unless_that_is_forbidden() {
         assert!((60..256).contains(&read), "{path}: {read}");
         assert_eq!(lar.post(path, &with(body, json!({ "truncate": false }))).status, 400, "{path}");
     }
-    // An answer may outgrow its context where it is asked to.
+    // With `shift` an answer may outgrow its context.
     let endless = json!({ "shift": true, "options": { "temperature": 0, "num_predict": 300, "num_keep": 8 }, "messages": [{ "role": "user", "content": "Count on and on." }] });
     let grown = lar.post("/api/chat", &chat(endless));
     assert_eq!(grown.status, 200, "{}", grown.body);
 }
 
 #[test]
-fn num_ctx_cuts_a_prompt_that_the_models_context_has_room_for() {
+fn num_ctx_truncates_a_prompt_that_fits_the_models_context() {
     let lar = Lar::start();
-    let mut said: Vec<Value> = (0..20)
+    let mut messages: Vec<Value> = (0..20)
         .flat_map(|turn| {
-            let said = format!("This is what I say in turn {turn} of our talk.");
-            [json!({ "role": "user", "content": said }), json!({ "role": "assistant", "content": "I see." })]
+            let text = format!("This is what I say in turn {turn} of our talk.");
+            [json!({ "role": "user", "content": text }), json!({ "role": "assistant", "content": "I see." })]
         })
         .collect();
-    said.push(json!({ "role": "user", "content": "Say hello." }));
+    messages.push(json!({ "role": "user", "content": "Say hello." }));
     let answer = |num_ctx: Value| {
         let options = json!({ "temperature": 0, "num_predict": 4, "num_ctx": num_ctx });
-        lar.post("/api/chat", &chat(json!({ "messages": said, "options": options })))
+        lar.post("/api/chat", &chat(json!({ "messages": messages, "options": options })))
     };
     for whole in [Value::Null, json!(0), json!(-1), json!(-1e30), json!(1_000_000), json!(1e30)] {
         let whole = answer(whole);

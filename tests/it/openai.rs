@@ -39,15 +39,15 @@ fn chat_is_answered_streamed_and_repeatable() {
     assert_eq!(pieces, text, "greedy decoding gives the same text");
     let reported = &events[events.len() - 2].1["usage"];
     assert_eq!(reported["total_tokens"], usage["total_tokens"]);
-    let known = &reported["prompt_tokens_details"]["cached_tokens"];
-    assert_eq!(known.as_u64().unwrap() + 1, usage["prompt_tokens"].as_u64().unwrap(), "it was read before");
+    let cached = &reported["prompt_tokens_details"]["cached_tokens"];
+    assert_eq!(cached.as_u64().unwrap() + 1, usage["prompt_tokens"].as_u64().unwrap());
 
     let seeded = || lar.post("/v1/chat/completions", &chat(json!({ "temperature": 1.5, "seed": 7 }))).json();
     assert_eq!(seeded()["choices"], seeded()["choices"], "a seed repeats on an idle engine");
 }
 
 #[test]
-fn stop_texts_and_limits_are_honoured_and_ignored_fields_named() {
+fn stop_texts_and_limits_apply_and_ignored_fields_are_named() {
     let lar = Lar::start();
     let count = json!({
         "messages": [{ "role": "user", "content": "Count from 1 to 9 with spaces." }],
@@ -73,7 +73,7 @@ fn stop_texts_and_limits_are_honoured_and_ignored_fields_named() {
 }
 
 #[test]
-fn embeddings_have_unit_length_and_mean_something() {
+fn embeddings_have_unit_length_and_reflect_meaning() {
     let lar = Lar::start();
     let texts = json!(["A cat sits on the mat.", "A kitten rests on a rug.", "Interest rates rose again."]);
     let answer = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": texts })).json();
@@ -120,7 +120,7 @@ fn models_and_aliases_are_listed_and_unknown_ones_explained() {
             "all-minilm-l6-v2",
             "default-embedding"
         ],
-        "those that chat first: some clients take the first"
+        "chat models come first, as some clients take the first model"
     );
     assert_eq!(lar.get("/v1/models/default").json()["id"], "default");
     let anthropics =

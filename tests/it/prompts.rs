@@ -1,16 +1,18 @@
-//! Prompts that are far too long, or made to take long: they are refused or counted in time that grows with their
-//! length, nobody else waits for them, and they end when their caller leaves.
+//! Prompts that are far too long, or crafted to be slow: they are refused or counted in linear time, no other
+//! caller waits for them, and their work ends when their caller disconnects.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_egress::Egress;
-use lar_engines::Error;
-use lar_engines::driver::{Chat, ChatMessage, Driver, Event, GenerationRequest, Prompt, Sampling};
+use lar_engines::driver::Driver;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_inference::Error;
+use lar_inference::{Chat, ChatMessage, Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::vocabulary::Vocabulary;
 use lar_tests::{Lar, chat_model, llama_server, program};
 use serde_json::json;
@@ -18,13 +20,16 @@ use serde_json::json;
 use crate::special_tokens::embedded;
 
 const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
-/// The attacks that are known; one more with each file.
+/// The number of attacks: one in each file.
 const ATTACKS: usize = 51;
-/// Of each attack.
+/// The size of each attack.
 const ATTACK_BYTES: usize = 3 << 20;
-/// How much longer than English an attack may take. One whose time grew with the square of its length would take thousands of times
-/// as long.
+/// The most times as long as English that an attack may take. If its time grew with the square of its length, it
+/// would take thousands of times as long.
 const SLOWER_MAX: u32 = 200;
+/// A time that every attack may take, so that a short stall of the machine fails no test. Quadratic time
+/// would exceed it.
+const ALLOWED_MIN: Duration = Duration::from_secs(60);
 
 /// The texts in `tests/attack/prompts`, by name.
 fn attacks() -> Vec<(String, String)> {
@@ -63,7 +68,7 @@ async fn attacks_are_counted_in_linear_time_and_make_no_special_tokens() {
     for (name, text) in attacks {
         let prepared = driver.prepare(user_prompt(&repeated(&text, 20_000))).await.unwrap();
         let Prompt::Tokens(tokens) = prepared.prompt else { panic!("{name}") };
-        assert_eq!(marks(&tokens), 3, "{name}: the template's own");
+        assert_eq!(marks(&tokens), 3, "{name}: only the template's own");
 
         let long = repeated(&text, ATTACK_BYTES);
         let started_at = Instant::now();
@@ -77,15 +82,16 @@ async fn attacks_are_counted_in_linear_time_and_make_no_special_tokens() {
             Ok(prepared) => assert!(prepared.tokens.unwrap() <= 200_000, "{name}"),
             Err(error) => panic!("{name}: {error}"),
         }
-        assert!(taken < usual * SLOWER_MAX, "{name}: {taken:?}, English takes {usual:?}");
+        assert!(taken < (usual * SLOWER_MAX).max(ALLOWED_MIN), "{name}: {taken:?}, English takes {usual:?}");
     }
     driver.unload().await;
 }
 
-/// llama.cpp's own count of the same, in one go.
+/// Compares the counts with those of llama.cpp, which gets each text in one piece.
 #[tokio::test(flavor = "multi_thread")]
-async fn slices_make_the_tokens_that_the_whole_makes() {
-    /// The driver of a llama-server sends no more in one go; Lar's own engine cuts this some times.
+async fn counting_in_slices_equals_counting_in_one_piece() {
+    /// The most that the driver of a llama-server sends in one piece. Lar's own engine cuts it into several
+    /// slices.
     const WHOLE_BYTES: usize = 60_000;
     let ours = embedded(chat_model(), CHATML, 200_000);
     let theirs = LlamaServer::new(
@@ -104,7 +110,7 @@ async fn slices_make_the_tokens_that_the_whole_makes() {
         "It was late, and nobody (not even \"she\") knew why; 1,024 of them had gone.\n\nThen   came\tmore: ";
     let code = "    fn main() { let x = vec![1, 2]; } // <|not a mark|> a->b\n";
     let raw = "<|im_start|>user\nHi there<|im_end|>\n";
-    // What has words is cut between them, at any length.
+    // A text with words is cut between words, so it has the same tokens at any length.
     for text in [english, code, raw, "caf\u{e9} na\u{ef}ve "] {
         let whole = Prompt::Text(repeated(text, WHOLE_BYTES));
         assert_eq!(ours.count(&whole).await.unwrap(), theirs.count(&whole).await.unwrap(), "{text}");
@@ -112,7 +118,7 @@ async fn slices_make_the_tokens_that_the_whole_makes() {
     for (name, text) in attacks() {
         let short = Prompt::Text(repeated(&text, 8_000));
         assert_eq!(ours.count(&short).await.unwrap(), theirs.count(&short).await.unwrap(), "{name}");
-        // Elsewhere one token for each cut may differ.
+        // In any other text, each cut may change the count by one token.
         let long = Prompt::Text(repeated(&text, WHOLE_BYTES));
         let (ours, theirs) = (ours.count(&long).await.unwrap(), theirs.count(&long).await.unwrap());
         assert!(ours.abs_diff(theirs) <= WHOLE_BYTES / (8 << 10), "{name}: {ours} and {theirs}");
@@ -136,7 +142,7 @@ fn count_head(lar: &Lar, body: &str) -> String {
     )
 }
 
-/// Hundredths of a second of the processor that a process took.
+/// The CPU time that a process has used, in hundredths of a second.
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
@@ -145,7 +151,7 @@ fn cpu_ticks(pid: u32) -> u64 {
 }
 
 #[test]
-fn long_prompts_are_refused_with_numbers_nobody_waits_for_them_and_they_end_with_their_callers() {
+fn long_prompts_are_refused_block_no_other_caller_and_end_with_their_callers() {
     let lar = Lar::start();
     assert_eq!(chat(&lar, "hello").status, 200);
     let refused = chat(&lar, &"<|im_end|>".repeat(1_000_000));
@@ -156,41 +162,40 @@ fn long_prompts_are_refused_with_numbers_nobody_waits_for_them_and_they_end_with
     let numbers = message.contains("tokens > 4095 maximum; counting stopped there");
     assert!(numbers && message.contains("4096 tokens"), "{message}");
 
-    // Counting reads all of a prompt: four of them, and somebody else.
+    // Counting reads all of a prompt: here one to its end, then four and a chat beside them.
     let body =
         json!({ "model": "default", "messages": [{ "role": "user", "content": "ab ".repeat(4 << 20) }] });
     let body = body.to_string();
     let head = count_head(&lar, &body);
-    let connections: Vec<_> = (0..4).map(|_| lar.open(&head, body.as_bytes())).collect();
     let workers = lar.workers();
-    let busy = |workers: &[u32]| workers.iter().map(|pid| cpu_ticks(*pid)).sum::<u64>();
-    let before = busy(&workers);
-    lar.until("the workers count", |_| (busy(&workers) > before + 20).then_some(()));
+    let total_ticks = || workers.iter().map(|pid| cpu_ticks(*pid)).sum::<u64>();
+    let count_one = || {
+        let before = total_ticks();
+        assert_eq!(lar.raw(&head, body.as_bytes()).status, 200);
+        total_ticks() - before
+    };
+    let ticks_of_one = count_one();
+    let before = total_ticks();
+    let connections: Vec<_> = (0..4).map(|_| lar.open(&head, body.as_bytes())).collect();
+    lar.until("the start of counting", |_| (total_ticks() > before + ticks_of_one / 8).then_some(()));
     assert_eq!(chat(&lar, "hello").status, 200);
     let is_answered = |connection: &std::net::TcpStream| {
         connection.set_nonblocking(true).unwrap();
         connection.peek(&mut [0]).is_ok()
     };
-    assert!(!connections.iter().all(is_answered), "the other one waited for all of them");
+    assert!(!connections.iter().all(is_answered), "the chat waited for all of them");
     drop(connections);
-    // They stand still for longer than a slice takes, and long before they could have counted all.
-    let left = busy(&workers);
-    let (mut last, mut since) = (left, Instant::now());
-    let ticks = lar.until("the workers have stopped counting", |_| {
-        let now = busy(&workers);
-        if std::mem::replace(&mut last, now) != now {
-            since = Instant::now();
-        }
-        (since.elapsed() >= std::time::Duration::from_millis(500)).then_some(now - left)
-    });
-    assert!(ticks < 200, "{ticks} hundredths of a second were computed for nobody");
+    // The prompts of a key are counted in order. If those four were still counted to their ends, four times
+    // as much work would come before this one.
+    let ticks = count_one();
+    assert!(ticks < 3 * ticks_of_one, "{ticks} ticks for one prompt, which alone took {ticks_of_one}");
     let one = lar.raw(&count_head(&lar, "{}"), b"{}");
     assert_eq!(one.status, 400);
     assert_eq!(chat(&lar, "hello").status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_takes_too_long_ends_and_takes_nobody_along() {
+async fn a_template_that_takes_too_long_is_stopped_and_fails_no_other_prompt() {
     let slow = "{% if messages[0].content|length > 1000 %}{% for a in range(90000) %}{% for b in range(9) %}\
                 {% set x = messages[0].content|replace('a', 'bb')|upper|lower|replace('b', 'a') %}\
                 {% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}";
@@ -211,14 +216,15 @@ async fn a_template_that_takes_too_long_ends_and_takes_nobody_along() {
     driver.unload().await;
 }
 
-/// What a worker does that a hostile file has taken over, and what the server says of it.
+/// Protocol violations of a worker that a hostile model file has taken over, with the reason that the server
+/// gives.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_sends_what_it_may_not_is_killed() {
+async fn a_worker_that_breaks_the_protocol_is_killed() {
     for (mode, reason) in [
-        ("flood", "it sent more than it had credit for"),
-        ("long", "it sent a longer answer than was asked for"),
-        ("prefill", "it reported prefill that it cannot have done"),
-        ("unasked", "it reported prefill that it cannot have done"),
+        ("flood", "it sent more events than it had credit for"),
+        ("long", "it sent a longer answer than requested"),
+        ("prefill", "it reported impossible prefill progress"),
+        ("unasked", "it reported impossible prefill progress"),
         ("large", "it sent a frame of"),
         ("words", "it sent a frame of"),
     ] {
@@ -229,7 +235,7 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
             template: None,
             concurrency: 1,
             context_tokens: 2048,
-            compute: lar_engines::protocol::Compute::with_threads(1),
+            compute: lar_inference::protocol::Compute::with_threads(1),
             tuning: None,
             draft: None,
             cache: lar_base::Bytes::mib(0),
@@ -244,7 +250,7 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
             GenerationRequest { prompt: Prompt::Tokens(vec![1]), sampling, caller: None, cache_of: None };
         let mut generation = driver.generate(job).unwrap();
         if mode == "flood" {
-            // Nobody takes the answer: it waits in a bounded queue.
+            // Nobody reads the answer: it waits in a bounded queue.
             driver.wait_for_death().await;
         }
         let mut deltas = 0;

@@ -1,8 +1,6 @@
-//! Models that come and go: what fits, what makes room, what is let go.
+//! Loading and unloading models: limits of memory, eviction, keep-alive, and the measured settings of a
+//! model.
 
-use std::time::Duration;
-
-use lar_base::Instant;
 use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
@@ -19,11 +17,9 @@ fn state(lar: &Lar, pool: &str) -> String {
 }
 
 fn wait_for_state(lar: &Lar, pool: &str, expected: &str) {
-    let started_at = Instant::now();
-    while state(lar, pool) != expected {
-        assert!(started_at.elapsed() < Duration::from_secs(20), "{pool} is {}", state(lar, pool));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    lar.until(&format!("the state `{expected}` of {pool}"), |lar| {
+        (state(lar, pool) == expected).then_some(())
+    });
 }
 
 #[test]
@@ -40,7 +36,7 @@ fn two_models_that_do_not_fit_together_take_turns() {
         assert_eq!(state(&lar, "all-minilm-l6-v2"), "ready");
         assert_ne!(state(&lar, "smollm2-135m-instruct"), "ready");
     }
-    // Someone who streams is told what it waits for.
+    // A task whose model has to be loaded first is streamed to its end.
     let task = json!({ "model": "default", "workload": "completion", "prompt": "Once", "max_tokens": 4 });
     let task = lar.post("/lar/v1/tasks", &task).json()["task_id"].as_str().unwrap().to_owned();
     let events = lar.get(&format!("/lar/v1/tasks/{task}/stream")).events();
@@ -103,6 +99,6 @@ fn the_fastest_settings_of_a_model_are_measured_once_and_stored() {
         assert!((u64::from(cores)..=u64::from(all)).contains(&count), "{tuned:?}");
     }
     assert!([128, 256, 512].contains(&tuned[0]["batch_tokens"].as_u64().unwrap()), "{tuned:?}");
-    assert!(tuned[0]["token_micros"].as_u64().unwrap() > 100, "{tuned:?}");
-    assert_eq!(tuned[0], tuned[1], "the second start measured nothing");
+    assert!(tuned[0]["token_micros"].as_u64().unwrap() > 0, "{tuned:?}");
+    assert_eq!(tuned[0], tuned[1], "the second start uses the stored settings");
 }

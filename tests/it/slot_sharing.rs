@@ -1,47 +1,47 @@
-//! How the embedded engine shares its time and its sequences among keys: prompts that are read, answers that are paused.
+//! How the embedded engine shares its time and its slots among keys: it interleaves prefill and pauses
+//! answers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, KeyId, UserId};
-use lar_engines::driver::{
-    CallerIds, Driver, Event, FinishReason, Generation, GenerationRequest, Prompt, Sampling,
-};
+use lar_engines::driver::{Driver, Generation};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
-use lar_engines::protocol::{CREDIT, Compute};
-use lar_tests::{engine_options, load_engine};
+use lar_inference::protocol::{CREDIT, Compute};
+use lar_inference::{CallerIds, Event, FinishReason, GenerationRequest, Prompt, Sampling};
+use lar_tests::{engine_options, load_engine, until};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long anything here may take.
+/// The longest wait for an event.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn loaded(concurrency: u32, context_tokens: u32, cache: Bytes) -> Arc<Embedded> {
     load_engine(EmbeddedOptions { cache, ..engine_options(concurrency, context_tokens) }).await
 }
 
-/// A key of a person of its own.
+/// A new key of a new user.
 fn somebody() -> CallerIds {
     CallerIds { person: UserId::new(), key: KeyId::new() }
 }
 
-/// A job of so many tokens, none of which ends it. Nothing that others read is known to it.
+/// A request for exactly `tokens_max` tokens. It shares no prefix cache with other requests.
 async fn job(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> GenerationRequest {
     let prompt = driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt;
     let sampling = Sampling { temperature: Some(0.0), ignore_eos: true, tokens_max, ..Sampling::default() };
     GenerationRequest { prompt, sampling, caller: Some(caller), cache_of: Some(KeyId::new()) }
 }
 
-/// A job that is under way, and how many tokens of it have come.
+/// A running generation, and the number of its tokens that have come.
 struct Running {
     tokens: watch::Receiver<u32>,
     end: JoinHandle<(String, Option<Event>)>,
 }
 
 impl Running {
-    /// Starts a job; `ended` hears of its end.
+    /// Starts a generation, and calls `ended` at its end.
     fn start(driver: &Embedded, job: GenerationRequest, ended: impl FnOnce() + Send + 'static) -> Self {
         let mut generation = driver.generate(job).unwrap();
         let (count, tokens) = watch::channel(0);
@@ -56,7 +56,7 @@ impl Running {
                     Event::Prefilled { .. } => prefilled += 1,
                     Event::Speculated { .. } => {}
                     end => {
-                        assert_eq!(prefilled, 1, "a prompt is said to be read once");
+                        assert_eq!(prefilled, 1, "`Prefilled` comes once");
                         ended();
                         return (all, Some(end));
                     }
@@ -73,7 +73,7 @@ impl Running {
 
     async fn until_tokens(&mut self, tokens: u32) {
         let enough = self.tokens.wait_for(|count| *count >= tokens);
-        timeout(PATIENCE, enough).await.expect("it gets on").expect("it has not ended");
+        timeout(PATIENCE, enough).await.expect("more tokens come").expect("it has not ended");
     }
 
     async fn whole(self) -> String {
@@ -83,13 +83,13 @@ impl Running {
     }
 }
 
-/// Runs a job to its end.
+/// Runs a request to its end and returns the text.
 async fn run(driver: &Embedded, job: GenerationRequest) -> String {
     Running::start(driver, job, || {}).whole().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_paused_for_anothers_goes_on_where_it_was() {
+async fn an_answer_paused_for_another_key_continues_where_it_was() {
     const LONG: u32 = 260;
     let text = "Count: one, two, three, four, five, six, seven, eight, nine, ten, eleven,";
     for cache in [Bytes::mib(256), Bytes(0)] {
@@ -104,12 +104,12 @@ async fn an_answer_that_was_paused_for_anothers_goes_on_where_it_was() {
         for one in &mut long {
             one.until_tokens(4).await;
         }
-        // Both sequences are Ana's; one of hers waits while Bea's answer is written.
+        // Both slots are Ana's; one of her answers is paused for Bea's.
         run(&driver, short).await;
         let done: Vec<u32> = long.iter().map(Running::tokens).collect();
-        assert!(done.iter().all(|tokens| *tokens < LONG), "they were not waited for: {done:?}");
+        assert!(done.iter().all(|tokens| *tokens < LONG), "Bea's answer waited for Ana's: {done:?}");
         for one in long {
-            // What is computed beside others is rounded differently, which may show some hundred tokens later.
+            // Batching changes rounding, which may change an answer some hundred tokens later.
             let whole = one.whole().await;
             assert!(whole.starts_with(&alone), "with {cache} of host memory: {whole}");
         }
@@ -119,10 +119,10 @@ async fn an_answer_that_was_paused_for_anothers_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_keys_take_turns_in_an_only_sequence() {
+async fn two_keys_take_turns_in_a_single_slot() {
     let driver = loaded(1, 256, Bytes::mib(256)).await;
     let [ana, bea] = [somebody(), somebody()];
-    // It outgrows its context, so that it cannot be read again.
+    // It outgrows its context, so that it cannot be prefilled again.
     let mut endless = job(&driver, ana, "Count: one, two, three,", 100_000).await;
     endless.sampling.shift_keep = Some(4);
     let mut endless = Running::start(&driver, endless, || {});
@@ -131,38 +131,32 @@ async fn two_keys_take_turns_in_an_only_sequence() {
     let before = endless.tokens();
     endless.until_tokens(before + 20).await;
     assert!(!endless.end.is_finished());
-    // It is stopped while it is paused, or not: nothing is left of it.
+    // It is cancelled, whether it is paused or not: the worker keeps nothing of it.
     let other = Running::start(&driver, job(&driver, bea, "The capital of Italy is", 40).await, || {});
     endless.end.abort();
     other.whole().await;
-    timeout(PATIENCE, async {
-        while driver.worker_active() != Some(0) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .expect("the worker forgets it");
+    until("the end of its sequence", || (driver.worker_active() == Some(0)).then_some(()));
     driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paused_answers_can_be_stopped_and_nobody_waits_for_unread_answers() {
+async fn paused_answers_can_be_cancelled_and_unread_answers_block_nobody() {
     let driver = loaded(1, 4096, Bytes::mib(256)).await;
     let [ana, bea] = [somebody(), somebody()];
-    // Nobody takes its tokens: it stands still once its credit is used up.
+    // Nobody reads its tokens: it stops once its credit is used up.
     let mut unread = driver.generate(job(&driver, ana, "Count: one, two, three,", 2000).await).unwrap();
     run(&driver, job(&driver, bea, "The capital of France is", 8).await).await;
     run(&driver, job(&driver, ana, "The capital of Spain is", 8).await).await;
-    // It goes on once it is read.
+    // It continues once its tokens are read.
     let mut tokens = 0;
     while tokens < 300 {
-        match timeout(PATIENCE, unread.events.next()).await.expect("it goes on") {
+        match timeout(PATIENCE, unread.events.next()).await.expect("more tokens come") {
             Some(Event::Delta { tokens: more, .. }) => tokens += more,
             Some(Event::Prefilled { .. }) => {}
             other => panic!("{other:?}"),
         }
     }
-    // Left alone again, and stopped while it is paused.
+    // Again nobody reads it, and it is cancelled while it is paused.
     run(&driver, job(&driver, bea, "The capital of Italy is", 8).await).await;
     unread.stop.cancel();
     let mut end = None;
@@ -183,7 +177,7 @@ async fn a_question_does_not_wait_for_the_documents_of_another_key() {
     for _ in 0..3 {
         jobs.push(("document", job(&driver, ana, &document, 1).await));
     }
-    // Ana's own question comes after Bea's, to a free sequence as well.
+    // Ana's own question comes after Bea's, and gets a free slot as well.
     for (name, key, question) in
         [("Bea's", bea, "The capital of France is"), ("Ana's", ana, "The capital of Spain is")]
     {
@@ -199,13 +193,14 @@ async fn a_question_does_not_wait_for_the_documents_of_another_key() {
         one.whole().await;
     }
     let ends = ends.lock().unwrap().clone();
-    // Steps that read the documents begin before the questions are there, and one in four is theirs.
+    // The first steps read only documents, as the questions arrive later. Bea's question still ends first,
+    // and a document last.
     assert_eq!(ends[0], "Bea's", "{ends:?}");
     assert_eq!(ends.iter().rposition(|end| *end == "document"), Some(4), "{ends:?}");
     driver.unload().await;
 }
 
-/// A job that reports its prefill, and the length of its prompt.
+/// A request that reports its prefill, and the number of tokens of its prompt.
 async fn reporting(
     driver: &Embedded,
     caller: CallerIds,
@@ -219,18 +214,19 @@ async fn reporting(
     (job, total)
 }
 
-/// Takes a job's events to its end; returns the numbers of its reports. `read` hears that the prompt was read.
+/// Reads the events of a generation to its end and returns the numbers of its prefill reports. Calls `read`
+/// when the prompt is prefilled.
 async fn reports(mut generation: Generation, read: impl FnOnce()) -> Vec<u32> {
     let (mut reports, mut read) = (Vec::new(), Some(read));
-    while let Some(event) = timeout(PATIENCE, generation.events.next()).await.expect("it goes on") {
+    while let Some(event) = timeout(PATIENCE, generation.events.next()).await.expect("more events come") {
         match event {
             Event::Prefilling { tokens } => {
-                assert!(read.is_some(), "the prompt was said to be read");
+                assert!(read.is_some(), "a report came after `Prefilled`");
                 reports.push(tokens);
             }
             Event::Prefilled { cached_tokens } => {
                 assert_eq!(cached_tokens, 0);
-                read.take().expect("a prompt is said to be read once")();
+                read.take().expect("`Prefilled` comes once")();
             }
             Event::Delta { .. } | Event::Speculated { .. } => {}
             end => {
@@ -239,11 +235,11 @@ async fn reports(mut generation: Generation, read: impl FnOnce()) -> Vec<u32> {
             }
         }
     }
-    panic!("it has no end");
+    panic!("the generation has no terminal event");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
+async fn prefill_reports_only_grow_even_if_the_prompt_is_paused() {
     let document = "A train left the old station in the early morning rain. ".repeat(120);
     for cache in [Bytes::mib(256), Bytes(0)] {
         let driver = loaded(1, 4096, cache).await;
@@ -252,9 +248,9 @@ async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
         let own = job(&driver, ana, "The capital of Spain is", 2).await;
         let other = job(&driver, bea, "The capital of France is", 2).await;
         let mut long = driver.generate(long).unwrap();
-        let first = timeout(PATIENCE, long.events.next()).await.expect("it begins");
+        let first = timeout(PATIENCE, long.events.next()).await.expect("the first event comes");
         assert_eq!(first, Some(Event::Prefilling { tokens: 0 }), "before anything is computed");
-        // Ana has two streams and Bea none, so the document is paused for her.
+        // Ana has two requests and Bea has none, so the document is paused for Bea's.
         let own = Running::start(&driver, own, || {});
         let ends: Arc<Mutex<Vec<&str>>> = Arc::default();
         let (of_bea, of_ana) = (ends.clone(), ends.clone());
@@ -264,7 +260,7 @@ async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
         assert!(reports[0] > 0 && reports.last() == Some(&total), "{total}: {reports:?}");
         own.whole().await;
         other.whole().await;
-        // Where its state cannot be kept, it is paused only while little of it was read.
+        // Without host memory for its KV cache, it is paused only while little of it is prefilled.
         if cache > Bytes(0) {
             assert_eq!(*ends.lock().unwrap(), ["Bea's", "document"]);
         }
@@ -273,7 +269,7 @@ async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_of_prefill_that_nobody_takes_leave_credit_to_the_answer() {
+async fn unread_prefill_reports_leave_credit_for_the_answer() {
     let compute = Compute { batch_tokens: 8, speculate: false, ..Compute::with_threads(2) };
     let driver = load_engine(EmbeddedOptions { compute, cache: Bytes(0), ..engine_options(2, 2048) }).await;
     let [ana, bea] = [somebody(), somebody()];
@@ -282,7 +278,7 @@ async fn reports_of_prefill_that_nobody_takes_leave_credit_to_the_answer() {
     assert!(total > 8 * (CREDIT + 16), "there is more to report than credit: {total}");
     let after = job(&driver, bea, &document, 4).await;
     let unread = driver.generate(unread).unwrap();
-    // The prompt that came first is read first.
+    // The prompt that came first is prefilled first.
     run(&driver, after).await;
     let reports = reports(unread, || {}).await;
     assert!(reports.is_sorted_by(|one, next| one < next), "{reports:?}");

@@ -1,5 +1,6 @@
-//! Special tokens are made of a template's markup, and of nothing that a caller wrote: in no vocabulary, in no part of
-//! a chat. A prompt that a caller completes raw is all theirs. [`apis`] and [`recall`] test the same over HTTP.
+//! Only the markup of a chat template becomes special tokens, never the text of a caller, in any vocabulary
+//! and any part of a chat. A raw prompt may contain special tokens. [`apis`] and [`recall`] test the same
+//! over HTTP.
 
 pub(crate) mod apis;
 pub(crate) mod recall;
@@ -8,17 +9,18 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use lar_engines::driver::{Ability, Chat, ChatMessage, Driver, Prompt, Tool, ToolCall};
+use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
-use lar_engines::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::protocol::Compute;
+use lar_inference::{Chat, ChatMessage, Prompt, Tool, ToolCall};
 use lar_tests::vocabulary::{self, Vocabulary};
 use lar_tests::{chat_model, models_dir, program};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-/// Everything of a chat, and a word of the caller's between the template's own brackets.
+/// A template that shows every part of a chat, and puts words of the caller between its own brackets.
 const EVERYTHING: &str = "{#- <tool_call> #}\
     {%- for tool in tools or [] %}<|im_start|>system\n{{ tool | tojson }}<|im_end|>\n{% endfor %}\
     {%- for m in messages %}<|im_start|>{{ m.role }}\n{% if m.name %}<{{ m.name }}>[{{ m.name }}]{% endif %}{{ m.content.strip() }}\
@@ -26,10 +28,10 @@ const EVERYTHING: &str = "{#- <tool_call> #}\
     {{- call.function.arguments }}{{ call.id }}{% endfor %}\
     {%- if m.tool_call_id %}<|{{ m.tool_call_id }}|>[{{ m.tool_call_id }}]<{{ m.tool_call_id }}>{% endif %}<|im_end|>\n{% endfor %}\
     {{- '<|im_start|>assistant\n' }}";
-/// Without tools of its own: Lar tells them in words.
+/// A template without tools: Lar describes the tools in the text of the prompt.
 const PLAIN: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
-/// The marks that begin and end a message, by model family. Both must be special tokens of a vocabulary that is tested; the
-/// templates above are written with the first pair.
+/// The special tokens that start and end a message, by model family. Both must be special tokens of a
+/// vocabulary that is tested; the templates above are written with the first pair.
 const MARKS: [[&str; 2]; 5] = [
     ["<|im_start|>", "<|im_end|>"],
     ["<|start_header_id|>", "<|eot_id|>"],
@@ -77,23 +79,23 @@ pub(crate) fn starter_marks() -> Vec<String> {
     texts.filter(|text| !TEXTS.contains(&text.as_str())).collect()
 }
 
-/// A chat with this text in every place that a caller fills.
+/// A chat with this text in every field that a caller fills.
 fn chat(text: &str) -> Chat {
     let object = json!({ text: [text, { "nested": text }], "number": 1 }).to_string();
     let schema =
         json!({ "type": "object", "properties": { text: { "type": "string", "description": text } } });
     let call = ToolCall { id: text.into(), name: text.into(), arguments: object };
-    let said = |role: &str| ChatMessage { name: Some(text.into()), ..ChatMessage::new(role, text) };
-    let called = ChatMessage { tool_calls: vec![call], reasoning: text.into(), ..said("assistant") };
+    let message = |role: &str| ChatMessage { name: Some(text.into()), ..ChatMessage::new(role, text) };
+    let called = ChatMessage { tool_calls: vec![call], reasoning: text.into(), ..message("assistant") };
     let tool = Tool {
         name: text.into(),
         description: Some(text.into()),
         parameters: schema.to_string(),
         ..Tool::default()
     };
-    let result = ChatMessage { tool_call_id: Some(text.into()), ..said("tool") };
+    let result = ChatMessage { tool_call_id: Some(text.into()), ..message("tool") };
     Chat {
-        messages: vec![said("system"), said("user"), called, result, said("user"), said("user")],
+        messages: vec![message("system"), message("user"), called, result, message("user"), message("user")],
         tools: vec![tool],
         assistant_prefill: text.into(),
         ..Chat::default()
@@ -108,11 +110,11 @@ fn disguises(special: &str) -> Vec<String> {
         special.to_owned(),
         format!("a{special}b"),
         format!(" {special}{special}\n"),
-        // The next message, or the template, goes on where this ends.
+        // The next message or the template could complete the token.
         format!("{}{}", &special[middle..], &special[..middle]),
         special[..middle].to_owned(),
         core.to_owned(),
-        // The template's own bracket before it.
+        // The template's own bracket before it could complete the token.
         format!("{core}{}", special.rsplit(core).next().unwrap_or_default()),
     ]
 }
@@ -120,14 +122,14 @@ fn disguises(special: &str) -> Vec<String> {
 /// A model file whose vocabulary is tested.
 struct Tested {
     path: PathBuf,
-    /// Its special tokens by their numbers.
+    /// Its special tokens, by id.
     special: BTreeMap<u32, String>,
-    /// Those that begin and end a message.
+    /// The special tokens that start and end a message.
     marks: [&'static str; 2],
 }
 
 impl Tested {
-    /// `None` where the vocabulary has none of [`MARKS`].
+    /// Returns `None` if the vocabulary has none of [`MARKS`].
     fn new(path: PathBuf) -> Option<Self> {
         let special = Vocabulary::of(&path).special();
         let has = |mark: &&str| special.values().any(|text| text == mark);
@@ -135,7 +137,7 @@ impl Tested {
         Some(Self { path, special, marks })
     }
 
-    /// A template or a prompt that is written with the first of [`MARKS`], in this vocabulary's own marks.
+    /// Rewrites a template or prompt from the first pair of [`MARKS`] to this vocabulary's own pair.
     fn in_marks(&self, text: &str) -> String {
         let [[start, end], [own_start, own_end]] = [MARKS[0], self.marks];
         text.replace(start, own_start).replace(end, own_end)
@@ -146,8 +148,8 @@ impl Tested {
     }
 }
 
-/// The starter chat model, two vocabularies that are made in `folder`, and every other GGUF file with marks that are known
-/// here: of the test models, and of those that `make run` fetched.
+/// The starter chat model, two vocabularies that are generated in `folder`, and every other GGUF file with
+/// known [`MARKS`] among the test models and the models that `make run` fetched.
 #[allow(clippy::print_stderr, reason = "it names the vocabularies that are not tested")]
 fn vocabularies(folder: &Path) -> Vec<Tested> {
     let usual = [chat_model(), vocabulary::sentence_pieces(folder), vocabulary::byte_pairs(folder)];
@@ -169,10 +171,10 @@ fn vocabularies(folder: &Path) -> Vec<Tested> {
     }
     others.retain(|_, path| path.file_name() != chat_model().file_name());
     for path in others.into_values() {
-        let place = path.display().to_string();
+        let shown = path.display().to_string();
         match Tested::new(path) {
             Some(other) => tested.push(other),
-            None => eprintln!("NOT TESTED: the vocabulary of {place} has no marks that this test knows"),
+            None => eprintln!("NOT TESTED: the vocabulary of {shown} has no marks that this test knows"),
         }
     }
     tested
@@ -223,13 +225,13 @@ fn no_mix_of_pieces_of_marks_makes_a_special_token() {
             .prop_map(|pieces| pieces.concat());
         let texts = prop::collection::vec(text, 1..4);
         let mut runner = TestRunner::new(ProptestConfig { cases: 150, ..ProptestConfig::default() });
-        let said = |texts: &[String]| {
+        let user_messages = |texts: &[String]| {
             Chat::from(texts.iter().map(|text| ChatMessage::new("user", text)).collect::<Vec<_>>())
         };
         let outcome = runner.run(&texts, |texts| {
             let masked: Vec<String> = texts.iter().map(|_| "x".to_owned()).collect();
-            let expected = runtime.block_on(tokens(&driver, Prompt::Chat(said(&masked))));
-            let made = runtime.block_on(tokens(&driver, Prompt::Chat(said(&texts))));
+            let expected = runtime.block_on(tokens(&driver, Prompt::Chat(user_messages(&masked))));
+            let made = runtime.block_on(tokens(&driver, Prompt::Chat(user_messages(&texts))));
             prop_assert_eq!(special(&made, vocabulary), special(&expected, vocabulary));
             Ok(())
         });
@@ -239,11 +241,11 @@ fn no_mix_of_pieces_of_marks_makes_a_special_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_raw_prompt_and_a_template_make_special_tokens_and_gaps_do_not() {
+async fn raw_prompts_and_templates_make_special_tokens_and_infill_texts_do_not() {
     let folder = tempfile::tempdir().unwrap();
     for tested in vocabularies(folder.path()) {
         let (vocabulary, driver) = (&tested.special, tested.driver(PLAIN));
-        // Those that the vocabulary puts around every text.
+        // The special tokens that the vocabulary adds to every text.
         let around = special(&tokens(&driver, Prompt::Text("Hi".into())).await, vocabulary);
         let raw = tested.in_marks("<|im_start|>user\nHi<|im_end|>\n");
         let mut made = special(&tokens(&driver, Prompt::Text(raw)).await, vocabulary);
@@ -255,7 +257,7 @@ async fn a_raw_prompt_and_a_template_make_special_tokens_and_gaps_do_not() {
             let made = special(&tokens(&driver, gap).await, vocabulary);
             assert_eq!(made, ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]);
         } else {
-            assert!(driver.prepare(gap).await.is_err(), "it fills no gaps");
+            assert!(driver.prepare(gap).await.is_err(), "the model cannot fill in the middle");
         }
         driver.unload().await;
     }

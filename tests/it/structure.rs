@@ -1,4 +1,5 @@
-//! What an answer must look like: JSON, tool calls, several answers, what is told of their tokens.
+//! Structured output: JSON, grammars and tool calls. Also several answers to one request, logprobs and
+//! samplers.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ fn weather(more: Value) -> Value {
 }
 
 #[test]
-fn an_answer_keeps_to_its_schema_streamed_or_not() {
+fn an_answer_matches_its_schema_streamed_or_not() {
     let lar = Lar::start();
     let schema = json!({
         "type": "object", "required": ["name", "age"], "additionalProperties": false,
@@ -112,7 +113,7 @@ fn unsupported_constraints_are_refused_with_their_field() {
 }
 
 #[test]
-fn tools_are_called_when_they_must_be_and_their_results_read() {
+fn required_tools_are_called_and_tool_results_are_accepted() {
     let lar = Lar::start();
     let named = json!({ "type": "function", "function": { "name": "get_forecast" } });
     for (choice, names) in
@@ -150,12 +151,12 @@ fn tools_are_called_when_they_must_be_and_their_results_read() {
         "tool_calls": [{ "id": "c1", "type": "function",
             "function": { "name": "get_weather", "arguments": "{\"city\": \"Paris\"}" } }],
     });
-    let said = json!([
+    let messages = json!([
         { "role": "user", "content": "What is the weather in Paris?" },
         call,
         { "role": "tool", "tool_call_id": "c1", "content": "18 C and sunny" },
     ]);
-    let answer = lar.post("/v1/chat/completions", &weather(json!({ "messages": said })));
+    let answer = lar.post("/v1/chat/completions", &weather(json!({ "messages": messages })));
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
@@ -213,7 +214,7 @@ fn several_answers_share_a_prompt_and_report_their_tokens() {
 }
 
 #[test]
-fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
+fn an_answer_matches_a_gbnf_grammar() {
     let lar = Lar::start_with("[engines]\ngbnf = true\n");
     let text = |grammar: &str, temperature: f64| {
         let more = json!({ "grammar": grammar, "temperature": temperature, "seed": 5, "max_tokens": 60 });
@@ -223,19 +224,19 @@ fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
         choice["message"]["content"].as_str().unwrap_or_default().to_owned()
     };
     for temperature in [0.0, 1.9] {
-        let said = text("root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"", temperature);
-        let words: Vec<&str> = said.split(' ').collect();
-        assert!(words.len() == 3 && words.iter().all(|word| ["yes", "no"].contains(word)), "{said}");
-        // llama.cpp's own code.
-        let said = text("root ::= \"(\" inner \")\"\ninner ::= \"x\" | root", temperature);
-        let (open, close) = (said.matches('(').count(), said.matches(')').count());
-        assert!(open > 0 && open == close && said.contains('x'), "{said}");
+        let answer = text("root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"", temperature);
+        let words: Vec<&str> = answer.split(' ').collect();
+        assert!(words.len() == 3 && words.iter().all(|word| ["yes", "no"].contains(word)), "{answer}");
+        // A recursive grammar, which llama.cpp's own code applies.
+        let answer = text("root ::= \"(\" inner \")\"\ninner ::= \"x\" | root", temperature);
+        let (open, close) = (answer.matches('(').count(), answer.matches(')').count());
+        assert!(open > 0 && open == close && answer.contains('x'), "{answer}");
     }
-    // What that computes without end.
+    // A grammar that llama.cpp's own code would expand without end.
     let hostile = chat(json!({ "grammar": "root ::= x{500} \"!\"\nx ::= \"a\"?", "max_tokens": 6 }));
     let answer = lar.post("/v1/chat/completions", &hostile).json();
-    let said = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
-    assert!(said.trim_end_matches('!').chars().all(|one| one == 'a') && !said.is_empty(), "{answer}");
+    let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    assert!(text.trim_end_matches('!').chars().all(|one| one == 'a') && !text.is_empty(), "{answer}");
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn samplers_run_in_the_requested_order() {
     };
     let greedy = chat(json!({ "max_tokens": 12 }));
     let greedy = lar.post("/v1/chat/completions", &greedy).json()["choices"][0]["message"]["content"].clone();
-    // With only the likeliest left there is nothing to draw; without that sampler there is.
+    // With `top_k` 1 only the most likely token is left. Without that sampler, tokens are drawn.
     assert_eq!(json!(body(json!(["top_k", "temperature"]))), greedy);
     assert_ne!(json!(body(json!(["temperature"]))), greedy);
 }

@@ -22,16 +22,16 @@ fn messages(lar: &Lar, conversation: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn chat_on_a_terminal() {
-    // What the model says is sampled; a small context ends an answer that would go on and on.
+fn chat_works_on_a_terminal() {
+    // Answers are sampled; a small context ends those that would not end by themselves.
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 1024\n");
     let mut chat = lar.on_terminal(&["chat"]);
     chat.wait_for("Talking to the default model.");
     chat.wait_for("> ");
 
-    // Commands, and what is none.
+    // Commands, and a mistyped one.
     chat.press("/sytem Be brief.\r");
-    chat.wait_for("/sytem is no command. Did you mean /system?");
+    chat.wait_for("/sytem is not a command. Did you mean /system?");
     chat.press("/help\r");
     chat.wait_for("/retry");
     chat.press("/model smollm2-135m-instruc\r");
@@ -40,7 +40,7 @@ fn chat_on_a_terminal() {
     chat.wait_for("* smollm2-135m-instruct");
     assert_eq!(conversations(&lar), Vec::<Value>::new(), "commands make no conversation");
 
-    // Ctrl+C clears the line; what stood in it is not sent.
+    // Ctrl+C clears the line, which is not sent.
     chat.press("half a thought");
     chat.wait_for("half a thought");
     chat.press(CTRL_C);
@@ -58,10 +58,10 @@ fn chat_on_a_terminal() {
     chat.wait_for("> ");
     let made = conversations(&lar);
     assert_eq!(made.len(), 1);
-    let said = messages(&lar, &made[0]);
-    let roles: Vec<&str> = said.iter().map(|(role, _)| role.as_str()).collect();
+    let stored = messages(&lar, &made[0]);
+    let roles: Vec<&str> = stored.iter().map(|(role, _)| role.as_str()).collect();
     assert_eq!(roles, ["system", "user", "assistant"]);
-    assert_eq!(said[0].1, "You write long sentences.");
+    assert_eq!(stored[0].1, "You write long sentences.");
 
     // Another answer to the same message, stopped by Ctrl+C.
     chat.press("/retry\r");
@@ -81,7 +81,7 @@ fn chat_on_a_terminal() {
     assert_eq!(code, Some(0), "{screen}");
     assert!(!screen.contains("typed too early"), "{screen}");
 
-    // Each word of the answer is whole on a line that fits.
+    // The answer is wrapped between words, and each line fits the terminal.
     let (_, shown) = screen.rsplit_once("Write four sentences about a fox and a river.").unwrap();
     let (_, shown) = shown.split_once("\r\n").unwrap();
     let shown = &shown[..shown.find(" tokens, first").unwrap()];
@@ -89,11 +89,11 @@ fn chat_on_a_terminal() {
     let shown: Vec<&str> = shown.lines().filter(|line| !line.starts_with("Loading the model")).collect();
     let shown = shown.join("\n");
     let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(&shown), words(&said[2].1));
+    assert_eq!(words(&shown), words(&stored[2].1));
     let widest = shown.lines().map(|line| line.chars().count()).max().unwrap();
     assert!(widest <= usize::from(COLUMNS), "{widest}: {shown}");
 
-    // Looking in and leaving makes nothing.
+    // Opening and leaving the chat creates no conversation.
     let mut chat = lar.on_terminal(&["chat"]);
     chat.wait_for("> ");
     chat.press(CTRL_C);
@@ -109,12 +109,12 @@ fn chat_on_a_terminal() {
 }
 
 #[test]
-fn ctrl_c_before_an_answer_begins_leaves_the_answer_and_not_the_chat() {
+fn ctrl_c_before_an_answer_starts_abandons_the_answer_but_not_the_chat() {
     let lar = Lar::start();
     let made = lar.post("/lar/v1/conversations", &json!({})).json();
     let mut chat = lar.on_terminal(&["chat", "--resume", made["id"].as_str().unwrap()]);
     chat.wait_for("> ");
-    // The server is there and does not answer.
+    // The server is frozen: it accepts the connection and does not answer.
     let signal = |name: &str| {
         let sent = Command::new("kill").args(["-s", name, &lar.pid().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -123,9 +123,9 @@ fn ctrl_c_before_an_answer_begins_leaves_the_answer_and_not_the_chat() {
     chat.press("Hello?\r");
     chat.wait_for_hidden_keys();
     chat.press(CTRL_C);
-    chat.wait_for("Ctrl+C again does not wait for that.");
+    chat.wait_for("Press Ctrl+C again to stop waiting.");
     chat.press(CTRL_C);
-    chat.wait_for("the answer was left; the server may still write it");
+    chat.wait_for("stopped waiting for the answer; the server may still write it");
     chat.wait_for("> ");
     signal("CONT");
     chat.press(CTRL_D);
@@ -134,7 +134,7 @@ fn ctrl_c_before_an_answer_begins_leaves_the_answer_and_not_the_chat() {
 }
 
 #[test]
-fn ctrl_c_ends_a_question_as_the_signal_would() {
+fn ctrl_c_ends_lar_ask_with_the_exit_code_of_the_signal() {
     let lar = Lar::start();
     let mut ask = lar.on_terminal(&["ask", "Write forty sentences about a fox and a river."]);
     ask.wait_for_hidden_keys();
@@ -142,7 +142,7 @@ fn ctrl_c_ends_a_question_as_the_signal_would() {
     ask.wait_for("(stopped)");
     let (code, screen) = ask.ended();
     assert_eq!(code, Some(130), "{screen}");
-    assert_eq!(conversations(&lar).len(), 1, "what was said of the answer is kept");
+    assert_eq!(conversations(&lar).len(), 1, "the partial answer is stored");
 }
 
 /// Runs a command whose standard output nobody reads.
@@ -169,13 +169,13 @@ fn a_closed_pipe_ends_a_command_quietly() {
         &["--json", "ps"],
     ] {
         let done = unread(&lar, arguments);
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), errors.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
 
 #[test]
-fn an_export_does_not_steer_the_terminal_and_is_the_same_in_a_pipe() {
+fn an_export_cannot_control_the_terminal_and_is_unchanged_in_a_pipe() {
     let lar = Lar::start();
     let raw_text = "The mill\u{9b}31m grinds\u{202e} rye.";
     let shown = r"The mill\u009b31m grinds\u202e rye.";
@@ -197,7 +197,7 @@ fn an_export_does_not_steer_the_terminal_and_is_the_same_in_a_pipe() {
 }
 
 #[test]
-fn names_of_files_in_the_log_on_a_terminal_do_not_steer_it() {
+fn file_names_in_the_log_cannot_control_the_terminal() {
     let home = tempfile::tempdir().unwrap();
     let manifests = home.path().join("models/manifests");
     std::fs::create_dir_all(&manifests).unwrap();
@@ -209,7 +209,7 @@ fn names_of_files_in_the_log_on_a_terminal_do_not_steer_it() {
     serve.press(CTRL_C);
     let (code, screen) = serve.ended();
     assert_eq!(code, Some(0), "{screen:?}");
-    // The end of the path, and the name of the next field in the log's own colours.
+    // The end of the path, and the name of the next field in the log's own colors.
     let shown = "owl\u{fffd}]0;x\u{fffd}\u{fffd}row\u{fffd}.json \u{1b}[3merror\u{1b}[0m";
     assert!(screen.contains(shown), "{screen:?}");
     assert!(!screen.contains("\u{1b}]0;x") && !screen.contains('\u{202e}'), "{screen:?}");

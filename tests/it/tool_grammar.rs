@@ -1,9 +1,10 @@
-//! A model that has a way of its own to call tools, and may: what it calls is there, and takes what it is given.
+//! The tool grammar: a model with its own format of tool calls calls only offered tools, with arguments that
+//! fit their schemas.
 
-use lar_engines::driver::{Event, FinishReason, Tool};
+use lar_inference::{Event, FinishReason, Tool};
 use lar_tests::tool_caller::ToolCaller;
 
-/// Calls as Qwen's template has them, with an example of a tool that is not there.
+/// A template with tool calls in Qwen's format, and an example call of a tool that is not offered.
 const TEMPLATE: &str = r#"{%- if tools %}{% endif -%}
 {%- macro say(role, text) %}<|im_start|>{{ role }}
 {{ text }}<|im_end|>
@@ -29,7 +30,7 @@ async fn a_constrained_call_names_an_offered_tool_and_fits_its_schema() {
     let tools = || vec![tool("get_weather", schema), tool("send_mail", r#"{"type":"object"}"#)];
 
     let free = answer(tools(), false).await;
-    assert_eq!(free.calls[0].0, "forecast", "what it does when nothing holds it: {}", free.text);
+    assert_eq!(free.calls[0].0, "forecast", "without the grammar it copies the example: {}", free.text);
     let constrained = answer(tools(), true).await;
     assert_eq!(
         constrained.end,
@@ -47,7 +48,7 @@ async fn a_constrained_call_names_an_offered_tool_and_fits_its_schema() {
         "{arguments}"
     );
 
-    // What no grammar can say leaves the arguments free, and the name as it should be.
+    // A schema that no grammar can express leaves the arguments free; the name is constrained all the same.
     let vague = r#"{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}"#;
     let constrained = answer(vec![tool("get_weather", vague)], true).await;
     assert_eq!(constrained.calls[0].0, "get_weather", "{} {:?}", constrained.text, constrained.end);

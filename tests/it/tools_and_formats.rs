@@ -1,10 +1,11 @@
-//! Tools whose schemas no grammar expresses, tools together with a format, formats whose objects are closed: in each of the
-//! four APIs that take them.
+//! Tools whose schemas no grammar can express, tools together with a format, and formats with closed objects,
+//! in each of the four APIs that accept them.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-/// A path, the tool and format of a request to it as it writes them, and where an answer has its text and first call.
+/// One API: how its requests write tools, formats and limits, and where its answers have their text and
+/// calls.
 struct Api {
     path: &'static str,
     tools: fn(&Value, bool) -> Value,
@@ -13,7 +14,7 @@ struct Api {
     text: fn(&Value) -> Option<String>,
     calls: fn(&Value) -> Vec<(String, Value)>,
     required: Option<Value>,
-    /// What it calls its format in errors and in `X-Lar-Ignored`.
+    /// The name of the format in errors and in `X-Lar-Ignored`.
     field: &'static str,
 }
 
@@ -100,15 +101,15 @@ fn apis() -> [Api; 4] {
 }
 
 fn ask(lar: &Lar, api: &Api, tokens: u32, more: &[Value]) -> Answer {
-    let said = "Ada is 36 years old. Extract the person.";
+    let text = "Ada is 36 years old. Extract the person.";
     let mut body = json!({ "model": "default" });
     let fields = body.as_object_mut().unwrap();
     match api.path {
         "/v1/responses" => {
-            fields.extend(json!({ "input": said, "temperature": 0 }).as_object().unwrap().clone())
+            fields.extend(json!({ "input": text, "temperature": 0 }).as_object().unwrap().clone())
         }
         _ => {
-            fields.insert("messages".into(), json!([{ "role": "user", "content": said }]));
+            fields.insert("messages".into(), json!([{ "role": "user", "content": text }]));
             if api.path != "/api/chat" {
                 fields.insert("temperature".into(), json!(0));
             }
@@ -136,7 +137,7 @@ fn person(more: Value) -> Value {
 }
 
 #[test]
-fn every_api_takes_tools_and_formats_that_no_grammar_expresses() {
+fn every_api_accepts_tools_and_formats_that_no_grammar_can_express() {
     let lar = Lar::start();
     let hard = json!({
         "type": "object", "propertyNames": { "pattern": "^(?!x)" }, "if": {}, "not": { "required": ["z"] },
@@ -173,7 +174,7 @@ fn every_api_takes_tools_and_formats_that_no_grammar_expresses() {
             let answer = ask(&lar, &api, 80, &[(api.tools)(&simple, false), required.clone()]);
             let calls = (api.calls)(&answer.json());
             assert_eq!(calls[0].0, "look", "{path}: {}", answer.body);
-            assert_eq!(calls[0].1.as_object().unwrap().len(), 2, "the rest of it holds: {}", answer.body);
+            assert_eq!(calls[0].1.as_object().unwrap().len(), 2, "the other keywords apply: {}", answer.body);
         }
     }
     for (schema, reason) in [
@@ -189,7 +190,7 @@ fn every_api_takes_tools_and_formats_that_no_grammar_expresses() {
 }
 
 #[test]
-fn bounds_of_64_bits_are_kept_and_refuse_no_strict_schema_in_any_api() {
+fn bounds_of_64_bits_apply_and_refuse_no_strict_schema_in_any_api() {
     let lar = Lar::start();
     let with_id = |bounds: Value| {
         let mut id = json!({ "type": "integer" });
@@ -226,7 +227,7 @@ fn bounds_of_64_bits_are_kept_and_refuse_no_strict_schema_in_any_api() {
     };
     let exact = strict(json!({ "exclusiveMinimum": (1_i64 << 53) - 2, "maximum": (1_i64 << 53) - 1 }));
     assert_eq!((id(api, &exact), ignored(&exact)), ((1 << 53) - 1, String::new()), "{}", exact.body);
-    // No double is 2^53 + 1: its neighbours are let through and both bounds are named.
+    // No double equals 2^53 + 1: its neighbors are allowed, and both bounds are listed as ignored.
     let near = strict(json!({ "minimum": (1_i64 << 53) + 1, "maximum": (1_i64 << 53) + 1 }));
     assert!(((1 << 53)..=(1 << 53) + 2).contains(&id(api, &near)), "{}", near.body);
     let named = ["minimum", "maximum"].map(|keyword| format!("response_format.properties.id.{keyword}"));
@@ -234,7 +235,7 @@ fn bounds_of_64_bits_are_kept_and_refuse_no_strict_schema_in_any_api() {
 }
 
 #[test]
-fn every_api_takes_tools_together_with_a_format() {
+fn every_api_accepts_tools_together_with_a_format() {
     let lar = Lar::start();
     let tool = json!({ "type": "object", "properties": { "city": { "type": "string", "maxLength": 9 } }, "required": ["city"] });
     for api in apis() {
@@ -252,9 +253,13 @@ fn every_api_takes_tools_together_with_a_format() {
         let Some(required) = &api.required else { continue };
         let answer = ask(&lar, &api, 80, &[both.as_slice(), std::slice::from_ref(required)].concat());
         let calls = (api.calls)(&answer.json());
-        assert!(calls[0].1["city"].is_string(), "{path}: the format rests: {}", answer.body);
+        assert!(
+            calls[0].1["city"].is_string(),
+            "{path}: the format does not apply to calls: {}",
+            answer.body
+        );
 
-        // Cut in its head, a call leaves nothing in the text; the finish reason tells.
+        // A call that is cut at its start leaves nothing in the text; the finish reason reports the cut.
         let cut = ask(&lar, &api, 3, &[(api.tools)(&tool, false), required.clone()]).json();
         assert_eq!((api.text)(&cut).unwrap_or_default(), "", "{path}: {cut}");
         let reasons =
@@ -279,7 +284,7 @@ fn objects_that_list_their_properties_get_no_others() {
 }
 
 #[test]
-fn a_wide_schema_costs_little_and_an_empty_prompt_is_answered() {
+fn a_schema_with_thousands_of_properties_is_loosened_and_an_empty_prompt_is_answered() {
     let lar = Lar::start();
     let wide: serde_json::Map<String, Value> =
         (0..5000).map(|number| (format!("property_{number}"), json!({ "type": "string" }))).collect();
@@ -334,7 +339,7 @@ fn reasoning_fields_are_listed_as_ignored_where_the_model_has_no_reasoning() {
             answer.body
         );
     }
-    // What was thought in earlier answers is taken in every API's words.
+    // Every API accepts the reasoning of earlier answers in its own field.
     for (path, body) in [
         (
             "/v1/chat/completions",
@@ -377,7 +382,7 @@ fn reasoning_fields_are_listed_as_ignored_where_the_model_has_no_reasoning() {
 }
 
 #[test]
-fn tools_are_taken_as_loosely_as_ollama_and_llama_cpp_take_them() {
+fn tools_are_accepted_as_leniently_as_by_ollama_and_llama_cpp() {
     let lar = Lar::start();
     let odd = "get \"weather\" (now)";
     let city =
@@ -401,7 +406,7 @@ fn tools_are_taken_as_loosely_as_ollama_and_llama_cpp_take_them() {
         );
         taken(vec![tool("a", &json!("string")), tool("b", &json!([1])), tool("c", &json!(true))], &nothing);
         let Some(required) = &api.required else { continue };
-        // The last of one name counts.
+        // Of several tools with one name, the last counts.
         let answer = taken(vec![tool(odd, &json!({})), tool(odd, &city)], required);
         assert_eq!((api.calls)(&answer)[0], (odd.to_owned(), json!({ "city": "Oslo" })), "{path}: {answer}");
         let answer = taken(vec![tool("said", &json!({ "type": "string", "enum": ["yes"] }))], required);
@@ -454,38 +459,38 @@ fn structured_outputs_of_vllm_clients_are_applied_or_refused() {
     };
     let flag = json!({ "type": "object", "properties": { "ok": { "type": "boolean" } }, "required": ["ok"] });
     for path in ["/v1/chat/completions", "/v1/completions"] {
-        for wish in [
+        for fields in [
             json!({ "guided_choice": ["perhaps", "never \"ever\""] }),
             json!({ "structured_outputs": { "choice": ["perhaps", "never \"ever\""] } }),
             json!({ "guided_grammar": "root ::= \"perhaps\" | \"never \\\"ever\\\"\"" }),
         ] {
-            let text = text(&ask(path, &wish));
-            assert!(["perhaps", "never \"ever\""].contains(&text.as_str()), "{path} {wish}: {text}");
+            let text = text(&ask(path, &fields));
+            assert!(["perhaps", "never \"ever\""].contains(&text.as_str()), "{path} {fields}: {text}");
         }
-        for wish in [
+        for fields in [
             json!({ "guided_regex": "^[0-9]{3}/[0-9]{2}$" }),
             json!({ "structured_outputs": { "regex": "[0-9]{3}/[0-9]{2}" } }),
         ] {
-            let text = text(&ask(path, &wish));
+            let text = text(&ask(path, &fields));
             let (three, two) = text.split_once('/').unwrap();
             let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
             assert!(three.len() == 3 && two.len() == 2 && digits(three) && digits(two), "{path}: {text}");
         }
-        for wish in [
+        for fields in [
             json!({ "guided_json": flag }),
             json!({ "structured_outputs": { "json": flag.to_string(), "disable_any_whitespace": true } }),
         ] {
-            let answer = ask(path, &wish);
+            let answer = ask(path, &fields);
             let text = text(&answer);
             assert!(serde_json::from_str::<Value>(&text).unwrap()["ok"].is_boolean(), "{path}: {text}");
-            let unused = if wish.get("guided_json").is_some() {
+            let unused = if fields.get("guided_json").is_some() {
                 ""
             } else {
                 "structured_outputs.disable_any_whitespace"
             };
             assert_eq!(ignored(&answer), unused, "{path}");
         }
-        for (wish, param) in [
+        for (fields, param) in [
             (json!({ "stop_token_ids": [2] }), "stop_token_ids"),
             (json!({ "min_tokens": 4 }), "min_tokens"),
             (json!({ "allowed_token_ids": [1] }), "allowed_token_ids"),
@@ -493,7 +498,7 @@ fn structured_outputs_of_vllm_clients_are_applied_or_refused() {
             (json!({ "guided_regex": "(" }), "guided_regex"),
             (json!({ "guided_choice": [] }), "guided_choice"),
         ] {
-            let answer = ask(path, &wish);
+            let answer = ask(path, &fields);
             let reported = answer.json()["error"]["param"].clone();
             assert_eq!((answer.status, reported), (400, json!(param)), "{path}: {}", answer.body);
         }
@@ -511,8 +516,8 @@ fn structured_outputs_of_vllm_clients_are_applied_or_refused() {
     let usual = tokens(&chat(json!({ "messages": prefilled })));
     let on = json!({ "messages": prefilled, "continue_final_message": true, "add_generation_prompt": false });
     assert_eq!(tokens(&chat(on)), usual);
-    let anew = json!({ "messages": prefilled, "continue_final_message": false });
-    assert!(tokens(&chat(anew)) > usual, "it begins a message of its own");
+    let separate = json!({ "messages": prefilled, "continue_final_message": false });
+    assert!(tokens(&chat(separate)) > usual, "the answer is a message of its own");
     for (more, param) in [
         (json!({ "continue_final_message": true, "add_generation_prompt": true }), "add_generation_prompt"),
         (json!({ "continue_final_message": true }), "continue_final_message"),
@@ -531,7 +536,7 @@ fn structured_outputs_of_vllm_clients_are_applied_or_refused() {
 }
 
 #[test]
-fn a_whole_call_that_does_not_fit_its_schema_is_named() {
+fn a_complete_call_that_violates_its_schema_is_named() {
     let lar = Lar::start();
     let schema = |more: Value| {
         let mut schema =

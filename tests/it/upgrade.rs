@@ -1,4 +1,5 @@
-//! Upgrades in place: rehearsed on a copy, taken back by themselves where the new release does not start, and on request.
+//! Upgrades in place: a dry run on a copy, an automatic rollback if the new release does not start, and a
+//! rollback on request.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +9,7 @@ use std::process::Command;
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// An installed release and a data directory with something in it.
+/// An installed release and a data directory with one memory.
 struct Site {
     _at: tempfile::TempDir,
     folder: PathBuf,
@@ -41,7 +42,8 @@ impl Site {
         (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
     }
 
-    /// Packs a release that is this one but for its version, and for what it does first when it is to serve.
+    /// Packs a copy of this release with another version, which runs the shell script `serve` before it
+    /// serves.
     fn release(&self, serve: &str) -> PathBuf {
         let program = lar_tests::program();
         let script = format!(
@@ -57,7 +59,7 @@ impl Site {
         self.pack("lar-9.9.9.tar.gz", &["lar-9.9.9"])
     }
 
-    /// Packs these paths, which lie beside the release, with their digest.
+    /// Packs these paths, which are beside the release, and writes the digest of the archive.
     fn pack(&self, name: &str, what: &[&str]) -> PathBuf {
         let at = self.folder.parent().unwrap();
         let command = format!("tar -cPzf {name} {} && sha256sum {name} > {name}.sha256", what.join(" "));
@@ -65,7 +67,8 @@ impl Site {
         at.join(name)
     }
 
-    /// What lies where, but for what backups are called.
+    /// The names of the installed files and of the files in the data directory, without archives and SQLite's
+    /// own files.
     fn state(&self) -> (Vec<String>, Vec<String>) {
         let names = |folder: &Path| {
             let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
@@ -86,7 +89,7 @@ impl Site {
         assert_eq!(found["results"][0]["content"], FACT, "{found}");
     }
 
-    /// Lets the data be what only a newer release knows.
+    /// Gives the database a schema version that only a newer release knows.
     fn make_newer(&self) {
         let code = format!(
             "import sqlite3; sqlite3.connect('{}/lar.db').execute('PRAGMA user_version = 999')",
@@ -104,6 +107,8 @@ fn text(path: &Path) -> &str {
 fn an_upgrade_replaces_the_release_and_can_be_undone() {
     let site = Site::new();
     let before = site.state();
+    // The folder that an upgrade of an earlier release leaves when it is killed.
+    fs::create_dir(site.data.join("rehearsal")).unwrap();
     let archive = site.release("");
     let (ok, output) = site.run(&["upgrade", text(&archive), "--json"]);
     assert!(ok, "{output}");
@@ -114,42 +119,47 @@ fn an_upgrade_replaces_the_release_and_can_be_undone() {
     assert_eq!(
         site.state().0,
         ["data", "lar", "lar.previous", "new"],
-        "all of the old release is kept aside"
+        "the whole old release is moved aside"
     );
-    assert!(!site.data.join("rehearsal").exists());
+    for folder in ["dry-run", "rehearsal"] {
+        assert!(!site.data.join(folder).exists(), "{folder}");
+    }
     site.knows_the_fact();
 
     let previous = site.folder.with_file_name("lar.previous");
     let (ok, output) = site.run_of(&previous, &["upgrade", "--undo"]);
-    assert!(ok && output.contains("It goes on with what is there."), "{output}");
+    assert!(ok && output.contains("All data was kept."), "{output}");
     assert_eq!(site.state().0, before.0);
     site.knows_the_fact();
     let (ok, output) = site.run(&["upgrade", "--undo"]);
-    assert!(!ok && output.contains("no upgrade is there to be taken back"), "{output}");
+    assert!(!ok && output.contains("there is no upgrade to undo"), "{output}");
 
-    // What came since can be in a form that the former release does not know.
+    // Data written since the upgrade can have a schema that the previous release does not know.
     assert!(site.run(&["upgrade", text(&archive)]).0);
     site.make_newer();
     let (ok, output) = site.run_of(&previous, &["upgrade", "--undo"]);
-    assert!(ok && output.contains("does not know 9.9.9's data"), "{output}");
+    assert!(ok && output.contains("cannot read the data of 9.9.9"), "{output}");
     assert_eq!(site.state().0, before.0);
     assert!(site.state().1.iter().any(|name| name.starts_with("before-restore-")));
     site.knows_the_fact();
 }
 
 #[test]
-fn a_release_that_does_not_start_is_never_left_in_place() {
+fn a_release_that_does_not_start_is_rolled_back() {
     let site = Site::new();
     let mut before = site.state();
     let (ok, output) = site.run(&["upgrade", text(&site.release("echo it is broken >&2; exit 1"))]);
-    assert!(!ok && output.contains("the rehearsal failed, so nothing was changed: it ended"), "{output}");
+    assert!(
+        !ok && output.contains("the dry run failed, so nothing was changed: the program ended"),
+        "{output}"
+    );
     assert!(output.contains("it is broken"), "{output}");
     before.1.push("backups".into());
     before.1.sort();
     assert_eq!(site.state(), before);
 
-    // Only with the original, which it has changed by then.
-    let worse = "case $data in *rehearsal);; *) python3 -c \"import sqlite3; sqlite3.connect('$data/lar.db').execute('PRAGMA user_version = 999')\"; exit 1;; esac";
+    // A release that starts with the copy, but not with the original, which it changes first.
+    let worse = "case $data in *dry-run);; *) python3 -c \"import sqlite3; sqlite3.connect('$data/lar.db').execute('PRAGMA user_version = 999')\"; exit 1;; esac";
     let (ok, output) = site.run(&["upgrade", text(&site.release(worse))]);
     assert!(!ok && output.contains("9.9.9 did not become ready;"), "{output}");
     assert_eq!(site.state().0, before.0);
@@ -190,11 +200,11 @@ fn an_invalid_release_changes_nothing() {
     let before = site.state();
     let cases = [
         (at.join("nowhere.gz"), "--sha256"),
-        (at.join("cut.gz"), "is not what was promised"),
+        (at.join("cut.gz"), "does not match its checksum"),
         (at.join("noise.gz"), "cannot be used"),
-        (at.join("out.tar.gz"), "leads out of the folder"),
-        (odd, "does not run here"),
-        (poor, "it is no release of Lar"),
+        (at.join("out.tar.gz"), "leads out of its folder"),
+        (odd, "does not run on this machine"),
+        (poor, "is not a release of Lar"),
         (link, "is neither a file nor a folder"),
     ];
     for (archive, reason) in cases {
@@ -203,25 +213,25 @@ fn an_invalid_release_changes_nothing() {
         assert_eq!(site.state().0, before.0, "{}", archive.display());
     }
     let (ok, output) = site.run(&["upgrade", text(&good), "--sha256", "abc"]);
-    assert!(!ok && output.contains("is no SHA-256"), "{output}");
+    assert!(!ok && output.contains("is not a SHA-256 digest"), "{output}");
     let (ok, output) = site.run(&["upgrade"]);
     assert!(!ok && output.contains("<ARCHIVE>"), "{output}");
 
-    // A folder that holds more than Lar is not put aside.
+    // A folder with other files than Lar's is not moved aside.
     fs::write(site.folder.join("letters"), "").unwrap();
     let (ok, output) = site.run(&["upgrade", text(&good)]);
-    assert!(!ok && output.contains("holds letters, too"), "{output}");
+    assert!(!ok && output.contains("also contains letters"), "{output}");
     fs::remove_file(site.folder.join("letters")).unwrap();
 
-    // Nor is a Lar stopped that someone started by hand.
+    // A server that was started by hand is not stopped.
     let mut server = Lar::start_on(&site.data);
     let (ok, output) = site.run(&["upgrade", text(&good)]);
     assert!(
-        !ok && output.contains("stop it first") && output.contains(&server.pid().to_string()),
+        !ok && output.contains("stop Lar first") && output.contains(&server.pid().to_string()),
         "{output}"
     );
     assert_eq!(server.stop(), Some(0));
     let built = Command::new(lar_tests::program()).args(["upgrade", text(&good)]).output().unwrap();
-    assert!(String::from_utf8_lossy(&built.stderr).contains("was built here"), "{built:?}");
+    assert!(String::from_utf8_lossy(&built.stderr).contains("was built from source"), "{built:?}");
     assert_eq!(site.state(), before);
 }

@@ -1,6 +1,7 @@
-//! A seeded simulator of the scheduler: random events for a million steps, the invariants after each.
+//! A seeded simulation of the scheduler: a million steps with random events. Invariants are checked after
+//! each step.
 //!
-//! A failure prints its seed; run it again with that seed in `SEEDS`.
+//! A failure prints its seed. To reproduce it, put that seed into `SEEDS`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,26 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
-use lar_engines::scheduler::{
-    Action, FullPolicy, Limits, Priority, Request, Scheduler, SchedulerEvent, StopCause,
-};
+use lar_engines::scheduler::{Action, FullPolicy, Limits, Request, Scheduler, SchedulerEvent, StopCause};
+use lar_inference::Priority;
 
 const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
 const STEPS_PER_SEED: u64 = 200_000;
-/// Name, concurrency, jobs that it can pause, memory.
+/// The name, concurrency, number of tasks that can be paused, and memory of each pool.
 const POOLS: [(&str, u32, u32, u64); 4] =
     [("small", 4, 4, 30), ("large", 1, 0, 60), ("broken", 2, 1, 50), ("remote", 2, 0, 0)];
-/// Not all of them fit at once.
+/// The memory limit. Not all pools fit at the same time.
 const MEMORY: u64 = 100;
 const SWAP_WAIT_MAX: Duration = Duration::from_millis(3_000);
 const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
 const QUEUE_LEN_MAX: usize = 8;
-/// From when on a task that runs is paused for another's.
+/// The time after which a running task may be paused for a task of another caller.
 const LONG_MS: u64 = 30_000;
-/// From when on one key's or person's task that runs is stopped, and, where tasks are paused, once others have waited so long.
+/// The time after which a running task may be stopped, if tasks of its key or user hold all slots.
 const SLOT_HOLD_MAX_MS: u64 = 500;
+/// In a pool that can pause tasks, others must also have waited this long before a task is stopped.
 const UNPAUSED_AFTER_MS: u64 = 300_000;
-/// Of a queue, for one key and for one person.
+/// The shares of a queue for one key and for one user, in tasks.
 const SHARES: (usize, usize) = (4, 6);
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -49,7 +50,7 @@ impl Random {
     }
 }
 
-/// A person and one of their keys.
+/// The ids of a user and of one of their keys.
 type Caller = (UserId, KeyId);
 
 struct Waiting {
@@ -59,16 +60,16 @@ struct Waiting {
     since: u64,
 }
 
-/// What the world believes, kept apart from the scheduler.
+/// The simulated world. It tracks tasks and pools independently of the scheduler.
 struct World {
     seed: u64,
     now: u64,
     scheduler: Scheduler,
     waiting: BTreeMap<TaskId, Waiting>,
     running: BTreeMap<TaskId, (String, Caller)>,
-    /// When those that run began.
-    began: BTreeMap<TaskId, u64>,
-    /// Since when tasks that run have no slot of the engine.
+    /// The start times of running tasks.
+    started: BTreeMap<TaskId, u64>,
+    /// The times since which running tasks have no slot of the engine.
     without_slot: BTreeMap<TaskId, u64>,
     ended: BTreeSet<TaskId>,
     loading: BTreeSet<String>,
@@ -126,14 +127,14 @@ impl World {
                     let pauses = running >= concurrency_of(&pool) as usize;
                     let is_overdue = self.waiting.values().any(overdue);
                     if was.priority == Priority::Interactive && !pauses {
-                        assert!(!is_overdue, "batch starves: {context}");
+                        assert!(!is_overdue, "a batch task starves: {context}");
                         let load = self.load(&pool, was.caller);
                         let mut others = self
                             .waiting
                             .values()
                             .filter(|other| other.pool == pool && other.priority == Priority::Interactive);
                         let fewer = others.any(|other| self.load(&pool, other.caller) < load);
-                        assert!(!fewer, "someone with fewer slots waits: {context}");
+                        assert!(!fewer, "a caller with fewer slots waits: {context}");
                     }
                     if pauses {
                         assert_eq!(was.priority, Priority::Interactive, "{context}");
@@ -141,11 +142,11 @@ impl World {
                             self.may_pause(&pool, was.caller, is_overdue),
                             "paused without need: {context}"
                         );
-                        assert!(self.now - was.since >= 1000, "paused at once: {context}");
+                        assert!(self.now - was.since >= 1000, "paused too early: {context}");
                         self.pauses += 1;
                     }
                     self.running.insert(task, (pool, was.caller));
-                    self.began.insert(task, self.now);
+                    self.started.insert(task, self.now);
                     self.without_slot.insert(task, self.now);
                     self.grants += 1;
                 }
@@ -178,17 +179,23 @@ impl World {
                                     .is_some_and(|oldest| !pauses || self.now - oldest >= UNPAUSED_AFTER_MS)
                         };
                         assert!(
-                            self.now - self.began[&task] >= SLOT_HOLD_MAX_MS,
-                            "it has not run for long: {context}"
+                            self.now - self.started[&task] >= SLOT_HOLD_MAX_MS,
+                            "the stopped task has not run for long: {context}"
                         );
                         let is_justified = keeps_others_waiting(&|other| other.0 == caller.0)
                             || keeps_others_waiting(&|other| other.1 == caller.1);
-                        assert!(is_justified, "nobody waits, or somebody else has a slot: {context}");
+                        assert!(
+                            is_justified,
+                            "no other caller waits, or another caller has a slot: {context}"
+                        );
                         self.slots_taken += 1;
                     }
                 }
                 Action::ReportPosition { task, .. } => {
-                    assert!(self.waiting.contains_key(&task), "placed without waiting: {context}");
+                    assert!(
+                        self.waiting.contains_key(&task),
+                        "position of a task that does not wait: {context}"
+                    );
                 }
                 Action::Load { pool } => {
                     assert!(!self.ready.contains(&pool) && !self.leaving.contains(&pool), "{context}");
@@ -197,14 +204,14 @@ impl World {
                 Action::Unload { pool } => {
                     assert!(
                         !self.running.values().any(|(other, _)| *other == pool),
-                        "tasks run on it: {context}"
+                        "unloaded while tasks run: {context}"
                     );
                     if self.ready.remove(&pool) {
                         self.leaving.insert(pool);
                     }
                     self.unloads += 1;
                 }
-                Action::Fail { .. } => panic!("everything fits alone: {context}"),
+                Action::Fail { .. } => panic!("a load failed although every pool fits alone: {context}"),
             }
         }
         let resident = self.loading.iter().chain(&self.ready).chain(&self.leaving);
@@ -218,7 +225,7 @@ impl World {
             let waiting = self.waiting.values().filter(|waiting| waiting.pool == view.pool).count();
             assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{context}");
             let idle = view.ready && !view.draining && running < concurrency;
-            assert!(!idle || waiting == 0, "a task waits while there is room: {context}");
+            assert!(!idle || waiting == 0, "a task waits while a slot is free: {context}");
         }
         let mut shares: BTreeMap<(&str, Priority, String), usize> = BTreeMap::new();
         for waiting in self.waiting.values() {
@@ -232,7 +239,8 @@ impl World {
         }
     }
 
-    /// Whether somebody has several slots, or one for long unless a batch task is overdue, of which this caller has none.
+    /// Returns whether a task may be paused for this caller, who has no slot: another caller must have
+    /// several slots, or have had one for long. If a batch task is overdue, only several slots count.
     fn may_pause(&self, pool: &str, caller: Caller, is_overdue: bool) -> bool {
         let (of_person, of_key) = self.load(pool, caller);
         let active = self.running.values().filter(|(other, _)| other == pool).count();
@@ -247,11 +255,11 @@ impl World {
         others.any(|(task, (_, other))| {
             let (persons, keys) = self.load(pool, *other);
             let has = if of_person == 0 { persons } else { keys };
-            has > 1 || (!is_overdue && self.now - self.began[task] >= LONG_MS)
+            has > 1 || (!is_overdue && self.now - self.started[task] >= LONG_MS)
         })
     }
 
-    /// The slots that a caller's person and key have of a pool.
+    /// Returns the slots of a pool that a caller's user and key have.
     fn load(&self, pool: &str, caller: Caller) -> (usize, usize) {
         let of = self.running.values().filter(|(other, _)| other == pool).map(|(_, caller)| caller);
         let person = of.clone().filter(|other| other.0 == caller.0).count();
@@ -302,7 +310,7 @@ fn simulate(seed: u64) -> u64 {
         scheduler: Scheduler::new(limits),
         waiting: BTreeMap::new(),
         running: BTreeMap::new(),
-        began: BTreeMap::new(),
+        started: BTreeMap::new(),
         without_slot: BTreeMap::new(),
         pauses: 0,
         ended: BTreeSet::new(),
@@ -348,7 +356,7 @@ fn simulate(seed: u64) -> u64 {
             82..90 if world.leaving.contains(&pool) => SchedulerEvent::PoolDown { pool },
             90..91 if world.ready.contains(&pool) => SchedulerEvent::PoolDown { pool },
             91..92 if world.loading.contains(&pool) => {
-                SchedulerEvent::PoolFailed { pool, reason: "it is broken".into() }
+                SchedulerEvent::PoolFailed { pool, reason: "broken".into() }
             }
             92 => SchedulerEvent::PoolLoadRequested { pool },
             93 => SchedulerEvent::PoolUnloadRequested { pool },
@@ -371,11 +379,11 @@ fn simulate(seed: u64) -> u64 {
         };
         world.step(event);
     }
-    // Everything ends: engines come and go as they are told, tasks run and stop.
+    // Lets all tasks end: pools load and unload as the scheduler asks, and tasks run and stop.
     let mut left = 20_000;
     while !(world.waiting.is_empty() && world.running.is_empty()) {
         left -= 1;
-        assert!(left > 0, "seed {seed}: {} tasks wait for good", world.waiting.len());
+        assert!(left > 0, "seed {seed}: {} tasks wait forever", world.waiting.len());
         world.now += 100;
         if let Some(pool) = world.loading.first().cloned() {
             world.step(ready(pool));
@@ -388,12 +396,12 @@ fn simulate(seed: u64) -> u64 {
         }
     }
     assert!(world.waiting.is_empty(), "seed {seed}");
-    assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: every task has exactly one end");
-    assert!(world.grants > submitted / 10, "seed {seed}: the simulation does something");
-    assert!(world.unloads > 100, "seed {seed}: models come and go");
-    assert!(world.pauses > 0, "seed {seed}: tasks are paused for others");
-    let takes = limits.slot_hold_max.is_some();
-    assert_eq!(world.slots_taken > 0, takes, "seed {seed}: slots that one key has for too long are taken");
+    assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: a task has not exactly one end");
+    assert!(world.grants > submitted / 10, "seed {seed}: only {} tasks started", world.grants);
+    assert!(world.unloads > 100, "seed {seed}: only {} unloads", world.unloads);
+    assert!(world.pauses > 0, "seed {seed}: no task was paused for another");
+    let is_limited = limits.slot_hold_max.is_some();
+    assert_eq!(world.slots_taken > 0, is_limited, "seed {seed}: {} slots were taken", world.slots_taken);
     STEPS_PER_SEED
 }
 

@@ -1,44 +1,45 @@
-//! The crash matrix: a program that writes memories is ended at each of its writes, and what is there afterwards is
-//! compared with what it had said to be on disk.
+//! The crash matrix: ends a program that writes memories at each of its writes, and compares the database
+//! with the state that the program had acknowledged.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// How a process is ended at a write.
+/// The way in which a process is ended at a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// Before it, as `kill -9` would.
+    /// Before the write, as `kill -9` does.
     Kill,
-    /// In the middle of it.
+    /// During the write.
     Torn,
-    /// Before it, with all writes lost that were not synced.
+    /// Before the write; all writes that were not synced are lost.
     PowerAll,
-    /// The same, with about half of them lost.
+    /// Before the write; about half of the writes that were not synced are lost.
     PowerSome,
 }
 
-/// What the matrix found.
+/// The results of the matrix.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Matrix {
-    /// Writes at which the process was ended.
+    /// The number of writes at which the process was ended.
     pub points: usize,
-    /// Steps that were acknowledged before an end, over all points.
+    /// The number of steps that were acknowledged before the end, over all points.
     pub acknowledged: usize,
-    /// Points after which what is there is neither what was acknowledged last nor that and the step under way.
+    /// Points after which the database has neither the last acknowledged state nor that state plus the next
+    /// step.
     pub lost: usize,
-    /// Points after which a memory's passages are not those of its text.
+    /// Points after which a memory's passages do not match its text.
     pub disagree: usize,
-    /// Points after which the database was not sound.
+    /// Points after which the check of the database found faults.
     pub broken: usize,
 }
 
-/// Ends the program at every `every`-th write.
+/// Ends the program at every `every`-th write and checks the database each time.
 ///
 /// # Panics
-/// When the fault layer cannot be built or the program does not run without it.
+/// If the fault layer cannot be built, or the program does not run without it.
 #[must_use]
 pub fn matrix(how: How, every: usize) -> Matrix {
-    let folder = tempfile::tempdir().expect("a directory can be made");
+    let folder = tempfile::tempdir().expect("a directory can be created");
     let layer = folder.path().join("crash.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/faults/crash.c");
     let built = Command::new("cc")
@@ -47,36 +48,36 @@ pub fn matrix(how: How, every: usize) -> Matrix {
         .arg(source)
         .arg("-ldl")
         .status();
-    assert!(built.is_ok_and(|status| status.success()), "the fault layer is built by cc");
+    assert!(built.is_ok_and(|status| status.success()), "cc could not build the fault layer");
 
-    // A database of the newest schema, so that no point is spent on making it.
+    // The database has the newest schema already, so that no point is spent on creating it.
     let fresh = folder.path().join("fresh.db");
     let _ = run(&fresh, &["look"], None, &layer);
     let whole = folder.path().join("whole.db");
     copy(&fresh, &whole);
     let count = folder.path().join("count");
     let steps = run(&whole, &[], Some((0, how, &count)), &layer);
-    assert!(steps.len() > 5, "the program runs to its end: {steps:?}");
+    assert!(steps.len() > 5, "the program did not run to its end: {steps:?}");
     let writes: usize = std::fs::read_to_string(&count).expect("a count").trim().parse().expect("a number");
 
     let mut found = Matrix::default();
     for at in (1..=writes).step_by(every) {
         let database = folder.path().join(format!("{at}.db"));
         copy(&fresh, &database);
-        let said = run(&database, &[], Some((at, how, &count)), &layer);
-        let there = run(&database, &["look"], None, &layer);
-        let faults = there.iter().find_map(|line| line.strip_prefix("faults "));
-        let state = there.iter().find_map(|line| line.strip_prefix("state "));
+        let acknowledged = run(&database, &[], Some((at, how, &count)), &layer);
+        let report = run(&database, &["look"], None, &layer);
+        let faults = report.iter().find_map(|line| line.strip_prefix("faults "));
+        let state = report.iter().find_map(|line| line.strip_prefix("state "));
         found.points += 1;
-        found.acknowledged += said.len();
+        found.acknowledged += acknowledged.len();
         found.broken += usize::from(faults != Some("[]"));
-        // What it said last, or that with the step that was under way.
-        let last = said.len();
-        let may_be = [steps.get(last.wrapping_sub(1)), steps.get(last)];
+        // The last acknowledged state, or that state plus the step in progress.
+        let last = acknowledged.len();
+        let allowed = [steps.get(last.wrapping_sub(1)), steps.get(last)];
         let is = |step: &&String| step.split(' ').nth(1) == state;
-        // Before anything was said nothing was there.
+        // Before the first step the database is empty.
         let is_initial = last == 0 && state.is_some_and(|state| steps[0].ends_with(state));
-        found.lost += usize::from(!is_initial && !may_be.into_iter().flatten().any(|step| is(&step)));
+        found.lost += usize::from(!is_initial && !allowed.into_iter().flatten().any(|step| is(&step)));
         found.disagree += usize::from(state.is_none_or(|state| !state.ends_with("-0")));
         for ending in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{ending}", database.display()));
@@ -85,7 +86,7 @@ pub fn matrix(how: How, every: usize) -> Matrix {
     found
 }
 
-/// The lines that the program wrote.
+/// Runs the program and returns the lines of its output.
 fn run(
     database: &Path,
     arguments: &[&str],

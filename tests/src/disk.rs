@@ -1,4 +1,4 @@
-//! A small disk of a test's own, on which Lar can be started several times.
+//! A small disk for one test, on which Lar can be started several times.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::process::{Child, Command, Stdio};
 use crate::Lar;
 use crate::lar::as_test;
 
-/// A tmpfs that only its own processes see. Takes user namespaces, as Debian has them.
+/// A tmpfs in a mount namespace, which only its own processes see. Needs user namespaces, which Debian has.
 #[derive(Debug)]
 pub struct Disk {
-    /// Keeps the namespaces.
+    /// The process that keeps the namespaces alive.
     holder: Child,
     at: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Disk {
-    /// Makes one with these options of tmpfs.
+    /// Creates a disk with these options of tmpfs.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If the tmpfs cannot be mounted.
     #[must_use]
     pub fn new(options: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         let at = directory.path().to_owned();
         let mut holder = Command::new("unshare")
             .args(["--mount", "--map-root-user", "sh", "-c"])
@@ -35,18 +35,19 @@ impl Disk {
             .spawn()
             .expect("unshare runs");
         let mut line = String::new();
-        let length = BufReader::new(holder.stdout.as_mut().expect("it is piped")).read_line(&mut line);
+        let length =
+            BufReader::new(holder.stdout.as_mut().expect("standard output is piped")).read_line(&mut line);
         assert_eq!((length.ok(), line.as_str()), (Some(8), "mounted\n"), "the disk is not mounted");
         Self { holder, at, _directory: directory }
     }
 
-    /// Where the disk is seen from outside.
+    /// Returns the path of the disk outside its namespace.
     #[must_use]
     pub fn outside(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{}", self.holder.id(), self.at.display()))
     }
 
-    /// `lar` on this disk, its data directory.
+    /// Returns a command that runs `lar` with this disk as its data directory.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
@@ -62,19 +63,19 @@ impl Disk {
         as_test(command, &self.at)
     }
 
-    /// Starts a server on it.
+    /// Starts a server on this disk.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start(&self) -> Lar {
         Lar::run(self.command(&[]), &self.at)
     }
 
-    /// Leaves no room on it: returns the file that takes it.
+    /// Fills this disk with one file and returns the file.
     ///
     /// # Panics
-    /// When the file cannot be made.
+    /// If the file cannot be created.
     #[must_use]
     pub fn fill(&self) -> PathBuf {
         fill(&self.outside())
@@ -88,10 +89,10 @@ impl Drop for Disk {
     }
 }
 
-/// Writes a file into a folder until its disk is full.
+/// Writes a file into a folder until the disk is full.
 fn fill(folder: &Path) -> PathBuf {
     let filler = folder.join("filler");
-    let mut file = std::fs::File::create(&filler).expect("the file can be made");
+    let mut file = std::fs::File::create(&filler).expect("the file can be created");
     while file.write_all(&[0; 4096]).is_ok() {}
     filler
 }

@@ -1,15 +1,15 @@
-//! The embedded engine with the starter chat model, for tests that ask its driver.
+//! The embedded engine with the starter chat model, for tests that call its driver directly.
 
 use std::sync::Arc;
 
 use lar_base::Bytes;
 use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
+use lar_inference::protocol::Compute;
 
 use crate::{chat_model, program};
 
-/// What most tests load it with: two threads, no draft model, and 256 MiB of RAM for evicted KV caches.
+/// Returns the options of most tests: two threads, no draft model, and 256 MiB of RAM for evicted KV caches.
 #[must_use]
 pub fn engine_options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
     EmbeddedOptions {
@@ -28,10 +28,10 @@ pub fn engine_options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions 
     }
 }
 
-/// Loads it.
+/// Loads the engine.
 ///
 /// # Panics
-/// When it cannot be loaded.
+/// If the model cannot be loaded.
 pub async fn load_engine(options: EmbeddedOptions) -> Arc<Embedded> {
     let driver = Arc::new(Embedded::new(options));
     driver.load().await.expect("the starter model can be loaded");

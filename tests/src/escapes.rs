@@ -1,8 +1,9 @@
-//! What a taken-over worker would try: system calls, each with arguments that an ordinary process gets through with.
+//! The system calls that a compromised worker would try. An unconfined process may make each of them.
 //!
-//! The table is made once and run in two ways: injected into a real worker or `llama-server` ([`inject`]), and by a process
-//! that confines itself as a worker, one with a GPU, or `lar launch` does (`src/bin/confined.rs`). A call of the machine's own (reboot, a module) has
-//! arguments that end with another error than a refusal, so that a hole is seen and does no harm.
+//! Tests use this table in two ways. [`inject`] injects the calls into a real worker or `llama-server`.
+//! `src/bin/confined.rs` makes them in a process that confines itself as a worker, as a worker with a GPU, or
+//! as `lar launch` does. Calls that would change the whole machine (reboot, kernel modules) have invalid
+//! arguments: if confinement lets them through, they fail with another error than a refusal, and do no harm.
 
 #[cfg(target_arch = "x86_64")]
 pub mod inject;
@@ -10,34 +11,34 @@ pub mod inject;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-/// One argument of a call.
+/// An argument of a call.
 #[derive(Debug, Clone)]
 pub enum Argument {
-    /// A number, as it is.
+    /// A number.
     Number(i64),
     /// The address of these bytes.
     Bytes(Vec<u8>),
-    /// The address of so much zeroed memory.
+    /// The address of this many zeroed bytes.
     Room(usize),
     /// The address of a page of the main thread's stack.
     Stack,
 }
 
-/// A call that must be refused.
+/// A system call that must be refused.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// What it tries.
+    /// The action that the call attempts.
     pub name: &'static str,
-    /// Its number.
+    /// The number of the system call.
     pub number: i64,
     /// Up to six arguments.
     pub arguments: Vec<Argument>,
 }
 
-/// Whom and what a worker would attack.
+/// The targets of an attack.
 #[derive(Debug, Clone)]
 pub struct Victims {
-    /// The server's process.
+    /// The process id of the server.
     pub server: i64,
     /// A file of the same user, such as the owner's key.
     pub file: PathBuf,
@@ -47,7 +48,7 @@ const AT_CWD: i64 = libc::AT_FDCWD as i64;
 const READ: i64 = libc::O_RDONLY as i64;
 const STANDARD_INPUT: i64 = 0;
 
-/// Every attempt.
+/// Returns the calls that every confined process must be refused.
 #[must_use]
 pub fn escapes(victims: &Victims) -> Vec<Call> {
     [files(&victims.file), processes(victims.server), programs(), network(), kernel()].concat()
@@ -142,7 +143,7 @@ fn files(file: &Path) -> Vec<Call> {
 
 fn processes(server: i64) -> Vec<Call> {
     let server = || n(server);
-    // So that the server would be killed at its next second of processor time.
+    // This limit would kill the server at its next second of processor time.
     let one_second = || words(&[1, 1]);
     let memory = || words(&[0x1000, 8]);
     vec![
@@ -317,13 +318,16 @@ fn kernel() -> Vec<Call> {
     ]
 }
 
-/// What only a worker without a GPU is refused: a driver maps code, shares memory, looks at files and makes memory files.
+/// Returns the calls that only a worker without a GPU must be refused.
+///
+/// A GPU driver needs them: it maps code, shares memory, reads the metadata of files and creates memory
+/// files.
 #[must_use]
 pub fn escapes_without_gpu(victims: &Victims) -> Vec<Call> {
     let path = || text(&victims.file.display().to_string());
     let code = i64::from(libc::PROT_READ | libc::PROT_EXEC);
     let private = i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // Memory that no limit on data counts. Nothing of the stack is asked for, which is an error of its own.
+    // These mappings do not count toward the limit on data. The length 0 of `mremap` is an error in itself.
     let writable = i64::from(libc::PROT_READ | libc::PROT_WRITE);
     let shared = i64::from(libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     let growing = private | i64::from(libc::MAP_GROWSDOWN);
@@ -358,7 +362,7 @@ pub fn escapes_without_gpu(victims: &Victims) -> Vec<Call> {
     ]
 }
 
-/// A line about a call's result: `NAME: done`, or the name of its error.
+/// Returns a line about the result of a call: `NAME: done`, or `NAME: ERROR`.
 #[must_use]
 pub fn line(name: &str, result: i64) -> String {
     let named = [

@@ -1,7 +1,9 @@
-//! Models made here, of the starter embedder's weights: it as GGUF for llama.cpp, and with a classifier on top,
-//! in both formats. The classifier's weights are random: it ranks by chance, but always the same.
+//! Models that are generated from the weights of the starter embedder: the embedder as a GGUF file for
+//! llama.cpp, and a cross-encoder in both formats.
 //!
-//! GGUF: `docs/gguf.md` of the ggml repository; names of tensors and keys as llama.cpp reads them for BERT.
+//! The classifier of the cross-encoder has random weights. Its scores have no meaning, but are always the
+//! same. The GGUF format is described in `docs/gguf.md` of the ggml repository. Names of tensors and keys are
+//! those that llama.cpp reads for BERT.
 
 use std::path::{Path, PathBuf};
 
@@ -11,16 +13,17 @@ use serde_json::Value;
 
 use crate::models::embedder_file;
 
-/// How the vectors of a text become one, by llama.cpp's numbers.
+/// Mean pooling, as llama.cpp numbers pooling types.
 pub const POOLING_MEAN: u32 = 1;
-/// The first token's vector.
+/// Pooling by the vector of the first token.
 pub const POOLING_CLS: u32 = 2;
 /// A classifier on the first token.
 pub const POOLING_RANK: u32 = 4;
 
-/// Bytes between which tensors begin.
+/// The alignment of tensors in bytes.
 const ALIGNMENT: usize = 32;
 
+/// A builder of GGUF files.
 #[derive(Default)]
 pub(crate) struct Gguf {
     pairs: u64,
@@ -44,7 +47,7 @@ impl Gguf {
     }
 
     fn number(&mut self, key: &str, value: u64) {
-        self.pair(key, 4, &u32::try_from(value).expect("it is small").to_le_bytes());
+        self.pair(key, 4, &u32::try_from(value).expect("the value fits 32 bits").to_le_bytes());
     }
 
     pub(crate) fn string(&mut self, key: &str, value: &str) {
@@ -53,7 +56,7 @@ impl Gguf {
         self.pair(key, 8, &bytes);
     }
 
-    /// An f32 tensor; its shape in row-major order, outermost first.
+    /// Adds an f32 tensor. Its shape is in row-major order, outermost dimension first.
     fn tensor(&mut self, name: &str, shape: &[usize], values: &[u8]) {
         Self::text(&mut self.infos, name);
         self.infos.extend((shape.len() as u32).to_le_bytes());
@@ -80,17 +83,17 @@ impl Gguf {
     }
 }
 
-/// The starter embedder as GGUF, with this pooling; written into `folder`.
+/// Writes the starter embedder as a GGUF file with this pooling into `folder`, and returns its path.
 ///
 /// # Panics
-/// When the starter embedder is not there.
+/// If the starter embedder is missing.
 #[must_use]
 pub fn gguf_embedder(folder: &Path, pooling: u32) -> PathBuf {
     let (config, tokens) = (json("config"), vocabulary());
-    let weights = std::fs::read(embedder_file("weights")).expect("the weights are there");
-    let weights = SafeTensors::deserialize(&weights).expect("they are safetensors");
+    let weights = std::fs::read(embedder_file("weights")).expect("the weights exist");
+    let weights = SafeTensors::deserialize(&weights).expect("the weights are safetensors");
     let mut gguf = Gguf::default();
-    let size = |key: &str| config[key].as_u64().expect("the config has it");
+    let size = |key: &str| config[key].as_u64().expect("the config has this size");
     gguf.string("general.architecture", "bert");
     gguf.string("general.name", "made of the starter embedder");
     gguf.number("general.file_type", 0);
@@ -124,7 +127,7 @@ pub fn gguf_embedder(folder: &Path, pooling: u32) -> PathBuf {
     gguf.pair("tokenizer.ggml.token_type", 9, &kinds);
 
     let mut copy = |from: &str, to: &str| {
-        let view = weights.tensor(from).expect("the tensor is there");
+        let view = weights.tensor(from).expect("the tensor exists");
         gguf.tensor(to, view.shape(), view.data());
     };
     copy("embeddings.word_embeddings.weight", "token_embd.weight");
@@ -160,20 +163,22 @@ pub fn gguf_embedder(folder: &Path, pooling: u32) -> PathBuf {
     path
 }
 
-/// A cross-encoder as safetensors: the starter embedder with a classifier on top. Both kinds of text are
-/// embedded alike, as llama.cpp does it. Its weights and its `config.json`.
+/// Writes a cross-encoder as safetensors into `folder`: the starter embedder with a classifier on top.
+///
+/// Both token types have the same embedding, as in llama.cpp. Returns the paths of the weights and of
+/// `config.json`.
 ///
 /// # Panics
-/// When the starter embedder is not there.
+/// If the starter embedder is missing.
 #[must_use]
 pub fn cross_encoder(folder: &Path) -> (PathBuf, PathBuf) {
     let mut config = json("config");
     config["architectures"] = serde_json::json!(["BertForSequenceClassification"]);
     config["id2label"] = serde_json::json!({ "0": "LABEL_0" });
-    let width = config["hidden_size"].as_u64().expect("the config has it") as usize;
-    let weights = std::fs::read(embedder_file("weights")).expect("the weights are there");
-    let weights = SafeTensors::deserialize(&weights).expect("they are safetensors");
-    let kinds = weights.tensor("embeddings.token_type_embeddings.weight").expect("the tensor is there");
+    let width = config["hidden_size"].as_u64().expect("the config has this size") as usize;
+    let weights = std::fs::read(embedder_file("weights")).expect("the weights exist");
+    let weights = SafeTensors::deserialize(&weights).expect("the weights are safetensors");
+    let kinds = weights.tensor("embeddings.token_type_embeddings.weight").expect("the tensor exists");
     let first = &kinds.data()[..width * 4];
     let alike = [first, first].concat();
     let made = classifier(width);
@@ -193,7 +198,7 @@ pub fn cross_encoder(folder: &Path) -> (PathBuf, PathBuf) {
         let view = TensorView::new(Dtype::F32, shape.clone(), values).expect("the shape fits");
         tensors.push(((*name).to_owned(), view));
     }
-    let bytes = safetensors::serialize(tensors, None).expect("they can be written");
+    let bytes = safetensors::serialize(tensors, None).expect("the tensors can be serialized");
     let (path, config_path) = (folder.join("made.safetensors"), folder.join("config.json"));
     std::fs::write(&path, bytes).expect("the file can be written");
     std::fs::write(&config_path, config.to_string()).expect("the file can be written");
@@ -210,7 +215,7 @@ struct ClassifierTensor {
 
 fn classifier(width: usize) -> Vec<ClassifierTensor> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    // xorshift64, around zero and small.
+    // xorshift64, scaled to small values around zero.
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
@@ -231,17 +236,17 @@ fn classifier(width: usize) -> Vec<ClassifierTensor> {
 }
 
 fn json(role: &str) -> Value {
-    let text = std::fs::read_to_string(embedder_file(role)).expect("the file is there");
-    serde_json::from_str(&text).expect("it is JSON")
+    let text = std::fs::read_to_string(embedder_file(role)).expect("the file exists");
+    serde_json::from_str(&text).expect("the file is JSON")
 }
 
-/// The tokens by their numbers.
+/// Returns the tokens in the order of their ids.
 fn vocabulary() -> Vec<String> {
     let tokenizer = json("tokenizer");
-    let words = tokenizer["model"]["vocab"].as_object().expect("it has a vocabulary");
+    let words = tokenizer["model"]["vocab"].as_object().expect("the tokenizer has a vocabulary");
     let mut tokens = vec![String::new(); words.len()];
     for (word, id) in words {
-        tokens[id.as_u64().expect("it is a number") as usize].clone_from(word);
+        tokens[id.as_u64().expect("the id is a number") as usize].clone_from(word);
     }
     tokens
 }

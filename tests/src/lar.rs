@@ -1,4 +1,4 @@
-//! A real Lar, started and stopped by a test.
+//! A real Lar that a test starts and stops, and an HTTP client for it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::{ProcessMemory, until};
 #[derive(Debug)]
 pub struct Lar {
     child: Child,
-    /// `127.0.0.1:PORT`.
+    /// The address of the server: `127.0.0.1:PORT`.
     pub address: String,
     data: PathBuf,
     _directory: Option<tempfile::TempDir>,
@@ -24,22 +24,22 @@ pub struct Lar {
 /// An HTTP answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status.
+    /// The status; 0 if the server sent no answer.
     pub status: u16,
-    /// The head as it came, in lower case.
+    /// The status line and the headers, in lower case.
     pub head: String,
-    /// The body as it came, without chunk lengths.
+    /// The body, without chunk lengths.
     pub body: String,
 }
 
 impl Answer {
-    /// The body as JSON; null when it is none.
+    /// Returns the body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The names and data of the events of a stream.
+    /// Returns the names and data of the events of a stream.
     #[must_use]
     pub fn events(&self) -> Vec<(String, Value)> {
         let block = |block: &str| {
@@ -66,25 +66,26 @@ impl Lar {
     /// Starts a server on a new data directory with this `lar.toml`.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_with(config: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
         let mut lar = Self::start_on(directory.path());
         lar._directory = Some(directory);
         lar
     }
 
-    /// Starts a server on a new data directory with this `lar.toml`, which logs at this level into a file there.
+    /// Starts a server on a new data directory with this `lar.toml`. It logs at this level to the file `log`
+    /// there.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_logging(config: &str, level: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
-        let log = std::fs::File::create(directory.path().join("log")).expect("the file can be made");
+        let log = std::fs::File::create(directory.path().join("log")).expect("the file can be created");
         let mut command = command(directory.path());
         command.env("LAR_LOG", level).stderr(log);
         let mut lar = Self::run(command, directory.path());
@@ -92,24 +93,27 @@ impl Lar {
         lar
     }
 
-    /// Starts a server on a new data directory with this `lar.toml` through another program: `wrapper` is that program and its
-    /// arguments. It gets the path of `lar` and the arguments of `lar` behind its own, and must become `lar` (`exec`).
+    /// Starts a server on a new data directory with this `lar.toml`, through another program.
+    ///
+    /// `wrapper` is that program and its arguments. The path and the arguments of `lar` follow them. The
+    /// program must replace itself with `lar` (`exec`).
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_through(wrapper: &[&str], config: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
         let mut lar = Self::run(Self::command_through(wrapper, directory.path()), directory.path());
         lar._directory = Some(directory);
         lar
     }
 
-    /// `lar` on this data directory, through another program, as [`Lar::start_through`] does it.
+    /// Returns a command that runs `lar` on this data directory through another program, as
+    /// [`Lar::start_through`].
     ///
     /// # Panics
-    /// When no program is named.
+    /// If `wrapper` is empty.
     #[must_use]
     pub fn command_through(wrapper: &[&str], data: &Path) -> Command {
         let (first, arguments) = wrapper.split_first().expect("a program is named");
@@ -118,13 +122,13 @@ impl Lar {
         as_test(command, data)
     }
 
-    /// Starts a server on a new data directory whose models are its own: at first there are none.
+    /// Starts a server on a new data directory, with an empty models directory of its own.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_without_models() -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         let mut command = command(directory.path());
         command.env("LAR_MODELS_DIR", directory.path().join("models"));
         let mut lar = Self::run(command, directory.path());
@@ -132,10 +136,11 @@ impl Lar {
         lar
     }
 
-    /// Starts a server on a data directory that is there, which measures what its models compute fastest with.
+    /// Starts a server on an existing data directory. It measures how many threads are fastest for its
+    /// models.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_measuring_on(data: &Path) -> Self {
         let mut command = command(data);
@@ -143,10 +148,10 @@ impl Lar {
         Self::run(command, data)
     }
 
-    /// Starts a server on a data directory that is there.
+    /// Starts a server on an existing data directory.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_on(data: &Path) -> Self {
         Self::run(command(data), data)
@@ -155,36 +160,39 @@ impl Lar {
     /// Starts a server on a data directory whose database or secret is lost.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_accepting_loss_on(data: &Path) -> Self {
         Self::run_with(command(data), data, &["serve", "--accept-data-loss"])
     }
 
-    /// Starts a server whose data directory is a disk of its own: a tmpfs with these options, which only it sees.
-    /// Takes user namespaces, as Debian has them.
+    /// Starts a server whose data directory is a disk of its own: a tmpfs with these options, in a mount
+    /// namespace.
+    ///
+    /// Needs user namespaces, which Debian has.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     #[must_use]
     pub fn start_on_disk(options: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         let mut lar = Self::run(on_disk(directory.path(), options), directory.path());
         lar._directory = Some(directory);
         lar
     }
 
-    /// What a command says that fails on such a disk, which holds its models too.
+    /// Runs a command that must fail on such a disk, and returns its error output. Its models are on the
+    /// disk, too.
     ///
     /// # Panics
-    /// When it does not fail.
+    /// If the command succeeds.
     #[must_use]
     pub fn refused_on_disk(options: &str, arguments: &[&str]) -> String {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         let mut command = on_disk(directory.path(), options);
         command.env("LAR_MODELS_DIR", directory.path().join("models")).args(arguments);
         let output = command.output().expect("unshare runs");
-        assert!(!output.status.success(), "it did not fail");
+        assert!(!output.status.success(), "the command succeeded");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
@@ -194,7 +202,8 @@ impl Lar {
 
     fn run_with(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("lar starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        #[expect(clippy::disallowed_methods, reason = "Lar's own output has short lines")]
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let address = loop {
             match lines.next() {
                 Some(Ok(line)) => {
@@ -202,47 +211,47 @@ impl Lar {
                         break url.to_owned();
                     }
                 }
-                _ => panic!("lar ended before it listened: {:?}", child.wait()),
+                _ => panic!("lar exited before it printed its address: {:?}", child.wait()),
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address, data: data.to_owned(), _directory: None }
     }
 
-    /// The data directory.
+    /// Returns the data directory.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The server's process id.
+    /// Returns the process id of the server.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills the server as a crash would, and waits until it is gone.
+    /// Kills the server as a crash would, and waits until it has ended.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Sends the server a signal, such as `HUP`, and says with which code it ended.
+    /// Sends the server a signal, such as `HUP`, and returns its exit code.
     pub fn signal(&mut self, name: &str) -> Option<i32> {
         let _ = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         self.child.wait().ok().and_then(|status| status.code())
     }
 
-    /// Asks the server to stop and says with which code it ended.
+    /// Asks the server to stop (SIGTERM) and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         self.child.wait().ok().and_then(|status| status.code())
     }
 
-    /// A client command against this server.
+    /// Runs a client command against this server.
     ///
     /// # Panics
-    /// When it cannot be run.
+    /// If the command cannot be run.
     #[must_use]
     pub fn cli(&self, arguments: &[&str]) -> std::process::Output {
         command(&self.data).args(arguments).output().expect("lar runs")
@@ -255,19 +264,19 @@ impl Lar {
         self.raw(&self.head(method, path, body.len()), body.as_bytes())
     }
 
-    /// [`Lar::send`] with GET.
+    /// Sends a GET request, as [`Lar::send`].
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &Value::Null)
     }
 
-    /// [`Lar::send`] with POST.
+    /// Sends a POST request, as [`Lar::send`].
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, body)
     }
 
-    /// The head of a request with the owner's key.
+    /// Returns the head of a request with the owner's key.
     #[must_use]
     pub fn head(&self, method: &str, path: &str, length: usize) -> String {
         format!(
@@ -278,7 +287,7 @@ impl Lar {
         )
     }
 
-    /// Sends a request with these headers, each ending in a line break, in place of the owner's key.
+    /// Sends a request with these headers instead of the owner's key. Each header ends in a line break.
     #[must_use]
     pub fn send_with(&self, headers: &str, method: &str, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -291,10 +300,10 @@ impl Lar {
         self.raw(&head, body.as_bytes())
     }
 
-    /// Makes a key with these scopes and returns the header that carries it.
+    /// Creates a key with these scopes and returns the header with it.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If the key cannot be created.
     #[must_use]
     pub fn key(&self, scopes: &[&str]) -> String {
         let made = self.post("/lar/v1/keys", &json!({ "name": "app", "scopes": scopes }));
@@ -302,10 +311,10 @@ impl Lar {
         bearer(&made.json())
     }
 
-    /// Invites somebody and returns the header that carries their key.
+    /// Invites a user and returns the header with their key.
     ///
     /// # Panics
-    /// When they cannot be invited.
+    /// If the invitation fails.
     #[must_use]
     pub fn invite(&self, name: &str) -> String {
         let invited = self.post("/lar/v1/users", &json!({ "name": name }));
@@ -313,41 +322,42 @@ impl Lar {
         bearer(&invited.json())
     }
 
-    /// Bytes of memory that the server has now, and has had at most since the last [`Lar::forget_peak`].
+    /// Returns the resident memory of the server in bytes: now, and its peak since the last
+    /// [`Lar::forget_peak`].
     ///
     /// # Panics
-    /// Where there is no `/proc`.
+    /// If there is no `/proc`, or the server has ended.
     #[must_use]
     pub fn memory(&self) -> (u64, u64) {
-        let memory = ProcessMemory::of(self.pid()).expect("it runs, and the kernel tells");
+        let memory = ProcessMemory::of(self.pid()).expect("/proc shows the memory of the server");
         (memory.resident, memory.peak)
     }
 
-    /// Has the kernel forget how much memory the server has had at most.
+    /// Resets the peak memory of the server to its current memory.
     ///
     /// # Panics
-    /// Where there is no `/proc`.
+    /// If there is no `/proc`, or the server has ended.
     pub fn forget_peak(&self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("it is ours");
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("the peak can be reset");
     }
 
-    /// Sends bytes as they are and reads the whole answer.
+    /// Sends these bytes unchanged and reads the whole answer.
     ///
     /// # Panics
-    /// When nothing listens.
+    /// If the connection is refused.
     #[must_use]
     pub fn raw(&self, head: &str, body: &[u8]) -> Answer {
         let mut socket = self.open(head, body);
         let mut bytes = Vec::new();
-        // A server that refuses a body may reset the connection after its answer.
+        // A server that refuses the body may reset the connection after its answer.
         let _ = socket.read_to_end(&mut bytes);
         answer(&bytes)
     }
 
-    /// [`Lar::raw`] to another address, where this Lar listens, too.
+    /// Sends bytes as [`Lar::raw`], to another listener of this Lar.
     ///
     /// # Panics
-    /// When nothing listens.
+    /// If the connection is refused.
     #[must_use]
     pub fn raw_at(&self, address: &str, head: &str, body: &[u8]) -> Answer {
         let mut socket = connect(address, head, body);
@@ -356,16 +366,16 @@ impl Lar {
         answer(&bytes)
     }
 
-    /// Sends bytes and returns the socket without reading.
+    /// Sends bytes and returns the socket without reading from it.
     ///
     /// # Panics
-    /// When nothing listens.
+    /// If the connection is refused.
     #[must_use]
     pub fn open(&self, head: &str, body: &[u8]) -> TcpStream {
         connect(&self.address, head, body)
     }
 
-    /// Makes a task that writes up to so many tokens on its own, if it is acknowledged.
+    /// Creates a detached task of up to `max_tokens` tokens. Returns its id, or `None` if it is not accepted.
     #[must_use]
     pub fn make_task(&self, max_tokens: u32) -> Option<String> {
         let body = json!({
@@ -376,10 +386,10 @@ impl Lar {
         taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
     }
 
-    /// Kills the workers while a task runs.
+    /// Waits until a task runs, then kills all workers.
     ///
     /// # Panics
-    /// When none runs within 30 s.
+    /// If no task runs within 120 s.
     pub fn kill_workers(&self) {
         self.until("a task to run", |lar| {
             let pools = lar.get("/lar/v1/pools").json();
@@ -391,15 +401,15 @@ impl Lar {
         }
     }
 
-    /// As [`until()`], with this server.
+    /// Waits as [`until()`] does, and passes this server to `done`.
     ///
     /// # Panics
-    /// When it does not within 30 s.
+    /// If `done` finds nothing within 120 s.
     pub fn until<T>(&self, what: &str, mut done: impl FnMut(&Self) -> Option<T>) -> T {
         until(what, || done(self))
     }
 
-    /// Process ids of the workers that hold a whole model or a vocabulary.
+    /// Returns the process ids of all workers: those of models and those of vocabularies.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
         let children =
@@ -425,23 +435,23 @@ impl Drop for Lar {
 }
 
 fn bearer(made: &Value) -> String {
-    format!("authorization: Bearer {}\r\n", made["secret"].as_str().expect("it is shown once"))
+    format!("authorization: Bearer {}\r\n", made["secret"].as_str().expect("the answer shows the key"))
 }
 
 fn connect(address: &str, head: &str, body: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(address).expect("lar listens");
     socket.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout can be set");
-    socket.write_all(head.as_bytes()).expect("the head is taken");
+    socket.write_all(head.as_bytes()).expect("the head can be sent");
     let _ = socket.write_all(body);
     socket
 }
 
-/// `lar` with the environment of a test.
+/// Returns a command that runs `lar` with the environment of a test.
 pub(crate) fn command(data: &Path) -> Command {
     as_test(Command::new(program()), data)
 }
 
-/// `lar` in a mount namespace where `data` is a tmpfs.
+/// Returns a command that runs `lar` in a mount namespace where `data` is a tmpfs.
 fn on_disk(data: &Path, options: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "sh", "-c"]);
@@ -450,12 +460,12 @@ fn on_disk(data: &Path, options: &str) -> Command {
     as_test(command, data)
 }
 
-/// The environment of every Lar of the tests.
+/// Sets the environment of every Lar of the tests.
 pub(crate) fn as_test(mut command: Command, data: &Path) -> Command {
     command
         .env("LAR_DATA_DIR", data)
         .env("LAR_MODELS_DIR", models_dir())
-        // Not every model of every test is measured.
+        // A fixed number of threads skips the measurement of each model.
         .env("LAR_ENGINES_THREADS", "2")
         .env("LAR_LISTEN", "127.0.0.1:0")
         .env("LAR_OWNER_KEY", Lar::KEY)
@@ -464,14 +474,14 @@ pub(crate) fn as_test(mut command: Command, data: &Path) -> Command {
     command
 }
 
-/// A port that nobody listens on at the moment.
+/// Returns a port that no process listens on at the moment.
 ///
 /// # Panics
-/// When there is none.
+/// If no port is free.
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    listener.local_addr().expect("the listener has an address").port()
 }
 
 fn answer(bytes: &[u8]) -> Answer {
@@ -496,7 +506,8 @@ fn unchunked(mut body: &str) -> String {
     whole
 }
 
-/// A configuration with a context that loads quickly, unless it names one: many servers run at once in tests.
+/// Adds a small context, which loads quickly, to a configuration that sets none. Tests run many servers in
+/// parallel.
 fn modest(config: &str) -> String {
     const CONTEXT: &str = "[engines]\ncontext_tokens_max = 4096\n";
     if config.contains("context_tokens_max") {

@@ -1,8 +1,8 @@
-//! The testkit: a real Lar as a child process, on a free port and a data directory of its own, and a plain
-//! client that speaks to it.
+//! The test kit: a real Lar as a child process, with a free port and its own data directory, and an HTTP
+//! client for it.
 //!
-//! The models come from the directory that `LAR_TEST_MODELS` names (`make test` fills it); the program is
-//! the one that cargo built in this profile.
+//! The models come from the directory that `LAR_TEST_MODELS` names; `make test` fills it. The program is the
+//! one that cargo built in this profile.
 
 pub mod crash;
 pub mod damage;
@@ -31,4 +31,4 @@ pub use reasoning::reasoning_model;
 pub use senders::half_sent;
 pub use split::split_gguf;
 pub use terminal::{COLUMNS, Terminal};
-pub use until::until;
+pub use until::{StopOnDrop, until};

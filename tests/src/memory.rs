@@ -1,18 +1,18 @@
-//! How much memory a process has, as `/proc/PID/status` says it (proc_pid_status(5)).
+//! The memory of a process, as reported by `/proc/PID/status` (proc_pid_status(5)).
 
-/// Bytes of memory that a process has.
+/// The memory of a process in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessMemory {
-    /// What is in RAM now.
+    /// The resident memory.
     pub resident: u64,
-    /// The most that was, since the process began or [`crate::Lar::forget_peak`].
+    /// The peak of the resident memory since the process started, or since [`crate::Lar::forget_peak`].
     pub peak: u64,
-    /// What is in RAM now of the process's own: files that it maps are left out.
+    /// The resident memory without mapped files.
     pub anonymous: u64,
 }
 
 impl ProcessMemory {
-    /// Of a process; `None` where it is gone, or there is no `/proc`.
+    /// Reads the memory of a process; `None` if it has ended, or there is no `/proc`.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)

@@ -1,21 +1,23 @@
-//! Commands of `lar` on a data directory that no server of a test serves.
+//! Commands of `lar` on a data directory whose server is not running.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::models::program;
 
-/// Whether `lar` on this data directory succeeds, and what it says. It has the environment of every test's server: the
-/// tests' models and owner's key.
+/// Runs `lar` on this data directory; returns whether it succeeded, and its output.
+///
+/// Its environment is that of every test server: the models of the tests and their owner key.
 ///
 /// # Panics
-/// When it cannot be run.
+/// If `lar` cannot be run.
 #[must_use]
 pub fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
     outcome(crate::lar::command(data).args(arguments))
 }
 
-/// `lar` of a person with this home directory: the data directory is `data` in it, and the models are its own.
+/// Returns a command that runs `lar` for a person with this home directory. Its data directory is `data`
+/// there, with its own models.
 #[must_use]
 pub fn command_at_home(home: &Path) -> Command {
     let mut command = Command::new(program());
@@ -23,7 +25,7 @@ pub fn command_at_home(home: &Path) -> Command {
     command
 }
 
-/// The same with nothing else in its environment.
+/// Returns the same command with nothing else in its environment, and with the default listen address.
 #[must_use]
 pub fn bare_command_at_home(home: &Path) -> Command {
     let mut command = Command::new(program());
@@ -31,17 +33,17 @@ pub fn bare_command_at_home(home: &Path) -> Command {
     command
 }
 
-/// Whether a command succeeds, and what it says.
+/// Runs a command; returns whether it succeeded, and its output.
 ///
 /// # Panics
-/// When it cannot be run.
+/// If the command cannot be run.
 #[must_use]
 pub fn outcome(command: &mut Command) -> (bool, String) {
-    let output = command.output().expect("it can be run");
+    let output = command.output().expect("the command can be run");
     (output.status.success(), output_text(&output))
 }
 
-/// What a command wrote to standard output and, behind it, to standard error.
+/// Returns the standard output of a command, followed by its standard error.
 #[must_use]
 pub fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()

@@ -1,27 +1,28 @@
-//! Senders that never finish: many connections with a head and a part of a body each.
+//! Clients that never finish their request: many connections, each with a head and a part of a body.
 
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A sender goes on to wait when nothing was taken for this long.
-const TAKEN_WITHIN: Duration = Duration::from_millis(200);
+/// A client stops sending when the server has read nothing for this long.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Opens `count` connections at once, sends `head` and `body` on each as far as the server takes it, and keeps them open.
+/// Opens `count` connections in parallel and returns them. Each sends `head`, and as much of `body` as the
+/// server reads.
 ///
 /// # Panics
-/// When nothing listens.
+/// If a connection is refused.
 #[must_use]
 pub fn half_sent(address: &str, count: usize, head: &str, body: &[u8]) -> Vec<TcpStream> {
     let open = || {
         let mut socket = TcpStream::connect(address).expect("lar listens");
-        socket.set_write_timeout(Some(TAKEN_WITHIN)).expect("a timeout can be set");
-        // The server may answer and close before it has read anything.
+        socket.set_write_timeout(Some(WRITE_TIMEOUT)).expect("a timeout can be set");
+        // The server may answer and close the connection before it has read anything.
         let _ = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body));
         socket
     };
     std::thread::scope(|scope| {
         let senders: Vec<_> = (0..count).map(|_| scope.spawn(open)).collect();
-        senders.into_iter().map(|sender| sender.join().expect("it sends")).collect()
+        senders.into_iter().map(|sender| sender.join().expect("the sender does not panic")).collect()
     })
 }

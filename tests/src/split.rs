@@ -1,23 +1,24 @@
-//! A GGUF file cut into several, as llama.cpp's `gguf-split` does it: the metadata in the first, tensors in all.
+//! Splits a GGUF file as llama.cpp's `gguf-split` does: the first file has the metadata, all files have
+//! tensors.
 //!
-//! Format: `docs/gguf.md` of the ggml repository; keys as llama.cpp reads them.
+//! The format is described in `docs/gguf.md` of the ggml repository. The keys are those that llama.cpp reads.
 
 use std::path::{Path, PathBuf};
 
-/// Bytes between which tensors begin.
+/// The alignment of tensors in bytes.
 const ALIGNMENT: usize = 32;
 const UINT16: u32 = 2;
 const INT32: u32 = 5;
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
-/// Reads a GGUF file from its beginning.
-struct Reader<'a> {
+/// A reader of the header of a GGUF file.
+struct HeaderReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> HeaderReader<'a> {
     fn take(&mut self, length: usize) -> &'a [u8] {
         let taken = &self.bytes[self.at..self.at + length];
         self.at += length;
@@ -37,7 +38,7 @@ impl<'a> Reader<'a> {
     }
 
     fn size(&mut self) -> usize {
-        usize::try_from(self.u64()).expect("it is small")
+        usize::try_from(self.u64()).expect("the size fits memory")
     }
 
     fn text(&mut self) {
@@ -60,20 +61,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A tensor: its description up to the offset, and its data.
+/// A tensor: its description without the offset, and its data.
 struct Tensor<'a> {
     description: &'a [u8],
     data: &'a [u8],
 }
 
-/// Cuts the model at `path` into `count` files below `folder`, named `NAME-00001-of-0000N.gguf`; their paths in order.
+/// Splits the model at `path` into `count` files in `folder`, named `NAME-00001-of-0000N.gguf`. Returns their
+/// paths in order.
 ///
 /// # Panics
-/// When it is no GGUF file with the usual alignment.
+/// If the model is not a GGUF file with the default alignment.
 #[must_use]
 pub fn split_gguf(path: &Path, folder: &Path, name: &str, count: usize) -> Vec<PathBuf> {
-    let bytes = std::fs::read(path).expect("the model is there");
-    let mut reader = Reader { bytes: &bytes, at: 4 };
+    let bytes = std::fs::read(path).expect("the model exists");
+    let mut reader = HeaderReader { bytes: &bytes, at: 4 };
     assert_eq!((&bytes[..4], reader.u32()), (&b"GGUF"[..], 3));
     let (tensors, pairs) = (reader.size(), reader.u64());
     let from = reader.at;
@@ -93,7 +95,7 @@ pub fn split_gguf(path: &Path, folder: &Path, name: &str, count: usize) -> Vec<P
         })
         .collect();
     let data = &bytes[reader.at.next_multiple_of(ALIGNMENT)..];
-    // A tensor reaches to the next one in the file; what lies between two of them does no harm.
+    // The data of a tensor extends to the next tensor in the file. Padding between them does no harm.
     let mut offsets: Vec<usize> =
         descriptions.iter().map(|(_, offset)| *offset).chain([data.len()]).collect();
     offsets.sort_unstable();
@@ -130,8 +132,8 @@ fn file(
     bytes.extend((part.len() as u64).to_le_bytes());
     bytes.extend((pairs + 3).to_le_bytes());
     bytes.extend(metadata);
-    let short = |value: usize| u16::try_from(value).expect("it is small").to_le_bytes().to_vec();
-    let whole = i32::try_from(tensors).expect("it is small").to_le_bytes().to_vec();
+    let short = |value: usize| u16::try_from(value).expect("the number fits 16 bits").to_le_bytes().to_vec();
+    let whole = i32::try_from(tensors).expect("the number fits 32 bits").to_le_bytes().to_vec();
     for (key, kind, value) in [
         ("split.no", UINT16, short(number)),
         ("split.count", UINT16, short(count)),

@@ -1,44 +1,45 @@
-//! A model that calls tools in a way of its own: the starter model with a template that shows it how, asked of its driver.
+//! A model with a tool call format of its own: the starter model with a template that shows the format. Tests
+//! call its driver directly.
 
 use futures_util::StreamExt as _;
 use lar_base::Instant;
-use lar_engines::Error;
-use lar_engines::chat_format::{OutputParser, OutputPart};
-use lar_engines::driver::{
-    Ability, Chat, ChatMessage, Driver as _, Event, GenerationRequest, Prompt, Sampling, Tool,
-};
+use lar_chat_format::OutputParser;
+use lar_engines::driver::{Ability, Driver as _};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
-use lar_engines::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::Error;
+use lar_inference::OutputPart;
+use lar_inference::protocol::Compute;
+use lar_inference::{Chat, ChatMessage, Event, GenerationRequest, Prompt, Sampling, Tool};
 
 use crate::{chat_model, program};
 
-/// The model, loaded.
+/// The loaded model.
 #[derive(Debug)]
 pub struct ToolCaller {
     driver: Embedded,
 }
 
-/// What it answered.
+/// An answer of the model.
 #[derive(Debug)]
 pub struct ToolAnswer {
-    /// What it said beside its calls.
+    /// The text outside of tool calls.
     pub text: String,
-    /// Names and arguments.
+    /// The names and arguments of the tool calls.
     pub calls: Vec<(String, String)>,
-    /// How it ended.
+    /// The terminal event.
     pub end: Event,
-    /// Tokens of the answer.
+    /// The number of tokens.
     pub tokens: u32,
-    /// From its first token to its last.
+    /// The seconds from the first token to the last.
     pub seconds: f64,
 }
 
 impl ToolCaller {
-    /// Loads it with a chat template of ChatML's marks.
+    /// Loads the model with a chat template that uses ChatML's special tokens.
     ///
     /// # Errors
-    /// The driver's.
+    /// The error of the driver.
     pub async fn load(template: &str) -> Result<Self, Error> {
         let [start, end] = ["<|im_start|>", "<|im_end|>"].map(ToOwned::to_owned);
         let driver = Embedded::new(EmbeddedOptions {
@@ -59,10 +60,11 @@ impl ToolCaller {
         Ok(Self { driver })
     }
 
-    /// Asks it, greedily and for `tokens_max` tokens at most, with what holds its calls or without.
+    /// Generates an answer greedily, with at most `tokens_max` tokens. If `constrained`, a grammar constrains
+    /// the calls.
     ///
     /// # Errors
-    /// The driver's, before the answer.
+    /// The error of the driver before the answer starts.
     pub async fn ask(
         &self,
         question: &str,
@@ -113,7 +115,7 @@ impl ToolCaller {
         Ok(called)
     }
 
-    /// Lets the model go.
+    /// Unloads the model.
     pub async fn unload(&self) {
         self.driver.unload().await;
     }

@@ -1,21 +1,31 @@
-//! Waits for what happens in another process or thread: looks again and again, up to a limit.
+//! Waits for an event in another process or thread by polling, up to a limit, and stops threads of a test.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long [`until`] waits at most.
-const UNTIL_MAX: Duration = Duration::from_secs(30);
-/// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The longest wait of [`until`].
+const UNTIL_MAX: Duration = Duration::from_secs(120);
+/// The time between two polls.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
-/// Waits until `done` finds something, and returns that.
+/// A guard that sets a flag when dropped. It ends the threads of a test even if the test fails.
+pub struct StopOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits until `done` returns a value, and returns it. `what` names the event in the panic message.
 ///
 /// # Panics
-/// When it does not within 30 s.
+/// If `done` returns nothing within 120 s.
 pub fn until<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
     within(UNTIL_MAX, done).unwrap_or_else(|| panic!("{what} did not happen within {UNTIL_MAX:?}"))
 }
 
-/// Waits until `done` finds something; none when it does not within `limit`.
+/// Waits until `done` returns a value, and returns it; `None` if it returns nothing within `limit`.
 pub(crate) fn within<T>(limit: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let started_at = lar_base::Instant::now();
     loop {
@@ -23,6 +33,6 @@ pub(crate) fn within<T>(limit: Duration, mut done: impl FnMut() -> Option<T>) ->
         if found.is_some() || started_at.elapsed() >= limit {
             return found;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_EVERY);
     }
 }

@@ -1,7 +1,8 @@
-//! Vocabularies: which special tokens a GGUF file has, and small ones made here, each with a kind of token that is
-//! hard to keep out of content.
+//! Vocabularies: reads the special tokens of a GGUF file, and generates small vocabularies. Each of these has
+//! a kind of token that is hard to keep out of content.
 //!
-//! GGUF: `docs/gguf.md` of the ggml repository. Types of tokens as llama.cpp numbers them.
+//! The format is described in `docs/gguf.md` of the ggml repository. Token types are numbered as in
+//! llama.cpp.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -9,35 +10,36 @@ use std::path::{Path, PathBuf};
 
 use crate::generated_models::Gguf;
 
-/// Bytes of a GGUF file that are read. The metadata comes first; that of 262,144 tokens with their merges takes some 16 MiB.
+/// The most bytes of a GGUF file that are read. The metadata comes first. With 262,144 tokens and their
+/// merges it has some 16 MiB.
 const METADATA_BYTES_MAX: u64 = 64 << 20;
 
-/// Types of tokens.
+/// The token types of llama.cpp.
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const BYTE: i32 = 6;
 
-/// A vocabulary, as its file has it.
+/// The vocabulary of a GGUF file.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    /// Tokens' texts.
+    /// The texts of the tokens.
     pub texts: Vec<String>,
-    /// Tokens' types.
+    /// The types of the tokens.
     pub kinds: Vec<i32>,
 }
 
 impl Vocabulary {
-    /// Reads a GGUF file's.
+    /// Reads the vocabulary of a GGUF file.
     ///
     /// # Panics
-    /// When the file is no GGUF file or has no vocabulary.
+    /// If the file is not a GGUF file or has no vocabulary.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        let (file, mut bytes) = (std::fs::File::open(path).expect("the file is there"), Vec::new());
-        file.take(METADATA_BYTES_MAX).read_to_end(&mut bytes).expect("it can be read");
-        let mut reader = Reader { bytes: &bytes, at: 8 };
+        let (file, mut bytes) = (std::fs::File::open(path).expect("the file exists"), Vec::new());
+        file.take(METADATA_BYTES_MAX).read_to_end(&mut bytes).expect("the file can be read");
+        let mut reader = MetadataReader { bytes: &bytes, at: 8 };
         let (_tensors, pairs) = (reader.long(), reader.long());
         let mut vocabulary = Self::default();
         for _ in 0..pairs {
@@ -62,7 +64,7 @@ impl Vocabulary {
         vocabulary
     }
 
-    /// Control and user-defined tokens by their numbers.
+    /// Returns the control and user-defined tokens by their ids.
     #[must_use]
     pub fn special(&self) -> BTreeMap<u32, String> {
         let kinds = self.kinds.iter().zip(&self.texts).zip(0..);
@@ -71,12 +73,12 @@ impl Vocabulary {
     }
 }
 
-struct Reader<'a> {
+struct MetadataReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl MetadataReader<'_> {
     fn take(&mut self, length: usize) -> &[u8] {
         self.at += length;
         &self.bytes[self.at - length..self.at]
@@ -91,7 +93,7 @@ impl Reader<'_> {
     }
 
     fn text(&mut self) -> String {
-        let length = usize::try_from(self.long()).expect("it fits memory");
+        let length = usize::try_from(self.long()).expect("the length fits memory");
         String::from_utf8_lossy(self.take(length)).into_owned()
     }
 
@@ -110,11 +112,13 @@ impl Reader<'_> {
     }
 }
 
-/// A vocabulary of SentencePiece's kind. It joins any two pieces that are a token together, special ones too: `</` and
-/// `s>` make the end token without its text being looked for.
+/// Writes a SentencePiece vocabulary.
+///
+/// Its tokenizer merges any two pieces that form a token, also a special one. `</` and `s>` become the end
+/// token without a search for its text.
 ///
 /// # Panics
-/// When the file cannot be written.
+/// If the file cannot be written.
 #[must_use]
 pub fn sentence_pieces(folder: &Path) -> PathBuf {
     let mut tokens: Vec<(String, i32, f32)> = vec![
@@ -137,11 +141,11 @@ pub fn sentence_pieces(folder: &Path) -> PathBuf {
     write(folder, "sentence-pieces.gguf", gguf)
 }
 
-/// A vocabulary of byte pairs with user-defined tokens: marks that a template writes, and runs of blanks and a tag that
-/// are ordinary text.
+/// Writes a byte-pair vocabulary with user-defined tokens: tokens that a template writes, and others that are
+/// ordinary text (a run of spaces, a tag).
 ///
 /// # Panics
-/// When the file cannot be written.
+/// If the file cannot be written.
 #[must_use]
 pub fn byte_pairs(folder: &Path) -> PathBuf {
     let mut tokens: Vec<(String, i32, f32)> = vec![
@@ -170,7 +174,7 @@ pub fn byte_pairs(folder: &Path) -> PathBuf {
     write(folder, "byte-pairs.gguf", gguf)
 }
 
-/// The letters that stand for bytes in vocabularies of GPT-2's kind.
+/// Returns the characters that represent bytes in GPT-2 vocabularies.
 fn byte_letters() -> Vec<char> {
     let mut others = 256u32..;
     let letter = |byte: u8| match byte {

@@ -102,7 +102,7 @@ function SignedInApp({ onSignedOut }: { onSignedOut: () => void }) {
   }, []);
 
   const loadModels = useCallback(() => api.models().then(({ data }) => setModels(data), () => {}), []);
-  // The state of a model changes when a person uses it, here or in another client. The page reads the models again when its
+  // The state of a model changes when a user uses it, here or in another client. The page reads the models again when its
   // window gets the focus, when the phase of an answer changes, and every few seconds while a model loads.
   const isLoading = models?.some((model) => model.state === "loading") ?? false;
   const phase = state.progress?.phase;
@@ -120,7 +120,7 @@ function SignedInApp({ onSignedOut }: { onSignedOut: () => void }) {
 
   // A conversation continues with its own model.
   const conversationModel = state.conversation?.model;
-  useEffect(() => setModel(conversationModel), [conversationModel, id]);
+  useEffect(() => setModel(conversationModel ?? undefined), [conversationModel, id]);
 
   const title = state.conversation?.title;
   useEffect(() => {

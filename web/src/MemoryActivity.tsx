@@ -8,7 +8,7 @@ const memories = memoryApi();
 
 export function MemoryActivity({ activity }: { activity: Activity }) {
   const [undoStatus, setUndoStatus] = useState<string>();
-  const { recalled = [], saved = [], forgotten = [], waiting: suggested = [], refused = [] } = activity;
+  const { recalled = [], saved = [], forgotten = [], suggested = [], refused = [] } = activity;
   const citedCount = recalled.filter((memory) => memory.cited).length;
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
@@ -40,7 +40,7 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
       {saved.map((memory) => (
         <p key={memory.id}>
           <strong>{memory.decision === "reinforce" ? "Already saved:" : "Saved:"}</strong> <Content of={memory} />
-          {memory.instead_of && <span className="old">{memory.instead_of}</span>}
+          {memory.superseded_content && <span className="old">{memory.superseded_content}</span>}
         </p>
       ))}
       {forgotten.map((memory) => (

@@ -46,7 +46,7 @@ export function ModelPicker({ models, value, onChange }: Props) {
         </span>
       )}
       {isReachable && chosen && (
-        <span className={`chip ${chosen.state}`} role="status" title={chosen.reason}>
+        <span className={`chip ${chosen.state}`} role="status" title={chosen.reason ?? undefined}>
           {STATE_LABELS[chosen.state]}
         </span>
       )}

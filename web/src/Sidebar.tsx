@@ -44,7 +44,7 @@ export function Sidebar({
     const page = await api.conversations(after).catch(() => undefined);
     if (!page) return;
     setConversations((rows) => (after ? [...rows, ...page.data] : page.data));
-    setNextCursor(page.next);
+    setNextCursor(page.next ?? undefined);
   }, []);
   const isReachable = useReachable();
   useEffect(() => {

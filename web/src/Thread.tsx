@@ -16,7 +16,7 @@ import {
   type ThreadMessage,
 } from "@assistant-ui/react";
 import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useState } from "react";
-import type { Message, Model } from "./api";
+import type { Message, Model, Rating } from "./api";
 import { useReachable } from "./connection";
 import { draftKey, drafts } from "./drafts";
 import { failureText } from "./failures";
@@ -240,7 +240,7 @@ function AssistantMessage() {
         <>
           {message.status === "stopped" && <p className="quiet">You stopped this answer.</p>}
           {message.status === "failed" && (
-            <p className="alert" title={message.error_code}>
+            <p className="alert" title={message.error_code ?? undefined}>
               {failureText(message.error_code, message.content !== "")}
             </p>
           )}
@@ -265,7 +265,7 @@ function AssistantMessage() {
 
 function RatingButtons({ message }: { message: Message }) {
   const state = useContext(ConversationContext);
-  const button = (rating: "good" | "bad", label: string) => (
+  const button = (rating: Rating, label: string) => (
     <button
       className="icon"
       aria-label={label}
@@ -302,7 +302,7 @@ function BranchPicker() {
 /** An answer's model, time to first token and decode speed, as one line. */
 function formatMetrics(message: Message): string {
   const parts = [message.model];
-  if (message.ttft_ms !== undefined) parts.push(`first token in ${formatDuration(message.ttft_ms)}`);
+  if (message.ttft_ms != null) parts.push(`first token in ${formatDuration(message.ttft_ms)}`);
   if (message.tokens_out && message.decode_ms) parts.push(`${Math.round((message.tokens_out * 1000) / message.decode_ms)} tokens/s`);
   if (message.finish_reason === "length") parts.push("stopped at the token limit");
   return parts.filter(Boolean).join(" · ");

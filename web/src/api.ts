@@ -1,100 +1,52 @@
-// The calls of Lar's public API that the page uses. The types mirror /openapi.json.
+// The calls of Lar's public API that the page uses. `npm run generate` writes their types from openapi/v1.json.
 
 import { request } from "./connection";
+import type { components } from "./generated/api";
 
-export interface Message {
-  id: string;
-  parent?: string;
-  role: "system" | "user" | "assistant";
-  content: string;
-  /** The text that a reasoning model produces before its answer. */
-  reasoning?: string;
-  status: "streaming" | "complete" | "stopped" | "failed";
-  model?: string;
-  task_id?: string;
-  error_code?: string;
-  tokens_out?: number;
-  ttft_ms?: number;
-  decode_ms?: number;
-  finish_reason?: string;
-  rating?: "good" | "bad";
-  memory?: MemoryActivity;
-  created_at: string;
-}
+export type Schemas = components["schemas"];
+
+/**
+ * A schema whose fields in `Fields` have narrower types. In the OpenAPI document these fields are plain strings, and only
+ * their descriptions list the values. If a field gets another type there, the type check fails.
+ */
+export type Narrow<Schema, Fields extends { [Name in keyof Fields]: Name extends keyof Schema ? Schema[Name] : never }> = Omit<
+  Schema,
+  keyof Fields
+> &
+  Fields;
+
+export type Rating = NonNullable<Schemas["Feedback"]["rating"]>;
+
+export type Message = Narrow<
+  Schemas["Message"],
+  { role: "system" | "user" | "assistant"; status: "streaming" | "complete" | "stopped" | "failed"; rating?: Rating | null }
+>;
 
 /** The memory activity of an answer's turn. The content of a memory is empty if the memory has been erased since. */
-export interface MemoryActivity {
-  recalled?: { id: string; content: string; day: string; score: number; reason: string; cited?: boolean }[];
-  saved?: { id: string; decision: string; content: string; instead_of?: string; change?: string }[];
-  forgotten?: { id: string; content: string; change?: string }[];
-  /** Entries that the turn added to the inbox. */
-  waiting?: { content: string }[];
-  /** Reasons why Lar did not do what the message asked. */
-  refused?: string[];
-}
+export type MemoryActivity = Schemas["MemoryActivity"];
 
-export interface Conversation {
-  id: string;
-  title: string;
-  model?: string;
-  head?: string;
-  temporary?: boolean;
-  version: number;
-  updated_at: string;
-  running_task?: string;
-  messages?: Message[];
-  snippet?: string;
-}
+export type Conversation = Narrow<Schemas["Conversation"], { messages?: Message[] | null }>;
 
-export interface Model {
-  name: string;
-  kind: "chat" | "embedding" | "rerank";
-  state: "unloaded" | "loading" | "ready" | "failed";
-  reason?: string;
-  context_tokens: number;
-  size_bytes: number;
-  memory_bytes: number;
-  parameters: number;
-  aliases: string[];
-  starter: boolean;
-  /** Why the loaded model runs on fewer threads than the machine has cores. */
-  threads_note?: string;
-}
+/** A model, with the threads note of its pool. */
+export type Model = Narrow<
+  Schemas["Model"],
+  { kind: "chat" | "embedding" | "rerank"; state: "unloaded" | "loading" | "ready" | "failed" }
+> &
+  Pick<Schemas["Pool"], "threads_note">;
 
-/** The pool of a model. */
-interface Pool {
-  /** The name of the model. */
-  id: string;
-  threads_note?: string;
-}
+export type Recommended = Schemas["RecommendedModel"];
 
-export interface Recommended {
-  name: string;
-  source: string;
-  about: string;
-  license: string;
-  size_bytes: number;
-  memory_bytes: number;
-  fits: boolean;
-  /** Tokens per second on this machine. `speed` says whether the number is estimated or measured. */
-  tokens_per_second: number;
-  speed: "estimated" | "measured";
-  /** Whether the model fits in memory and is fast enough to read along. */
-  recommended: boolean;
-  installed: boolean;
-}
+export type Pull = Narrow<Schemas["Pull"], { state: "downloading" | "verifying" | "done" | "failed" }>;
 
-export interface Pull {
-  source: string;
-  state: "downloading" | "verifying" | "done" | "failed";
-  done_bytes: number;
-  total_bytes?: number;
-  name?: string;
-  reason?: string;
-}
+/** A page of a list. OpenAPI has a schema for each kind of row; apart from the rows they are equal. */
+export type Page<Row> = Omit<Schemas["Page_Conversation"], "data"> & { data: Row[] };
 
+/**
+ * An event of an answer's stream, with its name in `event`. Written by hand: OpenAPI cannot say which events a stream has,
+ * and its schema `TaskEvent` has their names only as titles.
+ */
 export type StreamEvent =
-  | { event: "message"; title: string; question: Message; answer: Message; task_id: string }
+  | ({ event: "message" } & Narrow<Schemas["TurnStarted"], { question: Message; answer: Message }>)
   | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "memory" | "busy" }
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }
@@ -102,7 +54,7 @@ export type StreamEvent =
   | { event: "metrics"; queue_depth: number; tokens_per_s: number }
   | { event: "citations"; memories: string[] }
   | { event: "end"; tokens_in: number; tokens_out: number; ttft_ms: number; decode_ms: number; finish_reason: string }
-  | { event: "error"; code: string; message: string; retriable: boolean }
+  | ({ event: "error" } & Schemas["TaskError"])
   | { event: "cancelled" };
 
 /** An error response of the server, or a server that could not be reached. */
@@ -133,7 +85,7 @@ export async function send(method: string, path: string, body?: unknown, extraHe
     throw new ApiError(0, "UNREACHABLE", "Could not reach Lar. Check that it is running.");
   }
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({}));
+  const problem: Partial<Schemas["ProblemBody"]> = await response.json().catch(() => ({}));
   throw new ApiError(response.status, problem.code ?? "UNKNOWN", problem.detail ?? `The request failed with HTTP status ${response.status}. Try again, or look in Lar's log.`);
 }
 
@@ -141,43 +93,42 @@ export async function send(method: string, path: string, body?: unknown, extraHe
 export const readJson = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
 
 /** Lists the models, each with the threads note of its pool. If the pools cannot be read, the notes are missing. */
-async function listModels(): Promise<{ data: Model[] }> {
+async function listModels(): Promise<Page<Model>> {
   const [{ data }, pools] = await Promise.all([
-    readJson<{ data: Model[] }>(send("GET", "catalog/models")),
-    readJson<{ data: Pool[] }>(send("GET", "pools")).catch(() => undefined),
+    readJson<Page<Model>>(send("GET", "catalog/models")),
+    readJson<Page<Schemas["Pool"]>>(send("GET", "pools")).catch(() => undefined),
   ]);
   const noteOf = (name: string) => pools?.data.find((pool) => pool.id === name)?.threads_note;
   return { data: data.map((model) => ({ ...model, threads_note: noteOf(model.name) })) };
 }
 
 export const api = {
-  me: () => readJson<{ user_id: string; scopes: string[] }>(send("GET", "me")),
-  signIn: (secret: string) => send("POST", "sign-in", { secret }),
+  me: () => readJson<Schemas["Me"]>(send("GET", "me")),
+  signIn: (secret: string) => send("POST", "sign-in", { secret } satisfies Schemas["SignIn"]),
   signOut: () => send("POST", "sign-out", {}),
-  conversations: (after?: string) =>
-    readJson<{ data: Conversation[]; next?: string }>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
-  search: (query: string) => readJson<{ data: Conversation[] }>(send("GET", `conversations?q=${encodeURIComponent(query)}`)),
+  conversations: (after?: string) => readJson<Page<Conversation>>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
+  search: (query: string) => readJson<Page<Conversation>>(send("GET", `conversations?q=${encodeURIComponent(query)}`)),
   conversation: (id: string) => readJson<Conversation>(send("GET", `conversations/${id}`)),
   createConversation: (model: string | undefined, temporary: boolean) =>
-    readJson<Conversation>(send("POST", "conversations", { model, temporary })),
-  updateConversation: (id: string, change: { title?: string; head?: string; deleted?: boolean; model?: string }) =>
+    readJson<Conversation>(send("POST", "conversations", { model, temporary } satisfies Schemas["NewConversation"])),
+  updateConversation: (id: string, change: Schemas["ConversationPatch"]) =>
     readJson<Conversation>(send("PATCH", `conversations/${id}`, change)),
   deleteConversation: (id: string) => send("DELETE", `conversations/${id}`),
   stop: (id: string) => send("POST", `conversations/${id}/stop`, {}),
-  rate: (id: string, message: string, rating: "good" | "bad" | null) =>
-    readJson<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating })),
+  rate: (id: string, message: string, rating: Rating | null) =>
+    readJson<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating } satisfies Schemas["Feedback"])),
   sendMessage: (id: string, content: string, parent: string | null | undefined, model?: string) =>
-    send("POST", `conversations/${id}/messages`, { content, parent, model }),
+    send("POST", `conversations/${id}/messages`, { content, parent, model } satisfies Schemas["NewMessage"]),
   editMessage: (id: string, message: string, content: string, model?: string) =>
-    send("POST", `conversations/${id}/messages/${message}/branch`, { content, model }),
+    send("POST", `conversations/${id}/messages/${message}/branch`, { content, model } satisfies Schemas["Retry"]),
   regenerate: (id: string, message: string, model?: string) =>
-    send("POST", `conversations/${id}/messages/${message}/regenerate`, { model }),
+    send("POST", `conversations/${id}/messages/${message}/regenerate`, { model } satisfies Schemas["Retry"]),
   streamTask: (task: string) => send("GET", `tasks/${task}/stream`),
   models: listModels,
-  recommended: () => readJson<{ data: Recommended[] }>(send("GET", "catalog/recommended")),
-  pull: (source: string) => readJson<Pull>(send("POST", "catalog/pulls", { source })),
-  pulls: () => readJson<{ data: Pull[] }>(send("GET", "catalog/pulls")),
-  setDefault: (target: string) => send("POST", "aliases", { name: "default", target }),
+  recommended: () => readJson<Page<Recommended>>(send("GET", "catalog/recommended")),
+  pull: (source: string) => readJson<Pull>(send("POST", "catalog/pulls", { source } satisfies Schemas["NewPull"])),
+  pulls: () => readJson<Page<Pull>>(send("GET", "catalog/pulls")),
+  setDefault: (target: string) => send("POST", "aliases", { name: "default", target } satisfies Schemas["Alias"]),
 };
 
 /** Yields the events of a server-sent event stream as they arrive, without comments. */

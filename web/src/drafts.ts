@@ -46,7 +46,7 @@ export const drafts = {
     }
   },
   read: (key: string) => (draftsByKey.get(key) ?? EMPTY).text,
-  /** Updates the text of an input after a person typed. */
+  /** Updates the text of an input after a user typed. */
   setText: (key: string, text: string) => store(key, { ...draftsByKey.get(key), text }),
   /** Empties the input and keeps its text until the server accepts it. */
   startSending: (key: string, text: string) => store(key, { text: "", sending: text }),

@@ -29,7 +29,7 @@ const FAILURES: Record<string, Failure> = {
 };
 
 /** Describes why an answer failed and what to do next. `hasContent`: whether a part of the answer was written. */
-export function failureText(code: string | undefined, hasContent: boolean): string {
+export function failureText(code: string | null | undefined, hasContent: boolean): string {
   const { cause, nextStep = RETRY } = (code && FAILURES[code]) || { cause: "The answer was interrupted." };
   return `${cause} ${hasContent ? "The text so far is saved." : "Nothing was written."} ${nextStep}`;
 }

@@ -2,7 +2,7 @@
 // holds the truth; this hook follows it.
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { api, ApiError, readEvents, type Conversation, type Message, type StreamEvent } from "./api";
+import { api, ApiError, readEvents, type Conversation, type Message, type Rating, type StreamEvent } from "./api";
 import { isReachable as isServerReachable, markUnreachable, useReachable } from "./connection";
 import { draftKey, drafts } from "./drafts";
 
@@ -37,7 +37,7 @@ export interface ConversationState {
   regenerate(message: string): Promise<void>;
   stop(): Promise<void>;
   switchBranch(head: string): void;
-  rate(message: string, rating: "good" | "bad" | null): Promise<void>;
+  rate(message: string, rating: Rating | null): Promise<void>;
 }
 
 export function useConversation(

@@ -1,4 +1,4 @@
-// How often the page sends requests to the server. Its timers use a fake clock, so that minutes pass at once.
+// How often the page sends requests to the server. Its timers use a fake clock, so that minutes pass immediately.
 
 import { expect, test, type Page } from "@playwright/test";
 import { answers, sendMessage, signIn, waitForAnswer } from "./page";

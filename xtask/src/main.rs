@@ -1,15 +1,19 @@
-//! Chores of the repository: `cargo xtask openapi` writes the API's description anew,
-//! `cargo xtask reference` the tables of the compatible APIs' fields.
+//! Tasks of the repository that generate files or measure it.
 //!
-//! The checks of the house are this crate's tests.
+//! `cargo xtask figures` prints figures of the code base. `cargo xtask openapi` writes `openapi/v1.json`.
+//! `cargo xtask reference` writes the reference pages of the compatible APIs, with a table of the fields of
+//! each endpoint. The tests of this crate check the structure of the repository.
+
+use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 
 fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
+        Some("figures") => Ok(std::io::stdout().write_all(xtask::figures::report()?.as_bytes())?),
         Some("openapi") => {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/v1.json");
-            std::fs::create_dir_all(path.parent().context("the path has a folder")?)?;
+            std::fs::create_dir_all(path.parent().context("the path has no folder")?)?;
             std::fs::write(path, lar_server::openapi_document() + "\n")?;
             Ok(())
         }
@@ -30,6 +34,6 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
-        _ => bail!("chores: openapi, reference"),
+        _ => bail!("usage: cargo xtask figures|openapi|reference"),
     }
 }

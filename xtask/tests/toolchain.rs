@@ -1,4 +1,5 @@
-//! `scripts/toolchain.sh` with stand-ins for `cargo` and `rustc`: the toolchain that is chosen is the one that is called.
+//! Tests `scripts/toolchain.sh` with fake `cargo` and `rustc` programs: `make` must call the toolchain that
+//! it chooses.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder with a toolchain: programs that print a version, or fail as a rustup proxy without a toolchain does.
+/// Creates a folder with a fake toolchain. Its programs print a version, or fail as a rustup proxy without a
+/// toolchain.
 fn toolchain(folder: &Path, version: Option<&str>) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     for tool in ["cargo", "rustc", "cargo-clippy"] {
@@ -21,15 +23,16 @@ fn toolchain(folder: &Path, version: Option<&str>) -> PathBuf {
     folder.to_owned()
 }
 
-/// Runs the script with these folders first on PATH; what it prints, and what `cargo --version` then says for `make`.
+/// Runs the script with these folders first on PATH. Returns whether it succeeds, its output, and the
+/// versions of `cargo` and `cargo-clippy` that `make` would then call.
 fn choose(home: &Path, folders: &[&Path]) -> (bool, String, String) {
     let links = home.join("links");
     let tools = home.join("tools");
     std::fs::create_dir_all(&tools).unwrap();
-    // No other cargo of this machine is on the path of the script.
+    // The path of the script contains no other cargo of this machine.
     for tool in ["bash", "awk", "sort", "head", "dirname", "mkdir", "ln", "rm", "sh"] {
         let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
-        let found = found.iter().find(|path| path.exists()).expect("the tool is there");
+        let found = found.iter().find(|path| path.exists()).expect("the tool exists");
         let _ = std::os::unix::fs::symlink(found, tools.join(tool));
     }
     let path = |first: &[&Path]| {
@@ -53,7 +56,7 @@ fn choose(home: &Path, folders: &[&Path]) -> (bool, String, String) {
 }
 
 #[test]
-fn the_toolchain_that_works_is_the_one_that_is_called() {
+fn make_calls_the_first_working_toolchain() {
     let home = tempfile::tempdir().unwrap();
     let proxy = toolchain(&home.path().join("proxy"), None);
     let old = toolchain(&home.path().join("old"), Some("1.63.0"));
@@ -66,9 +69,9 @@ fn the_toolchain_that_works_is_the_one_that_is_called() {
     let links = home.path().join("links");
 
     assert_eq!(choose(home.path(), &[&proxy, &old, &new]), (true, shown(&new), calls("1.96.0")));
-    assert!(links.join("cargo").is_symlink(), "a proxy without a toolchain stands before it");
+    assert!(links.join("cargo").is_symlink(), "a proxy without a toolchain precedes it, so it needs a link");
     assert_eq!(choose(home.path(), &[&nightly, &new]), (true, shown(&nightly), calls("1.97.0-nightly")));
-    assert!(!links.join("cargo").is_symlink(), "nothing stands before it any more");
+    assert!(!links.join("cargo").is_symlink(), "the first cargo works, so no link may stay");
     assert_eq!(choose(home.path(), &[&proxy, &old]), (false, String::new(), String::new()));
     assert_eq!(choose(home.path(), &[]), (false, String::new(), String::new()));
 }

@@ -1,4 +1,4 @@
-//! What each API's encoding adds to OpenAI's chat, by the same engine that answers at once.
+//! The latency of each compatible API compared with OpenAI's chat, in front of the same stub engine.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,16 +16,16 @@ const RATE: u32 = 100;
 const CONNECTIONS: u32 = 16;
 const FOR: Duration = Duration::from_secs(3);
 
-/// An API: its name, path, and body but for whether it streams.
+/// The name, path and body of a request for each API. The body lacks `model` and `stream`.
 const APIS: [(&str, &str, &str); 6] = [
     ("OpenAI chat", "/v1/chat/completions", r#""messages":[MESSAGES],"max_tokens":64"#),
     ("OpenAI chat, again", "/v1/chat/completions", r#""messages":[MESSAGES],"max_tokens":64"#),
     (
-        "OpenAI responses, not kept",
+        "OpenAI responses, not stored",
         "/v1/responses",
         r#""input":[MESSAGES],"max_output_tokens":64,"store":false"#,
     ),
-    ("OpenAI responses, kept", "/v1/responses", r#""input":[MESSAGES],"max_output_tokens":64"#),
+    ("OpenAI responses, stored", "/v1/responses", r#""input":[MESSAGES],"max_output_tokens":64"#),
     ("Anthropic messages", "/v1/messages", r#""messages":[MESSAGES],"max_tokens":64"#),
     ("Ollama chat", "/api/chat", r#""messages":[MESSAGES],"options":{"num_predict":64}"#),
 ];
@@ -40,11 +40,12 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let lar = Lar::start_logging(&config, "info");
     let at: SocketAddr = lar.address.parse()?;
     let mut report = format!(
-        "One Lar with its defaults, {RATE} requests a second, one message and 16 tokens of an engine that answers at once.\n\
-         Medians of {ROUNDS} interleaved rounds; OpenAI's chat is there twice, and what it differs from itself is noise.\n"
+        "Latency of each API of one Lar with its default settings, compared with OpenAI's chat. The engine\n\
+         is the stub of the section above. A request has one message and gets 16 tokens. Medians of {ROUNDS}\n\
+         interleaved rounds. OpenAI's chat is measured twice; the difference is noise.\n"
     );
     for stream in [false, true] {
-        progress(if stream { "  streaming" } else { "  whole answers" });
+        progress(&format!("  {}", super::kind(stream)));
         let mut rounds: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
         for _ in 0..ROUNDS {
             for (name, path, body) in APIS {
@@ -69,10 +70,10 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         let of = |name: &str, share: f64| {
             median(rounds[name].iter().map(|round| quantile_of(&round.latencies, share)).collect())
         };
-        let beside = [of(APIS[0].0, 0.5), of(APIS[0].0, 0.99)];
+        let chat = [of(APIS[0].0, 0.5), of(APIS[0].0, 0.99)];
         write!(
             report,
-            "\n{}:\n\n| API | p50 ms | p99 ms | beside chat, p50 | p99 | failed |\n|---|---|---|---|---|---|\n",
+            "\n{RATE} requests/s, {}:\n\n| API | p50 ms | p99 ms | p50 − chat | p99 − chat | failed |\n|---|---|---|---|---|---|\n",
             super::kind(stream)
         )?;
         for (name, ..) in APIS {
@@ -81,8 +82,8 @@ pub(crate) fn measure() -> anyhow::Result<String> {
             writeln!(
                 report,
                 "| {name} | {p50:.3} | {p99:.3} | {:+.3} | {:+.3} | {failed} |",
-                p50 - beside[0],
-                p99 - beside[1]
+                p50 - chat[0],
+                p99 - chat[1]
             )?;
         }
     }

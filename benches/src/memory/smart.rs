@@ -1,5 +1,7 @@
-//! What becomes of a second thing that is told: the labelled pairs of `benches/data/smart-ingest.tsv`, each in a space of
-//! its own, and again among everything that is known of other fields of life.
+//! The decisions of smart ingest on the labeled pairs of `benches/data/smart-ingest.tsv`.
+//!
+//! Each pair is ingested in a space of its own, and again in a space that contains the known statements of
+//! all other fields of life.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,7 +18,7 @@ use crate::progress;
 const PAIRS: &str = include_str!("../../data/smart-ingest.tsv");
 const SETS: [&str; 4] = ["calibration", "held", "second", "third"];
 const LABELS: [&str; 6] = ["create", "reinforce", "update", "supersede", "merge", "reject"];
-/// Bounds of meaning that are tried.
+/// The similarity thresholds that are tried.
 const BOUNDS: [f32; 8] = [0.0, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.85];
 
 struct Pair {
@@ -31,10 +33,12 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     let fixture = MemoryFixture::open().await?;
     let pairs = pairs();
     let mut text = String::from(
-        "Pairs of things told one after the other, the second by `POST memories/smart`. *calibration* and *held* were written \
-         before the rules and parted by a hash; *second* after them, in freer sentences, and faults that it showed were mended; \
-         *third* after that. *Crowded* is the same among everything that is known of other fields of life.\n\n\
-         | set | pairs | corrections: precision | recall | wrong merges | other decisions than labelled | content lost |\n\
+        "Pairs of statements that are saved one after another, the second with `POST memories/smart`. The\n\
+         sets *calibration* and *held* (held out) were written before the rules and split by a hash.\n\
+         *second* was written after the rules, in freer sentences; the faults that it showed were fixed.\n\
+         *third* was written after that. *Crowded*: the space also contains the known statements of all\n\
+         other fields of life.\n\n\
+         | set | pairs | corrections: precision | recall | wrong merges | decisions unlike the label | content lost |\n\
          |---|---|---|---|---|---|---|\n",
     );
     let mut matrices = String::new();
@@ -86,7 +90,7 @@ async fn writer(fixture: &MemoryFixture, agent: &str) -> anyhow::Result<WriteAcc
     Ok(fixture.memories.authorize_write(caller, MemoryScope::default()).await?)
 }
 
-/// Remembers what is known of every other field of life, once.
+/// Saves the known statements of every other field of life, unless the space has them already.
 async fn fill(
     fixture: &MemoryFixture,
     writer: &WriteAccess,
@@ -108,7 +112,8 @@ async fn fill(
     Ok(())
 }
 
-/// Tells both, and whether both texts are there afterwards, in a memory or its history; then erases what they made.
+/// Ingests both statements of a pair, then erases their memories. Returns the decision, and whether both
+/// texts were still in a memory or its history.
 async fn ingest_pair(
     fixture: &MemoryFixture,
     writer: &WriteAccess,
@@ -117,7 +122,7 @@ async fn ingest_pair(
     let memories = &fixture.memories;
     let known = Item { content: pair.known.to_owned(), ..Item::default() };
     let known = memories.ingest(writer, vec![known], None).await?;
-    let Some(known) = known.into_iter().next() else { anyhow::bail!("nothing was stored") };
+    let Some(known) = known.into_iter().next() else { anyhow::bail!("no memory was stored") };
     let incoming = Item { content: pair.incoming.to_owned(), ..Item::default() };
     let decided = memories.ingest_smart(writer, incoming, None).await?;
     let reader = memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
@@ -144,15 +149,15 @@ fn summary(text: &mut String, name: &str, outcomes: &[(&str, &str)], lost: usize
         |is: &dyn Fn(&str, &str) -> bool| outcomes.iter().filter(|(label, got)| is(label, got)).count();
     let right = count(&|label, got| label == "supersede" && got == "supersede");
     let claimed = count(&|_, got| got == "supersede");
-    let labelled = count(&|label, _| label == "supersede");
+    let labeled = count(&|label, _| label == "supersede");
     let merges = count(&|label, got| got == "merge" && label != "merge");
     let other = count(&|label, got| label != got);
     writeln!(
         text,
-        "| {name} | {} | {right} of {claimed}: **{:.3}** | {right} of {labelled}: **{:.3}** | {merges} | {other} | {lost} |",
+        "| {name} | {} | {right} of {claimed}: **{:.3}** | {right} of {labeled}: **{:.3}** | {merges} | {other} | {lost} |",
         outcomes.len(),
         right as f64 / claimed.max(1) as f64,
-        right as f64 / labelled.max(1) as f64,
+        right as f64 / labeled.max(1) as f64,
     )?;
     Ok(())
 }
@@ -162,7 +167,7 @@ fn matrix(text: &mut String, set: &str, outcomes: &[(&str, &str)]) -> anyhow::Re
     for outcome in outcomes {
         *counts.entry(*outcome).or_default() += 1;
     }
-    write!(text, "\n| {set}: labelled ↓ decided → |")?;
+    write!(text, "\n| {set}: label ↓ decision → |")?;
     for label in LABELS {
         write!(text, " {label} |")?;
     }
@@ -180,9 +185,9 @@ fn matrix(text: &mut String, set: &str, outcomes: &[(&str, &str)]) -> anyhow::Re
     Ok(())
 }
 
-/// How many decisions of the calibration set are right and wrong by the bound that the meaning must reach.
+/// Counts right and wrong decisions on the calibration set for each similarity threshold.
 async fn bounds(text: &mut String, fixture: &MemoryFixture, pairs: &[Pair]) -> anyhow::Result<()> {
-    let mut meant = Vec::new();
+    let mut similarities = Vec::new();
     for (at, pair) in
         pairs.iter().enumerate().filter(|(_, pair)| pair.set == "calibration" && pair.label != "reject")
     {
@@ -197,31 +202,40 @@ async fn bounds(text: &mut String, fixture: &MemoryFixture, pairs: &[Pair]) -> a
             ..Search::default()
         };
         let found = fixture.memories.search(&reader, search).await?;
-        meant.push((pair, found.hits.first().and_then(|hit| hit.similarity).unwrap_or_default()));
+        similarities.push((pair, found.hits.first().and_then(|hit| hit.similarity).unwrap_or_default()));
     }
-    write!(text, "\n| right / wrong on calibration, by the least meaning |")?;
+    write!(text, "\n| right / wrong on calibration, by similarity threshold |")?;
     for bound in BOUNDS {
         write!(text, " {bound} |")?;
     }
     writeln!(text, "\n|---|---|---|---|---|---|---|---|---|")?;
     type Set = fn(f32) -> SimilarityThresholds;
     let rows: [(&str, &str, Set); 3] = [
-        ("the same in other words", "reinforce", |same| SimilarityThresholds {
+        ("the same in other words (`reinforce`)", "reinforce", |same| SimilarityThresholds {
             same,
             changed: 0.0,
             part: 0.0,
         }),
-        ("a correction", "supersede", |changed| SimilarityThresholds { same: 2.0, changed, part: 0.0 }),
-        ("a part of one thing", "merge", |part| SimilarityThresholds { same: 2.0, changed: 0.0, part }),
+        ("a correction (`supersede`)", "supersede", |changed| SimilarityThresholds {
+            same: 2.0,
+            changed,
+            part: 0.0,
+        }),
+        ("a part of one thing (`merge`)", "merge", |part| SimilarityThresholds {
+            same: 2.0,
+            changed: 0.0,
+            part,
+        }),
     ];
-    for (name, label, nearness) in rows {
+    for (name, label, thresholds) in rows {
         write!(text, "| {name} |")?;
         for bound in BOUNDS {
-            let got = meant.iter().filter(|(pair, meaning)| {
-                decision_on(pair.known, pair.incoming, Some((*meaning, nearness(bound)))).as_str() == label
+            let got = similarities.iter().filter(|(pair, similarity)| {
+                decision_on(pair.known, pair.incoming, Some((*similarity, thresholds(bound)))).as_str()
+                    == label
             });
             let (right, wrong): (Vec<&str>, Vec<&str>) =
-                got.map(|(pair, _)| pair.label).partition(|labelled| *labelled == label);
+                got.map(|(pair, _)| pair.label).partition(|labeled| *labeled == label);
             write!(text, " {} / {} |", right.len(), wrong.len())?;
         }
         text.push('\n');

@@ -1,4 +1,5 @@
-//! What large requests cost in memory: the most that the server and its workers took, each on a server of its own.
+//! The peak memory of the server and its workers under large embedding requests. Every row has its own
+//! server.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +10,17 @@ use serde_json::json;
 
 use crate::fairness::first_tokens;
 
-/// Bytes of text in one request; the usual limit of a body is 16 MiB.
+/// Bytes of text in one request. The default limit of a body is 16 MiB.
 const TEXT_BYTES: usize = 15_000_000;
 
-/// Large texts to the embedder at once.
+/// Measures several large requests at the same time.
 pub(crate) fn measure() -> anyhow::Result<String> {
     let mut table = String::from(
-        "One text of 15 MB a request to `/v1/embeddings`, cut by the server, all at once, after one short text. Peak resident memory \
-         (`VmHWM`); the short text's own peak stands in the first row. *First token*: of a question of a few words by another \
-         person, median and longest, while as many such requests are sent again and again.\n\n\
-         | requests | server, MB | embedder's worker, MB | seconds | answered 200 | first token | longest |\n\
+        "A request to `/v1/embeddings` has one text of 15 MB, which the server truncates. All requests are\n\
+         sent together, after one short text. Peak resident memory (`VmHWM`); the first row shows the peak of\n\
+         the short text alone. *First token*: the time to the first token of another user's short\n\
+         question, median and longest, while as many such requests are sent again and again.\n\n\
+         | requests | server, MB | embedding worker, MB | seconds | answered 200 | first token | longest |\n\
          |---|---|---|---|---|---|---|\n",
     );
     let text = "the quick brown fox jumps over the lazy dog ".repeat(TEXT_BYTES / 44);
@@ -45,8 +47,8 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     Ok(table)
 }
 
-/// Seconds to the first token of another person's questions, median and longest, while `requests` connections send `body` again
-/// and again.
+/// Returns the seconds to the first token of another user's questions, median and longest, while `requests`
+/// connections send `body` again and again.
 fn bystander(lar: &Lar, body: &str, requests: usize) -> anyhow::Result<(f64, f64)> {
     let bea = lar.invite("bea");
     first_tokens(lar, &bea)?;
@@ -66,7 +68,7 @@ fn bystander(lar: &Lar, body: &str, requests: usize) -> anyhow::Result<(f64, f64
     Ok((took[took.len() / 2].as_secs_f64(), took[took.len() - 1].as_secs_f64()))
 }
 
-/// The most resident memory that a process has had.
+/// Returns the peak resident memory of a process in MB.
 fn peak_mb(pid: u32) -> u64 {
     ProcessMemory::of(pid).map_or(0, |memory| memory.peak / 1_000_000)
 }

@@ -1,4 +1,5 @@
-//! A client of the run: a key, the memories that it made and did not erase yet, and how it sends requests.
+//! A client of the soak test: its key, the memories that it has not erased yet, and the requests that it
+//! sends.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -14,46 +15,47 @@ use serde_json::{Value, json};
 use super::uses::{USES, Use};
 use super::{CLIENTS, Shared};
 
-/// Memories that a client has at once.
+/// The most memories that a client has stored at the same time.
 const MEMORIES_MAX: usize = 20;
-/// Bytes of an answer that an error shows.
+/// The most bytes of an answer that an error shows.
 const SHOWN_BYTES: usize = 300;
-/// A task whose client has gone is recorded as over by then: a step of the engine has ended.
+/// The wait until a task whose client disconnected is recorded as ended: the engine has finished a step by
+/// then.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// The metrics that are printed with a use that failed.
 const NUMBERS: [&str; 4] = ["lar_queue_", "lar_active_leases{", "lar_pool_ready{", "lar_model_state{"];
 
 pub(super) struct Client<'a> {
     pub(super) lar: &'a Lar,
-    /// The header that carries its key.
+    /// The header with its key.
     pub(super) key: String,
     shared: &'a Shared,
     index: usize,
-    /// Uses that it began.
+    /// The number of uses that it has started.
     step: usize,
-    /// Which of [`USES`] it is at.
+    /// The index of the current use in [`USES`].
     at: usize,
-    /// What its last request took.
+    /// The time of its last request.
     took: Cell<Duration>,
     memories: VecDeque<String>,
 }
 
 impl<'a> Client<'a> {
-    /// Invites somebody, whose client this is.
+    /// Invites a user and creates their client.
     pub(super) fn new(lar: &'a Lar, shared: &'a Shared, index: usize) -> Self {
         let key = lar.invite(&format!("person-{index}"));
         let (took, memories) = (Cell::default(), VecDeque::new());
         Self { lar, key, shared, index, step: 0, at: 0, took, memories }
     }
 
-    /// Does one use after the other until the run is over. Clients begin at different ones.
+    /// Runs one use after another until the run is over. Clients start at different uses.
     pub(super) fn work(&mut self) {
         while !self.shared.is_over() {
             let at = (self.step + self.index * USES.len() / CLIENTS) % USES.len();
             let done = {
                 let _busy = self.shared.quiet.read().unwrap_or_else(PoisonError::into_inner);
                 let started_at = Instant::now();
-                self.use_once(at).map_err(|error| (error, self.look(started_at)))
+                self.use_once(at).map_err(|error| (error, self.describe_failure(started_at)))
             };
             self.shared.uses[at].fetch_add(1, Ordering::Relaxed);
             if let Err((error, state)) = done {
@@ -69,10 +71,10 @@ impl<'a> Client<'a> {
         run(self)
     }
 
-    /// How old the use is that failed and what its last whole request took; what the server says of its queues at this time,
-    /// and of this client's newest tasks once they are over: one without `queue_ms` never had a lease, one without `ttft_ms`
-    /// no token.
-    fn look(&self, started_at: Instant) -> String {
+    /// Describes a failed use: its age, the time of its last complete request, the metrics of the server's
+    /// queues, and this client's newest tasks once they have ended. A task without `queue_ms` never had a
+    /// lease, one without `ttft_ms` never had a token.
+    fn describe_failure(&self, started_at: Instant) -> String {
         let (age, took) = (started_at.elapsed().as_secs_f64(), self.took.get().as_secs_f64());
         let now = Timestamp::now();
         let metrics = self.lar.get("/metrics").body;
@@ -89,7 +91,7 @@ impl<'a> Client<'a> {
         )
     }
 
-    /// Counts a request, has it answered and notes what that took.
+    /// Counts a request, sends it and records the time until its answer.
     fn timed(&self, send: impl FnOnce() -> Answer) -> Answer {
         self.count_request();
         let started_at = Instant::now();
@@ -101,12 +103,12 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// A number that no other use of any client has, to make texts differ.
+    /// Returns a number that no other use of any client has, so that texts differ.
     pub(super) fn number(&self) -> usize {
         self.step * CLIENTS + self.index
     }
 
-    /// Which of `count` ways to do something, each in turn.
+    /// Returns which of `count` variants of a use is next. The variants alternate.
     pub(super) fn variant(&self, count: usize) -> usize {
         (self.step / USES.len() + self.index) % count
     }
@@ -116,7 +118,7 @@ impl<'a> Client<'a> {
         self.timed(|| self.lar.send_with(&self.key, method, path, body))
     }
 
-    /// [`Client::send`] where only this status is right.
+    /// Sends a request and returns an error if the answer has another status.
     pub(super) fn expect(
         &self,
         status: u16,
@@ -134,7 +136,7 @@ impl<'a> Client<'a> {
         Ok(answer)
     }
 
-    /// [`Client::expect`] with POST and 200.
+    /// Sends a POST request and returns an error unless the status is 200.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
         self.expect(200, "POST", path, body)
     }
@@ -170,21 +172,21 @@ impl<'a> Client<'a> {
         Ok(result)
     }
 
-    /// Counts a request that is sent by other means.
+    /// Counts a request that the caller sends itself.
     pub(super) fn count_request(&self) {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes a memory that was made, and erases the oldest beyond [`MEMORIES_MAX`].
+    /// Adds a memory to those of this client, and erases the oldest ones beyond [`MEMORIES_MAX`].
     pub(super) fn keep_memory(&mut self, id: &str) -> anyhow::Result<()> {
-        // A memory that was merged with a known one has the known one's id.
+        // A text that was merged into an existing memory has that memory's id.
         if !self.memories.iter().any(|known| known == id) {
             self.memories.push_back(id.to_owned());
         }
         while self.memories.len() > MEMORIES_MAX {
             let Some(oldest) = self.memories.pop_front() else { break };
             let path = format!("/lar/v1/memories/{oldest}");
-            // A memory that is only forgotten stays for 30 days, so it is erased after that.
+            // A forgotten memory stays for 30 days, so it must also be erased.
             if self.variant(2) == 0 {
                 self.expect(204, "DELETE", &path, &Value::Null)?;
             }
@@ -194,12 +196,13 @@ impl<'a> Client<'a> {
     }
 }
 
-/// The status of an answer. What came too late, or in a connection that was closed, has none: how long it took tells which.
+/// Returns the status of an answer. An answer that came too late, or whose connection was closed, has none;
+/// the time of the request shows which.
 fn status_of(answer: &Answer) -> String {
     if answer.status == 0 { "no answer".to_owned() } else { answer.status.to_string() }
 }
 
-/// The beginning of a text.
+/// Returns the start of a text.
 pub(super) fn shown(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN_BYTES)]
 }

@@ -1,4 +1,4 @@
-//! What the processes of a Lar take: memory from `/proc/PID/smaps_rollup`, open descriptors, threads.
+//! Samples of the processes of a Lar: memory from `/proc/PID/smaps_rollup`, open descriptors and threads.
 
 use std::fmt;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::quantile;
 
 const WORKERS: [&str; 3] = ["chat worker", "vocabulary worker", "embedding worker"];
 
-/// Memory in MiB; NaN where the process is not there or the kernel does not tell.
+/// The memory of a process in MiB; NaN if the process does not exist or the kernel hides the value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
-    /// With files that are mapped.
+    /// Resident memory, mapped files included.
     pub(super) resident: f64,
-    /// What only this process has and has written.
+    /// Private and dirty memory: only this process has it, and has written to it.
     pub(super) private: f64,
 }
 
@@ -29,7 +29,7 @@ impl Memory {
             line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(f64::NAN) / 1024.0
         };
         let resident = mib("Rss:");
-        // The kernel may keep the rollup from those who do not own the process, but not this.
+        // The kernel may hide the rollup from other users, but not the resident size.
         let resident = if resident.is_nan() { crate::start::resident_mib(pid) } else { resident };
         Self { resident, private: mib("Private_Dirty:") }
     }
@@ -57,15 +57,15 @@ impl fmt::Display for Memory {
 pub(super) struct Workers([Memory; WORKERS.len()]);
 
 impl Workers {
-    /// Tells the workers apart by the weights that they have mapped: the one that holds a vocabulary has none. One that is
-    /// being started has none yet either; it counts as a vocabulary for that moment.
-    pub(super) fn look(lar: &Lar) -> Self {
+    /// Samples the workers and identifies each by its mapped weights. The vocabulary worker has none. A
+    /// worker that is just starting has none yet either, and counts as the vocabulary worker for that moment.
+    pub(super) fn sample(lar: &Lar) -> Self {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (chat, embedder) = (name(&chat_model()), name(&embedder_file("weights")));
         let mut found = Self([Memory::NONE; WORKERS.len()]);
         for pid in lar.workers() {
             let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-            // One that has ended and is not reaped yet has no memory.
+            // A process that has ended but is not reaped yet has no memory.
             if maps.is_empty() {
                 continue;
             }
@@ -81,7 +81,7 @@ impl Workers {
         found
     }
 
-    /// Each kind's name and its private memory at each of these times.
+    /// Returns the name of each kind of worker and its private memory in each of these samples.
     pub(super) fn lives(all: &[Self]) -> impl Iterator<Item = (&'static str, String)> {
         WORKERS.into_iter().enumerate().map(|(kind, name)| {
             let lives = all.iter().map(|workers| workers.0[kind].private).filter(|mib| !mib.is_nan());
@@ -91,38 +91,42 @@ impl Workers {
     }
 }
 
-/// All processes of a Lar at one time.
+/// A sample of all processes of a Lar.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// Since the clients began.
+    /// The time since the clients started.
     pub(super) at: Duration,
     pub(super) server: Memory,
     workers: Workers,
     descriptors: f64,
     threads: f64,
     stored_mib: f64,
-    /// Of all clients so far.
+    /// The requests of all clients so far.
     pub(super) requests: u64,
 }
 
 impl Sample {
-    /// Looks at all processes.
+    /// Samples all processes.
     ///
     /// # Errors
-    /// When the server is gone.
+    /// If the server process has ended.
     pub(super) fn take(lar: &Lar, at: Duration, requests: u64) -> anyhow::Result<Self> {
         let server = Memory::of(lar.pid());
-        anyhow::ensure!(!server.resident.is_nan(), "the server is gone after {:.0} s", at.as_secs_f64());
-        let entries = |what: &str| {
-            let entries = std::fs::read_dir(format!("/proc/{}/{what}", lar.pid()));
+        anyhow::ensure!(
+            !server.resident.is_nan(),
+            "the server process ended after {:.0} s",
+            at.as_secs_f64()
+        );
+        let entries = |folder: &str| {
+            let entries = std::fs::read_dir(format!("/proc/{}/{folder}", lar.pid()));
             entries.map_or(f64::NAN, |entries| entries.count() as f64)
         };
         let (descriptors, threads) = (entries("fd"), entries("task"));
         let stored_mib = stored_bytes(lar.data()) as f64 / f64::from(1 << 20);
-        Ok(Self { at, server, workers: Workers::look(lar), descriptors, threads, stored_mib, requests })
+        Ok(Self { at, server, workers: Workers::sample(lar), descriptors, threads, stored_mib, requests })
     }
 
-    /// The medians of these samples; the number of requests is the last one's.
+    /// Returns the medians of these samples, with the number of requests of the last one.
     pub(super) fn median(samples: &[&Self]) -> Figure {
         let of = |value: fn(&Self) -> f64| median(samples.iter().map(|sample| value(sample)));
         let worker = |kind: usize| Memory::median(samples.iter().map(move |sample| sample.workers.0[kind]));
@@ -137,13 +141,13 @@ impl Sample {
         })
     }
 
-    /// One line for those who watch.
+    /// Returns one line of progress.
     pub(super) fn line(&self) -> String {
         format!("{:.1} min | {}", self.at.as_secs_f64() / 60.0, Figure(*self))
     }
 }
 
-/// A sample as the columns of the table.
+/// A sample that is displayed as the columns of the table.
 pub(super) struct Figure(Sample);
 
 impl fmt::Display for Figure {
@@ -156,14 +160,15 @@ impl fmt::Display for Figure {
     }
 }
 
-/// The median of those that are numbers; NaN where none is.
+/// Returns the median of the values that are not NaN; NaN if there are none.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     values.sort_by(f64::total_cmp);
     quantile(&values, 0.5)
 }
 
-/// Bytes of all files in a directory and those below it; one that goes away meanwhile counts nothing.
+/// Returns the bytes of all files in a directory and its subdirectories. A file that disappears meanwhile
+/// counts zero.
 fn stored_bytes(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries

@@ -1,5 +1,6 @@
-//! What the clients do, in turn: each use is a small session of a person or an app. Bad requests and half-used connections
-//! are in `uses/misuse.rs`.
+//! The uses of the soak test: each is a small session of a person or an app. Clients run them in turn.
+//!
+//! Bad requests and unfinished connections are in `uses/misuse.rs`.
 
 mod misuse;
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, shown};
 
-/// Does something as a client. An error says which answer was not the expected one.
+/// Runs a use as a client. An error names the unexpected answer.
 pub(super) type Use = fn(&mut Client<'_>) -> anyhow::Result<()>;
 
 pub(super) const USES: [(&str, Use); 15] = [
@@ -33,14 +34,14 @@ pub(super) const USES: [(&str, Use); 15] = [
     ("connections", misuse::connections),
 ];
 
-/// Turns of a conversation that are read to their end.
+/// Turns of a conversation that run to their end.
 const TURNS: usize = 3;
-/// How long a client waits before it disconnects without having read anything.
+/// The wait of a client that disconnects without reading anything.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A sentence of 44 bytes.
 const SENTENCE: &str = "the quick brown fox jumps over the lazy dog ";
 
-/// A question; a client's have a long text before them in one of four rounds through all uses.
+/// Returns a question. In one of four rounds through all uses it follows a long text.
 fn question(client: &Client<'_>) -> String {
     let text = if client.variant(4) == 0 { SENTENCE.repeat(60) } else { String::new() };
     format!("{text}What is {} plus two?", client.number())
@@ -70,7 +71,7 @@ fn streamed_chat(client: &mut Client<'_>) -> anyhow::Result<()> {
     stream_chat(client, 48, json!({}))
 }
 
-/// The names in it differ each time, as those of different apps do.
+/// Returns a schema. Its names differ each time, as those of different apps do.
 fn schema(client: &Client<'_>) -> Value {
     let name = format!("name_{}", client.number());
     json!({
@@ -107,7 +108,7 @@ fn stream_chat(client: &Client<'_>, tokens: u32, mut more: Value) -> anyhow::Res
     Ok(())
 }
 
-/// Disconnects before the first token, after it, half way, or before an answer that is not streamed.
+/// Disconnects before the first token, after it, halfway, or before an answer that is not streamed.
 fn disconnected_chat(client: &mut Client<'_>) -> anyhow::Result<()> {
     let (is_streamed, events) = [(true, 0), (true, 2), (true, 20), (false, 0)][client.variant(4)];
     let more = json!({ "stream": is_streamed, "ignore_eos": true });
@@ -115,7 +116,7 @@ fn disconnected_chat(client: &mut Client<'_>) -> anyhow::Result<()> {
     read_events(socket, events)
 }
 
-/// Reads so many events of a stream, or waits a moment where it is none, and disconnects.
+/// Reads this many events of a stream and disconnects. If `events` is 0, waits a moment and disconnects.
 fn read_events(socket: TcpStream, events: usize) -> anyhow::Result<()> {
     if events == 0 {
         std::thread::sleep(PATIENCE);
@@ -138,26 +139,26 @@ fn conversation(client: &mut Client<'_>) -> anyhow::Result<()> {
         "/lar/v1/conversations",
         &json!({ "system": "Answer in a few words." }),
     )?;
-    let id = made.json()["id"].as_str().context("a conversation has an id")?.to_owned();
+    let id = made.json()["id"].as_str().context("the conversation has no id")?.to_owned();
     let path = format!("/lar/v1/conversations/{id}");
-    let say = |path: &str, body: &Value| {
+    let send = |path: &str, body: &Value| {
         let events = client.post(path, body)?.events();
         anyhow::ensure!(
             events.last().is_some_and(|(name, _)| name == "end"),
-            "a turn has no end: {events:?}"
+            "a turn has no `end` event: {events:?}"
         );
         Ok(events[0].1["answer"]["id"].as_str().unwrap_or_default().to_owned())
     };
     let mut answer = String::new();
     for turn in 0..TURNS {
-        let said = json!({ "content": format!("{turn}. {}", question(client)), "max_tokens": 16 });
-        answer = say(&format!("{path}/messages"), &said)?;
+        let message = json!({ "content": format!("{turn}. {}", question(client)), "max_tokens": 16 });
+        answer = send(&format!("{path}/messages"), &message)?;
     }
-    say(&format!("{path}/messages/{answer}/regenerate"), &json!({ "max_tokens": 8 }))?;
+    send(&format!("{path}/messages/{answer}/regenerate"), &json!({ "max_tokens": 8 }))?;
     if client.variant(2) == 0 {
-        // Somebody closes the page during an answer, and stops it from another one.
-        let said = json!({ "content": "Tell a long story.", "max_tokens": 200 });
-        read_events(client.open(&format!("{path}/messages"), &said), 3)?;
+        // The user closes the page during an answer, and stops the answer from another page.
+        let message = json!({ "content": "Tell a long story.", "max_tokens": 200 });
+        read_events(client.open(&format!("{path}/messages"), &message), 3)?;
         client.expect(204, "POST", &format!("{path}/stop"), &Value::Null)?;
     }
     client.expect(200, "GET", &path, &Value::Null)?;
@@ -169,7 +170,7 @@ fn memory(client: &mut Client<'_>) -> anyhow::Result<()> {
     let content = format!("Parcel {number} lies in drawer {} of room {}.", number % 31, number % 7);
     let new = json!({ "content": content, "kind": "fact", "tags": ["parcels"] });
     let made = client.expect(201, "POST", "/lar/v1/memories", &new)?.json();
-    let id = made["id"].as_str().context("a memory has an id")?.to_owned();
+    let id = made["id"].as_str().context("the memory has no id")?.to_owned();
     client.post("/lar/v1/memories/search", &json!({ "query": format!("where is parcel {number}?") }))?;
     let changed = json!({ "content": format!("{content} It weighs {number} grams.") });
     client.expect(200, "PATCH", &format!("/lar/v1/memories/{id}"), &changed)?;
@@ -205,7 +206,7 @@ fn mcp_session(client: &mut Client<'_>) -> anyhow::Result<()> {
     call("memory_search", json!({ "query": "which parcels are there?" }))?;
     let content = format!("The meeting about project {} is on Monday.", client.number());
     let saved = call("memory_save", json!({ "content": content }))?;
-    // What says nothing new is not saved.
+    // A text without new content is not saved.
     match saved["structuredContent"]["memory"]["id"].as_str() {
         Some(id) => client.keep_memory(id),
         None => Ok(()),
@@ -215,7 +216,7 @@ fn mcp_session(client: &mut Client<'_>) -> anyhow::Result<()> {
 fn responses(client: &mut Client<'_>) -> anyhow::Result<()> {
     let body = json!({ "model": "default", "input": question(client), "max_output_tokens": 24 });
     let made = client.post("/v1/responses", &body)?.json();
-    let id = made["id"].as_str().context("a response has an id")?;
+    let id = made["id"].as_str().context("the response has no id")?;
     client.expect(200, "GET", &format!("/v1/responses/{id}"), &Value::Null)?;
     client.expect(200, "DELETE", &format!("/v1/responses/{id}"), &Value::Null).map(drop)
 }
@@ -229,7 +230,7 @@ fn other_apis(client: &mut Client<'_>) -> anyhow::Result<()> {
         "/api/chat",
         &json!({ "model": "default", "messages": messages, "options": options, "stream": is_streamed }),
     )?;
-    anyhow::ensure!(answer.body.contains("\"done\":true"), "no end: {}", shown(&answer.body));
+    anyhow::ensure!(answer.body.contains("\"done\":true"), "the stream has no end: {}", shown(&answer.body));
     let body =
         json!({ "model": "default", "prompt": question(client), "max_tokens": 8, "stream": is_streamed });
     client.post("/v1/completions", &body).map(drop)
@@ -251,7 +252,7 @@ fn reads(client: &mut Client<'_>) -> anyhow::Result<()> {
     ] {
         client.expect(200, "GET", path, &Value::Null)?;
     }
-    // Only an administrator may read this.
+    // Only an admin key may read metrics.
     client.count_request();
     let metrics = client.lar.get("/metrics");
     anyhow::ensure!(metrics.status == 200, "/metrics: {}", metrics.status);

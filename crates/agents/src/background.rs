@@ -1,15 +1,16 @@
-//! Requests that an app makes for itself beside a chat: titles, tags, follow-up questions, completions of what is typed.
+//! Detection of an app's background requests: titles, tags, follow-up questions and autocompletion.
 //!
-//! They come with the same key as the chat, so they are told by what they ask for, in the words of the apps that people
-//! have: Open WebUI's tasks begin with `### Task:`, and LibreChat, Claude Code and others ask for a concise title. A
-//! miss costs memory for one message; nothing else depends on it unless a model was named for such requests.
+//! Background requests come with the same key as the chat, so they are recognized by the prompts of common
+//! apps: Open WebUI's begin with `### Task:`; LibreChat, Claude Code and others ask for a concise title. A
+//! wrong result affects only the use of memory for one message and the model, if one is set for background
+//! requests.
 
 use std::sync::LazyLock;
 
-use lar_engines::driver::{Chat, ChatMessage};
+use lar_inference::{Chat, ChatMessage};
 use regex::Regex;
 
-/// Bytes of a message that are looked at.
+/// The number of bytes at the start of a message that are matched.
 const SCANNED_BYTES_MAX: usize = 400;
 
 static BACKGROUND_PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -17,7 +18,7 @@ static BACKGROUND_PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(pattern).ok()
 });
 
-/// Whether a request is an app's own work rather than something a person says.
+/// Returns whether a request is an app's background request and not a user's message.
 #[must_use]
 pub fn is_background(chat: &Chat) -> bool {
     let is_app_prompt = |message: &ChatMessage| {
@@ -48,7 +49,7 @@ mod tests {
             "Generate a concise, sentence-case title (3-7 words) that captures the main topic",
             "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask next",
         ];
-        let people = [
+        let user_messages = [
             "What is a good title for my book about cats?",
             "Write a short story about a lighthouse.",
             "Remember that my task is called ### Task.",
@@ -56,13 +57,13 @@ mod tests {
             "Create a brief summary of what I told you.",
             "",
         ];
-        let said = |role: &str, text: &str| Chat::from(vec![ChatMessage::new(role, text)]);
+        let chat = |role: &str, text: &str| Chat::from(vec![ChatMessage::new(role, text)]);
         for text in background {
-            assert!(is_background(&said("user", text)), "{text}");
-            assert!(is_background(&said("system", text)), "{text}");
+            assert!(is_background(&chat("user", text)), "{text}");
+            assert!(is_background(&chat("system", text)), "{text}");
         }
-        for text in people {
-            assert!(!is_background(&said("user", text)), "{text}");
+        for text in user_messages {
+            assert!(!is_background(&chat("user", text)), "{text}");
         }
         assert!(!is_background(&Chat::default()));
     }

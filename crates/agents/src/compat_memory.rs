@@ -1,8 +1,9 @@
-//! Memory in a request of a compatible API, for a chat that its client keeps.
+//! Memory in requests of the compatible APIs, whose clients store the chat.
 //!
-//! The same as in a turn, with what a client's requests have on top: the whole chat comes every time, is sent again when
-//! something fails, goes on after tool calls, and holds what the client wrote around the person's words. Only what a
-//! person says anew is looked at for what to remember.
+//! It works like memory in a turn, with three differences. A request contains the whole chat and may be sent
+//! again after a failure. It may continue the chat after tool calls. The client may add sections around the
+//! user's text. Therefore memory intents are applied only to a user message at the end of the chat, and only
+//! if the chat was not sent before.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
@@ -10,46 +11,46 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lar_base::{Caller, Code, MemoryMode, Problem, Scope};
-use lar_engines::driver::{Chat, ChatMessage};
+use lar_inference::{Chat, ChatMessage};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 
 use crate::is_background;
 use crate::recall::{IntentContext, activity_ids_json, recall_and_apply};
 
-/// Chats that were heard and may be sent again.
+/// The number of recent chats that are recognized when a client sends them again.
 const SEEN_CHATS_MAX: usize = 4096;
 
-/// Memory for requests of the compatible APIs. Clones share it.
+/// Memory for requests of the compatible APIs. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct CompatMemory {
     memories: Memories,
-    /// Of the chats that were looked at lately, in order.
+    /// The digests of recent chats, oldest first.
     seen_chats: Arc<Mutex<VecDeque<u64>>>,
 }
 
-/// What memory did in a request.
+/// The memory activity of a request.
 #[derive(Debug, Default)]
 pub struct RequestActivity {
-    /// What it did.
+    /// The activity.
     pub activity: MemoryActivity,
-    /// The person's message as it came, and where it stands.
+    /// The index and the original text of the message with injected memories.
     original: Option<(usize, String)>,
 }
 
 impl RequestActivity {
-    /// What is kept with the request's task: JSON.
+    /// Returns the JSON with the activity's ids, which is stored with the request's task.
     #[must_use]
     pub fn activity_ids_json(&self) -> Option<String> {
         activity_ids_json(&self.activity)
     }
 
-    /// Whether the model was given something that [`RequestActivity::remove_injected_memory`] would take out.
+    /// Returns whether memories were injected into the chat.
     #[must_use]
     pub fn has_injected_memory(&self) -> bool {
         self.original.is_some()
     }
 
-    /// Takes out of the chat again what the model was given; false where it was given nothing.
+    /// Removes injected memories from the chat. Returns whether there were any.
     pub fn remove_injected_memory(&mut self, chat: &mut Chat) -> bool {
         let Some((at, original)) = self.original.take() else { return false };
         if let Some(message) = chat.messages.get_mut(at) {
@@ -61,18 +62,21 @@ impl RequestActivity {
 }
 
 impl CompatMemory {
-    /// Nothing was heard yet.
+    /// Creates the service without any recent chats.
     #[must_use]
     pub fn new(memories: Memories) -> Self {
         Self { memories, seen_chats: Arc::default() }
     }
 
-    /// Gives the chat what is remembered of what its person said last, and remembers what they ask for, as `mode` says.
-    /// An app's own requests have no part in it. `context_tokens` is the model's.
+    /// Injects memories into the chat and applies the memory intents of the last user message, as `mode`
+    /// allows.
+    ///
+    /// An app's background requests are left unchanged. `context_tokens` is the size of the model's context.
     ///
     /// # Errors
-    /// [`Code::ForbiddenScope`] when the key may not, [`Code::ForbiddenSpace`] for a place that is not its; what goes wrong otherwise is logged, and the request
-    /// goes on without.
+    /// [`Code::ForbiddenScope`] if the key lacks the scope for `mode`; [`Code::ForbiddenSpace`] if it has no
+    /// access to `memory_scope`; [`Code::InvalidParams`] for an invalid agent or space name. Other errors are
+    /// logged, and the request continues without memory.
     pub async fn process_request(
         &self,
         (caller, memory_scope): (&Caller, MemoryScope<'_>),
@@ -90,7 +94,7 @@ impl CompatMemory {
         if mode == MemoryMode::Off || is_background(chat) {
             return Ok(RequestActivity::default());
         }
-        // A place that is not this caller's is told; what else may be wrong with the memories is not the request's.
+        // An invalid memory scope is the caller's error. Other memory errors must not fail the request.
         if let Err(problem) = self.memories.authorize_read(caller.clone(), memory_scope).await
             && matches!(problem.code, Code::InvalidParams | Code::ForbiddenSpace)
         {
@@ -119,12 +123,14 @@ impl CompatMemory {
         .await;
         let (block, message) = (activity.render_block(), &mut chat.messages[at].content);
         let original = (!block.is_empty()).then(|| (at, message.clone()));
-        // Before the last words, so that what was read of those before them serves again.
+        // Memories go into the last user message, so that the prefix cache covers the messages before it.
         message.insert_str(0, &block);
         Ok(RequestActivity { activity, original })
     }
 
-    /// Whether this key's chat was not heard before: clients send again what failed, and what is to be answered anew.
+    /// Returns whether this key sends the chat for the first time, and remembers it.
+    ///
+    /// Clients send a chat again after a failure and to regenerate an answer.
     fn is_new(&self, caller: &Caller, messages: &[ChatMessage]) -> bool {
         let mut hasher = DefaultHasher::new();
         caller.key().hash(&mut hasher);
@@ -144,30 +150,29 @@ impl CompatMemory {
     }
 }
 
-/// What a person says of a message: without the sections that clients put around it, such as
-/// `<system-reminder>…</system-reminder>`.
+/// Removes sections that clients add to a user's message, such as `<system-reminder>…</system-reminder>`.
 fn strip_client_sections(text: &str) -> String {
-    let mut words = String::new();
+    let mut stripped = String::new();
     let mut rest = text;
     while let Some(start) = section_start(rest) {
-        words.push_str(&rest[..start]);
+        stripped.push_str(&rest[..start]);
         let name = rest[start + 1..].split('>').next().unwrap_or_default();
         let end = format!("</{name}>");
         match rest[start..].find(&end) {
             Some(at) => rest = &rest[start + at + end.len()..],
-            // It is not closed: all of it is the person's, who may write of tags.
+            // A tag without an end is part of the user's text, which may be about markup.
             None => {
                 let after = start + 1;
-                words.push_str(&rest[start..after]);
+                stripped.push_str(&rest[start..after]);
                 rest = &rest[after..];
             }
         }
     }
-    words.push_str(rest);
-    words.trim().to_owned()
+    stripped.push_str(rest);
+    stripped.trim().to_owned()
 }
 
-/// Where a line begins with `<name>`.
+/// Returns the offset of the first `<name>` at the start of a line.
 fn section_start(text: &str) -> Option<usize> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {

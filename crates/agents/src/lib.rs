@@ -1,5 +1,8 @@
-//! What a conversation does with a model, and what memory adds to it. [`turn`] is the only way from one to the other;
-//! [`request`] is memory for chats that others keep.
+//! Conversation turns and the use of memory in chats.
+//!
+//! [`turn`] runs one turn of a conversation that Lar stores; no other code connects a conversation to a
+//! model. [`compat_memory`] adds memory to requests of the compatible APIs, whose clients store their own
+//! chats.
 
 mod background;
 pub mod compat_memory;

@@ -1,6 +1,6 @@
-//! What memory does in a turn: what the answer is given, and what the person's message has it remember or forget.
+//! Memory in a turn: recalls memories for the prompt and applies the memory intents of the user's message.
 //!
-//! A turn never fails for its memory: what goes wrong is logged, and the answer is made without.
+//! A turn never fails because of memory: errors are logged, and the model answers without memories.
 
 use std::time::Duration;
 
@@ -8,21 +8,23 @@ use lar_base::{Caller, ConversationId, Scope};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 use lar_store::Message;
 
-/// An answer does not wait longer for its memory.
+/// The longest time that an answer waits for memory.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Memory, as far as it has a part in chats.
+/// Memory for the conversations that Lar stores.
 #[derive(Debug, Clone)]
 pub struct ChatMemory {
-    /// All memories.
+    /// The memory service.
     pub memories: Memories,
-    /// Whether requests and corrections are remembered; else things are only recalled.
+    /// Whether messages may change memories. If not, memories are only recalled.
     pub remember: bool,
 }
 
 impl ChatMemory {
-    /// What memory does in a turn whose person says `said` now, or said it before where the message is answered again.
-    /// `path` is the conversation so far.
+    /// Recalls memories for a user's message and applies its memory intents.
+    ///
+    /// A regenerated answer applies no intents, because the first answer already did. `path` is the
+    /// conversation up to the message.
     pub(crate) async fn process_turn(
         &self,
         caller: &Caller,
@@ -50,14 +52,17 @@ impl ChatMemory {
     }
 }
 
-/// Whose message is looked at for what to remember.
+/// The context in which a message's memory intents are applied.
 pub(crate) struct IntentContext {
     pub(crate) origin: Origin,
-    /// What memory did in the turns before.
+    /// The memory activity of the previous turns, oldest first.
     pub(crate) before: Vec<MemoryActivity>,
 }
 
-/// What memory does about something that was said, in time for its answer.
+/// Applies a message's memory intents if `intent_context` is given, and recalls memories if `recalls` is
+/// true.
+///
+/// Returns no activity after [`TIMEOUT`]; intents already applied by then stay applied.
 pub(crate) async fn recall_and_apply(
     memories: &Memories,
     (caller, memory_scope): (&Caller, MemoryScope<'_>),
@@ -76,7 +81,7 @@ pub(crate) async fn recall_and_apply(
             match applied.await {
                 Ok(applied) => activity = applied,
                 Err(error) => {
-                    tracing::warn!(%error, "a message could not be looked at for what to remember")
+                    tracing::warn!(%error, "could not apply a message's memory intents")
                 }
             }
         }
@@ -86,28 +91,36 @@ pub(crate) async fn recall_and_apply(
                 memories.recall(&reader, user_message, model, context_tokens).await
             };
             match recalled.await {
-                // What was just said is not news.
+                // A memory that this message has just saved adds nothing to the prompt.
                 Ok(mut recalled) => {
                     recalled.retain(|one| activity.saved.iter().all(|saved| saved.id != one.id));
                     activity.recalled = recalled;
                 }
-                Err(error) => tracing::warn!(%error, "nothing could be recalled"),
+                Err(error) => tracing::warn!(%error, "could not recall memories"),
             }
         }
         activity
     };
     tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
-        tracing::warn!("memory took too long; the answer is made without");
+        tracing::warn!("memory timed out; answering without it");
         MemoryActivity::default()
     })
 }
 
-/// What is kept with a task of what memory did for it.
-pub(crate) fn activity_ids_json(activity: &MemoryActivity) -> Option<String> {
-    activity.ids().and_then(|ids| serde_json::to_string(&ids).ok())
+/// Why serializing an activity cannot fail.
+const SERIALIZES: &str = "an activity is lists of texts and numbers";
+
+/// Returns the JSON of an activity, which is stored with the answer.
+pub(crate) fn activity_json(activity: &MemoryActivity) -> String {
+    serde_json::to_string(activity).expect(SERIALIZES)
 }
 
-/// What of a turn's memory its answer says, and that it was of use.
+/// Returns the JSON with the ids of an activity, which is stored with the task.
+pub(crate) fn activity_ids_json(activity: &MemoryActivity) -> Option<String> {
+    activity.ids().map(|ids| serde_json::to_string(&ids).expect(SERIALIZES))
+}
+
+/// Tracks which recalled memories an answer cites, and records a review of those memories.
 #[derive(Debug)]
 pub(crate) struct CitationTracker {
     memory: ChatMemory,
@@ -117,15 +130,15 @@ pub(crate) struct CitationTracker {
 }
 
 impl CitationTracker {
-    /// None where nothing was recalled.
+    /// Creates a tracker, or returns `None` if nothing was recalled.
     pub(crate) fn new(
         memory: &ChatMemory,
         caller: &Caller,
         question: &str,
         activity: &MemoryActivity,
     ) -> Option<Self> {
-        let some = !activity.recalled.is_empty();
-        some.then(|| Self {
+        let has_recalled = !activity.recalled.is_empty();
+        has_recalled.then(|| Self {
             memory: memory.clone(),
             caller: caller.clone(),
             question: question.to_owned(),
@@ -133,14 +146,15 @@ impl CitationTracker {
         })
     }
 
-    /// What memory did in the turn, with what this answer cites marked; none where it cites nothing.
+    /// Marks the memories that this answer cites and returns the activity as JSON, or `None` without
+    /// citations.
     pub(crate) fn mark(&mut self, answer: &str) -> Option<String> {
         self.activity.cite(&self.question, answer);
         let cited = self.activity.recalled.iter().any(|recalled| recalled.cited);
-        cited.then(|| serde_json::to_string(&self.activity).ok()).flatten()
+        cited.then(|| activity_json(&self.activity))
     }
 
-    /// Tells the memories that were cited, where conversations may change what is remembered.
+    /// Records a review of each cited memory if conversations may change memories.
     pub(crate) async fn review_cited(self) {
         if !self.memory.remember || !self.caller.has(Scope::MemoryWrite) {
             return;
@@ -150,12 +164,12 @@ impl CitationTracker {
             self.memory.memories.review_cited(&writer, &self.activity).await
         };
         if let Err(error) = outcome.await {
-            tracing::warn!(%error, "memories could not be told that an answer cites them");
+            tracing::warn!(%error, "could not record the memories that an answer cites");
         }
     }
 }
 
-/// What memory did in an answer's turn.
+/// Returns the memory activity stored with an answer.
 fn activity_of(message: &Message) -> Option<MemoryActivity> {
     serde_json::from_str(message.memory.as_deref()?).ok()
 }

@@ -1,8 +1,8 @@
-//! One turn of a conversation: what was said is stored, the history is packed into the model's context,
-//! the answer is followed to its end and kept.
+//! One turn of a conversation, from the user's message to the stored answer.
 //!
-//! A turn goes on when its reader goes away. What has been written is checkpointed every second, so that a
-//! crash costs a second of text; the answer's end is stored once.
+//! A turn stores the user's message, fits the history into the model's context, runs the task and stores the
+//! answer. It continues when the client disconnects. The partial answer is checkpointed every second, so a
+//! crash loses at most a second of text. The end of the answer is stored once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,92 +11,91 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskGroup, TaskId};
-use lar_engines::driver::{ChatMessage, Prompt, Sampling};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{
-    Admitted, Count, Gateway, OnDisconnect, Task, TaskEvent, TaskEventReader, TaskHandle, Work,
-};
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskGroup, TaskId, error_chain};
+use lar_gateway::{Admitted, Count, Gateway, OnDisconnect, Task, TaskEventReader, TaskHandle, Work};
+use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent};
 use lar_memory::MemoryActivity;
 use lar_store::{
     AnswerEnd, IdempotentRequest, Message, NewMessage, NewTurn, OwnedConversation, Status, Store,
 };
 
-use crate::recall::{ChatMemory, CitationTracker, activity_ids_json};
+use crate::recall::{ChatMemory, CitationTracker, activity_ids_json, activity_json};
 
-/// How often a growing answer is kept.
+/// The interval at which a partial answer is stored.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// This part of the context is left for the answer before old messages are.
+/// The part of the context that is reserved for the answer is 1/`ANSWER_SHARE`. Old messages are dropped to keep
+/// it free.
 const ANSWER_SHARE: usize = 4;
-/// Reasoning beyond this is streamed and not stored.
+/// The size limit of stored reasoning. Reasoning beyond it is only streamed.
 const REASONING_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a token at most, over a long text. English has four; runs of spaces or dashes reach a few dozen.
+/// The most bytes per token on average over a long text. English has four; runs of spaces or dashes have
+/// dozens.
 const TOKEN_BYTES_MAX: usize = 64;
 
-/// What a turn is asked to do.
+/// The input of a turn.
 #[derive(Debug, Clone)]
 pub struct TurnRequest {
-    /// In which conversation, which is the caller's.
+    /// The conversation, which the caller owns.
     pub conversation: OwnedConversation,
-    /// What the person said; absent when a message is to be answered again.
+    /// The user's new message, or `None` to regenerate an answer.
     pub user_message: Option<NewMessage>,
-    /// The person's message to answer when nothing new was said.
+    /// The user's existing message to answer when there is no new one.
     pub answer_to: Option<MessageId>,
-    /// The model to use; the conversation's own, else `default`, where none is named.
+    /// The model. The default is the conversation's model or else `default`.
     pub model: Option<String>,
-    /// How to sample.
+    /// The sampling parameters.
     pub sampling: Sampling,
-    /// What the request is known by when it is sent again.
+    /// The idempotency key that identifies a request when it is sent again.
     pub once: Option<IdempotentRequest>,
 }
 
-/// A turn that has begun.
+/// A started turn.
 #[derive(Debug)]
 pub struct Turn {
     /// The answer's message, still empty.
     pub answer: Message,
-    /// The person's message that it answers.
+    /// The user's message that it answers.
     pub question: Message,
-    /// The task that writes it.
+    /// The task that generates the answer.
     pub task: TaskHandle,
-    /// Cancelled when the answer's end is stored.
+    /// Cancelled when the end of the answer is stored.
     pub persisted: CancellationToken,
 }
 
-/// The turn of each conversation that has one; `None` while it is still being begun.
+/// The running turn of each conversation; `None` while the turn is being started.
 type Running = Arc<Mutex<HashMap<ConversationId, Option<RunningTurn>>>>;
 
-/// A turn that is under way.
+/// A running turn.
 #[derive(Debug, Clone)]
 struct RunningTurn {
     task: TaskHandle,
-    /// Cancelled when the answer's end is stored.
+    /// Cancelled when the end of the answer is stored.
     persisted: CancellationToken,
 }
 
-/// Turns of all conversations. Clones share them.
+/// The turns of all conversations. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Turns {
     store: Store,
     gateway: Gateway,
-    /// None where memory has no part in chats.
+    /// `None` if memory is off in chats.
     memory: Option<ChatMemory>,
     tasks: TaskGroup,
     running: Running,
 }
 
 impl Turns {
-    /// No turn has begun yet; turns run in `tasks`.
+    /// Creates the service. Its turns run in `tasks`.
     #[must_use]
     pub fn new(store: Store, gateway: Gateway, memory: Option<ChatMemory>, tasks: &TaskGroup) -> Self {
         Self { store, gateway, memory, tasks: tasks.clone(), running: Arc::default() }
     }
 
-    /// Begins a turn. When this returns, what was said and that it is being answered are on disk.
+    /// Starts a turn. When this returns, the user's message and the empty answer are on disk.
     ///
     /// # Errors
-    /// When the message is not of this conversation, an answer is being written already, or the model cannot take
-    /// it; then nothing was stored.
+    /// When the message is not in this conversation, an answer is already being written, or the model does
+    /// not admit the task; no message is stored then. When the database fails.
     pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
         let conversation = request.conversation.get();
         let id = conversation.id;
@@ -105,7 +104,7 @@ impl Turns {
         let model =
             request.model.clone().or_else(|| conversation.model.clone()).unwrap_or_else(|| "default".into());
         let all = self.store.message_list(&request.conversation).await?;
-        let path = path(&all, request.user_message.as_ref().map_or(request.answer_to, |said| said.parent))?;
+        let path = path(&all, request.user_message.as_ref().map_or(request.answer_to, |new| new.parent))?;
         let activity = match (&self.memory, conversation.temporary) {
             (Some(memory), false) => self.process_memory(memory, &caller, &request, &path, &model).await?,
             _ => MemoryActivity::default(),
@@ -115,16 +114,15 @@ impl Turns {
             .filter(|message| !message.content.is_empty())
             .map(|message| ChatMessage::new(message.role.as_str(), message.content.clone()))
             .collect();
-        if let Some(said) = &request.user_message {
-            history.push(ChatMessage::new("user", said.content.clone()));
+        if let Some(new) = &request.user_message {
+            history.push(ChatMessage::new("user", new.content.clone()));
         }
         let last_text = history.last().map(|last| last.content.clone()).unwrap_or_default();
         let memory = self.memory.as_ref();
         let citations =
             memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
         let admitted = self.admit(caller, model, history, &activity, &request).await?;
-        let activity_json = (!activity.is_empty()).then(|| serde_json::to_string(&activity)).transpose();
-        let activity_json = activity_json.map_err(lar_store::Error::from)?;
+        let activity_json = (!activity.is_empty()).then(|| activity_json(&activity));
         let started = self
             .store
             .turn_begin(
@@ -154,13 +152,13 @@ impl Turns {
         Ok(Turn { answer, question, task, persisted })
     }
 
-    /// The id of the task that is writing an answer in this conversation, if one is.
+    /// Returns the id of the task that is writing an answer in this conversation, if any.
     #[must_use]
     pub fn running_task(&self, conversation: ConversationId) -> Option<TaskId> {
         self.current(conversation).map(|current| current.task.id())
     }
 
-    /// Stops the answer that is being written, if one is, keeping what is there.
+    /// Stops the answer that is being written, if any. Its partial text is kept.
     pub fn stop(&self, conversation: &OwnedConversation) {
         if let Some(current) = self.current(conversation.id()) {
             current.task.cancel();
@@ -171,14 +169,14 @@ impl Turns {
         self.lock().get(&conversation).cloned().flatten()
     }
 
-    /// Waits until an answer that is over has been stored: its reader may be quicker than the database.
+    /// Waits until a finished answer is stored, because a client may send the next message before that.
     async fn wait_until_persisted(&self, conversation: ConversationId) {
         if let Some(current) = self.current(conversation).filter(|current| current.task.is_over()) {
             current.persisted.cancelled().await;
         }
     }
 
-    /// What memory does in this turn.
+    /// Recalls memories for this turn and applies the message's memory intents.
     async fn process_memory(
         &self,
         memory: &ChatMemory,
@@ -187,8 +185,8 @@ impl Turns {
         path: &[&Message],
         model: &str,
     ) -> Result<MemoryActivity, Problem> {
-        let (said, is_regeneration) = match (&request.user_message, path.last()) {
-            (Some(said), _) => (said.content.as_str(), false),
+        let (user_message, is_regeneration) = match (&request.user_message, path.last()) {
+            (Some(new), _) => (new.content.as_str(), false),
             (None, Some(answered)) => (answered.content.as_str(), true),
             (None, None) => return Ok(MemoryActivity::default()),
         };
@@ -197,7 +195,7 @@ impl Turns {
             .process_turn(
                 caller,
                 request.conversation.id(),
-                said,
+                user_message,
                 is_regeneration,
                 path,
                 (model, context_tokens),
@@ -205,8 +203,9 @@ impl Turns {
             .await)
     }
 
-    /// Admits the turn's task, leaving out the oldest messages, and at last what was recalled, until three
-    /// quarters of the context hold it.
+    /// Admits the turn's task with a prompt of at most three quarters of the context.
+    ///
+    /// A longer prompt loses its oldest messages first, and then the recalled memories.
     async fn admit(
         &self,
         caller: Caller,
@@ -217,11 +216,11 @@ impl Turns {
     ) -> Result<Admitted, Problem> {
         let plain = history.last().cloned();
         let mut task_memory = activity_ids_json(activity);
-        // Before the last message, so that what was read of those before it serves again.
+        // Memories go into the last message, so that the prefix cache covers the messages before it.
         if let Some(last) = history.last_mut() {
             last.content.insert_str(0, &activity.render_block());
         }
-        // A history of many contexts is not counted only to be left out.
+        // Counting the tokens of messages that cannot fit would be wasted work.
         if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
             history.drain(..count_messages_that_cannot_fit(&history, context_tokens));
         }
@@ -240,7 +239,7 @@ impl Turns {
                 }
                 break;
             }
-            // Leave out in proportion to what is too much, at least one exchange at a time.
+            // Drop messages in proportion to the excess tokens, at least one question and answer at a time.
             let excess = (history.len() * (tokens - limit)).div_ceil(tokens).max(2);
             let keep_from = excess.min(history.len() - 1);
             history.drain(..keep_from);
@@ -260,7 +259,7 @@ impl Turns {
         self.gateway.admit(task).await
     }
 
-    /// Keeps an answer to its end; returns what it cites.
+    /// Stores an answer as it grows and when it ends. Returns its citations.
     async fn follow(
         &self,
         conversation: ConversationId,
@@ -285,7 +284,7 @@ impl Turns {
                 _ = checkpoint.tick(), if content.len() > checkpointed => {
                     checkpointed = content.len();
                     if let Err(error) = self.store.answer_checkpoint(answer, content.clone()).await {
-                        tracing::warn!(%error, "a growing answer could not be kept");
+                        tracing::warn!(error = %error_chain(&error), "could not checkpoint an answer");
                     }
                 }
             }
@@ -295,7 +294,11 @@ impl Turns {
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.is_empty());
         let end = AnswerEnd { memory, reasoning, ..answer_end(content, end) };
         if let Err(error) = self.store.answer_end(answer, end).await {
-            tracing::error!(%error, message = %answer, "an answer's end could not be stored");
+            tracing::error!(
+                error = %error_chain(&error),
+                message = %answer,
+                "could not store the end of an answer"
+            );
         }
         self.lock().remove(&conversation);
         citations
@@ -306,7 +309,7 @@ impl Turns {
     }
 }
 
-/// The messages from the first to `leaf`.
+/// Returns the messages from the root of the conversation to `leaf`.
 fn path(all: &[Message], leaf: Option<MessageId>) -> Result<Vec<&Message>, Problem> {
     let by_id: HashMap<MessageId, &Message> = all.iter().map(|message| (message.id, message)).collect();
     let (mut next, mut path) = (leaf, Vec::new());
@@ -320,8 +323,9 @@ fn path(all: &[Message], leaf: Option<MessageId>) -> Result<Vec<&Message>, Probl
     Ok(path)
 }
 
-/// How many of the oldest messages cannot be in a context of so many tokens, whatever they say: a message
-/// takes a token at least, and no text that people write has more than [`TOKEN_BYTES_MAX`] bytes a token.
+/// Returns how many of the oldest messages certainly do not fit in the context.
+///
+/// A message takes at least one token, and a text has at most [`TOKEN_BYTES_MAX`] bytes per token.
 fn count_messages_that_cannot_fit(history: &[ChatMessage], context_tokens: usize) -> usize {
     let mut room = context_tokens.saturating_mul(TOKEN_BYTES_MAX);
     let fitting = history.iter().rev().take(context_tokens).take_while(|message| {
@@ -330,11 +334,12 @@ fn count_messages_that_cannot_fit(history: &[ChatMessage], context_tokens: usize
         room = room.saturating_sub(bytes);
         fits
     });
-    // The last message stays: when it is too long by itself, its reader is told so.
+    // The last message stays, so that the model reports it if it is too long by itself.
     history.len().saturating_sub(fitting.count().max(1))
 }
 
-/// A conversation's one place for a turn, given back unless a task took it.
+/// The exclusive right to run a turn in a conversation. Dropping it before [`TurnReservation::commit`]
+/// releases it.
 struct TurnReservation {
     running: Running,
     conversation: ConversationId,
@@ -408,12 +413,12 @@ mod tests {
 
     #[test]
     fn messages_that_cannot_fit_are_dropped_without_counting() {
-        let said = |content: &str| ChatMessage::new("user", content);
-        let short: Vec<ChatMessage> = (0..100).map(|_| said("a")).collect();
+        let message = |content: &str| ChatMessage::new("user", content);
+        let short: Vec<ChatMessage> = (0..100).map(|_| message("a")).collect();
         assert_eq!(count_messages_that_cannot_fit(&short, 1000), 0);
         assert_eq!(count_messages_that_cannot_fit(&short, 30), 70);
-        let long = vec![said(&"a".repeat(5000)), said("b"), said(&"c".repeat(639))];
+        let long = vec![message(&"a".repeat(5000)), message("b"), message(&"c".repeat(639))];
         assert_eq!(count_messages_that_cannot_fit(&long, 10), 1);
-        assert_eq!(count_messages_that_cannot_fit(&long[..1], 10), 0, "the last stays");
+        assert_eq!(count_messages_that_cannot_fit(&long[..1], 10), 0, "the last message stays");
     }
 }

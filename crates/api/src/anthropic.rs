@@ -1,4 +1,5 @@
-//! Anthropic's API, as its clients send and read it, and tables of what becomes of each field of a request.
+//! The wire types of Anthropic's API, as its clients send and expect them, and the support of each request
+//! field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,20 +9,32 @@ use crate::fields::fields;
 fields! {
     /// `POST /v1/messages`.
     MESSAGES_FIELDS:
-    Honoured {
-        "model" = "`default` where it is absent, null or empty", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is continued; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
+    Supported {
+        "model" = "`default` if missing, null or empty",
+        "messages" = "text, plain-text documents, search results, tool calls and tool results; a final \
+            assistant message is continued (prefill); earlier thinking goes to the chat template; images, \
+            PDF files and files uploaded to Anthropic are rejected",
         "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
-        "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 512; a server's own are refused",
-        "tool_choice", "thinking" = "whether the model thinks, where its template knows that, and whether it is shown; how long is up to the model",
-        "output_config" = "`format` with a JSON schema; with `tools` the answer is a call or keeps to it; `effort` for the chat template", "output_format" = "as `output_config.format`",
+        "temperature" = "0 to 1; sent by older clients", "top_k" = "sent by older clients",
+        "top_p" = "sent by older clients",
+        "tools" = "client tools, up to 512; tools that run on Anthropic's servers are rejected",
+        "tool_choice",
+        "thinking" = "switches thinking on or off if the chat template supports it, and shows or hides it; \
+            the model decides how long it thinks",
+        "output_config" = "`format` with a JSON schema; with `tools` the answer is a tool call or text that \
+            matches the schema; `effort` goes to the chat template",
+        "output_format" = "alias of `output_config.format`",
     }
-    NoEffect {
-        "metadata", "service_tier", "cache_control" = "what was read is kept anyway", "betas", "inference_geo", "speed",
-        "context_management" = "nothing is cleared: the model sees all that is sent", "diagnostics", "user_profile_id", "workspace_id",
-        "fallbacks" = "no model here declines a request", "fallback_credit_token" = "nothing is billed", "billing_policy" = "nothing is billed",
+    Ignored {
+        "metadata", "service_tier", "cache_control" = "prompts are always cached", "betas", "inference_geo",
+        "speed", "context_management" = "Lar clears nothing: the model gets everything in the request",
+        "diagnostics", "user_profile_id", "workspace_id",
+        "fallbacks" = "Lar's models never decline a request", "fallback_credit_token" = "nothing is billed",
+        "billing_policy" = "nothing is billed",
     }
-    Refused {
-        "container", "mcp_servers" = "an empty list is fine", "thread" = "`thread_unsupported_request`: the SDKs then send the whole conversation",
+    Rejected {
+        "container", "mcp_servers" = "an empty list is accepted",
+        "thread" = "the error is `thread_unsupported_request`; the SDKs then send the whole conversation",
         "compaction",
     }
 }
@@ -29,19 +42,26 @@ fields! {
 fields! {
     /// `POST /v1/messages/count_tokens`.
     COUNT_TOKENS_FIELDS:
-    Honoured { "model" = "`default` where it is absent, null or empty", "messages", "system", "tools", "tool_choice", "thinking" = "as far as it is in the prompt", "output_config" = "`effort`, as far as it is in the prompt; a `format` is not" }
-    NoEffect { "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id", "compaction", "billing_policy" }
-    Refused { "mcp_servers" = "an empty list is fine" }
+    Supported {
+        "model" = "`default` if missing, null or empty", "messages", "system", "tools", "tool_choice",
+        "thinking" = "counted if it changes the prompt",
+        "output_config" = "`effort` is counted if it changes the prompt; `format` is not counted",
+    }
+    Ignored {
+        "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id",
+        "workspace_id", "compaction", "billing_policy",
+    }
+    Rejected { "mcp_servers" = "an empty list is accepted" }
 }
 
-/// A request for a message; what it is counted by is the same without `max_tokens`.
+/// A request for a message, or to count its tokens; the latter has no `max_tokens`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct MessagesRequest {
     pub model: Option<String>,
     pub messages: Vec<InputMessage>,
     pub max_tokens: Option<u32>,
-    pub system: Option<Content>,
+    pub system: Option<AnthropicContent>,
     #[serde(default)]
     pub stop_sequences: Vec<String>,
     pub stream: Option<bool>,
@@ -49,8 +69,8 @@ pub struct MessagesRequest {
     pub top_k: Option<i32>,
     pub top_p: Option<f32>,
     #[serde(default)]
-    pub tools: Vec<Tool>,
-    pub tool_choice: Option<ToolChoice>,
+    pub tools: Vec<AnthropicTool>,
+    pub tool_choice: Option<AnthropicToolChoice>,
     pub thinking: Option<Thinking>,
     pub output_config: Option<OutputConfig>,
     pub output_format: Option<OutputFormat>,
@@ -61,26 +81,26 @@ pub struct MessagesRequest {
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct InputMessage {
     pub role: String,
-    pub content: Content,
+    pub content: AnthropicContent,
 }
 
-/// Text, or blocks.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of blocks, each with a `type`")]
-pub enum Content {
-    /// Text alone.
+#[serde(untagged, expecting = "must be a string or an array of blocks, each with a `type`")]
+pub enum AnthropicContent {
+    /// A single string.
     Text(String),
-    /// Blocks in order.
+    /// A list of blocks.
     Blocks(Vec<InputBlock>),
 }
 
-impl Default for Content {
+impl Default for AnthropicContent {
     fn default() -> Self {
         Self::Text(String::new())
     }
 }
 
-/// A block of any kind; which fields there are depends on it.
+/// A content block of any kind. Its fields depend on the kind.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct InputBlock {
@@ -91,10 +111,10 @@ pub struct InputBlock {
     pub name: Option<String>,
     pub input: Option<Value>,
     pub tool_use_id: Option<String>,
-    /// What it is depends on the kind, and at tools of a server's own on the tool.
+    /// The type depends on the kind of block, and for server tools on the tool.
     pub content: Option<Value>,
     pub is_error: Option<bool>,
-    /// Of documents: an object; of search results: a text.
+    /// For a document an object, for a search result a string.
     pub source: Option<Value>,
     pub title: Option<String>,
     pub context: Option<String>,
@@ -102,11 +122,11 @@ pub struct InputBlock {
     pub thinking: Option<String>,
 }
 
-/// A tool that may be called.
+/// A tool that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct Tool {
-    /// `custom`, where it is there.
+pub struct AnthropicTool {
+    /// `custom` or missing.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub name: String,
@@ -115,10 +135,10 @@ pub struct Tool {
     pub strict: Option<bool>,
 }
 
-/// Whether a tool must be called.
+/// Whether the model may or must call a tool, and which.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct ToolChoice {
+pub struct AnthropicToolChoice {
     /// `auto`, `any`, `tool` or `none`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -126,7 +146,7 @@ pub struct ToolChoice {
     pub disable_parallel_tool_use: Option<bool>,
 }
 
-/// Whether thinking is shown.
+/// The settings for thinking.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Thinking {
     /// `enabled`, `adaptive`, `between_tools` or `disabled`.
@@ -134,16 +154,16 @@ pub struct Thinking {
     pub kind: String,
 }
 
-/// What an answer must look like.
+/// The settings for the output.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct OutputConfig {
-    /// The form.
+    /// The required format.
     pub format: Option<OutputFormat>,
-    /// How much the model reasons.
+    /// The reasoning effort.
     pub effort: Option<String>,
 }
 
-/// A form of answers.
+/// The required format of the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct OutputFormat {
     /// `json_schema`.
@@ -153,10 +173,10 @@ pub struct OutputFormat {
     pub schema: Option<Value>,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct Message {
+pub struct AnthropicMessage {
     pub id: String,
     /// Always `message`.
     #[serde(rename = "type")]
@@ -165,10 +185,10 @@ pub struct Message {
     pub role: &'static str,
     pub model: String,
     pub content: Vec<Block>,
-    /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`; absent at a stream's beginning.
+    /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`; `null` at the start of a stream.
     pub stop_reason: Option<&'static str>,
     pub stop_sequence: Option<String>,
-    pub usage: Usage,
+    pub usage: AnthropicUsage,
 }
 
 /// A block of an answer.
@@ -181,10 +201,10 @@ pub enum Block {
     ToolUse { id: String, name: String, input: Value },
 }
 
-/// What a request took, in tokens; what was known of its prompt is apart.
+/// The token usage of a request. `input_tokens` does not include cached tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct Usage {
+pub struct AnthropicUsage {
     pub input_tokens: u64,
     pub cache_creation_input_tokens: u64,
     pub cache_read_input_tokens: u64,
@@ -195,44 +215,44 @@ pub struct Usage {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub enum StreamEvent {
-    MessageStart { message: Message },
+pub enum AnthropicStreamEvent {
+    MessageStart { message: AnthropicMessage },
     ContentBlockStart { index: usize, content_block: Block },
-    ContentBlockDelta { index: usize, delta: Delta },
+    ContentBlockDelta { index: usize, delta: BlockDelta },
     ContentBlockStop { index: usize },
-    MessageDelta { delta: MessageDelta, usage: Usage },
+    MessageDelta { delta: MessageDelta, usage: AnthropicUsage },
     MessageStop,
     Ping,
 }
 
-impl StreamEvent {
-    /// As the stream names it.
+impl AnthropicStreamEvent {
+    /// Returns the name of the event in the stream.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            StreamEvent::MessageStart { .. } => "message_start",
-            StreamEvent::ContentBlockStart { .. } => "content_block_start",
-            StreamEvent::ContentBlockDelta { .. } => "content_block_delta",
-            StreamEvent::ContentBlockStop { .. } => "content_block_stop",
-            StreamEvent::MessageDelta { .. } => "message_delta",
-            StreamEvent::MessageStop => "message_stop",
-            StreamEvent::Ping => "ping",
+            AnthropicStreamEvent::MessageStart { .. } => "message_start",
+            AnthropicStreamEvent::ContentBlockStart { .. } => "content_block_start",
+            AnthropicStreamEvent::ContentBlockDelta { .. } => "content_block_delta",
+            AnthropicStreamEvent::ContentBlockStop { .. } => "content_block_stop",
+            AnthropicStreamEvent::MessageDelta { .. } => "message_delta",
+            AnthropicStreamEvent::MessageStop => "message_stop",
+            AnthropicStreamEvent::Ping => "ping",
         }
     }
 }
 
-/// What a block grows by.
+/// The part of a block that an event adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub enum Delta {
+pub enum BlockDelta {
     TextDelta { text: String },
     ThinkingDelta { thinking: String },
     SignatureDelta { signature: &'static str },
     InputJsonDelta { partial_json: String },
 }
 
-/// How an answer ended.
+/// The stop reason of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct MessageDelta {
@@ -240,30 +260,30 @@ pub struct MessageDelta {
     pub stop_sequence: Option<String>,
 }
 
-/// How long a request is.
+/// The number of tokens of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TokenCount {
-    /// Tokens of the prompt.
+    /// The number of prompt tokens.
     pub input_tokens: usize,
 }
 
-/// An error.
+/// An error in Anthropic's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct ErrorBody {
+pub struct AnthropicErrorBody {
     /// Always `error`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    pub error: ErrorDetail,
+    pub error: AnthropicErrorDetail,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
-/// What went wrong.
+/// The details of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct ErrorDetail {
-    /// `invalid_request_error` and so on: which class the SDKs raise.
+pub struct AnthropicErrorDetail {
+    /// The error type, such as `invalid_request_error`; it selects the exception class that the SDKs raise.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub message: String,
@@ -271,7 +291,7 @@ pub struct ErrorDetail {
     pub details: Option<ErrorDetails>,
 }
 
-/// What a program can tell an error by.
+/// Machine-readable details of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct ErrorDetails {
@@ -279,11 +299,11 @@ pub struct ErrorDetails {
     pub unsupported: [&'static str; 1],
 }
 
-/// The answer of `GET /v1/models` to a client that sends `anthropic-version`.
+/// The response of `GET /v1/models` to a client that sends `anthropic-version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct ModelList {
-    pub data: Vec<Model>,
+pub struct AnthropicModelList {
+    pub data: Vec<AnthropicModel>,
     pub has_more: bool,
     pub first_id: Option<String>,
     pub last_id: Option<String>,
@@ -292,7 +312,7 @@ pub struct ModelList {
 /// One model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
-pub struct Model {
+pub struct AnthropicModel {
     /// Always `model`.
     #[serde(rename = "type")]
     pub kind: &'static str,

@@ -1,15 +1,15 @@
-//! Backups.
+//! The wire types of `/lar/v1/backups`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A backup that was made.
+/// A backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Backup {
-    /// The file, on the machine of the server.
+    /// The path of the file on the server.
     pub path: String,
-    /// Its size.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// When it was made.
+    /// When the backup was created (RFC 3339).
     pub created_at: String,
 }

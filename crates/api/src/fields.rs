@@ -1,42 +1,45 @@
-//! What becomes of each field of the compatible APIs' requests: the tables that decoders read and the reference shows.
+//! How Lar treats each request field of the compatible APIs.
+//!
+//! The decoders read these tables, and the tables in `docs/reference/` are generated from them.
 
-/// What becomes of a field.
+/// How Lar treats a request field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldSupport {
-    /// It does what its API says.
-    Honoured,
-    /// It is accepted and has no effect here; named in `X-Lar-Ignored`.
-    NoEffect,
-    /// It would change the output and cannot be honoured: an error, unless its value is the default.
-    Refused,
+    /// Lar applies the field as its API specifies.
+    Supported,
+    /// Lar accepts the field, does not use it, and names it in `X-Lar-Ignored`.
+    Ignored,
+    /// Lar rejects the request unless the value is the default, because the field would change the output.
+    Rejected,
 }
 
-/// A field of a request and what becomes of it.
+/// A request field and its support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// The name of the field.
     pub name: &'static str,
-    /// What becomes of it.
+    /// How Lar treats the field.
     pub support: FieldSupport,
-    /// Why, for the reference.
+    /// Details for the reference page; may be empty.
     pub note: &'static str,
 }
 
-/// How many tokens an answer may have: -1 and -2, which clients of llama.cpp and Ollama know, say that there is no limit but the
-/// context.
+/// The maximum number of tokens of an answer.
+///
+/// Clients of llama.cpp and Ollama send -1 or -2 for an answer that only the context limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenLimit {
-    /// So many.
+    /// At most this number of tokens.
     AtMost(u32),
-    /// As many as the context has room for.
+    /// As many tokens as the context has room for.
     Unlimited,
 }
 
 impl TokenLimit {
-    /// The lowest number that is one. Where numbers out of range become the nearest, what is below it is no limit, too.
+    /// The lowest valid number. APIs that clamp numbers raise lower ones to it, so they also mean no limit.
     pub const LOWEST: i128 = -2;
 
-    /// The number of tokens; `None` where there is no limit.
+    /// Returns the number of tokens, or `None` without a limit.
     #[must_use]
     pub const fn get(self) -> Option<u32> {
         match self {
@@ -48,8 +51,8 @@ impl TokenLimit {
 
 impl<'de> serde::Deserialize<'de> for TokenLimit {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong = || serde::de::Error::custom("must be a whole number of tokens, or -1 for no limit");
-        // Of 128 bits, so that what 64 cannot hold is read as what it is: more than any context has.
+        let wrong = || serde::de::Error::custom("must be an integer number of tokens, or -1 for no limit");
+        // 128 bits, so that a number beyond 64 bits is read as no limit instead of failing.
         match i128::deserialize(deserializer).map_err(|_| wrong())? {
             TokenLimit::LOWEST..=-1 => Ok(TokenLimit::Unlimited),
             tokens if tokens > u32::MAX.into() => Ok(TokenLimit::Unlimited),
@@ -58,7 +61,7 @@ impl<'de> serde::Deserialize<'de> for TokenLimit {
     }
 }
 
-/// A table of fields, by what becomes of them.
+/// Defines a table of fields, grouped by their support.
 macro_rules! fields {
     ($(#[$doc:meta])* $table:ident: $($support:ident { $($name:literal $(= $note:literal)?),* $(,)? })*) => {
         $(#[$doc])*

@@ -1,76 +1,77 @@
-//! Keys, and signing a browser in.
+//! The wire types of `/lar/v1/keys` and of the sign-in of a browser.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A key to be made.
+/// A request to create an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// What to call it, 1 to 100 characters.
+    /// The name of the key, 1 to 100 characters.
     pub name: String,
-    /// `inference`, `conversations`, `memory:read`, `memory:write`, `admin`; `inference` and those of memory where absent.
+    /// Any of `inference`, `conversations`, `memory:read`, `memory:write` and `admin`. If missing:
+    /// `inference`, `memory:read` and `memory:write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// The agent it is for, whose memories are kept apart from the person's.
+    /// The agent that the key is for. The key sees only the memories of this agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// Its own limit of requests.
+    /// The key's own rate limit, in requests per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// What memory does for its requests to the APIs of others that do not say it: `off`, `recall` or `remember`; off
-    /// where absent.
+    /// The memory mode of the key's requests to the compatible APIs: `off` (the default), `recall` or
+    /// `remember`. A request can set its own mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
-    /// The client that it is for, such as `codex`, as `lar connect` names it.
+    /// The client that the key is for, by the name that `lar connect` uses, such as `codex`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Seconds from now until it stops working.
+    /// Seconds from now until the key expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_s: Option<u64>,
 }
 
-/// A key.
+/// An API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Key {
     pub id: String,
     pub name: String,
-    /// Tells keys apart in lists and logs; no secret.
+    /// Identifies the key in lists and logs; not secret.
     pub fingerprint: String,
     pub scopes: Vec<String>,
-    /// Scopes that an upgrade of Lar took away from it.
+    /// Scopes that an upgrade of Lar removed from the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_scopes: Vec<String>,
-    /// The agent it is for.
+    /// The agent that the key is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// What memory does for its requests that do not say it: `off`, `recall` or `remember`.
+    /// The memory mode of requests that do not set their own: `off`, `recall` or `remember`.
     pub memory: String,
-    /// The client that it is for.
+    /// The client that the key is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     pub created_at: String,
-    /// When it was last used, to the minute; absent before it was.
+    /// When the key was last used, to the minute; absent before the first use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
-    /// The secret itself; only in the answer that makes the key.
+    /// The secret; only in the response that creates the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
 
-/// A link that signs a browser in, once.
+/// A link that signs in a browser once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignInLink {
-    /// To be opened in a browser; the secret is behind `#`.
+    /// The address to open in a browser; the secret follows the `#`.
     pub url: String,
-    /// When it stops working.
+    /// When the link expires (RFC 3339).
     pub expires_at: String,
 }
 
@@ -78,11 +79,11 @@ pub struct SignInLink {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
-    /// What was behind `#`.
+    /// The part of the link after the `#`, without `sign-in=`.
     pub secret: String,
 }
 
-/// Who is calling.
+/// The caller: its user, key and scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Me {

@@ -1,8 +1,8 @@
-//! The wire types of every public API. Shapes only: converting them into tasks and back is `server`'s work,
-//! sending them is `cli`'s.
+//! The wire types of every public API.
 //!
-//! Ours are strict (an unknown field is an error) and described by OpenAPI; OpenAI's are as its clients
-//! send and expect them, with a table of what becomes of each field.
+//! Types and tables only: `server` converts them to tasks and back, and `cli` sends them. Lar's own API is
+//! strict (an unknown field is an error) and has an OpenAPI description. The compatible APIs match what their
+//! clients send and expect; one table per endpoint lists the support of each request field.
 
 pub mod anthropic;
 pub mod backups;
@@ -26,17 +26,17 @@ pub use problem::ProblemBody;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A page of a list. `after` of the next call is `next`, which is absent on the last page.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The rows, in the list's own order.
+    /// The rows of the page, in the order of the list.
     pub data: Vec<T>,
-    /// What to pass as `after` for the page behind this one.
+    /// The value of `after` that requests the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
+/// Distinguishes a missing field (outer `None`) from one that is `null` (inner `None`).
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

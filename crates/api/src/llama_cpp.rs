@@ -1,4 +1,4 @@
-//! The wire types of llama.cpp's server's own endpoints, and tables of what becomes of each field of a request.
+//! The wire types of the native endpoints of llama.cpp's server, and the support of each request field.
 
 use std::collections::BTreeMap;
 
@@ -11,56 +11,74 @@ use crate::openai::{PromptProgress, Timings};
 fields! {
     /// `POST /completion`, `/infill`.
     COMPLETION_FIELDS:
-    Honoured {
-        "model" = "`default` where it is absent", "prompt" = "a text, tokens, tokens with texts between them, or a list of these; `/infill` takes a text",
-        "n_predict" = "below 0 is no limit", "max_tokens" = "as `n_predict`", "n_cmpl" = "up to 16", "n" = "as `n_cmpl`", "stream",
-        "stop" = "up to 32 texts", "return_tokens", "response_fields", "n_probs" = "before any sampler; 20 are told at most",
-        "post_sampling_probs" = "returns `prob` and `top_probs` after sampling; there may be fewer than `n_probs`",
-        "temperature" = "below 0 is 0; here and below, a number out of range becomes the nearest that makes sense", "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
-        "dynatemp_range", "dynatemp_exponent", "repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty",
-        "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
-        "mirostat", "mirostat_tau", "mirostat_eta", "min_keep", "samplers", "seed", "ignore_eos",
-        "logit_bias" = "pairs or an object, of token numbers or texts; false forbids a token",
-        "grammar" = "recursive ones where `engines.gbnf` is on", "json_schema", "context_shift" = "Lar's", "n_keep",
-        "input_prefix" = "of `/infill`", "input_suffix" = "of `/infill`", "input_extra" = "of `/infill`: `filename` and `text` of each, put before the prefix",
-        "timings_per_token" = "every part of a stream tells `timings`", "return_progress" = "a stream reports `prompt_progress` while the prompt is read",
-        "n_indent" = "a line after the first with fewer spaces and tabs before it ends the answer",
-        "t_max_predict_ms" = "from the first token on; the next line break ends the answer; below 1 is no limit",
+    Supported {
+        "model" = "`default` if missing",
+        "prompt" = "a string, a list of token ids with or without strings between them, or a list of these; \
+            for `/infill` a string",
+        "n_predict" = "below 0: no limit", "max_tokens" = "alias of `n_predict`", "n_cmpl" = "up to 16",
+        "n" = "alias of `n_cmpl`", "stream", "stop" = "up to 32 strings", "return_tokens",
+        "response_fields", "n_probs" = "the probabilities before any sampler; at most 20",
+        "post_sampling_probs" = "returns `prob` and `top_probs` after sampling; there may be fewer than \
+            `n_probs`",
+        "temperature" = "below 0 counts as 0; here and below, a number out of range becomes the nearest \
+            valid number",
+        "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
+        "dynatemp_range", "dynatemp_exponent", "repeat_penalty", "repeat_last_n", "presence_penalty",
+        "frequency_penalty", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
+        "dry_sequence_breakers", "mirostat", "mirostat_tau", "mirostat_eta", "min_keep", "samplers", "seed",
+        "ignore_eos",
+        "logit_bias" = "a list of pairs or an object, with token ids or strings; false forbids a token",
+        "grammar" = "recursive grammars need `engines.gbnf`", "json_schema",
+        "context_shift" = "Lar field: when the context is full, Lar drops the oldest half of it and \
+            continues",
+        "n_keep", "input_prefix" = "for `/infill`", "input_suffix" = "for `/infill`",
+        "input_extra" = "for `/infill`: `filename` and `text` of each file, inserted before the prefix",
+        "timings_per_token" = "every part of a stream has `timings`",
+        "return_progress" = "a stream reports `prompt_progress` during prefill",
+        "n_indent" = "a line after the first that is indented by fewer spaces and tabs ends the answer",
+        "t_max_predict_ms" = "counts from the first token; when the time is over, the next line break ends \
+            the answer; below 1: no limit",
     }
-    NoEffect {
-        "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses",
+    Ignored {
+        "cache_prompt" = "prompts are always cached", "id_slot" = "Lar chooses the slot",
         "sse_ping_interval", "n_cache_reuse", "t_max_prompt_ms",
     }
-    Refused { "lora" = "an empty list is fine" }
+    Rejected { "lora" = "an empty list is accepted" }
 }
 
 fields! {
     /// `POST /tokenize`.
     TOKENIZE_FIELDS:
-    Honoured { "model" = "`default` where it is absent", "content" = "up to 1 MiB", "add_special", "parse_special" = "true where it is absent", "with_pieces" }
+    Supported {
+        "model" = "`default` if missing", "content" = "up to 1 MiB", "add_special",
+        "parse_special" = "true if missing", "with_pieces",
+    }
 }
 
 fields! {
     /// `POST /detokenize`.
     DETOKENIZE_FIELDS:
-    Honoured { "model" = "`default` where it is absent", "tokens" = "up to 262,144" }
+    Supported { "model" = "`default` if missing", "tokens" = "up to 262,144" }
 }
 
 fields! {
     /// `POST /embedding`.
     EMBEDDING_FIELDS:
-    Honoured {
-        "model" = "`default-embedding` where it is absent", "input" = "as `content`",
-        "content" = "a text, an object with a `prompt_string` or text parts, or a list of these; token ids are refused: engines here make vectors of texts",
-        "embd_normalize" = "2, the Euclidean norm, where it is absent; -1 leaves a vector as the model computed it, 0 makes the largest number 32760, 1 is the taxicab norm, above 2 the p-norm",
-        "truncate" = "Lar's: true cuts a text that is longer than the model reads, which is an error else",
+    Supported {
+        "model" = "`default-embedding` if missing", "input" = "alias of `content`",
+        "content" = "a string, an object with a `prompt_string` or text parts, or a list of these; token \
+            ids are rejected: Lar computes embeddings of text only",
+        "embd_normalize" = "2 if missing: the Euclidean norm; -1: no normalization; 0: the largest absolute \
+            value becomes 32760; 1: the taxicab norm; above 2: the p-norm",
+        "truncate" = "Lar field: true truncates a text that is longer than the model's context; otherwise \
+            such a text is an error",
     }
 }
 
-/// A request for a completion: the honoured fields but for the sampling's.
+/// A request for a completion: the supported fields without those for sampling.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
-pub struct CompletionRequest {
+pub struct LlamaCppCompletionRequest {
     pub model: Option<String>,
     #[serde(default)]
     pub prompt: Value,
@@ -83,7 +101,7 @@ pub struct CompletionRequest {
     pub t_max_predict_ms: Option<i64>,
 }
 
-/// A text that is read before the gap is filled.
+/// A file that goes into the prompt before the prefix of `/infill`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct ExtraText {
@@ -94,11 +112,11 @@ pub struct ExtraText {
 /// A completion, or the last part of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
-pub struct Completion {
+pub struct LlamaCppCompletion {
     pub index: usize,
     pub content: String,
     pub tokens: Vec<u32>,
-    /// Always -1: Lar does not tell which slot it was.
+    /// Always -1: Lar does not report the slot.
     pub id_slot: i32,
     pub stop: bool,
     pub model: String,
@@ -130,14 +148,14 @@ pub struct Part {
     pub tokens_evaluated: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
-    /// While the prompt is read.
+    /// Only during prefill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_progress: Option<PromptProgress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_probabilities: Option<Vec<Probability>>,
 }
 
-/// A token and its probability: a logarithm before any sampler, or `prob` after all of them.
+/// A token and its probability: `logprob` before any sampler, or `prob` after all samplers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Probability {
@@ -154,7 +172,7 @@ pub struct Probability {
     pub top_probs: Option<Vec<Probability>>,
 }
 
-/// A text to be turned into tokens.
+/// A request to tokenize a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct TokenizeRequest {
@@ -170,14 +188,14 @@ pub struct TokenizeRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Tokens {
-    /// Their numbers.
+    /// Token ids only.
     Numbers {
-        /// In order.
+        /// The token ids, in order.
         tokens: Vec<u32>,
     },
-    /// With their texts.
+    /// Token ids with the text of each token.
     Pieces {
-        /// In order.
+        /// The tokens, in order.
         tokens: Vec<TokenPiece>,
     },
 }
@@ -185,9 +203,9 @@ pub enum Tokens {
 /// A token and its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenPiece {
-    /// Its number.
+    /// The token id.
     pub id: u32,
-    /// A text, or its bytes where they are none.
+    /// The token's text, or its bytes if they are not whole characters.
     pub piece: Piece,
 }
 
@@ -197,11 +215,11 @@ pub struct TokenPiece {
 pub enum Piece {
     /// Whole characters.
     Text(String),
-    /// A part of one.
+    /// Bytes that include a part of a character.
     Bytes(Vec<u8>),
 }
 
-/// Tokens to be turned into a text.
+/// A request to detokenize token ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct DetokenizeRequest {
@@ -210,53 +228,53 @@ pub struct DetokenizeRequest {
     pub tokens: Vec<u32>,
 }
 
-/// The text of tokens.
+/// The text of token ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DetokenizeResponse {
-    /// Parts of characters show as U+FFFD.
+    /// The text; a part of a character becomes U+FFFD.
     pub content: String,
 }
 
-/// The prompt that a chat becomes.
+/// The prompt that the chat template renders for a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RenderedPrompt {
-    /// As the model reads it.
+    /// The rendered prompt.
     pub prompt: String,
 }
 
-/// A request for vectors.
+/// A request for embeddings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
-pub struct EmbeddingRequest {
+pub struct LlamaCppEmbeddingRequest {
     pub model: Option<String>,
-    /// Texts; read by itself.
+    /// The texts; parsed separately.
     #[serde(default)]
     pub content: Value,
-    /// As `content`.
+    /// An alias of `content`.
     #[serde(default)]
     pub input: Value,
     pub embd_normalize: Option<i32>,
-    /// Lar's own.
+    /// A field of Lar.
     pub truncate: Option<bool>,
 }
 
-/// The vector of one text.
+/// The embedding of one text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Embedding {
-    /// Which text.
+pub struct LlamaCppEmbedding {
+    /// The index of the text in the request.
     pub index: usize,
-    /// One vector.
+    /// A list with one vector.
     pub embedding: [Vec<f32>; 1],
 }
 
-/// What a server is and how it generates where a request does not say.
+/// The response of `/props`: the properties of the server and its default settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Properties {
     pub default_generation_settings: DefaultSettings,
     pub total_slots: u32,
     pub model_alias: String,
-    /// The name of the file without where it is, or the model's with `.gguf` where the file is named by its digest.
+    /// The file name without folders; for a file named by its digest, the model's name and `.gguf`.
     pub model_path: String,
     pub chat_template: String,
     pub chat_template_caps: BTreeMap<String, bool>,
@@ -267,7 +285,7 @@ pub struct Properties {
     pub is_sleeping: bool,
 }
 
-/// How a server generates where a request does not say.
+/// The settings for requests that do not set their own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct DefaultSettings {
@@ -275,7 +293,7 @@ pub struct DefaultSettings {
     pub params: Value,
 }
 
-/// What a model reads beside text.
+/// The kinds of input that a model accepts besides text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Modalities {
@@ -283,7 +301,9 @@ pub struct Modalities {
     pub audio: bool,
 }
 
-/// One of the sequences that a model can decode at once. Which ones are busy is not told: the first so many are shown so.
+/// A slot of a model's engine.
+///
+/// The number of busy slots is exact, but not which ones: the first slots of the list are shown as busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Slot {
@@ -293,17 +313,17 @@ pub struct Slot {
     pub is_processing: bool,
 }
 
-/// An error in llama.cpp's shape, with the field at fault beside it.
+/// An error in llama.cpp's format, with the invalid field as `param`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ErrorBody {
+pub struct LlamaCppErrorBody {
     /// The error.
-    pub error: ErrorDetail,
+    pub error: LlamaCppErrorDetail,
 }
 
-/// What went wrong.
+/// The details of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's and OpenAI's")]
-pub struct ErrorDetail {
+pub struct LlamaCppErrorDetail {
     pub code: u16,
     pub message: String,
     #[serde(rename = "type")]

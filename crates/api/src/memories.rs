@@ -1,4 +1,4 @@
-//! Memories: what is remembered, found and changed.
+//! The wire types of `/lar/v1/memories`: saving, reading, changing and reviewing memories.
 
 mod search;
 mod transfer;
@@ -10,109 +10,110 @@ pub use transfer::{ExportedChange, ExportedMemory, ExportedPassage};
 use utoipa::ToSchema;
 pub use written::WrittenMemory;
 
-/// Something to be remembered.
+/// A request to save a memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMemory {
     /// The text, up to 1 MiB.
     pub content: String,
-    /// `fact` (where absent), `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern`, `note`.
+    /// `fact` (the default), `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern` or
+    /// `note`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Up to 64 lines of up to 100 characters; they come back as given.
+    /// Up to 64 tags, each one line of up to 100 characters; returned unchanged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Where it is from, in your words: a file, an address, a person.
+    /// The origin, as free text: a file, an address, a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The project it belongs to.
+    /// The project that the memory belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// When it happened or was said; RFC 3339, or a day.
+    /// When the event happened or the statement was made: RFC 3339, or a day such as `2026-11-26`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<String>,
-    /// From when it is true.
+    /// The time from which the memory is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<String>,
-    /// Until when it was true.
+    /// The time until which the memory is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<String>,
-    /// The id of the turn before, of a dialogue.
+    /// In a dialogue, the id of the memory with the preceding turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The conversation it was said in.
+    /// The conversation that the memory comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// The message it was said in.
+    /// The message that the memory comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// Several things to be remembered, all or none.
+/// A request to save several memories: all or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMemories {
-    /// 1 to 1000, 8 MiB in all.
+    /// The memories to save: 1 to 1,000, 8 MiB in total.
     pub items: Vec<NewMemory>,
 }
 
-/// What became of what was to be remembered.
+/// The result of saving a memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IngestResult {
-    /// The memory.
+    /// The saved memory.
     #[serde(flatten)]
     pub memory: WrittenMemory,
-    /// False when the same memory was there already.
+    /// False if the same memory existed already.
     pub created: bool,
-    /// The rules of the secrets that were left out.
+    /// The rules whose secrets were removed from the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<String>,
-    /// Why it is found by its words alone for now.
+    /// Why the memory has no embedding yet; until it has one, only keyword search finds the memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unembedded: Option<String>,
 }
 
-/// What became of several.
+/// The results of saving several memories.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IngestResults {
-    /// In their order.
+    /// One result per memory, in the order of the request.
     pub items: Vec<IngestResult>,
 }
 
-/// What was decided about something that was told, and done.
+/// The decision of smart ingest and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SmartIngestResult {
     /// `create`, `reinforce`, `update`, `supersede`, `merge` or `reject`.
     pub decision: String,
-    /// Why. A key without `memory:read` gets it for `create` and `reject` only.
+    /// Why Lar decided so. A key without `memory:read` gets it only for `create` and `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often such a decision is right, 0 to 1, as measured on a labelled set; absent where `reason` is.
+    /// How often such a decision is right, 0 to 1, measured on a labeled set; absent if `reason` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f32>,
-    /// The memory it was decided against, as it was.
+    /// The memory that the text was compared with, as it was before the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<WrittenMemory>,
-    /// The memory that holds it now; none of what was rejected.
+    /// The memory that has the text now; absent for `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<WrittenMemory>,
-    /// How the text of `against` changed, of an update or a merge; absent for a key without `memory:read`.
+    /// For `update` and `merge`, how the text of `against` changed; absent for a key without `memory:read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diff: Vec<Difference>,
-    /// The rules of the secrets that were left out.
+    /// The rules whose secrets were removed from the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<String>,
-    /// Why it is found by its words alone for now.
+    /// Why the memory has no embedding yet; until it has one, only keyword search finds the memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unembedded: Option<String>,
 }
 
-/// A stretch of text that was kept, taken away or added.
+/// A part of a text that stayed, was removed or was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     /// `same`, `removed` or `added`.
     pub change: String,
-    /// The stretch.
+    /// The text of the part.
     pub text: String,
 }
 
@@ -128,9 +129,9 @@ pub struct Memory {
     pub source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// The space it lies in.
+    /// The space of the memory.
     pub space: String,
-    /// The key it was written with.
+    /// The key that wrote the memory.
     pub written_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
@@ -144,18 +145,18 @@ pub struct Memory {
     pub valid_to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// What took its place.
+    /// The memory that superseded this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
-    /// It does not fade.
+    /// Whether the memory is exempt from decay.
     pub pinned: bool,
-    /// The probability that it would be recalled now, 0 to 1 (FSRS-6).
+    /// The probability of recalling the memory now, 0 to 1 (FSRS-6).
     pub retrievability: f64,
-    /// Days until that is 0.9.
+    /// Days until retrievability falls to 0.9 (FSRS-6).
     pub stability: f64,
-    /// Also the ETag; `If-Match` names it.
+    /// The version, also sent as `ETag`. Send it in `If-Match` to detect concurrent changes.
     pub version: i64,
     pub created_at: String,
     pub updated_at: String,
@@ -163,77 +164,79 @@ pub struct Memory {
     pub deleted_at: Option<String>,
 }
 
-/// A change of a memory; what is absent stays as it is, what is `null` is taken away.
+/// A change of a memory. Missing fields stay as they are; `null` removes a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryPatch {
-    /// Another text.
+    /// The new text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// Another kind.
+    /// The new kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Other tags.
+    /// The new tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// Another project.
+    /// The new project.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub project: Option<Option<String>>,
-    /// When it happened.
+    /// When the event happened or the statement was made.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Option<String>>,
-    /// From when it is true.
+    /// The time from which the memory is true.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Option<String>>,
-    /// Until when it was true.
+    /// The time until which the memory is true.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Option<String>>,
-    /// Whether it does not fade.
+    /// Whether the memory is exempt from decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
-    /// `false` brings a deleted memory back.
+    /// `false` restores a deleted memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<bool>,
 }
 
-/// Why a memory is promoted or demoted.
+/// A request to promote or demote a memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Review {
-    /// Kept in its history.
+    /// The reason, up to 500 characters; stored in the memory's history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What a memory turned out to be.
+/// Feedback on a memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryFeedback {
     /// `useful`, `wrong` or `outdated`.
     pub feedback: String,
-    /// Kept in its history.
+    /// The reason, up to 500 characters; stored in the memory's history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Something that was done to a memory.
+/// A change in the history of a memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryChange {
-    /// Its id.
+    /// The change's id.
     pub id: String,
-    /// When.
+    /// The time of the change (RFC 3339).
     pub at: String,
-    /// With which key.
+    /// The id of the key that made the change.
     pub by: String,
-    /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `wrong`, `undo`;
-    /// `update`, `supersede`, `merge` and `confirm` of what was told with regard to it.
+    /// The kind of change.
+    ///
+    /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `wrong` or `undo`.
+    /// Smart ingest also makes `update`, `supersede`, `merge` and `confirm`.
     pub action: String,
-    /// Why.
+    /// The reason for the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The decision it belongs to; its changes are undone together.
+    /// The decision that the change belongs to. Undo reverts all changes of a decision together.
     pub decision: String,
-    /// The old values of what changed.
+    /// The old values of the changed fields.
     #[schema(value_type = Object)]
     pub before: serde_json::Value,
     /// The change that undid it.
@@ -241,11 +244,12 @@ pub struct MemoryChange {
     pub undone_by: Option<String>,
 }
 
-/// What is to be undone.
+/// A request to undo a decision about a memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Undo {
-    /// This decision, if it is still the last; whatever is the last where absent. An undo is a decision, too.
+    /// The decision to undo, which must be the last one. If missing, Lar undoes the last decision. An undo is
+    /// a decision too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
 }
@@ -253,71 +257,77 @@ pub struct Undo {
 /// The memories that an undo changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UndoResult {
-    /// As they are now.
+    /// The memories after the undo.
     pub memories: Vec<WrittenMemory>,
 }
 
-/// How many memories there are.
+/// The number of memories and the size of their index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryStats {
-    /// Those that are there, superseded ones too.
+    /// The number of memories that are not deleted, including superseded ones.
     pub memories: u64,
-    /// Those whose place others took.
+    /// The number of superseded memories.
     pub superseded: u64,
-    /// Those that can be brought back.
+    /// The number of deleted memories that can be restored.
     pub deleted: u64,
-    /// Those that do not fade.
+    /// The number of memories that are exempt from decay.
     pub pinned: u64,
-    /// What is searched.
+    /// The number of indexed chunks.
+    pub chunks: u64,
+    /// The number of chunks without an embedding, which only keyword search finds.
+    pub chunks_without_embeddings: u64,
+    /// Deprecated: use `chunks`.
+    #[schema(deprecated)]
     pub passages: u64,
-    /// Those of them that are found by their words alone for now.
+    /// Deprecated: use `chunks_without_embeddings`.
+    #[schema(deprecated)]
     pub passages_without_vectors: u64,
-    /// What the index takes in memory; 0 while none is needed.
+    /// The size of the index in memory; 0 if it is not loaded.
     pub index_bytes: u64,
 }
 
-/// Something that may be worth remembering and waits for a person's word.
+/// A text in the inbox, which may be worth saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
-    /// Its id.
+    /// The candidate's id.
     pub id: String,
     /// The text.
     pub content: String,
-    /// What it is about.
+    /// The kind of the memory it would become.
     pub kind: String,
-    /// Why it waits.
+    /// Why Lar put the text into the inbox.
     pub reason: String,
-    /// The space it would lie in.
+    /// The space of the memory it would become.
     pub space: String,
-    /// The conversation it was said in.
+    /// The conversation that the text comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// When it was noted; it waits for 14 days.
+    /// When Lar put the text into the inbox (RFC 3339). Lar keeps it there for 14 days.
     pub created_at: String,
 }
 
-/// How a candidate is remembered.
+/// A request to accept a candidate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accept {
-    /// Another text in its place.
+    /// A text to save instead of the candidate's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
 }
 
-/// When a key last used the memories of a space.
+/// The times when a key last used the memories of a space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryClient {
-    /// The key.
+    /// The key's id.
     pub key: String,
-    /// What it is called.
+    /// The key's name.
     pub name: String,
-    /// The space.
+    /// The space's id.
     pub space: String,
-    /// When it last read there.
+    /// When the key last read memories of the space (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,
-    /// When it last changed something there.
+    /// When the key last changed memories of the space (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_at: Option<String>,
 }
@@ -330,23 +340,26 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What a person said in an app.
+/// A message that the user wrote in another app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserMessage {
-    /// Their own words, without what the app wrote around them.
+    /// The user's own words, without text that the app added.
     pub content: String,
 }
 
-/// What became of it.
+/// The changes that Lar made because of the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IntentOutcome {
-    /// The memories that were made or changed.
+    /// The ids of the created or changed memories.
     pub saved: Vec<String>,
-    /// Those that were forgotten.
+    /// The ids of the forgotten memories.
     pub forgotten: Vec<String>,
-    /// How much waits in the inbox.
+    /// The number of texts put into the inbox.
+    pub suggested: usize,
+    /// Deprecated: use `suggested`.
+    #[schema(deprecated)]
     pub waiting: usize,
-    /// Why something that was asked for was not done.
+    /// For each request in the message that Lar did not carry out, the reason.
     pub refused: Vec<String>,
 }

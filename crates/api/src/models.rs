@@ -1,4 +1,4 @@
-//! The catalog, pools, devices and what Lar can do.
+//! The wire types of the catalog, pools, usage, capabilities and devices.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,31 +8,31 @@ use utoipa::ToSchema;
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Model {
     pub name: String,
-    /// `chat` or `embedding`.
+    /// `chat`, `embedding` or `rerank`.
     pub kind: String,
     /// `unloaded`, `loading`, `ready` or `failed`.
     pub state: String,
-    /// Why it is `failed`.
+    /// Why the state is `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The engine that serves it.
+    /// The engine that serves the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// Tasks that run.
+    /// The number of running tasks.
     pub active: u64,
-    /// Tasks that wait.
+    /// The number of waiting tasks.
     pub waiting: u64,
-    /// Tokens of context that each task gets.
+    /// The context size of each task, in tokens.
     pub context_tokens: u32,
-    /// Tokens of context that it was trained for.
+    /// The context size that the model was trained for, in tokens.
     pub context_tokens_trained: u32,
     pub size_bytes: u64,
-    /// Memory that loading it takes with the present settings, about.
+    /// The estimated memory that the loaded model takes with the current settings.
     pub memory_bytes: u64,
-    /// How that is made up.
+    /// The parts of `memory_bytes`.
     #[serde(default)]
     pub memory: MemoryParts,
-    /// Tokens a second of one answer, once measured on this machine.
+    /// Tokens per second of one answer; absent until measured on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
     pub digest: String,
@@ -42,40 +42,42 @@ pub struct Model {
     pub quantization: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Who made it, where its licence asks that this is said.
+    /// The model's author, if its license requires attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<String>,
-    /// The file with the text of its licence on the server's machine, where Lar keeps one.
+    /// The path of the license text on the server, if Lar has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license_file: Option<String>,
     pub parameters: u64,
     pub source: String,
-    /// Aliases that stand for it.
+    /// The aliases of the model.
     pub aliases: Vec<String>,
-    /// Whether it only proves that everything works.
+    /// Whether the model is Lar's smallest starter chat model or its starter embedding model.
     pub starter: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added_at: Option<String>,
 }
 
-/// The memory that loading a model takes: the sum of all but the last is the model's `memory_bytes`.
+/// The parts of a model's `memory_bytes`, which is the sum of `weights_bytes`, `context_bytes`,
+/// `compute_bytes` and `draft_bytes`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryParts {
-    /// The weights, all files.
+    /// All files of the weights.
     pub weights_bytes: u64,
-    /// The KV caches: `slots` times `context_tokens`.
+    /// The KV caches of all slots, each with `context_tokens` tokens.
     pub context_bytes: u64,
-    /// Tasks at once.
+    /// The number of tasks that can run at the same time.
     pub slots: u32,
-    /// What is computed in between.
+    /// The compute buffers.
     pub compute_bytes: u64,
-    /// The draft model with its context.
+    /// The draft model with its KV cache.
     pub draft_bytes: u64,
-    /// Taken further as it is needed: KV caches that were evicted from their slots, at most.
+    /// The limit for KV caches that were evicted from their slot. They take memory when needed, on top of
+    /// `memory_bytes`.
     pub prompt_cache_max_bytes: u64,
 }
 
-/// A model of the list, and what this machine makes of it.
+/// A model from Lar's list of recommendations, assessed for this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RecommendedModel {
@@ -86,49 +88,49 @@ pub struct RecommendedModel {
     pub size_bytes: u64,
     pub memory_bytes: u64,
     pub context_tokens: u32,
-    /// Whether it fits this machine's memory.
+    /// Whether the model fits in this machine's memory.
     pub fits: bool,
-    /// Tokens a second of one answer on this machine.
+    /// Tokens per second of one answer on this machine.
     pub tokens_per_second: f64,
-    /// How that is known: `estimated` or `measured`.
+    /// The basis of `tokens_per_second`: `estimated` or `measured`.
     pub speed: String,
-    /// Whether it fits the memory and is fast enough to read along.
+    /// Whether the model fits in memory and generates at reading speed or faster.
     pub recommended: bool,
     pub installed: bool,
 }
 
-/// A model to begin with, chosen for this machine.
+/// A starter model, chosen for this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StarterModel {
-    /// What it is called once installed.
+    /// The model's name after its installation.
     pub name: String,
     /// `chat` or `embedding`.
     pub kind: String,
-    /// Where it comes from.
+    /// The source to pull the model from.
     pub source: String,
-    /// The size of the download.
+    /// The size of the download in bytes.
     pub size_bytes: u64,
-    /// Tokens a second that are expected of a chat model.
+    /// The expected tokens per second of a chat model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Whether it is there already.
+    /// Whether the model is installed already.
     pub installed: bool,
-    /// Why it was chosen.
+    /// Why Lar chose the model.
     pub reason: String,
 }
 
-/// A model to get.
+/// A request to pull a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPull {
     /// `https://…`, `hf:owner/repo/file.gguf`, `pip:package==version`, or a path on the server's machine.
     pub source: String,
-    /// What to call it; made from the source where absent.
+    /// The model's name; derived from the source if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
-/// How far a pull is.
+/// A pull and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Pull {
@@ -138,15 +140,15 @@ pub struct Pull {
     pub done_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
-    /// What the model is called, once `done`.
+    /// The name of the installed model, once the state is `done`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Why it is `failed`.
+    /// Why the state is `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A name and the model it stands for.
+/// An alias and the model it refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -155,7 +157,7 @@ pub struct Alias {
     pub target: String,
 }
 
-/// What one model's engine is doing.
+/// The engine of one model and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Pool {
@@ -163,34 +165,34 @@ pub struct Pool {
     pub id: String,
     /// `unloaded`, `loading`, `ready` or `failed`.
     pub state: String,
-    /// Whether it can be used, loaded or not.
+    /// Whether the model can be used, loaded or not: the state is not `failed`.
     pub live: bool,
-    /// Whether it is loaded.
+    /// Whether the model is loaded.
     pub ready: bool,
     pub engine: String,
-    /// Tasks that can run at once.
+    /// The number of tasks that can run at the same time.
     pub slots: u32,
-    /// Tokens of context that each task gets; 0 until it is known.
+    /// The context size of each task, in tokens; 0 until known.
     pub context_tokens: u32,
-    /// What the model takes of the memory while it is loaded; 0 where it runs elsewhere.
+    /// The memory that the loaded model takes; 0 for a remote engine.
     pub memory_bytes: u64,
-    /// Threads that compute single tokens, while it is loaded and where the engine tells.
+    /// The number of threads used for decoding; only while the model is loaded, and if the engine reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
-    /// Physical cores of the machine.
+    /// The number of physical cores of the machine.
     #[serde(default)]
     pub cores: u32,
-    /// Why there are fewer threads than cores, where there are.
+    /// Why the engine uses fewer threads than the machine has cores, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads_note: Option<String>,
-    /// Tasks that run.
+    /// The number of running tasks.
     pub active_leases: u64,
     pub queue: QueueDepth,
-    /// Why it is `failed`.
+    /// Why the state is `failed`.
     pub last_error: Option<String>,
 }
 
-/// Tasks that wait, by priority.
+/// The number of waiting tasks, by priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct QueueDepth {
@@ -198,7 +200,7 @@ pub struct QueueDepth {
     pub batch: u64,
 }
 
-/// What one key did with one model on one UTC day.
+/// The usage of one model by one key on one UTC day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct UsageDay {
@@ -212,7 +214,7 @@ pub struct UsageDay {
     pub tokens_out: u64,
 }
 
-/// What this Lar can do.
+/// The features that this Lar supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Capabilities {
@@ -223,18 +225,18 @@ pub struct Capabilities {
     pub confinement: Confinement,
 }
 
-/// How the kernel confines the processes that hold models.
+/// The sandbox of the processes that run models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Confinement {
-    /// `best-effort` or `require`, as `engines.confinement` says.
+    /// The setting `engines.confinement`: `best-effort` or `require`.
     pub policy: String,
-    /// Whether they are confined in every way.
+    /// Whether every restriction of the sandbox is in force.
     pub complete: bool,
-    /// What this kernel lacks, or has in part only.
+    /// The restrictions that this kernel lacks or supports only in part.
     pub missing: Vec<String>,
 }
 
-/// What one pool can do.
+/// The features that one model supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct EngineCapability {
@@ -245,7 +247,7 @@ pub struct EngineCapability {
     pub slots: u32,
 }
 
-/// What the machine has.
+/// The hardware of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Devices {

@@ -1,4 +1,5 @@
-//! Ollama's API, as its clients send and read it, and tables of what becomes of each field of a request.
+//! The wire types of Ollama's API, as its clients send and expect them, and the support of each request
+//! field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,72 +10,101 @@ use crate::openai::{OneOrMany, TopLogprob};
 fields! {
     /// `POST /api/chat`.
     CHAT_FIELDS:
-    Honoured {
-        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; an assistant's at the end is continued, unless there is a `format`; a tool's result belongs to the call that `tool_call_id` or `tool_name` names, else to the first without one; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
-        "tools" = "up to 512; the last of one name counts; a schema of no object becomes that of one argument, `input`", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too",
-        "options" = "see below", "logprobs", "top_logprobs" = "up to 20; needs `logprobs`",
-        "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
-        "truncate" = "a prompt beyond the context loses its oldest messages, system messages and the last one stay; `X-Lar-Truncated` tells how many went; false refuses it",
-        "shift" = "true goes on beyond the context by dropping the oldest tokens; an answer ends there where it is absent",
+    Supported {
+        "model" = "Lar removes the suffix `:latest`",
+        "messages" = "text and tool calls; images are rejected; a final assistant message is continued \
+            (prefill), unless the request has a `format`; a tool result belongs to the call that \
+            `tool_call_id` or `tool_name` names, otherwise to the first call without a result; a request \
+            without messages loads the model, or unloads it with `keep_alive: 0`",
+        "tools" = "up to 512; of tools with the same name the last one counts; a parameter schema that is \
+            not an object becomes the schema of a single argument named `input`",
+        "format" = "`json` or a JSON schema", "stream" = "true if missing",
+        "think" = "true, false, or an effort from `low` to `high`; goes to the chat template; false also \
+            hides the thinking",
+        "options" = "see the table of options below", "logprobs",
+        "top_logprobs" = "up to 20; needs `logprobs`",
+        "keep_alive" = "seconds, or a duration such as `10m`; only keys with the scope `admin` can set less \
+            than `engines.keep_alive_s`",
+        "truncate" = "a prompt that exceeds the context loses its oldest messages; system messages and the \
+            last message stay; `X-Lar-Truncated` contains the number of dropped messages; false rejects the \
+            prompt instead",
+        "shift" = "true drops the oldest tokens when the context is full, and continues; otherwise the \
+            answer ends there",
     }
-    NoEffect { }
-    Refused { }
+    Ignored {}
+    Rejected {}
 }
 
 fields! {
     /// `POST /api/generate`.
     GENERATE_FIELDS:
-    Honoured {
-        "model" = "`:latest` may stand behind it", "prompt" = "none loads the model, or lets it go with `keep_alive: 0`",
-        "suffix" = "by models that were taught to fill in the middle", "system", "format" = "`json` or a JSON schema",
-        "raw" = "the prompt as it is, without the model's template", "stream" = "true where it is absent",
-        "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too", "options" = "see below", "logprobs", "top_logprobs" = "up to 20; needs `logprobs`",
-        "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
-        "context" = "what an answer of Lar's gave: the conversation so far",
-        "truncate" = "a prompt beyond the context loses its beginning; false refuses it",
-        "shift" = "true goes on beyond the context by dropping the oldest tokens; an answer ends there where it is absent",
+    Supported {
+        "model" = "Lar removes the suffix `:latest`",
+        "prompt" = "a request without a prompt loads the model, or unloads it with `keep_alive: 0`",
+        "suffix" = "needs a model trained to fill in the middle (FIM)", "system",
+        "format" = "`json` or a JSON schema", "raw" = "uses the prompt as it is, without the chat template",
+        "stream" = "true if missing",
+        "think" = "true, false, or an effort from `low` to `high`; goes to the chat template; false also \
+            hides the thinking",
+        "options" = "see the table of options below", "logprobs",
+        "top_logprobs" = "up to 20; needs `logprobs`",
+        "keep_alive" = "seconds, or a duration such as `10m`; only keys with the scope `admin` can set less \
+            than `engines.keep_alive_s`",
+        "context" = "the `context` of an earlier answer: the conversation so far",
+        "truncate" = "a prompt that exceeds the context loses its beginning; false rejects the prompt \
+            instead",
+        "shift" = "true drops the oldest tokens when the context is full, and continues; otherwise the \
+            answer ends there",
     }
-    NoEffect { }
-    Refused { "images" = "an empty list is fine", "template" = "the model's own is used" }
+    Ignored {}
+    Rejected { "images" = "an empty list is accepted", "template" = "Lar uses the model's own template" }
 }
 
 fields! {
     /// `POST /api/embed`.
     EMBED_FIELDS:
-    Honoured { "model" = "`:latest` may stand behind it", "input" = "no text gives no vector", "truncate" = "false refuses what is too long", "dimensions" = "the model's own number is fine" }
-    NoEffect { "options", "keep_alive" }
+    Supported {
+        "model" = "Lar removes the suffix `:latest`", "input" = "an empty input returns no embeddings",
+        "truncate" = "true if missing; false rejects a text that is longer than the model's context",
+        "dimensions" = "only the model's own number of dimensions is accepted",
+    }
+    Ignored { "options", "keep_alive" }
 }
 
 fields! {
     /// `POST /api/embeddings`.
     EMBEDDINGS_FIELDS:
-    Honoured { "model" = "`:latest` may stand behind it", "prompt" }
-    NoEffect { "options", "keep_alive" }
+    Supported { "model" = "Lar removes the suffix `:latest`", "prompt" }
+    Ignored { "options", "keep_alive" }
 }
 
 fields! {
-    /// `options` of chat and generate.
+    /// `options` of `/api/chat` and `/api/generate`.
     OPTIONS:
-    Honoured {
-        "temperature" = "here and below, a number out of range becomes the nearest that makes sense", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
-        "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context", "num_keep" = "tokens of the prompt that a shift keeps",
-        "num_ctx" = "a longer prompt is cut to it, as to the model's own context, which stays as it is; below 1 it says nothing",
+    Supported {
+        "temperature" = "here and below, a number out of range becomes the nearest valid number", "top_k",
+        "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
+        "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop",
+        "num_predict" = "below 1: as many tokens as the context has room for",
+        "num_keep" = "the number of prompt tokens that `shift` keeps",
+        "num_ctx" = "a prompt that exceeds it is shortened, as for the model's own context; the model's own \
+            context size does not change; below 1: ignored",
     }
-    NoEffect {
-        "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
-        "use_mlock", "low_vram", "f16_kv", "vocab_only", "numa", "penalize_newline", "tfs_z", "logits_all", "embedding_only",
+    Ignored {
+        "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "low_vram", "f16_kv",
+        "vocab_only", "numa", "penalize_newline", "tfs_z", "logits_all", "embedding_only",
     }
 }
 
-/// A request for a chat's next message.
+/// A request for the next message of a chat.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct ChatRequest {
+pub struct OllamaChatRequest {
     pub model: String,
     #[serde(default)]
-    pub messages: Vec<Message>,
+    pub messages: Vec<OllamaMessage>,
     #[serde(default)]
-    pub tools: Vec<Tool>,
+    pub tools: Vec<OllamaTool>,
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<u32>,
     pub truncate: Option<bool>,
@@ -87,7 +117,7 @@ pub struct ChatRequest {
     pub options: Map<String, Value>,
 }
 
-/// A request for a text.
+/// A request to complete a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct GenerateRequest {
@@ -110,12 +140,12 @@ pub struct GenerateRequest {
     pub options: Map<String, Value>,
 }
 
-/// A message, of a request or an answer.
+/// A message of a request or of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct Message {
+pub struct OllamaMessage {
     pub role: String,
-    // Clients send null for what is not there.
+    // Clients send null for missing fields.
     #[serde(default, deserialize_with = "or_default")]
     pub content: String,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
@@ -123,47 +153,47 @@ pub struct Message {
     #[serde(default, deserialize_with = "or_default", skip_serializing)]
     pub images: Vec<Value>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<OllamaToolCall>,
     #[serde(default, skip_serializing)]
     pub tool_call_id: Option<String>,
-    /// Whose result it is.
+    /// The tool whose result this is.
     #[serde(default, skip_serializing)]
     pub tool_name: Option<String>,
 }
 
-/// Reads null as what is not there.
+/// Deserializes `null` like a missing field.
 fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct ToolCall {
+pub struct OllamaToolCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    pub function: CalledFunction,
+    pub function: OllamaCalledFunction,
 }
 
-/// What is called, with what.
+/// The function and the arguments of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct CalledFunction {
+pub struct OllamaCalledFunction {
     pub name: String,
     #[serde(default)]
     pub arguments: Value,
 }
 
-/// A tool that may be called.
+/// A tool that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct Tool {
+pub struct OllamaTool {
     pub function: Function,
 }
 
-/// What it is.
+/// The definition of a tool's function.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Function {
@@ -172,20 +202,20 @@ pub struct Function {
     pub parameters: Option<Value>,
 }
 
-/// A line of an answer; the last one is `done` and has the numbers.
+/// A line of a streamed answer. The last line has `done: true` and the statistics.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Answer {
     pub model: String,
     /// RFC 3339.
     pub created_at: String,
-    /// Of a chat.
+    /// Only for `/api/chat`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<Message>,
-    /// Of `generate`.
+    pub message: Option<OllamaMessage>,
+    /// Only for `/api/generate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
-    /// Of `generate`.
+    /// Only for `/api/generate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -195,7 +225,7 @@ pub struct Answer {
     pub end: Option<End>,
 }
 
-/// How an answer ended; durations in nanoseconds.
+/// The done reason and the statistics of an answer. Durations are in nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct End {
@@ -207,12 +237,12 @@ pub struct End {
     pub prompt_eval_duration: u64,
     pub eval_count: u64,
     pub eval_duration: u64,
-    /// Of `generate`: the conversation so far, for the next request.
+    /// Only for `/api/generate`: the conversation so far, to send with the next request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Vec<u32>>,
 }
 
-/// A token of an answer, and the likeliest ones in its place.
+/// A token of an answer and the likeliest alternatives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Logprob {
@@ -222,7 +252,7 @@ pub struct Logprob {
     pub top_logprobs: Vec<TopLogprob>,
 }
 
-/// A request for vectors; `prompt` is that of the older path.
+/// A request for embeddings. The older path `/api/embeddings` has `prompt`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct EmbedRequest {
@@ -233,7 +263,7 @@ pub struct EmbedRequest {
     pub dimensions: Option<usize>,
 }
 
-/// Vectors.
+/// A response with embeddings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct EmbedResponse {
@@ -244,41 +274,41 @@ pub struct EmbedResponse {
     pub prompt_eval_count: u64,
 }
 
-/// The vector of the older path.
+/// The response of the older path `/api/embeddings`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Embedding {
-    /// Its numbers.
+pub struct OllamaEmbedding {
+    /// The vector.
     pub embedding: Vec<f32>,
 }
 
 /// A list of models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Models {
-    /// The installed, or those in memory.
-    pub models: Vec<Model>,
+    /// The installed models, or the loaded ones.
+    pub models: Vec<OllamaModel>,
 }
 
 /// A model in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct Model {
+pub struct OllamaModel {
     pub name: String,
     pub model: String,
     pub size: u64,
     pub digest: String,
     pub details: Details,
-    /// RFC 3339; of installed ones.
+    /// RFC 3339; only for an installed model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<String>,
-    /// RFC 3339; of those in memory.
+    /// RFC 3339; only for a loaded model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// Bytes in a GPU's memory; of those in memory.
+    /// The bytes in GPU memory; only for a loaded model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_vram: Option<u64>,
 }
 
-/// What a model is.
+/// The format, family and size of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Details {
@@ -290,15 +320,15 @@ pub struct Details {
     pub quantization_level: String,
 }
 
-/// Which model is asked about; `name` is that of earlier clients.
+/// A request for the details of a model. Older clients send `name`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ShowRequest {
-    /// Its name.
+    /// The model's name.
     #[serde(default, alias = "name")]
     pub model: String,
 }
 
-/// Which model is wanted; `name` is that of earlier clients.
+/// A request to pull a model. Older clients send `name`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct PullRequest {
@@ -307,7 +337,7 @@ pub struct PullRequest {
     pub stream: Option<bool>,
 }
 
-/// How far a pull is.
+/// A line with the progress of a pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct PullLine {
@@ -323,7 +353,7 @@ pub struct PullLine {
     pub error: Option<String>,
 }
 
-/// All that is known of a model.
+/// The details of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct ShowResponse {
@@ -333,21 +363,21 @@ pub struct ShowResponse {
     pub license: String,
     pub details: Details,
     pub model_info: Map<String, Value>,
-    /// `completion`, `tools`, `embedding`.
+    /// `completion` and `tools` for a chat model, `embedding` for an embedding model.
     pub capabilities: Vec<&'static str>,
     pub modified_at: String,
 }
 
-/// The version.
+/// The response of `/api/version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Version {
-    /// Of Ollama, whose API this is.
+    /// The version of Ollama whose API Lar implements.
     pub version: &'static str,
 }
 
-/// An error.
+/// An error in Ollama's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ErrorBody {
-    /// What went wrong.
+pub struct OllamaErrorBody {
+    /// The error message.
     pub error: String,
 }

@@ -1,11 +1,11 @@
-//! OpenAI's wire types, as its SDKs send and expect them, and tables of what becomes of each field of a request.
+//! OpenAI's wire types, as its SDKs send and expect them, and the support of each request field.
 
 mod answers;
 pub mod responses;
 
 pub use answers::{
-    AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Completion,
-    CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, MessageFunction, MessageToolCall,
+    AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatDelta, ChatLogprobs,
+    Completion, CompletionChoice, CompletionLogprobs, FunctionDelta, MessageFunction, MessageToolCall,
     PromptProgress, Timings, TokenLogprob, ToolCallDelta, TopLogprob,
 };
 use serde::{Deserialize, Serialize};
@@ -15,87 +15,150 @@ use crate::fields::{TokenLimit, fields};
 fields! {
     /// `POST /v1/chat/completions`.
     CHAT_FIELDS:
-    Honoured {
-        "model" = "`default` where it is absent, null or empty", "messages" = "text parts only; images are refused; `reasoning_content` or `reasoning` of earlier answers is passed to the template; an assistant's at the end is continued, unless the answer must have a form; `name` is passed to the template", "stream",
-        "stream_options", "max_tokens" = "-1 is no limit", "max_completion_tokens" = "-1 is no limit", "n_predict" = "llama.cpp's: as `max_tokens`", "temperature" = "0 to 2",
-        "top_p", "presence_penalty", "frequency_penalty", "logit_bias" = "llama.cpp's pairs of token numbers, too", "seed", "stop" = "up to 32 texts",
-        "tools" = "functions and custom tools, up to 512; the last of one name counts; a schema of no object becomes that of one argument, `input`; keywords of their schemas that a grammar cannot express are left out and named in `X-Lar-Ignored`, unless `strict`", "tool_choice" = "`allowed_tools` too", "parallel_tool_calls",
-        "functions" = "of older clients; answered with `function_call`", "function_call" = "with `functions`",
-        "n" = "up to 16", "logprobs", "top_logprobs" = "up to 20",
-        "response_format" = "`text`, `json_object` or `json_schema`; with `tools` the answer is a call or keeps to it",
-        "reasoning_effort" = "for the chat template; `none` switches reasoning off; named in `X-Lar-Ignored` where the model has no such thing",
-        "chat_template_kwargs" = "llama.cpp's and vLLM's: variables for the chat template, such as `enable_thinking`", "json_schema" = "llama.cpp's",
-        "continue_final_message" = "vLLM's: true where an assistant's message at the end is to be continued, which is the default; false begins a new one", "add_generation_prompt" = "llama.cpp's and vLLM's: false ends the prompt behind the last message; not true together with `continue_final_message`",
-        "structured_outputs" = "vLLM's: one of `json`, `regex`, `choice`, `grammar` in GBNF, `json_object`", "guided_json" = "of older vLLM", "guided_regex" = "of older vLLM; the whole answer fits it",
-        "guided_choice" = "of older vLLM", "guided_grammar" = "of older vLLM; in GBNF", "repetition_penalty" = "vLLM's: `repeat_penalty` over the whole context",
-        "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
-        "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
-        "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
-        "repeat_last_n" = "llama.cpp's", "dry_multiplier" = "llama.cpp's", "dry_base" = "llama.cpp's",
-        "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
-        "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
-        "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
-        "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
-        "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream but the first tells `timings`", "return_progress" = "llama.cpp's: a stream reports `prompt_progress` while the prompt is read",
+    Supported {
+        "model" = "`default` if missing, null or empty",
+        "messages" = "text parts only; images are rejected; `name`, and `reasoning_content` or `reasoning` \
+            of earlier answers, go to the chat template; a final assistant message is continued (prefill), \
+            unless the request constrains the output",
+        "stream", "stream_options", "max_tokens" = "-1: no limit", "max_completion_tokens" = "-1: no limit",
+        "n_predict" = "llama.cpp field: alias of `max_tokens`", "temperature" = "0 to 2", "top_p",
+        "presence_penalty", "frequency_penalty",
+        "logit_bias" = "also accepts llama.cpp's list of pairs of token id and bias", "seed",
+        "stop" = "up to 32 strings",
+        "tools" = "functions and custom tools, up to 512; of tools with the same name the last one counts; \
+            a parameter schema that is not an object becomes the schema of a single argument named `input`; \
+            schema keywords that a grammar cannot express are dropped and named in `X-Lar-Ignored`; with \
+            `strict`, such schemas are errors instead",
+        "tool_choice" = "also accepts `allowed_tools`", "parallel_tool_calls",
+        "functions" = "sent by older clients; the answer has `function_call`",
+        "function_call" = "together with `functions`", "n" = "up to 16", "logprobs",
+        "top_logprobs" = "up to 20",
+        "response_format" = "`text`, `json_object` or `json_schema`; with `tools` the answer is a tool call \
+            or text in this format",
+        "reasoning_effort" = "goes to the chat template; `none` disables reasoning; named in \
+            `X-Lar-Ignored` if the model does not support it",
+        "chat_template_kwargs" = "llama.cpp and vLLM field: variables for the chat template, such as \
+            `enable_thinking`",
+        "json_schema" = "llama.cpp field",
+        "continue_final_message" = "vLLM field: true (the default) continues a final assistant message; \
+            false starts a new message",
+        "add_generation_prompt" = "llama.cpp and vLLM field: false ends the prompt after the last message; \
+            must not be true if `continue_final_message` is true",
+        "structured_outputs" = "vLLM field: one of `json`, `regex`, `choice`, `grammar` (GBNF) and \
+            `json_object`",
+        "guided_json" = "older vLLM field",
+        "guided_regex" = "older vLLM field; the expression must match the whole answer",
+        "guided_choice" = "older vLLM field", "guided_grammar" = "older vLLM field; a GBNF grammar",
+        "repetition_penalty" = "vLLM field: `repeat_penalty` over the whole context",
+        "top_k" = "llama.cpp field", "min_p" = "llama.cpp field", "typical_p" = "llama.cpp field",
+        "top_n_sigma" = "llama.cpp field", "xtc_probability" = "llama.cpp field",
+        "xtc_threshold" = "llama.cpp field", "dynatemp_range" = "llama.cpp field",
+        "dynatemp_exponent" = "llama.cpp field", "repeat_penalty" = "llama.cpp field",
+        "repeat_last_n" = "llama.cpp field", "dry_multiplier" = "llama.cpp field",
+        "dry_base" = "llama.cpp field", "dry_allowed_length" = "llama.cpp field",
+        "dry_penalty_last_n" = "llama.cpp field", "dry_sequence_breakers" = "llama.cpp field",
+        "mirostat" = "llama.cpp field", "mirostat_tau" = "llama.cpp field",
+        "mirostat_eta" = "llama.cpp field", "min_keep" = "llama.cpp field",
+        "ignore_eos" = "llama.cpp field",
+        "grammar" = "llama.cpp field: a GBNF grammar; recursive grammars need `engines.gbnf`",
+        "samplers" = "llama.cpp field: a list of sampler names",
+        "context_shift" = "Lar field: when the context is full, Lar drops the oldest half of it and \
+            continues, up to `max_tokens`",
+        "n_keep" = "llama.cpp field: the number of tokens at the start that `context_shift` keeps",
+        "timings_per_token" = "llama.cpp field: every chunk of a stream except the first has `timings`",
+        "return_progress" = "llama.cpp field: a stream reports `prompt_progress` during prefill",
     }
-    NoEffect {
+    Ignored {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
         "prompt_cache_retention", "prediction", "verbosity", "cache_prompt",
     }
-    Refused {
-        "modalities" = "text alone is fine", "audio", "web_search_options",
-        "chat_template" = "the model's own is used", "documents" = "vLLM's; put them into `messages`", "echo" = "vLLM's; false is fine",
-        "stop_token_ids" = "vLLM's; use `stop`; an empty list is fine", "min_tokens" = "vLLM's; 0 is fine", "allowed_token_ids" = "vLLM's", "bad_words" = "vLLM's; an empty list is fine",
-        "truncate_prompt_tokens" = "vLLM's: nothing of a prompt is cut unasked", "include_stop_str_in_output" = "vLLM's; false is fine", "use_beam_search" = "vLLM's; false is fine",
-        "structural_tag" = "vLLM's", "logits_processors" = "vLLM's; an empty list is fine", "regex" = "SGLang's; use `structured_outputs`", "ebnf" = "SGLang's; use `grammar`", "lora" = "llama.cpp's; an empty list is fine",
+    Rejected {
+        "modalities" = "only `text` is accepted", "audio", "web_search_options",
+        "chat_template" = "Lar uses the model's own template",
+        "documents" = "vLLM field; put the documents into `messages`",
+        "echo" = "vLLM field; false is accepted",
+        "stop_token_ids" = "vLLM field; use `stop`; an empty list is accepted",
+        "min_tokens" = "vLLM field; 0 is accepted", "allowed_token_ids" = "vLLM field",
+        "bad_words" = "vLLM field; an empty list is accepted",
+        "truncate_prompt_tokens" = "vLLM field; Lar does not truncate prompts here; -1 is accepted",
+        "include_stop_str_in_output" = "vLLM field; false is accepted",
+        "use_beam_search" = "vLLM field; false is accepted", "structural_tag" = "vLLM field",
+        "logits_processors" = "vLLM field; an empty list is accepted",
+        "regex" = "SGLang field; use `structured_outputs`", "ebnf" = "SGLang field; use `grammar`",
+        "lora" = "llama.cpp field; an empty list is accepted",
     }
 }
 
 fields! {
     /// `POST /v1/completions`.
     COMPLETION_FIELDS:
-    Honoured {
-        "model" = "`default` where it is absent, null or empty", "prompt" = "texts, lists of tokens, or several of them, up to 128", "echo", "best_of" = "1, or as many as `n`", "stream", "stream_options", "max_tokens" = "16 where it is absent; -1 is no limit",
-        "temperature" = "0 to 2", "top_p", "presence_penalty", "frequency_penalty", "logit_bias" = "llama.cpp's pairs of token numbers, too", "seed",
-        "stop" = "up to 32 texts", "n" = "up to 16", "logprobs" = "up to 20",
-        "suffix" = "by models that were taught to fill in the middle", "json_schema" = "llama.cpp's",
-        "structured_outputs" = "vLLM's: one of `json`, `regex`, `choice`, `grammar` in GBNF, `json_object`", "guided_json" = "of older vLLM", "guided_regex" = "of older vLLM; the whole answer fits it",
-        "guided_choice" = "of older vLLM", "guided_grammar" = "of older vLLM; in GBNF", "repetition_penalty" = "vLLM's: `repeat_penalty` over the whole context",
-        "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
-        "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
-        "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
-        "repeat_last_n" = "llama.cpp's", "dry_multiplier" = "llama.cpp's", "dry_base" = "llama.cpp's",
-        "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
-        "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
-        "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
-        "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
-        "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "return_progress" = "llama.cpp's: a stream reports `prompt_progress` while the prompt is read",
+    Supported {
+        "model" = "`default` if missing, null or empty",
+        "prompt" = "a string, a list of token ids with or without strings between them, or a list of up to \
+            128 prompts",
+        "echo", "best_of" = "at most `n`: Lar returns all answers", "stream", "stream_options",
+        "max_tokens" = "16 if missing; -1: no limit", "temperature" = "0 to 2", "top_p", "presence_penalty",
+        "frequency_penalty", "logit_bias" = "also accepts llama.cpp's list of pairs of token id and bias",
+        "seed", "stop" = "up to 32 strings", "n" = "up to 16", "logprobs" = "up to 20",
+        "suffix" = "needs a model trained to fill in the middle (FIM)", "json_schema" = "llama.cpp field",
+        "structured_outputs" = "vLLM field: one of `json`, `regex`, `choice`, `grammar` (GBNF) and \
+            `json_object`",
+        "guided_json" = "older vLLM field",
+        "guided_regex" = "older vLLM field; the expression must match the whole answer",
+        "guided_choice" = "older vLLM field", "guided_grammar" = "older vLLM field; a GBNF grammar",
+        "repetition_penalty" = "vLLM field: `repeat_penalty` over the whole context",
+        "top_k" = "llama.cpp field", "min_p" = "llama.cpp field", "typical_p" = "llama.cpp field",
+        "top_n_sigma" = "llama.cpp field", "xtc_probability" = "llama.cpp field",
+        "xtc_threshold" = "llama.cpp field", "dynatemp_range" = "llama.cpp field",
+        "dynatemp_exponent" = "llama.cpp field", "repeat_penalty" = "llama.cpp field",
+        "repeat_last_n" = "llama.cpp field", "dry_multiplier" = "llama.cpp field",
+        "dry_base" = "llama.cpp field", "dry_allowed_length" = "llama.cpp field",
+        "dry_penalty_last_n" = "llama.cpp field", "dry_sequence_breakers" = "llama.cpp field",
+        "mirostat" = "llama.cpp field", "mirostat_tau" = "llama.cpp field",
+        "mirostat_eta" = "llama.cpp field", "min_keep" = "llama.cpp field",
+        "ignore_eos" = "llama.cpp field",
+        "grammar" = "llama.cpp field: a GBNF grammar; recursive grammars need `engines.gbnf`",
+        "samplers" = "llama.cpp field: a list of sampler names",
+        "context_shift" = "Lar field: when the context is full, Lar drops the oldest half of it and \
+            continues, up to `max_tokens`",
+        "n_keep" = "llama.cpp field: the number of tokens at the start that `context_shift` keeps",
+        "return_progress" = "llama.cpp field: a stream reports `prompt_progress` during prefill",
     }
-    NoEffect { "user", "cache_prompt" }
-    Refused {
-        "stop_token_ids" = "vLLM's; use `stop`; an empty list is fine", "min_tokens" = "vLLM's; 0 is fine", "allowed_token_ids" = "vLLM's", "bad_words" = "vLLM's; an empty list is fine",
-        "truncate_prompt_tokens" = "vLLM's: nothing of a prompt is cut unasked", "include_stop_str_in_output" = "vLLM's; false is fine", "use_beam_search" = "vLLM's; false is fine",
-        "structural_tag" = "vLLM's", "logits_processors" = "vLLM's; an empty list is fine", "regex" = "SGLang's; use `structured_outputs`", "ebnf" = "SGLang's; use `grammar`", "lora" = "llama.cpp's; an empty list is fine",
+    Ignored { "user", "cache_prompt" }
+    Rejected {
+        "stop_token_ids" = "vLLM field; use `stop`; an empty list is accepted",
+        "min_tokens" = "vLLM field; 0 is accepted", "allowed_token_ids" = "vLLM field",
+        "bad_words" = "vLLM field; an empty list is accepted",
+        "truncate_prompt_tokens" = "vLLM field; Lar does not truncate prompts here; -1 is accepted",
+        "include_stop_str_in_output" = "vLLM field; false is accepted",
+        "use_beam_search" = "vLLM field; false is accepted", "structural_tag" = "vLLM field",
+        "logits_processors" = "vLLM field; an empty list is accepted",
+        "regex" = "SGLang field; use `structured_outputs`", "ebnf" = "SGLang field; use `grammar`",
+        "lora" = "llama.cpp field; an empty list is accepted",
     }
 }
 
 fields! {
     /// `POST /v1/embeddings`.
     EMBEDDING_FIELDS:
-    Honoured { "model" = "`default-embedding` where it is absent, null or empty", "input" = "texts; tokens are refused", "encoding_format" = "`float` or `base64`", "truncate" = "Lar's: true cuts a text that is longer than the model reads, which is an error else" }
-    NoEffect { "user" }
-    Refused { "dimensions" = "the model's own number is fine" }
+    Supported {
+        "model" = "`default-embedding` if missing, null or empty",
+        "input" = "strings; token ids are rejected", "encoding_format" = "`float` or `base64`",
+        "truncate" = "Lar field: true truncates a text that is longer than the model's context; otherwise \
+            such a text is an error",
+    }
+    Ignored { "user" }
+    Rejected { "dimensions" = "only the model's own number of dimensions is accepted" }
 }
 
-/// A request for a chat completion: the honoured fields but for [`Sampling`], which is read by itself so that
-/// errors name its fields.
+/// A request for a chat completion: the supported fields without those of [`Sampling`].
+///
+/// [`Sampling`] is parsed separately, so that errors name its fields.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatRequest {
+pub struct ChatCompletionRequest {
     pub model: Option<String>,
-    pub messages: Vec<ChatMessage>,
+    pub messages: Vec<ChatCompletionMessage>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<TokenLimit>,
@@ -105,14 +168,14 @@ pub struct ChatRequest {
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<u32>,
     pub response_format: Option<ResponseFormat>,
-    pub tools: Option<Vec<Tool>>,
-    pub tool_choice: Option<ToolChoice>,
+    pub tools: Option<Vec<ChatTool>>,
+    pub tool_choice: Option<ChatToolChoice>,
     pub parallel_tool_calls: Option<bool>,
     pub reasoning_effort: Option<String>,
     #[serde(default)]
     pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
     pub functions: Option<Vec<FunctionDefinition>>,
-    pub function_call: Option<ToolChoice>,
+    pub function_call: Option<ChatToolChoice>,
     pub continue_final_message: Option<bool>,
     pub add_generation_prompt: Option<bool>,
     pub timings_per_token: Option<bool>,
@@ -121,20 +184,20 @@ pub struct ChatRequest {
 /// A tool that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Tool {
-    /// `function` where it is absent.
+pub struct ChatTool {
+    /// `function` if missing.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub function: Option<FunctionDefinition>,
     pub custom: Option<CustomTool>,
-    /// A function's name where it stands beside the type, as in the Responses API; some clients send it so.
+    /// The function's name next to `type`, as in the Responses API; some clients send it here.
     pub name: Option<String>,
     pub description: Option<String>,
     pub parameters: Option<serde_json::Value>,
     pub strict: Option<bool>,
 }
 
-/// A tool whose input is a text.
+/// A tool whose input is plain text.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CustomTool {
@@ -143,14 +206,14 @@ pub struct CustomTool {
     pub format: Option<CustomFormat>,
 }
 
-/// What the input of a custom tool looks like.
+/// The format of a custom tool's input.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CustomFormat {
     pub grammar: Option<CustomGrammar>,
 }
 
-/// A grammar of a custom tool's input.
+/// The grammar of a custom tool's input.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CustomGrammar {
@@ -158,7 +221,7 @@ pub struct CustomGrammar {
     pub definition: Option<String>,
 }
 
-/// A function as a tool.
+/// A function that the model may call.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct FunctionDefinition {
@@ -168,17 +231,17 @@ pub struct FunctionDefinition {
     pub strict: Option<bool>,
 }
 
-/// Whether the model calls a tool.
+/// Whether the model may or must call a tool, and which.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "must be none, auto, required, or an object that names a tool")]
-pub enum ToolChoice {
+pub enum ChatToolChoice {
     /// `none`, `auto` or `required`.
     Mode(String),
-    /// A tool, some of them, or a mode in an object.
+    /// One tool, several allowed tools, or a mode in an object.
     Object(Box<ChosenTool>),
 }
 
-/// A tool choice that is an object; which fields there are depends on its type.
+/// A tool choice in the form of an object. Its fields depend on its type.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChosenTool {
@@ -186,20 +249,20 @@ pub struct ChosenTool {
     pub kind: Option<String>,
     pub function: Option<FunctionName>,
     pub custom: Option<FunctionName>,
-    /// The name where it stands beside the type, as in `function_call` and the Responses API.
+    /// The name next to `type`, as in `function_call` and the Responses API.
     pub name: Option<String>,
     pub allowed_tools: Option<AllowedTools>,
 }
 
 impl ChosenTool {
-    /// The name of the tool, wherever it stands.
+    /// Returns the tool's name from the field that has it.
     #[must_use]
     pub fn into_name(self) -> Option<String> {
         self.function.or(self.custom).map(|named| named.name).or(self.name)
     }
 }
 
-/// The tools that may be called of those that are offered.
+/// The subset of the request's tools that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct AllowedTools {
@@ -215,18 +278,18 @@ pub struct FunctionName {
     pub name: String,
 }
 
-/// What an answer is to look like.
+/// The required format of the answer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ResponseFormat {
     #[serde(rename = "type")]
     pub kind: String,
     pub json_schema: Option<JsonSchema>,
-    /// llama.cpp's place for it.
+    /// The schema in llama.cpp's form of the field.
     pub schema: Option<serde_json::Value>,
 }
 
-/// A schema and its name.
+/// A JSON schema for the answer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct JsonSchema {
@@ -234,12 +297,12 @@ pub struct JsonSchema {
     pub strict: Option<bool>,
 }
 
-/// A request for a completion: the honoured fields but for [`Sampling`].
+/// A request for a completion: the supported fields without those of [`Sampling`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionRequest {
     pub model: Option<String>,
-    /// Texts, tokens or both; read by itself.
+    /// Strings, token ids or both; parsed separately.
     #[serde(default)]
     pub prompt: serde_json::Value,
     pub stream: Option<bool>,
@@ -252,7 +315,7 @@ pub struct CompletionRequest {
     pub best_of: Option<u32>,
 }
 
-/// The sampling fields that both have.
+/// The sampling fields of chat completions and completions.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct Sampling {
@@ -292,13 +355,13 @@ pub struct Sampling {
     pub guided_regex: Option<String>,
     pub guided_choice: Option<Vec<String>>,
     pub guided_grammar: Option<String>,
-    /// An object or pairs; read by itself.
+    /// An object or a list of pairs; parsed separately.
     pub logit_bias: Option<serde_json::Value>,
     pub seed: Option<i64>,
     pub stop: Option<OneOrMany>,
 }
 
-/// What an answer must look like, as vLLM has it: one of these.
+/// vLLM's constraints on the answer. Exactly one of the fields is set.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are vLLM's")]
 pub struct StructuredOutputs {
@@ -313,23 +376,23 @@ pub struct StructuredOutputs {
 /// A message of a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatMessage {
+pub struct ChatCompletionMessage {
     pub role: String,
-    /// Who of several says it, or which function answers.
+    /// The name of the author among several, or of the function whose result this is.
     pub name: Option<String>,
-    pub content: Option<Content>,
+    pub content: Option<ChatContent>,
     pub refusal: Option<String>,
     pub tool_calls: Option<Vec<ToolCall>>,
     pub tool_call_id: Option<String>,
-    /// What the assistant thought, as llama.cpp and vLLM call it.
+    /// The assistant's reasoning, by the name that llama.cpp and vLLM use.
     pub reasoning_content: Option<String>,
-    /// The same, as OpenRouter and Ollama call it.
+    /// The assistant's reasoning, by the name that OpenRouter and Ollama use.
     pub reasoning: Option<String>,
-    /// The call of older clients, which have one function at a time.
+    /// The function call that older clients send instead of `tool_calls`.
     pub function_call: Option<CalledFunction>,
 }
 
-/// A call that the model made, as clients send it back.
+/// An earlier tool call of the model, as clients send it back.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ToolCall {
@@ -339,17 +402,17 @@ pub struct ToolCall {
     pub custom: Option<CalledCustom>,
 }
 
-/// The function that a call names.
+/// The function of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CalledFunction {
     pub name: String,
-    /// A text; some clients send the object that it stands for.
+    /// A JSON string; some clients send the object itself.
     #[serde(default)]
     pub arguments: serde_json::Value,
 }
 
-/// The custom tool that a call names.
+/// The custom tool of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CalledCustom {
@@ -360,11 +423,11 @@ pub struct CalledCustom {
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of parts, each with a `type`")]
-pub enum Content {
-    /// As one text.
+#[serde(untagged, expecting = "must be a string or an array of parts, each with a `type`")]
+pub enum ChatContent {
+    /// A single string.
     Text(String),
-    /// In parts.
+    /// A list of parts.
     Parts(Vec<ContentPart>),
 }
 
@@ -378,9 +441,9 @@ pub struct ContentPart {
     pub refusal: Option<String>,
 }
 
-/// One text or several.
+/// One string or several.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of texts")]
+#[serde(untagged, expecting = "must be a string or an array of strings")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OneOrMany {
     One(String),
@@ -388,7 +451,7 @@ pub enum OneOrMany {
 }
 
 impl OneOrMany {
-    /// The texts.
+    /// Returns the strings as a list.
     #[must_use]
     pub fn into_vec(self) -> Vec<String> {
         match self {
@@ -398,7 +461,7 @@ impl OneOrMany {
     }
 }
 
-/// What a stream holds beside the text.
+/// Additional content of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct StreamOptions {
@@ -406,12 +469,12 @@ pub struct StreamOptions {
     pub include_usage: bool,
 }
 
-/// A request for embeddings: the honoured fields.
+/// A request for embeddings: the supported fields.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct EmbeddingRequest {
     pub model: Option<String>,
-    /// A text or several; read by itself so that errors say what is wrong with tokens.
+    /// A string or several; parsed separately, so that errors explain why token ids are rejected.
     #[serde(default)]
     pub input: serde_json::Value,
     pub encoding_format: Option<String>,
@@ -419,10 +482,10 @@ pub struct EmbeddingRequest {
     pub dimensions: Option<u32>,
 }
 
-/// Tokens that were used.
+/// The token usage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Usage {
+pub struct CompletionUsage {
     pub prompt_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_tokens: Option<u64>,
@@ -431,21 +494,21 @@ pub struct Usage {
     pub prompt_tokens_details: Option<PromptTokensDetails>,
 }
 
-/// What is known of a prompt's tokens.
+/// Details of the prompt tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PromptTokensDetails {
-    /// Those that were known from earlier prompts of the same key.
+    /// The number of prompt tokens found in the prefix cache.
     pub cached_tokens: u64,
 }
 
-/// Embeddings.
+/// A response with embeddings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct EmbeddingList {
     pub object: &'static str,
     pub data: Vec<Embedding>,
     pub model: String,
-    pub usage: Usage,
+    pub usage: CompletionUsage,
 }
 
 /// One embedding.
@@ -457,45 +520,45 @@ pub struct Embedding {
     pub embedding: EmbeddingValue,
 }
 
-/// A vector as it was asked for.
+/// A vector in the requested `encoding_format`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum EmbeddingValue {
-    /// Numbers.
+    /// A list of numbers.
     Float(Vec<f32>),
-    /// Little-endian f32 in base64.
+    /// Little-endian `f32` values in base64.
     Base64(String),
 }
 
-/// The models.
+/// A list of models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ModelList {
+pub struct OpenAiModelList {
     pub object: &'static str,
-    pub data: Vec<Model>,
+    pub data: Vec<OpenAiModel>,
 }
 
 /// One model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Model {
+pub struct OpenAiModel {
     pub id: String,
     pub object: &'static str,
     pub created: i64,
     pub owned_by: &'static str,
 }
 
-/// An error in OpenAI's shape.
+/// An error in OpenAI's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ErrorBody {
-    pub error: ErrorDetail,
+pub struct OpenAiErrorBody {
+    pub error: OpenAiErrorDetail,
 }
 
-/// What went wrong.
+/// The details of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ErrorDetail {
+pub struct OpenAiErrorDetail {
     pub message: String,
     #[serde(rename = "type")]
     pub kind: &'static str,

@@ -1,4 +1,4 @@
-//! The wire types of `/v1/rerank`, as Jina's and Cohere's clients send and expect them.
+//! The wire types of `/v1/rerank`, in the format of Jina and Cohere.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +7,18 @@ use crate::fields::fields;
 fields! {
     /// `POST /v1/rerank`.
     RERANK_FIELDS:
-    Honoured { "model" = "`default-rerank` where it is absent, null or empty", "query", "documents", "top_n", "return_documents", "texts" = "as at Text Embeddings Inference, which is then answered in its form", "return_text" = "with `texts`" }
-    NoEffect { "truncate" = "texts are cut", "raw_scores" }
+    Supported {
+        "model" = "`default-rerank` if missing, null or empty", "query", "documents", "top_n",
+        "return_documents",
+        "texts" = "field of Text Embeddings Inference (TEI); the response then has TEI's format",
+        "return_text" = "together with `texts`",
+    }
+    Ignored {
+        "truncate" = "Lar always truncates texts that are longer than the model's context", "raw_scores",
+    }
 }
 
-/// A request for a ranking.
+/// A request to rank documents for a query.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
 pub struct RerankRequest {
@@ -19,16 +26,16 @@ pub struct RerankRequest {
     pub query: String,
     #[serde(default)]
     pub documents: Vec<Document>,
-    /// As at Text Embeddings Inference.
+    /// The field of Text Embeddings Inference (TEI) for `documents`.
     pub texts: Option<Vec<String>>,
     pub return_text: Option<bool>,
     pub top_n: Option<usize>,
     pub return_documents: Option<bool>,
 }
 
-/// A text to rank.
+/// A document to rank.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text, or an object with a `text`")]
+#[serde(untagged, expecting = "must be a string, or an object with a `text`")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Document {
     Text(String),
@@ -36,7 +43,7 @@ pub enum Document {
 }
 
 impl Document {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn into_text(self) -> String {
         match self {
@@ -45,7 +52,7 @@ impl Document {
     }
 }
 
-/// A text and how well it answers the query, as at Text Embeddings Inference.
+/// A text and its score, in the format of Text Embeddings Inference (TEI).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Text Embeddings Inference's")]
 pub struct ScoredText {
@@ -55,7 +62,7 @@ pub struct ScoredText {
     pub text: Option<String>,
 }
 
-/// A ranking.
+/// A response with ranked documents.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
 pub struct Ranking {
@@ -67,26 +74,26 @@ pub struct Ranking {
     pub usage: RerankUsage,
 }
 
-/// A text and how well it answers the query.
+/// A document and its relevance to the query.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
 pub struct RerankResult {
-    /// Its place in the request.
+    /// The document's index in the request.
     pub index: usize,
-    /// 0 to 1.
+    /// The relevance, from 0 to 1.
     pub relevance_score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<RankedDocument>,
 }
 
-/// A text that was asked back.
+/// A document, returned if the request has `return_documents`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the name says it")]
 pub struct RankedDocument {
     pub text: String,
 }
 
-/// What a ranking took.
+/// The tokens that a ranking used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are Jina's")]
 pub struct RerankUsage {

@@ -1,54 +1,54 @@
-//! Spaces that people share, and who may what in them.
+//! The wire types of `/lar/v1/spaces`: memory spaces and the access that users have to them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where memories lie, as one person sees it.
+/// A memory space, as the calling user sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Space {
-    /// Its id.
+    /// The space's id.
     pub id: String,
     /// `personal`, `agent` or `team`.
     pub kind: String,
-    /// The agent, of an agent's.
+    /// The agent's name, for an `agent` space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The team, of a team's.
+    /// The team's name, for a `team` space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What this person may do there: `read`, `write`, or `own` (also say who else may).
+    /// The user's access: `read`, `write`, or `own` (write, and grant access to others).
     pub access: String,
-    /// When it was made.
+    /// When the space was created (RFC 3339).
     pub created_at: String,
 }
 
-/// A team's space to be made.
+/// A request to create a team space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSpace {
-    /// 1 to 64 letters, digits and `-_.:@`.
+    /// The team's name: 1 to 64 letters, digits and `-_.:@`.
     pub name: String,
 }
 
-/// What somebody is to be allowed in a team's space.
+/// A request to grant a user access to a team space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
-    /// Their name or id.
+    /// The user's name or id.
     pub user: String,
-    /// `read` or `write`.
+    /// The access to grant: `read` or `write`.
     pub access: String,
 }
 
-/// What somebody may do in a team's space.
+/// The access of one user to a team space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
-    /// Their id.
+    /// The user's id.
     pub user_id: String,
-    /// What they are called.
+    /// The user's name.
     pub user: String,
     /// `read` or `write`.
     pub access: String,
-    /// Since when.
+    /// When the access was granted (RFC 3339).
     pub granted_at: String,
 }

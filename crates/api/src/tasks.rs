@@ -1,10 +1,10 @@
-//! Tasks: uses of models that are made, looked at, followed and stopped by id.
+//! The wire types of `/lar/v1/tasks`: creating, showing, streaming and cancelling tasks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What the task is.
+/// The kind of work of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -14,7 +14,7 @@ pub enum Workload {
     Rerank,
 }
 
-/// How urgent it is.
+/// The priority of a task in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -24,7 +24,7 @@ pub enum Priority {
     Batch,
 }
 
-/// A message of a prompt.
+/// A message of a chat prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChatMessage {
@@ -34,79 +34,79 @@ pub struct ChatMessage {
     pub content: String,
 }
 
-/// A task to be made.
+/// A request to create a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
-    /// A model's name or an alias; `default`, `default-embedding` or `default-rerank` where absent.
+    /// A model's name or an alias. If missing: `default`, `default-embedding` or `default-rerank`.
     #[serde(default)]
     pub model: Option<String>,
-    /// What it is.
+    /// The kind of work.
     pub workload: Workload,
-    /// Messages to answer; this or `prompt` for a completion.
+    /// The messages to answer. A completion needs either `messages` or `prompt`.
     #[serde(default)]
     pub messages: Option<Vec<ChatMessage>>,
-    /// Text to continue; this or `messages` for a completion.
+    /// The text to continue. A completion needs either `messages` or `prompt`.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// Texts to embed or to rank.
+    /// The texts to embed or to rank.
     #[serde(default)]
     pub input: Option<Vec<String>>,
-    /// What the texts are ranked for.
+    /// The query to rank the texts for.
     #[serde(default)]
     pub query: Option<String>,
-    /// How urgent it is.
+    /// The priority in the queue.
     #[serde(default)]
     pub priority: Priority,
-    /// Tokens of the answer at most.
+    /// The maximum number of tokens of the answer.
     #[serde(default)]
     pub max_tokens: Option<u32>,
-    /// Milliseconds from now after which the answer is of no use.
+    /// The deadline, in milliseconds from now.
     #[serde(default)]
     pub deadline_ms: Option<u64>,
-    /// Starts the random choice; derived from the task's id where absent.
+    /// The seed of the sampler; derived from the task's id if missing.
     #[serde(default)]
     pub seed: Option<u32>,
-    /// 0 to 2.
+    /// The sampling temperature, from 0 to 2.
     #[serde(default)]
     pub temperature: Option<f32>,
-    /// 0 to 1.
+    /// The cumulative probability of nucleus sampling, from 0 to 1.
     #[serde(default)]
     pub top_p: Option<f32>,
-    /// Texts that end the answer.
+    /// Strings that end the answer.
     #[serde(default)]
     pub stop: Option<Vec<String>>,
-    /// Whether it goes on when nobody reads it. Without it, a reader may come back within 30 s.
+    /// Whether the task continues without a reader. Otherwise Lar cancels it after 30 s without one.
     #[serde(default)]
     pub detached: bool,
 }
 
-/// The answer to a new task (202).
+/// The response to a request that creates a task (202).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskAccepted {
-    /// Its id.
+    /// The task's id.
     pub task_id: String,
-    /// How many start before it.
+    /// The number of tasks that start before this one.
     pub queue_position: u64,
-    /// In how long it will probably start.
+    /// The estimated time until the task starts, in milliseconds.
     pub predicted_start_ms: u64,
-    /// How long to wait before making another one, when the queue is filling.
+    /// How long to wait before creating another task, in milliseconds; 0 if the task does not wait.
     pub backoff_ms: u64,
 }
 
-/// A task as it stands.
+/// A task and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Task {
     pub id: String,
-    /// `running`, `end`, `error` or `cancelled`; `running` includes waiting.
+    /// `running` (also while the task waits), `end`, `error` or `cancelled`.
     pub state: String,
     pub model: String,
     pub workload: String,
     pub priority: String,
-    /// The surface it came through.
+    /// The API that created the task.
     pub api: String,
-    /// What memory did for it.
+    /// The memories that the task used or changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<TaskMemory>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,16 +130,16 @@ pub struct Task {
     pub decode_ms: Option<u64>,
 }
 
-/// The memories that had a part in a task, by their ids.
+/// The ids of the memories that a task used or changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskMemory {
-    /// Those that its prompt was given.
+    /// Memories that Lar added to the prompt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recalled: Vec<String>,
-    /// Those that the person's message made or changed.
+    /// Memories that Lar saved or changed because of the user's message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub saved: Vec<String>,
-    /// Those that it had forgotten.
+    /// Memories that Lar forgot because of the user's message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<String>,
 }
@@ -155,7 +155,7 @@ pub struct TaskError {
     pub retry_after_ms: Option<u64>,
 }
 
-/// The data of one event of a task's stream; its name is the event's.
+/// The data of one event of a task's stream. The event has the name of the variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the contract's")]
@@ -168,7 +168,6 @@ pub enum TaskEvent {
     },
     Started {
         pool: String,
-        replica: u32,
         model_digest: String,
         engine_version: String,
     },
@@ -176,19 +175,19 @@ pub enum TaskEvent {
         t: String,
         i: u64,
     },
-    /// What the model thinks before it speaks.
+    /// A piece of the model's reasoning before the answer.
     Reasoning {
         t: String,
         i: u64,
     },
-    /// A piece of a tool call; the first of a call has its name.
+    /// A piece of a tool call; the first piece of a call has the tool's name.
     ToolCall {
         index: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         arguments: String,
     },
-    /// Only for embeddings, before `end`.
+    /// Only for embeddings, before `end`: one vector per text.
     Vectors {
         data: Vec<Vec<f32>>,
         truncated: Vec<usize>,
@@ -204,7 +203,7 @@ pub enum TaskEvent {
     },
     End {
         tokens_in: u64,
-        /// Those that were known from earlier prompts; absent where only the record is left.
+        /// The prompt tokens found in the prefix cache; absent if Lar no longer has the task's events.
         #[serde(skip_serializing_if = "Option::is_none")]
         tokens_cached: Option<u64>,
         tokens_out: u64,
@@ -217,7 +216,7 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    /// The event's name on the wire.
+    /// Returns the event's name on the wire.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -235,20 +234,20 @@ impl TaskEvent {
         }
     }
 
-    /// The event's data on the wire: its fields without its name.
+    /// Returns the event's data on the wire: its fields without its name.
     #[must_use]
     pub fn data(&self) -> Value {
-        let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
+        let mut value = serde_json::to_value(self).expect("an event has text keys and derives `Serialize`");
         if let Some(fields) = value.as_object_mut() {
             fields.remove("event");
         }
         value
     }
 
-    /// Reads an event from its name and data.
+    /// Parses an event from its name and data.
     ///
     /// # Errors
-    /// When they are not those of an event.
+    /// Fails if the name is unknown or the data does not match it.
     pub fn parse(name: &str, data: &str) -> Result<Self, serde_json::Error> {
         let mut value: Value = serde_json::from_str(data)?;
         if let Some(fields) = value.as_object_mut() {
@@ -271,6 +270,11 @@ mod tests {
             retry_after_ms: None,
         };
         let events = [
+            TaskEvent::Started {
+                pool: "small".into(),
+                model_digest: "sha256:1".into(),
+                engine_version: "llama.cpp".into(),
+            },
             TaskEvent::Token { t: "hi".into(), i: 1 },
             TaskEvent::Cancelled {},
             TaskEvent::Error(error),

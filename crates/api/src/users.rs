@@ -1,29 +1,29 @@
-//! People who share a Lar.
+//! The wire types of `/lar/v1/users`: the users who share this Lar.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A person to be invited.
+/// A request to invite a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
-    /// 1 to 64 letters, digits and `-_.:@`.
+    /// The user's name: 1 to 64 letters, digits and `-_.:@`.
     pub name: String,
 }
 
-/// A person.
+/// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
-    /// Their id.
+    /// The user's id.
     pub id: String,
-    /// What they are called; `owner` is who set this Lar up.
+    /// The user's name; `owner` is the user who set up this Lar.
     pub name: String,
-    /// When they were invited.
+    /// When the user was invited (RFC 3339).
     pub created_at: String,
-    /// Their first key, shown once, to whoever invites them.
+    /// The secret of the user's first key; only in the response to the invitation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// A link that signs their browser in, once, within ten minutes.
+    /// A link that signs in the user's browser; valid once, for ten minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_in_url: Option<String>,
 }

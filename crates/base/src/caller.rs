@@ -1,5 +1,9 @@
-//! Who is calling. A [`Caller`] is proof that authentication happened: only `server`'s authenticator and
-//! Lar itself make one, and every operation that needs it takes it by value or reference.
+//! The authenticated caller behind a request: its user, its key and the key's scopes.
+//!
+//! A [`Caller`] is proof that authentication happened, and every operation that needs a permission takes one.
+//! Two functions create one: [`Caller::authenticated`] for a verified key, and [`Caller::internal`], which can
+//! grant nothing but [`Scope::Inference`]. No function adds a scope to an existing caller. `xtask/tests/house.rs`
+//! checks both, and which files call the two functions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,13 +15,13 @@ use crate::code::Code;
 use crate::id::{KeyId, UserId};
 use crate::problem::Problem;
 
-/// What a key may do.
+/// A permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// Chat, completions, embeddings, and the key's own tasks.
     #[serde(rename = "inference")]
     Inference,
-    /// The person's conversations, and the tasks of all of the person's keys.
+    /// The user's conversations, and the tasks of all keys of the user.
     #[serde(rename = "conversations")]
     Conversations,
     /// Reading memories.
@@ -32,11 +36,11 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope there is.
+    /// Every scope.
     pub const ALL: [Scope; 5] =
         [Scope::Inference, Scope::Conversations, Scope::MemoryRead, Scope::MemoryWrite, Scope::Admin];
 
-    /// The scope as written on the wire.
+    /// Returns the scope as written on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +64,7 @@ impl FromStr for Scope {
     fn from_str(text: &str) -> Result<Self, String> {
         Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
             let all = Scope::ALL.map(Scope::as_str).join(", ");
-            format!("`{text}` is no scope; there are: {all}")
+            format!("has the unknown scope `{text}`; use one of: {all}")
         })
     }
 }
@@ -71,13 +75,13 @@ impl FromStr for Scope {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// Everything: what the owner's key has.
+    /// Returns every scope, as the owner's key has.
     #[must_use]
     pub fn all() -> Self {
         Self(Scope::ALL.to_vec())
     }
 
-    /// Just these, sorted and without repeats.
+    /// Returns a set of `scopes`, sorted and without duplicates.
     #[must_use]
     pub fn of(scopes: impl IntoIterator<Item = Scope>) -> Self {
         let mut scopes: Vec<Scope> = scopes.into_iter().collect();
@@ -86,35 +90,35 @@ impl Scopes {
         Self(scopes)
     }
 
-    /// Whether `scope` is among them.
+    /// Returns whether the set contains `scope`.
     #[must_use]
     pub fn contains(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
     }
 
-    /// The scopes in order.
+    /// Iterates over the scopes in order.
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()
     }
 }
 
-/// What memory does for a request of a compatible API.
+/// How a request of a compatible API uses memory. Each mode includes the ones before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemoryMode {
-    /// Nothing.
+    /// Memory is not used.
     #[default]
     Off,
-    /// The answer is given what is remembered.
+    /// Recalled memories are added to the prompt.
     Recall,
-    /// That, and what the person asks to remember or corrects is remembered.
+    /// Memories are also saved, corrected and forgotten when the user's message asks for it.
     Remember,
 }
 
 impl MemoryMode {
-    /// Every mode there is.
+    /// Every mode.
     pub const ALL: [MemoryMode; 3] = [MemoryMode::Off, MemoryMode::Recall, MemoryMode::Remember];
 
-    /// The mode as written on the wire.
+    /// Returns the mode as written on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -133,7 +137,7 @@ impl FromStr for MemoryMode {
     }
 }
 
-/// An authenticated caller. Its fields are private, so that nobody widens what a key may do on the way.
+/// An authenticated caller. Its fields are private, so no code can add permissions after authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     user: UserId,
@@ -145,7 +149,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller that a key stands for. For the authenticator, which has just recognised the key's secret.
+    /// Creates the caller of a key whose secret the authenticator has just verified.
     #[must_use]
     pub fn authenticated(
         user: UserId,
@@ -157,77 +161,81 @@ impl Caller {
         Self { user, key, agent, scopes, memory, request_id: None }
     }
 
-    /// Lar itself, doing one kind of work on behalf of a key: such work is accounted to that key and needs no scope
-    /// of it.
+    /// Creates a caller for Lar's own use of a model on behalf of a key, such as embedding its memories.
+    ///
+    /// The caller has [`Scope::Inference`], whether or not the key has it, and no other scope. Usage is recorded
+    /// under the key.
     #[must_use]
-    pub fn internal(user: UserId, key: KeyId, scope: Scope) -> Self {
-        let scopes = Scopes::of([scope]);
+    pub fn internal(user: UserId, key: KeyId) -> Self {
+        let scopes = Scopes::of([Scope::Inference]);
         Self { user, key, agent: None, scopes, memory: MemoryMode::Off, request_id: None }
     }
 
-    /// The same caller, whose work is done for the request with this id.
+    /// Sets the id of the request that the caller works for.
     #[must_use]
     pub fn with_request_id(self, request_id: Option<Arc<str>>) -> Self {
         Self { request_id, ..self }
     }
 
-    /// The person behind the key.
+    /// Returns the user who owns the key.
     #[must_use]
     pub const fn user(&self) -> UserId {
         self.user
     }
 
-    /// The key, also for a browser session: sessions stand on a key.
+    /// Returns the key. A browser session has one too, because every session belongs to a key.
     #[must_use]
     pub const fn key(&self) -> KeyId {
         self.key
     }
 
-    /// The agent that the key belongs to, whose memories are apart from the person's; absent for a person's key.
+    /// Returns the agent that the key belongs to, or `None` for a user's own key.
+    ///
+    /// An agent's memories are separate from its user's.
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
         self.agent.as_deref()
     }
 
-    /// What the key may do.
+    /// Returns the key's scopes.
     #[must_use]
     pub const fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
-    /// What memory does for requests of the compatible APIs that do not say it.
+    /// Returns the memory mode of compatible-API requests that do not set one.
     #[must_use]
     pub const fn memory(&self) -> MemoryMode {
         self.memory
     }
 
-    /// The id of the request that the work is done for, as `X-Request-Id` tells it; absent for what Lar does by itself.
+    /// Returns the `X-Request-Id` of the request, or `None` for Lar's background work.
     #[must_use]
     pub const fn request_id(&self) -> Option<&Arc<str>> {
         self.request_id.as_ref()
     }
 
-    /// Whether the key has a scope.
+    /// Returns whether the key has `scope`.
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(scope)
     }
 
-    /// Checks that the caller may do what `scope` stands for.
+    /// Checks that the key has `scope`.
     ///
     /// # Errors
-    /// [`Code::ForbiddenScope`], naming the scope that is missing.
+    /// [`Code::ForbiddenScope`], naming the missing scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.has(scope) {
             return Ok(());
         }
         Err(Problem::new(
             Code::ForbiddenScope,
-            format!("this needs the scope `{scope}`, which key {} does not have", self.key),
+            format!("this request needs the scope `{scope}`, which key {} does not have", self.key),
         ))
     }
 
-    /// The keys whose work the caller may see.
+    /// Returns the keys whose work the caller may see.
     #[must_use]
     pub fn visible_keys(&self) -> VisibleKeys {
         let key = (!self.has(Scope::Conversations)).then_some(self.key);
@@ -235,8 +243,11 @@ impl Caller {
     }
 }
 
-/// The keys whose work a caller may see and stop: their own key; with [`Scope::Conversations`] every key of the person. Work
-/// is what came of a person's words and is not shared: tasks, the usage of models, and what waits in the inbox of memories.
+/// The keys whose work a caller may see and cancel.
+///
+/// These are the caller's own key or, with [`Scope::Conversations`], all keys of the user. Work means tasks,
+/// usage records and the candidates in the memory inbox. It contains or derives from a user's messages, so it
+/// is never shared between users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisibleKeys {
     user: UserId,
@@ -244,19 +255,19 @@ pub struct VisibleKeys {
 }
 
 impl VisibleKeys {
-    /// Whether this key of this person is among them.
+    /// Returns whether this key of this user is included.
     #[must_use]
     pub fn includes(&self, user: UserId, key: KeyId) -> bool {
         self.user == user && self.key.is_none_or(|own| own == key)
     }
 
-    /// The person whose keys they are.
+    /// Returns the user who owns the keys.
     #[must_use]
     pub const fn user(&self) -> UserId {
         self.user
     }
 
-    /// The one key; `None` stands for all keys of the person.
+    /// Returns the single visible key, or `None` if all keys of the user are visible.
     #[must_use]
     pub const fn key(&self) -> Option<KeyId> {
         self.key
@@ -283,9 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn an_internal_caller_has_one_scope() {
-        let caller = Caller::internal(UserId::new(), KeyId::new(), Scope::Inference);
+    fn an_internal_caller_may_use_models_and_nothing_else() {
+        let caller = Caller::internal(UserId::new(), KeyId::new());
         let allowed = Scope::ALL.map(|scope| caller.require(scope).is_ok());
         assert_eq!(allowed, [true, false, false, false, false]);
+        assert_eq!((caller.agent(), caller.memory()), (None, MemoryMode::Off));
     }
 }

@@ -1,7 +1,7 @@
-//! The only place that reads time. Everything else is handed an [`Instant`] or a [`Timestamp`].
+//! The only module that reads the system clocks. All other code takes an [`Instant`] or a [`Timestamp`].
 //!
-//! Two kinds, never mixed: [`Instant`] for durations within one process, [`Timestamp`] for what is stored
-//! or shown. Schedulers are pure functions of an [`Instant`] that their caller read here.
+//! The two types are never mixed: an [`Instant`] measures durations within one process, a [`Timestamp`] is
+//! stored or shown. Schedulers are pure functions of an [`Instant`] that their caller reads here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,38 +25,38 @@ impl Instant {
         Self(u64::try_from(now.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// An instant `millis` milliseconds after the origin, for scripted scenarios and simulators.
+    /// Creates an instant `millis` milliseconds after the origin, for scripted scenarios and simulators.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000_000)
     }
 
-    /// Whole milliseconds since the origin.
+    /// Returns the whole milliseconds since the origin.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000_000
     }
 
-    /// Time since `earlier`; zero when `earlier` is later.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This instant moved `by` into the future, saturating.
+    /// Returns this instant moved `by` into the future, saturating.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Time since this instant was read.
+    /// Returns the time since this instant.
     #[must_use]
     pub fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 }
 
-/// A point of wall-clock time, in milliseconds since the Unix epoch, shown as RFC 3339 in UTC.
+/// A wall-clock time in milliseconds since the Unix epoch, displayed as RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -68,32 +68,33 @@ impl Timestamp {
         Self(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// Milliseconds since the Unix epoch, as stored.
+    /// Returns the milliseconds since the Unix epoch, as stored.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// This time moved `by` into the past, saturating.
+    /// Returns this time moved `by` into the past, saturating.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// Whole seconds since the Unix epoch, as OpenAI's `created` wants them.
+    /// Returns the whole seconds since the Unix epoch, as in OpenAI's `created` field.
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The inverse of [`Timestamp::as_millis`].
+    /// Creates a time from milliseconds since the Unix epoch; the inverse of [`Timestamp::as_millis`].
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Reads a time as other programs write it: RFC 3339, the same without a zone (taken as UTC), or a day alone
-    /// (its beginning, UTC). `None` of anything else.
+    /// Parses a time as other programs write it, or returns `None`.
+    ///
+    /// Accepts RFC 3339, the same without a zone (read as UTC), and a date alone (midnight UTC).
     #[must_use]
     pub fn parse_lenient(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -105,27 +106,29 @@ impl Timestamp {
         text.parse().ok().or_else(without_zone)
     }
 
-    /// This time moved `by` into the future.
+    /// Returns this time moved `by` into the future, saturating.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The UTC day in words, such as `Tuesday 30 May 2023`; empty outside the years that have a calendar.
+    /// Formats the UTC date in words, such as `Tuesday 30 May 2023`.
+    ///
+    /// Empty for times outside the range that [`jiff::Timestamp`] supports.
     #[must_use]
     pub fn day_in_words(self) -> String {
         let time = jiff::Timestamp::from_millisecond(self.0);
         time.map(|time| time.strftime("%A %-d %B %Y").to_string()).unwrap_or_default()
     }
 
-    /// The UTC time in the format of C's `strftime`; `None` where the format is not valid.
+    /// Formats the UTC time by a `strftime` format, or returns `None` if the format is invalid.
     #[must_use]
     pub fn strftime(self, format: &str) -> Option<String> {
         let time = jiff::Timestamp::from_millisecond(self.0).ok()?;
         jiff::fmt::strtime::format(format, &time.to_zoned(jiff::tz::TimeZone::UTC)).ok()
     }
 
-    /// The UTC day, as `YYYY-MM-DD`, under which usage is added up.
+    /// Returns the UTC date as `YYYY-MM-DD`, the key for daily usage totals.
     #[must_use]
     pub fn day(self) -> String {
         self.to_string().chars().take(10).collect()
@@ -163,7 +166,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Of a file's times; before 1970 is 1970.
+/// Converts a file's time. Times before 1970 become the start of 1970.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

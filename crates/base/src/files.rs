@@ -1,36 +1,39 @@
-//! Opens regular files and reads small ones. A pipe would keep its reader waiting, a device or a huge file would take its
-//! memory: each is refused with the reason before anything of it is read. Also here is what every crate asks of a file that
-//! it could not write or must move: whether there was room ([`NoRoom`]), and a move that keeps links ([`rename`]).
+//! Safe file access: opens regular files, reads small ones, classifies failed writes and renames links.
 //!
-//! What is there is looked at before it is opened, because opening a pipe waits, and opening a device can do something.
-//! Symbolic links are followed, but by [`read_small_nofollow`]. The caller names the file in its own error.
+//! Reading a pipe can block, and reading a device or a huge file can exhaust memory. Both are refused before
+//! anything is read. The file type is checked before opening, because opening a pipe blocks and opening a
+//! device can have side effects. [`NoRoom`] classifies a failed write; [`rename`] keeps relative symbolic
+//! links valid.
+//!
+//! Symbolic links are followed except by [`read_small_nofollow`]. Errors here do not name the file: the
+//! caller adds its path.
 
 use std::fmt;
 use std::fs::{self, File, FileType};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 
 use crate::Bytes;
 
-/// Settings, notes and certificates: the longest of them have some kilobytes.
+/// The size limit of settings, notes and certificates. The largest of them have a few kilobytes.
 pub const TEXT_BYTES_MAX: Bytes = Bytes::mib(1);
-/// Keys and other files of one line.
+/// The size limit of keys and other files of one line.
 pub const KEY_BYTES_MAX: Bytes = Bytes(4 << 10);
 
-/// Why there was no room for a file.
+/// The reason why there is no room to write a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
     /// The disk is full (ENOSPC).
     DiskFull,
     /// The user's quota on the disk is used up (EDQUOT).
     QuotaFull,
-    /// This process may not make a file that large (EFBIG).
+    /// The file would exceed the process's file size limit (EFBIG).
     FileTooLarge,
 }
 
 impl NoRoom {
-    /// The reason that the system gave; none where a write failed for anything else.
+    /// Classifies a write error, or returns `None` if it has another cause.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         match error.kind() {
@@ -50,14 +53,13 @@ impl fmt::Display for NoRoom {
                 "this user's quota on its disk is used up; make room there, or have the quota raised"
             }
             Self::FileTooLarge => {
-                "it would be larger than this process may make a file; raise that limit (`ulimit -f`)"
+                "it would exceed this process's file size limit; raise that limit (`ulimit -f`)"
             }
         })
     }
 }
 
-/// Whether a file could not be written because its disk, or the user's share of it, is full, or because this process may
-/// not make a file that large.
+/// Returns whether a write failed for one of the reasons in [`NoRoom`].
 #[must_use]
 pub fn is_disk_full(error: &io::Error) -> bool {
     NoRoom::of(error).is_some()
@@ -66,61 +68,80 @@ pub fn is_disk_full(error: &io::Error) -> bool {
 /// Reads a file of at most `max` bytes.
 ///
 /// # Errors
-/// When it is not there, is no regular file, is longer, or cannot be read.
+/// When the file does not exist, is not a regular file, is larger than `max` or cannot be read.
 pub fn read_small(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
     read_at_most(open_regular(path)?, max)
 }
 
-/// As [`read_small`], and follows no symbolic link at the end of the path: for a folder where others may have put one.
+/// Reads a small file like [`read_small`], but refuses a symbolic link as the last component of the path.
+///
+/// For directories in which another user may have placed a link.
 ///
 /// # Errors
-/// As [`read_small`]; when it is a link, or is exchanged while it is opened.
+/// As [`read_small`]; also when the path is a link, or the file is replaced while it is being opened.
 pub fn read_small_nofollow(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
     let found = fs::symlink_metadata(path)?;
     check_kind(found.file_type())?;
     let file = File::open(path)?;
     let opened = file.metadata()?;
     if (opened.dev(), opened.ino()) != (found.dev(), found.ino()) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it was exchanged while it was opened"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it was replaced while it was being opened"));
     }
     read_at_most(file, max)
 }
 
-fn read_at_most(file: File, max: Bytes) -> io::Result<Vec<u8>> {
+/// Reads all of `reader`, which has at most `max` bytes.
+///
+/// For input that need not be a regular file, such as standard input.
+///
+/// # Errors
+/// When there are more than `max` bytes, or the input cannot be read.
+pub fn read_at_most(reader: impl Read, max: Bytes) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(max.get() + 1).read_to_end(&mut bytes)?;
+    reader.take(max.get().saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max.get() {
-        let reason = format!("it has more than {max}, which is the most that is read of it");
+        let reason = format!("it is larger than the limit of {max}");
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     }
     Ok(bytes)
 }
 
-/// As [`read_small`], of a text.
+/// Reads a text like [`read_at_most`].
 ///
 /// # Errors
-/// As [`read_small`]; when it is no UTF-8.
+/// As [`read_at_most`]; also when the text is not UTF-8.
+pub fn read_text_at_most(reader: impl Read, max: Bytes) -> io::Result<String> {
+    text(read_at_most(reader, max)?)
+}
+
+/// Reads a small text file like [`read_small`].
+///
+/// # Errors
+/// As [`read_small`]; also when the content is not UTF-8.
 pub fn read_small_text(path: &Path, max: Bytes) -> io::Result<String> {
-    String::from_utf8(read_small(path, max)?)
-        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
+    text(read_small(path, max)?)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// When it is not there, is something else, or cannot be opened.
+/// When the file does not exist, is not a regular file or cannot be opened.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     check_kind(fs::metadata(path)?.file_type())?;
     let file = File::open(path)?;
-    // Something else may have taken its name.
+    // The file may have been replaced after the first check.
     check_kind(file.metadata()?.file_type())?;
     Ok(file)
 }
 
-/// Refuses a path that is about to be written to where something else than a regular file is.
+/// Checks that a path can be written as a regular file: it is one already or does not exist.
 ///
 /// # Errors
-/// When something else is there, or nobody can say what.
+/// When the path is something else, or its type cannot be determined.
 pub fn refuse_special(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(about) => check_kind(about.file_type()),
@@ -129,11 +150,12 @@ pub fn refuse_special(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames a file or folder within its disk. A symbolic link with a relative target gets the absolute one, so that it leads
-/// where it led before.
+/// Renames a file or folder within its file system.
+///
+/// The relative target of a symbolic link is made absolute, so that the link still points to the same file.
 ///
 /// # Errors
-/// When it cannot be read or renamed.
+/// When the link cannot be read, or the rename fails.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let is_link = fs::symlink_metadata(from)?.is_symlink();
     let target = if is_link { fs::read_link(from)? } else { return fs::rename(from, to) };
@@ -141,12 +163,12 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
         return fs::rename(from, to);
     }
     let folder = std::path::absolute(from)?.parent().map(Path::to_owned).unwrap_or_default();
-    // Dots in the target are kept: they count from where a folder in it leads, if that is a link, too.
+    // `..` in the target is not resolved: a folder before it may be a link to elsewhere.
     symlink(folder.join(target), to)?;
     fs::remove_file(from)
 }
 
-/// What a file is, with its article.
+/// Returns the name of a file type with its article, for messages.
 #[must_use]
 pub fn kind_of(file: FileType) -> &'static str {
     match file {
@@ -174,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder that goes when the test ends.
+    /// A folder that is removed when the test ends.
     struct Folder(PathBuf);
 
     impl Drop for Folder {
@@ -231,7 +253,7 @@ mod tests {
         File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read("key"), Ok(b"12345678".to_vec()));
         assert_eq!(read("link"), Err("it is a symbolic link, not a regular file".into()));
-        assert_eq!(read("huge"), Err("it has more than 8 B, which is the most that is read of it".into()));
+        assert_eq!(read("huge"), Err("it is larger than the limit of 8 B".into()));
         assert_eq!(read_small_nofollow(&at("none"), Bytes(8)).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
@@ -245,10 +267,10 @@ mod tests {
         assert_eq!((read("key"), read("link")), (Ok("12345678".into()), Ok("12345678".into())));
         fs::write(at("long"), "123456789").unwrap();
         File::create(at("huge")).unwrap().set_len(40 << 30).unwrap();
-        let too_long = "it has more than 8 B, which is the most that is read of it";
+        let too_long = "it is larger than the limit of 8 B";
         assert_eq!((read("long"), read("huge")), (Err(too_long.into()), Err(too_long.into())));
         fs::write(at("noise"), [0xff]).unwrap();
-        assert_eq!(read("noise"), Err("it is no text in UTF-8".into()));
+        assert_eq!(read("noise"), Err("it is not UTF-8 text".into()));
         let _socket = UnixListener::bind(at("socket")).unwrap();
         symlink("/dev/zero", at("device")).unwrap();
         fs::create_dir(at("folder")).unwrap();

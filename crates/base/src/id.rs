@@ -1,6 +1,6 @@
-//! Typed identifiers: a UUIDv7 (RFC 9562) behind a prefix that tells its kind, such as `task_0192…`.
+//! Typed identifiers: a prefix for the kind and a UUIDv7 (RFC 9562), such as `task_0192…`.
 //!
-//! Being UUIDv7 they sort by creation, which is what pages and indexes rely on.
+//! UUIDv7 values sort by creation time. Pagination and database indexes rely on that order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// Why a text is not an identifier of the wanted kind.
+/// The error for a text that is not an identifier of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an id of this kind starts with `{prefix}_` and 32 hexadecimal digits follow")]
+#[error("this id must be `{prefix}_` followed by 32 hexadecimal digits")]
 pub struct IdError {
-    /// The prefix that was expected.
+    /// The expected prefix.
     pub prefix: &'static str,
 }
 
@@ -23,16 +23,16 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// What every id of this kind starts with, without the underscore.
+            /// The prefix of every id of this kind, without the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Makes a new id; ids made later by one process sort after earlier ones.
+            /// Creates an id that sorts after all earlier ids of this process.
             #[must_use]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The 128 bits below the prefix.
+            /// Returns the 128 bits after the prefix.
             #[must_use]
             pub fn as_u128(self) -> u128 {
                 self.0.as_u128()
@@ -79,27 +79,27 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A use of a model.
+    /// The id of a task: one use of a model.
     TaskId = "task";
-    /// An API key, not its secret.
+    /// The id of an API key. It is not the key's secret.
     KeyId = "key";
-    /// A person.
+    /// The id of a user.
     UserId = "user";
-    /// A browser that signed in.
+    /// The id of a browser session.
     SessionId = "sess";
-    /// A tree of messages.
+    /// The id of a conversation, which is a tree of messages.
     ConversationId = "conv";
-    /// One message of a conversation.
+    /// The id of one message of a conversation.
     MessageId = "msg";
-    /// Something remembered.
+    /// The id of a memory.
     MemoryId = "mem";
-    /// Where memories lie.
+    /// The id of a memory space.
     SpaceId = "space";
-    /// A change of a memory.
+    /// The id of one change to a memory.
     ChangeId = "chg";
-    /// Something in the inbox of what may be worth remembering.
+    /// The id of a candidate in the memory inbox.
     CandidateId = "cand";
-    /// One HTTP request.
+    /// The id of one HTTP request.
     RequestId = "req";
 }
 
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn round_trips_and_sorts_by_creation() {
+    fn ids_round_trip_and_sort_by_creation() {
         let ids: Vec<TaskId> = (0..100).map(|_| TaskId::new()).collect();
         let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
         assert!(texts.is_sorted());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_another_kind_and_other_spellings() {
+    fn ids_of_another_kind_or_format_are_refused() {
         let task = TaskId::new().to_string();
         assert_eq!(task.parse::<KeyId>(), Err(IdError { prefix: "key" }));
         assert_eq!("task_12".parse::<TaskId>(), Err(IdError { prefix: "task" }));

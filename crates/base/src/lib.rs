@@ -1,14 +1,17 @@
-//! The ground floor: what every room of the house may use and none may redefine.
+//! Types that every other crate may use and none may redefine.
 //!
-//! Typed ids, units, the one clock, the one table of error codes, secrets that cannot be printed, who is
-//! calling and what they may do, paths as a shell reads them, texts that do not steer a terminal, and tasks that shut down in
-//! order. Nothing here does input or output, but for [`files`], by which every crate reads small files.
+//! Typed ids, units, the clock, the table of error codes, secrets that cannot be printed, the authenticated
+//! caller, shell quoting, terminal-safe text, groups of background tasks and warnings about deprecated names.
+//! Only [`files`] and [`lines`] do input and output: every crate reads small files and lines through them.
 
 pub mod caller;
 pub mod clock;
 pub mod code;
+pub mod deprecation;
+pub mod error_chain;
 pub mod files;
 pub mod id;
+pub mod lines;
 pub mod problem;
 pub mod secret;
 pub mod shell;
@@ -19,6 +22,7 @@ pub mod units;
 pub use caller::{Caller, MemoryMode, Scope, Scopes, VisibleKeys};
 pub use clock::{Instant, Timestamp};
 pub use code::Code;
+pub use error_chain::error_chain;
 pub use id::{
     CandidateId, ChangeId, ConversationId, KeyId, MemoryId, MessageId, RequestId, SessionId, SpaceId, TaskId,
     UserId,

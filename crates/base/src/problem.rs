@@ -1,51 +1,53 @@
-//! What a caller is told when something went wrong: a [`Code`] and words meant for them.
+//! The error that a caller receives: a [`Code`] and a message for a person.
 //!
-//! Internal context (paths, addresses, sources) stays in the crates' own error enums and in the log; each
-//! of them converts into a `Problem` at its boundary. Encoding one for a given API is `server`'s work.
+//! Internal context (paths, addresses, sources) stays in each crate's own error enum and in the log. Each
+//! crate converts its errors into a [`Problem`] at its boundary; `server` encodes a problem for each API.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::code::Code;
 
-/// One field of a request and why it was refused.
+/// One invalid field of a request and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field, such as `messages[2].role`.
     pub field: String,
-    /// What is wrong with it, for a person.
+    /// The reason, as a predicate for a person: it follows the field's name.
     pub reason: String,
 }
 
-/// An error in the words of the public contract.
+/// An error as the public API reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind of error it is.
+    /// The error code.
     pub code: Code,
-    /// Cause, numbers and the next command, for a person.
+    /// The cause, the numbers and the next step, for a person.
     pub detail: String,
-    /// When trying again makes sense, where that is known.
+    /// The delay after which a retry makes sense, if known.
     pub retry_after: Option<Duration>,
-    /// The fields at fault; empty unless the request itself was.
+    /// The invalid fields; empty if the request itself is valid.
     pub fields: Vec<FieldError>,
-    /// Whether the log has it: a task's fault is logged where the task ends, and not again where it is answered with.
+    /// Whether the error is already logged, so that the response does not log it again.
+    ///
+    /// The error of a task is logged where the task ends.
     pub is_logged: bool,
 }
 
 impl Problem {
-    /// An error of kind `code`, explained by `detail`.
+    /// Creates an error with a code and a message.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), retry_after: None, fields: Vec::new(), is_logged: false }
     }
 
-    /// An [`Code::InvalidParams`] error about one field.
+    /// Creates a [`Code::InvalidParams`] error about one field.
     #[must_use]
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::about(Code::InvalidParams, field, reason)
     }
 
-    /// An error of kind `code` about one field.
+    /// Creates an error about one field.
     #[must_use]
     pub fn about(code: Code, field: impl Into<String>, reason: impl Into<String>) -> Self {
         let (field, reason) = (field.into(), reason.into());
@@ -58,21 +60,23 @@ impl Problem {
         }
     }
 
-    /// A [`Code::NotFound`] error for the thing called `what`.
+    /// Creates a [`Code::NotFound`] error for the object named `what`.
     #[must_use]
     pub fn not_found(what: impl fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("there is no {what}"))
     }
 
-    /// A [`Code::ContextTooLong`] error. Clients of Anthropic's API look for how it begins, and make the prompt shorter;
-    /// those of OpenAI's look for "this model's maximum context length is".
+    /// Creates a [`Code::ContextTooLong`] error.
+    ///
+    /// Clients of Anthropic's API recognize the start of the message and shorten the prompt. Clients of
+    /// OpenAI's API look for "this model's maximum context length is" instead.
     #[must_use]
     pub fn context_too_long(tokens: usize, maximum: usize, why: &str) -> Self {
         let detail = format!("prompt is too long: {tokens} tokens > {maximum} maximum; {why}");
         Self::new(Code::ContextTooLong, detail)
     }
 
-    /// The same error of a part of the request, which is at `path` in the whole: `role` becomes `path.role`.
+    /// Prefixes the field's path, for an error in a part of the request: `role` becomes `path.role`.
     #[must_use]
     pub fn within(mut self, path: &str) -> Self {
         if let [only] = self.fields.as_mut_slice() {
@@ -82,7 +86,7 @@ impl Problem {
         self
     }
 
-    /// The same error, saying that a retry makes sense after `delay`.
+    /// Sets the delay after which a retry makes sense.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);

@@ -1,10 +1,10 @@
-//! A value that cannot be printed by accident.
+//! A secret text that cannot be printed by accident, random bytes and hexadecimal.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A secret text. `Debug` and `Display` show asterisks; reading it takes a call to [`Secret::expose`].
+/// A secret text. `Debug` and `Display` print asterisks; only [`Secret::expose`] returns the text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -16,7 +16,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that needs it.
+    /// Returns the secret text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -35,10 +35,10 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Fills a new array with random bytes from the operating system.
+/// Returns random bytes from the operating system.
 ///
 /// # Panics
-/// When the operating system has no source of randomness: nothing secret can be made without one.
+/// When the operating system has no source of randomness, since no secret can be generated without one.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -46,7 +46,7 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Lower-case hexadecimal.
+/// Encodes bytes as lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;

@@ -1,8 +1,8 @@
-//! How messages write a path that a person copies into a shell.
+//! Shell quoting for paths in messages that a person copies into a shell.
 
 use std::path::Path;
 
-/// Writes a path as one word of a POSIX shell: as it is where a shell reads it so, in single quotes otherwise.
+/// Formats a path as one word of a POSIX shell, in single quotes only if it needs them.
 #[must_use]
 pub fn quote(path: &Path) -> String {
     let word = path.display().to_string();

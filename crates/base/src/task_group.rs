@@ -1,8 +1,8 @@
-//! Background tasks that are told to stop and waited for.
+//! Groups of background tasks with a common stop signal.
 //!
-//! A service is spawned on a [`TaskGroup`] group and watches [`TaskGroup::stopping`]; whoever owns the group stops
-//! it and waits. What may never be forgotten (a task that holds a lease) is spawned here, not on the bare
-//! runtime.
+//! A service is spawned on a [`TaskGroup`] and watches [`TaskGroup::stopping`]. The owner of the group stops
+//! it and waits for its tasks. A task that must end in order, such as one that holds a lease, is spawned here
+//! and not directly on the runtime.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A group of background tasks with one stop signal. Clones share the group.
+/// A group of background tasks with a common stop signal. Clones share the group.
 #[derive(Debug, Clone, Default)]
 pub struct TaskGroup {
     tracker: TaskTracker,
@@ -18,13 +18,14 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// An empty group.
+    /// Creates an empty group.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs `future` in the group. It is not aborted on stop: it must watch [`TaskGroup::stopping`] and end.
+    /// Spawns `future` in the group. Stopping does not abort it: it must watch [`TaskGroup::stopping`] and
+    /// return.
     pub fn spawn<F>(&self, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -32,13 +33,13 @@ impl TaskGroup {
         self.tracker.spawn(future);
     }
 
-    /// A token that is cancelled when the group is told to stop.
+    /// Returns a token that is cancelled when the group stops.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Tells every task to stop and waits until all have ended or `limit` has passed; says whether they did.
+    /// Signals every task to stop and waits up to `limit`. Returns whether all tasks have ended.
     pub async fn stop(&self, limit: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();

@@ -1,40 +1,45 @@
-//! The one rule for text of others on a terminal: what models, other programs and whoever named a file wrote does not steer it.
-//! What commands show and the lines of the log keep to it.
+//! Terminal-safe text: untrusted text must not control the terminal that shows it.
+//!
+//! Untrusted text comes from models, other programs and file names. Command output and log lines pass through
+//! these functions.
 
-/// What is shown in the place of a character that would steer the terminal.
+/// The replacement for a character that would control the terminal.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// A text of someone else's on one line: U+FFFD stands in the place of each character that would steer the terminal.
+/// Replaces each control character of an untrusted text, line breaks included, by U+FFFD.
 #[must_use]
 pub fn plain(text: &str) -> String {
     text.chars().map(plain_char).collect()
 }
 
-/// As [`plain`], of a text whose line breaks are kept.
+/// Replaces control characters like [`plain`], but keeps line breaks.
 #[must_use]
 pub fn plain_lines(text: &str) -> String {
     let lines = text.split('\n').map(|line| plain(line.strip_suffix('\r').unwrap_or(line)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// As [`plain`], of one character.
+/// Replaces one character like [`plain`].
 #[must_use]
 pub fn plain_char(c: char) -> char {
     if is_terminal_control(c) { REPLACEMENT } else { c }
 }
 
-/// Whether a character does something to the terminal, or to the order of the characters around it: control characters but the
-/// tab, the line and the paragraph separator, and those that embed, override or isolate a direction of text (the list of rustc's
-/// lint `text_direction_codepoint_in_literal`, CVE-2021-42574). Marks that ordinary Hebrew and Arabic have (U+200E, U+200F,
-/// U+061C) do not.
+/// Returns whether a character controls the terminal or reorders the text around it.
+///
+/// These are control characters except the tab, the line and paragraph separators, and the characters that
+/// embed, override or isolate a text direction (the list of rustc's lint
+/// `text_direction_codepoint_in_literal`, CVE-2021-42574). The marks of ordinary Hebrew and Arabic text
+/// (U+200E, U+200F, U+061C) are allowed.
 #[must_use]
 pub fn is_terminal_control(c: char) -> bool {
     let is_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     is_direction || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\t')
 }
 
-/// JSON in which an escape stands for each character that would steer the terminal. It means the same: outside of strings JSON
-/// has none of them but line breaks.
+/// Escapes each character of a JSON text that would control the terminal.
+///
+/// The value stays the same: outside of strings, JSON contains no such characters except line breaks.
 #[must_use]
 pub fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
@@ -52,8 +57,9 @@ pub fn plain_json(json: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Control characters, separators of lines, and characters that change the direction of text.
-    const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    /// Control characters, line separators, and characters that change the text direction.
+    const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                            \u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
     fn untrusted_text_does_not_control_the_terminal() {

@@ -13,13 +13,13 @@ pub struct Bytes(pub u64);
 const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 impl Bytes {
-    /// `count` mebibytes.
+    /// Returns `count` mebibytes.
     #[must_use]
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
 
-    /// The plain number.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -50,9 +50,9 @@ impl FromStr for Bytes {
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(unit))
                 .map(|(_, size)| *size)
-                .ok_or_else(|| format!("`{unit}` is no unit of size; use B, KiB, MiB, GiB or TiB"))?,
+                .ok_or_else(|| format!("`{unit}` is not a unit of size; use B, KiB, MiB, GiB or TiB"))?,
         };
-        let number: f64 = number.parse().map_err(|_| format!("`{text}` is no size"))?;
+        let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a size, such as `1.5 GiB`"))?;
         let bytes = number * size as f64;
         if !(0.0..1.8e19).contains(&bytes) {
             return Err(format!("`{text}` is out of range"));

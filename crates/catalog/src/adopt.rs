@@ -1,29 +1,30 @@
-//! GGUF files that other programs already hold: found, described and used where they are, unchanged.
+//! Finds GGUF files of other programs, which Lar reads in place and never changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small, read_small_text};
 use serde_json::Value;
 
 use crate::split::SplitName;
 
-/// Folders below a program's own that are searched; the hub cache is five deep.
+/// The maximum depth of the search below a program's folder. The hub cache is five folders deep.
 const DEPTH_MAX: usize = 8;
-/// Files looked at, so that a link to a whole disk ends.
+/// The maximum number of files in a search, so that a link to a whole disk does not stall it.
 const FILES_MAX: usize = 100_000;
 
-/// Where other programs keep their models.
+/// The folders in which other programs store their models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFolders {
-    /// Ollama's `models` folders.
+    /// The `models` folders of Ollama.
     pub ollama: Vec<PathBuf>,
-    /// LM Studio's.
+    /// The `models` folders of LM Studio.
     pub lm_studio: Vec<PathBuf>,
-    /// The Hugging Face cache's `hub` folders.
+    /// The `hub` folders of the Hugging Face cache.
     pub hugging_face: Vec<PathBuf>,
 }
 
-/// What a person's environment says of other programs' folders: the variables that those programs read themselves.
+/// The environment variables from which other programs take their folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFolderSettings {
     /// `HOME`.
@@ -39,8 +40,8 @@ pub struct ModelFolderSettings {
 }
 
 impl ModelFolders {
-    /// Where these programs keep models: the folders that the environment and LM Studio's own settings name, and those that
-    /// the programs use by default.
+    /// Returns the folders that the environment and LM Studio's settings name, and the programs' default
+    /// folders.
     #[must_use]
     pub fn of(settings: &ModelFolderSettings) -> Self {
         let ModelFolderSettings { home, ollama_models, hf_hub_cache, hf_home, xdg_cache_home } = settings;
@@ -61,18 +62,20 @@ impl ModelFolders {
     }
 }
 
-/// The home of the user that Ollama's installer makes for its service.
+/// The models folder of the user that Ollama's installer creates for its service.
 const OLLAMA_SERVICE: &str = "/usr/share/ollama/.ollama/models";
 
-/// LM Studio's homes: the one that its pointer file names and the two that it uses by default; of each the folder that its
-/// settings name, and `models`.
+/// Returns LM Studio's model folders.
+///
+/// Its home is the one that its pointer file names, or one of two defaults. In each home, models are in the
+/// folder that the settings name and in `models`.
 fn lm_studio_folders(home: &Path) -> Vec<PathBuf> {
-    let pointer = std::fs::read_to_string(home.join(".lmstudio-home-pointer")).ok();
+    let pointer = read_small_text(&home.join(".lmstudio-home-pointer"), KEY_BYTES_MAX).ok();
     let pointed = pointer.map(|text| PathBuf::from(text.trim())).filter(|path| path.is_absolute());
     let homes = pointed.into_iter().chain([home.join(".lmstudio"), home.join(".cache/lm-studio")]);
     homes
         .flat_map(|home| {
-            let settings = std::fs::read(home.join("settings.json")).unwrap_or_default();
+            let settings = read_small(&home.join("settings.json"), TEXT_BYTES_MAX).unwrap_or_default();
             let settings: Value = serde_json::from_slice(&settings).unwrap_or_default();
             let chosen = settings["downloadsFolder"].as_str().map(PathBuf::from);
             chosen.filter(|path| path.is_absolute()).into_iter().chain([home.join("models")])
@@ -85,25 +88,25 @@ fn each_once(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths.filter(|path| seen.insert(path.clone())).collect()
 }
 
-/// A model file that another program holds.
+/// A model file of another program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdoptableModel {
-    /// Which program, for people.
+    /// The program's name, to show to users.
     pub program: &'static str,
-    /// The name that program has for it.
+    /// The program's name for the model.
     pub name: String,
-    /// Where the file is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its digest, where the program knows it.
+    /// The file's digest, if the program has it.
     pub sha256: Option<String>,
 }
 
-/// Every GGUF model that the programs hold, each file once.
-pub(crate) fn search(places: &ModelFolders) -> Vec<AdoptableModel> {
+/// Finds every GGUF model of the programs; a file with several paths appears once.
+pub(crate) fn search(folders: &ModelFolders) -> Vec<AdoptableModel> {
     let mut found: BTreeMap<PathBuf, AdoptableModel> = BTreeMap::new();
-    let all = places.ollama.iter().flat_map(|root| ollama(root));
-    let all = all.chain(places.lm_studio.iter().flat_map(|root| gguf_files("LM Studio", root)));
-    let all = all.chain(places.hugging_face.iter().flat_map(|root| gguf_files("Hugging Face cache", root)));
+    let all = folders.ollama.iter().flat_map(|root| ollama(root));
+    let all = all.chain(folders.lm_studio.iter().flat_map(|root| gguf_files("LM Studio", root)));
+    let all = all.chain(folders.hugging_face.iter().flat_map(|root| gguf_files("Hugging Face cache", root)));
     for model in all {
         let real = model.path.canonicalize().unwrap_or_else(|_| model.path.clone());
         found.entry(real).or_insert(model);
@@ -111,11 +114,11 @@ pub(crate) fn search(places: &ModelFolders) -> Vec<AdoptableModel> {
     found.into_values().collect()
 }
 
-/// Ollama keeps manifests (`manifests/HOST/NAMESPACE/NAME/TAG`) that name blobs by digest.
+/// Finds the models of Ollama, whose manifests (`manifests/HOST/NAMESPACE/NAME/TAG`) name blobs by digest.
 fn ollama(root: &Path) -> Vec<AdoptableModel> {
     let mut found = Vec::new();
     for path in files(&root.join("manifests")) {
-        let Ok(text) = std::fs::read(&path) else { continue };
+        let Ok(text) = read_small(&path, TEXT_BYTES_MAX) else { continue };
         let Ok(manifest) = serde_json::from_slice::<Value>(&text) else { continue };
         let layers = manifest["layers"].as_array().into_iter().flatten();
         let mut models = layers.filter(|layer| layer["mediaType"] == "application/vnd.ollama.image.model");
@@ -149,7 +152,7 @@ fn ollama(root: &Path) -> Vec<AdoptableModel> {
 fn gguf_files(program: &'static str, root: &Path) -> Vec<AdoptableModel> {
     let gguf =
         |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-    // Further parts of a model in several files are found through its first.
+    // A split model is adopted through its first file.
     let is_first = |name: &str| SplitName::parse(name).is_none_or(|name| name.number == 1);
     files(root)
         .into_iter()
@@ -167,7 +170,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     while let Some((folder, depth)) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            // Followed: the hub cache is made of links.
+            // Follows links, because the hub cache consists of them.
             match std::fs::metadata(&path) {
                 Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => folders.push((path, depth + 1)),
                 Ok(kind) if kind.is_file() && found.len() < FILES_MAX => found.push(path),

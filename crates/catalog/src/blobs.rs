@@ -1,6 +1,9 @@
-//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way, `split/` with links that
-//! give the files of split models the names that llama.cpp expects; and beside it, where Lar came with models, a directory
-//! like it that is only read.
+//! The models directory, and the read-only directory of models that came with Lar.
+//!
+//! - `blobs/`: files by digest
+//! - `manifests/`: models by name
+//! - `partial/`: unfinished pulls
+//! - `split/`: links that give the files of split models the names that llama.cpp expects
 //!
 //! Everything here is synchronous; callers run it on blocking threads.
 
@@ -10,6 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use lar_base::files::read_small;
 use lar_base::{Bytes, secret};
 use sha2::{Digest as _, Sha256};
 
@@ -17,18 +21,20 @@ use crate::model::{File, FileLocation, FileRole, Model};
 use crate::pull::PullLock;
 use crate::{Error, split};
 
-/// Read at a time while hashing.
+/// The number of bytes to read at a time while hashing.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The size limit of a manifest. Its largest part is the chat template: 1 MiB, which JSON escapes to 6 MiB at most.
+const MANIFEST_BYTES_MAX: Bytes = Bytes::mib(16);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     root: PathBuf,
-    /// What Lar came with.
+    /// The read-only directory of models that came with Lar.
     included: Option<PathBuf>,
 }
 
 impl Directory {
-    /// Makes the directories where they are missing; what Lar came with has to be there.
+    /// Opens the directories. Creates `root` if missing; `included` must exist.
     pub(crate) fn open(root: PathBuf, included: Option<PathBuf>) -> Result<Self, Error> {
         for folder in ["blobs", "manifests", "partial"] {
             let path = root.join(folder);
@@ -45,13 +51,14 @@ impl Directory {
         blob(&self.root, sha256)
     }
 
-    /// Where a download from this source is kept until it is whole, by the digest of the source's text.
+    /// Returns the path prefix for an unfinished pull of this source, named by the digest of the source's
+    /// text.
     pub(crate) fn partial(&self, source: &str) -> PathBuf {
         let key = secret::hex(&Sha256::digest(source.as_bytes())[..16]);
         self.root.join("partial").join(key)
     }
 
-    /// Where a file of a model is.
+    /// Returns the path of a model's file.
     pub(crate) fn path(&self, file: &File) -> PathBuf {
         match &file.location {
             FileLocation::Blob => {
@@ -63,8 +70,9 @@ impl Directory {
         }
     }
 
-    /// Where the weights of a model are: its only file, or the first of several, with the others beside it under the names that
-    /// llama.cpp expects.
+    /// Returns the path of a model's weights: the only file, or the first of several.
+    ///
+    /// Further files are in the same folder, under the names that llama.cpp expects.
     pub(crate) fn weights_path(&self, model: &Model) -> Result<Option<PathBuf>, Error> {
         let files: Vec<&File> = model.weights().collect();
         match files.as_slice() {
@@ -90,12 +98,12 @@ impl Directory {
         }
     }
 
-    /// Where the links to the files of a split model are, by the digest of its first file.
+    /// Returns the folder with the links to a split model's files, named by the digest of the first file.
     fn split_folder(&self, sha256: &str) -> PathBuf {
         self.root.join("split").join(sha256)
     }
 
-    /// Fails when `needed` bytes more do not fit, with 64 MiB to spare.
+    /// Fails unless the disk has room for `needed` more bytes and another 64 MiB.
     pub(crate) fn check_room(&self, needed: u64) -> Result<(), Error> {
         let Ok(disk) = rustix::fs::statvfs(&self.root) else { return Ok(()) };
         let available = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -106,7 +114,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Moves a whole file, whose digest is known, to its place; one that is there already wins.
+    /// Moves a complete file to its path in `blobs/`. An existing blob with this digest stays.
     pub(crate) fn add_file(&self, from: &Path, role: FileRole, sha256: String) -> Result<File, Error> {
         let to = self.blob(&sha256);
         let file = fs::File::open(from).map_err(Error::io(from))?;
@@ -121,19 +129,20 @@ impl Directory {
         Ok(File { role, sha256, size, location: FileLocation::Blob })
     }
 
-    /// Lets those read a file who may read the models directory: models are no secrets, and people may share them. New
-    /// files of this process are its user's alone.
+    /// Makes a file readable for everyone who may read the models directory, because people may share models.
+    ///
+    /// This process creates files that only its own user can read.
     fn share(&self, path: &Path) {
         let Ok(about) = fs::metadata(&self.root) else { return };
         let mode = 0o600 | (about.permissions().mode() & 0o044);
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
     }
 
-    /// Writes a manifest in one rename: this is the moment at which a model is installed.
+    /// Installs a model by writing its manifest, in one rename.
     pub(crate) fn register(&self, model: &Model) -> Result<(), Error> {
         let path = self.manifest(&model.name);
         let partial = self.partial(&format!("manifest:{}", model.name));
-        // Another Lar that opens the directory now would sweep the file away.
+        // Without the lock, another Lar that opens the directory now would remove the file.
         let _lock = PullLock::wait(&partial)?;
         let partial = partial.with_extension("json");
         let text = serde_json::to_vec_pretty(model);
@@ -147,27 +156,29 @@ impl Directory {
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
     }
 
-    /// Every model whose manifest can be read and whose files are there. What was installed wins over what Lar came with.
+    /// Reads every model with a readable manifest and all its files.
+    ///
+    /// An installed model hides one of the same name that came with Lar.
     pub(crate) fn models(&self) -> BTreeMap<String, Model> {
         let mut models = BTreeMap::new();
         let folders = self.included.iter().chain([&self.root]);
         let entries = folders.flat_map(|root| fs::read_dir(root.join("manifests"))).flatten().flatten();
         for entry in entries {
-            let Ok(text) = fs::read(entry.path()) else { continue };
+            let Ok(text) = read_small(&entry.path(), MANIFEST_BYTES_MAX) else { continue };
             match serde_json::from_slice::<Model>(&text) {
                 Ok(model) if model.files.iter().all(|file| self.path(file).is_file()) => {
                     models.insert(model.name.clone(), model);
                 }
-                Ok(model) => tracing::warn!(model = %model.name, "a model's files are gone; it is left out"),
+                Ok(model) => tracing::warn!(model = %model.name, "left out a model: files are missing"),
                 Err(error) => {
-                    tracing::warn!(path = %entry.path().display(), %error, "a manifest cannot be read")
+                    tracing::warn!(path = %entry.path().display(), %error, "could not read a manifest")
                 }
             }
         }
         models
     }
 
-    /// Takes a model off the list, and its blobs that no other model uses off the disk.
+    /// Removes a model's manifest and the blobs that no other model uses. Returns the freed bytes.
     pub(crate) fn remove(&self, model: &Model) -> Result<Bytes, Error> {
         let path = self.manifest(&model.name);
         if self.included.is_some() && !path.exists() {
@@ -194,12 +205,12 @@ impl Directory {
     }
 }
 
-/// Where the models directory `root` has the file of this digest.
+/// Returns the path of a blob below the models directory `root`.
 fn blob(root: &Path, sha256: &str) -> PathBuf {
     root.join("blobs").join(format!("sha256-{sha256}"))
 }
 
-/// The sha256 of a file, telling `on_bytes` how many have been read so far.
+/// Computes the sha256 of a file. Calls `on_bytes` with the number of bytes read so far.
 pub(crate) fn sha256(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> Result<String, Error> {
     let mut file = fs::File::open(path).map_err(Error::io(path))?;
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! What is installed and what it is called.
+//! The catalog: installed models, their aliases and running pulls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -17,28 +17,28 @@ use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
 use crate::{Error, names, split};
 
-/// The alias of the chat model that is used when none is named.
+/// The alias of the chat model for requests that name no model.
 pub const DEFAULT_CHAT: &str = "default";
-/// The alias of the embedder that is used when none is named.
+/// The alias of the embedder for requests that name no model.
 pub const DEFAULT_EMBEDDING: &str = "default-embedding";
-/// The alias of the reranker that is used when none is named.
+/// The alias of the reranker for requests that name no model.
 pub const DEFAULT_RERANK: &str = "default-rerank";
 const SMALL: &str = "small";
 const CODE: &str = "code";
 
-/// How long the hub may take to say that it is there.
+/// The time limit for the check whether the hub is reachable.
 const HUB_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The aliases that stand for one kind of model each; they exist while there is a model of it.
+/// The reserved aliases. Each exists while a model of its kind is installed.
 const RESERVED: [(&str, Kind); 3] =
     [(DEFAULT_CHAT, Kind::Chat), (DEFAULT_EMBEDDING, Kind::Embedding), (DEFAULT_RERANK, Kind::Rerank)];
 
-/// A model behind the name that a caller used.
+/// The model that a name or an alias resolves to.
 #[derive(Debug, Clone)]
 pub struct ResolvedModel {
     /// The model.
     pub model: Arc<Model>,
-    /// The alias that led to it, if one did.
+    /// The alias that matched the name; `None` for a model's own name.
     pub alias: Option<String>,
 }
 
@@ -60,10 +60,11 @@ struct State {
 }
 
 impl Catalog {
-    /// Reads what is installed below `directory`, which is made where it is missing, and what Lar came with below `included`.
+    /// Opens the catalog of `directory`, which is created if missing, and of the models in `included` that
+    /// came with Lar.
     ///
     /// # Errors
-    /// When the directory or the database cannot be used.
+    /// Fails if a directory or the database cannot be used.
     pub async fn open(
         directory: PathBuf,
         included: Option<PathBuf>,
@@ -80,13 +81,13 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Every installed model, by name.
+    /// Returns every installed model, sorted by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Model>> {
         read(&self.state.models).values().cloned().collect()
     }
 
-    /// Every alias and the model's name it stands for, by name; those that follow from what is installed too.
+    /// Returns every alias, also the implied ones, with the name of its model, sorted by alias.
     #[must_use]
     pub fn aliases(&self) -> Vec<(String, String)> {
         let mut aliases = implied_aliases(&read(&self.state.models));
@@ -94,17 +95,21 @@ impl Catalog {
         aliases.into_iter().collect()
     }
 
-    /// Finds the model that `name`, a model's name or an alias, stands for. Names win over aliases, and those over
-    /// patterns; of patterns the longest.
+    /// Finds the model for `name`, which is a model's name or an alias.
+    ///
+    /// A model's name has priority over an alias, an alias over a pattern, and a longer pattern over a
+    /// shorter one.
     ///
     /// # Errors
-    /// [`Error::Unknown`], naming what is installed.
+    /// [`Error::Unknown`], which lists the installed models.
     pub fn resolve(&self, name: &str) -> Result<ResolvedModel, Error> {
         self.resolve_for(name, None)
     }
 
-    /// [`Catalog::resolve`] for a request that needs a model of the kind `wanted`: the error names those, and says how to serve a
-    /// model under another name. The model that is found may be of another kind.
+    /// Resolves a name like [`Catalog::resolve`], for a request that needs a model of `required_kind`.
+    ///
+    /// The kind affects only the error: it lists the models of this kind, and explains how to set an alias.
+    /// The returned model can be of another kind.
     ///
     /// # Errors
     /// [`Error::Unknown`].
@@ -114,7 +119,7 @@ impl Catalog {
             return Ok(ResolvedModel { model: model.clone(), alias: None });
         }
         let set = read(&self.state.aliases);
-        // Nearly every request names one that is set, `default` most of all.
+        // Fast path: nearly every request names an alias that is set, most often `default`.
         if let Some(model) = set.get(name).and_then(|target| models.get(target)) {
             return Ok(ResolvedModel { model: model.clone(), alias: Some(name.to_owned()) });
         }
@@ -125,7 +130,7 @@ impl Catalog {
         match found {
             Some((alias, model)) => Ok(ResolvedModel { model, alias: Some(alias.clone()) }),
             None => {
-                // Those that chat first: they are what most callers meant.
+                // Chat models first, because most requests are for one.
                 let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
                 installed.retain(|model| required_kind.is_none_or(|kind| model.kind == kind));
                 installed.sort_by_key(|model| model.kind != Kind::Chat);
@@ -135,11 +140,11 @@ impl Catalog {
         }
     }
 
-    /// Lets `name`, which may be a pattern such as `gpt-*`, stand for the installed model `target`.
+    /// Makes `name`, which may be a pattern such as `gpt-*`, an alias of the installed model `target`.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for the target, [`Error::Taken`] when `name` is a model's own, [`Error::WrongKind`] when it is a
-    /// reserved name of another kind of model.
+    /// [`Error::Unknown`] for the target, [`Error::Taken`] if `name` is a model's own name,
+    /// [`Error::WrongKind`] if `name` is a reserved alias for another kind of model.
     pub async fn alias_set(&self, name: String, target: String) -> Result<(), Error> {
         names::check_alias(&name)?;
         let model = self.resolve(&target)?.model;
@@ -158,10 +163,12 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes an alias and says whether it was there. `default` comes back while a chat model is installed.
+    /// Removes an alias. Returns whether it existed.
+    ///
+    /// A reserved alias such as `default` is set again immediately if a model of its kind is installed.
     ///
     /// # Errors
-    /// When the database fails.
+    /// Fails if the database fails.
     pub async fn alias_remove(&self, name: String) -> Result<bool, Error> {
         let there = self.store.alias_remove(name.clone()).await?;
         write(&self.state.aliases).remove(&name);
@@ -169,27 +176,28 @@ impl Catalog {
         Ok(there)
     }
 
-    /// Where a file of a model is. For weights that are split that is the first file, with the others beside it.
+    /// Returns the path of a model's file. For a split model's weights, this is the first file; the others
+    /// are in the same folder.
     #[must_use]
     pub fn path(&self, model: &Model, role: FileRole) -> Option<PathBuf> {
         match role {
             FileRole::Weights => self.directory.weights_path(model).unwrap_or_else(|error| {
-                tracing::warn!(%error, model = model.name, "the files of a split model cannot be linked");
+                tracing::warn!(%error, model = model.name, "could not link the files of a split model");
                 None
             }),
             _ => model.file(role).map(|file| self.directory.path(file)),
         }
     }
 
-    /// All files of a model's weights, the first one first; none where [`path`](Self::path) finds none.
+    /// Returns all files of a model's weights, in order; empty if [`path`](Self::path) finds none.
     #[must_use]
     pub fn weights_paths(&self, model: &Model) -> Vec<PathBuf> {
         let Some(first) = self.path(model, FileRole::Weights) else { return Vec::new() };
         split::files_of(&first).unwrap_or_else(|_| vec![first])
     }
 
-    /// Starts to get a model, or joins the pull of this source that is under way. `name` is made from the
-    /// source where none is given.
+    /// Starts a pull, or returns the running pull of the same source. Without `name`, derives the model's
+    /// name from the source.
     #[must_use]
     pub fn pull(&self, source: Source, name: Option<String>) -> Pull {
         let mut pulls = lock(&self.state.pulls);
@@ -223,26 +231,27 @@ impl Catalog {
         pull
     }
 
-    /// Whether the hub has the file of this source and answers within seconds; no other source is asked.
+    /// Returns whether the hub has the file of this source and answers within seconds; `false` for other
+    /// sources.
     pub async fn hub_answers(&self, source: &Source) -> bool {
         let Source::Hub { repository, file } = source else { return false };
         let pointer = self.hub.pointer(repository, file).timeout(HUB_TIMEOUT);
         self.egress.send(pointer).await.is_ok_and(|answer| answer.status() == 200)
     }
 
-    /// Every pull since the start, under way or over.
+    /// Returns every pull since Lar started, running or finished.
     #[must_use]
     pub fn pulls(&self) -> Vec<Pull> {
         lock(&self.state.pulls).values().cloned().collect()
     }
 
-    /// What other programs hold that is not installed here yet.
+    /// Finds models of other programs that are not in the catalog yet.
     ///
     /// # Errors
-    /// When the search cannot be run.
-    pub async fn find_adoptable(&self, places: ModelFolders) -> Result<Vec<AdoptableModel>, Error> {
-        let found = blocking(move || Ok(adopt::search(&places))).await?;
-        // A split model that an older Lar registered by its first file alone is adopted anew.
+    /// Fails if the search does not run to its end.
+    pub async fn find_adoptable(&self, folders: ModelFolders) -> Result<Vec<AdoptableModel>, Error> {
+        let found = blocking(move || Ok(adopt::search(&folders))).await?;
+        // Older versions of Lar registered only the first file of a split model. Adopt such a model again.
         let whole = |model: &&Arc<Model>| {
             let first = model.file(FileRole::Weights).map(|file| self.directory.path(file));
             first.is_none_or(|first| {
@@ -258,10 +267,10 @@ impl Catalog {
         Ok(found.into_iter().filter(|found| !known.contains(&found.path)).collect())
     }
 
-    /// Registers a file that another program holds. It is read there and never changed.
+    /// Registers a model file of another program. Lar reads it in place and never changes it.
     ///
     /// # Errors
-    /// When it is no usable model, or its name is taken.
+    /// Fails if the file is not a usable model, or the name belongs to another model.
     pub async fn adopt(
         &self,
         found: AdoptableModel,
@@ -289,7 +298,7 @@ impl Catalog {
             let model = Model { name, kind, files, facts, source, attribution: None, added_at };
             match directory.models().get(&model.name) {
                 Some(present) if present.weights().eq(model.weights()) => Ok(present.clone()),
-                // Registered by its first file alone, by an older Lar.
+                // An older version of Lar registered only the first file.
                 Some(present)
                     if present.digest() == model.digest()
                         && present.weights().count() < model.weights().count() =>
@@ -305,10 +314,10 @@ impl Catalog {
         Ok(model)
     }
 
-    /// Compares a model's files with their digests; returns those that differ.
+    /// Compares a model's files with their digests. Returns the paths of the files that differ.
     ///
     /// # Errors
-    /// When it is not installed or a file cannot be read.
+    /// Fails if the model is not installed or a file cannot be read.
     pub async fn verify(&self, name: &str) -> Result<Vec<String>, Error> {
         let model = self.resolve(name)?.model;
         let directory = self.directory.clone();
@@ -325,10 +334,10 @@ impl Catalog {
         .await
     }
 
-    /// Uninstalls a model and returns the space that this freed. Adopted files stay where they are.
+    /// Uninstalls a model. Returns the freed bytes. Adopted files stay where they are.
     ///
     /// # Errors
-    /// When it is not installed, `name` is an alias, or it cannot be removed.
+    /// Fails if the model is not installed, `name` is an alias, or the model came with Lar.
     pub async fn remove(&self, name: &str) -> Result<Bytes, Error> {
         let ResolvedModel { model, alias } = self.resolve(name)?;
         if let Some(alias) = alias {
@@ -340,10 +349,10 @@ impl Catalog {
         Ok(freed)
     }
 
-    /// Reads the models directory again: another data directory may have changed it.
+    /// Reads the models directory again, because Lar with another data directory may have changed it.
     ///
     /// # Errors
-    /// When the database fails.
+    /// Fails if the database fails.
     pub async fn refresh(&self) -> Result<(), Error> {
         let directory = self.directory.clone();
         let models = blocking(move || Ok(directory.models())).await?;
@@ -352,7 +361,7 @@ impl Catalog {
         self.ensure_defaults().await
     }
 
-    /// The reserved aliases exist, and stand for a model of their kind, while there is one.
+    /// Points each reserved alias without a valid target to the oldest model of its kind.
     async fn ensure_defaults(&self) -> Result<(), Error> {
         for (alias, kind) in RESERVED {
             let current = read(&self.state.aliases).get(alias).cloned();
@@ -377,9 +386,10 @@ impl Catalog {
     }
 }
 
-/// The aliases that follow from what is installed, unless somebody set them: `small`, the chat model with the fewest
-/// parameters, and `code`, the largest that was made for it. Whether a model sees pictures is not asked: no engine here
-/// takes them.
+/// Returns the aliases that exist without being set.
+///
+/// `small` is the chat model with the fewest parameters; `code` is the largest chat model for code. There is
+/// no alias for a vision model, because no engine accepts images.
 fn implied_aliases(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
     let chats = || models.values().filter(|model| model.kind == Kind::Chat);
     let small = chats().min_by_key(|model| model.facts.parameters);
@@ -392,7 +402,7 @@ fn implied_aliases(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, St
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Download(error.to_string()))?
+    tokio::task::spawn_blocking(work).await.map_err(Error::aborted("work on the models directory"))?
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

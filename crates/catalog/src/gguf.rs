@@ -1,8 +1,8 @@
-//! Reads what a GGUF file says of itself, without loading it.
+//! Reads the metadata of a GGUF file without loading the model.
 //!
-//! Format: `docs/gguf.md` of the ggml repository, versions 2 and 3, little endian. Everything in the file
-//! is untrusted: each count and length has a limit, and the tensors' announced extent is compared with the
-//! file's real size, so that a file that was cut short is found before an engine maps it.
+//! Format: `docs/gguf.md` of the ggml repository, versions 2 and 3, little endian. The file is untrusted:
+//! each count and length has a limit. The end of the tensor data is compared with the file size, to detect a
+//! truncated file before an engine maps it.
 
 mod split;
 mod types;
@@ -14,27 +14,27 @@ use std::io::{Read, Seek, SeekFrom};
 pub use split::read_files;
 use types::{quantization, scalar_bytes, tensor_block};
 
-/// Key-value pairs in a file; real ones have fewer than 100.
+/// The maximum number of key-value pairs in a file. Real files have fewer than 100.
 const PAIRS_MAX: u64 = 10_000;
-/// Tensors in a file; the largest models have a few thousand.
+/// The maximum number of tensors in a file. The largest models have a few thousand.
 const TENSORS_MAX: u64 = 100_000;
-/// Bytes of one text; the longest real ones are chat templates of a few kB.
+/// The size limit of one string. The longest real strings are chat templates of a few kB.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
-/// Bytes of all keys and texts that are kept; real ones are below 100 kB.
+/// The size limit of all keys and strings in memory. Real files have less than 100 kB.
 const KEPT_BYTES_MAX: u64 = 16 << 20;
-/// Elements of one array; vocabularies have up to 300,000.
+/// The maximum number of elements of one array. Vocabularies have up to 300,000.
 const ARRAY_ITEMS_MAX: u64 = 4_000_000;
 
-/// One value that is not an array.
+/// A metadata value. Only the length of an array is kept.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Number(f64),
     Text(String),
-    /// So many items.
+    /// The number of elements.
     Array(u64),
 }
 
-/// What the file says of itself.
+/// The metadata of a GGUF file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metadata {
     /// `general.architecture`, such as `llama`.
@@ -43,52 +43,52 @@ pub struct Metadata {
     pub name: Option<String>,
     /// `general.license`.
     pub license: Option<String>,
-    /// The quantisation that most of the weights have, such as `Q4_K_M`.
+    /// The quantization of most of the weights, such as `Q4_K_M`.
     pub quantization: Option<String>,
-    /// Tokens of context that the model was trained for.
+    /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// Number of weights.
+    /// The number of weights.
     pub parameters: u64,
-    /// Bytes that one token takes in an f16 key-value cache.
+    /// The bytes per token of an f16 KV cache.
     pub cache_bytes_per_token: u64,
-    /// The chat template, if it has one.
+    /// The chat template, if the model has one.
     pub chat_template: Option<String>,
     /// The text of the start token.
     pub start_token: Option<String>,
     /// The text of the end token.
     pub end_token: Option<String>,
-    /// How the vectors of a text become one (`*.pooling_type`, llama.cpp's numbers); models that make text say
-    /// nothing of it.
+    /// The pooling type of an embedder or reranker (`*.pooling_type`, llama.cpp's numbers); `None` for a
+    /// model that generates text.
     pub pooling: Option<u64>,
-    /// Number of tensors.
+    /// The number of tensors.
     pub tensors: u64,
-    /// Number of tokens in the vocabulary.
+    /// The number of tokens in the vocabulary.
     pub vocabulary: u64,
-    /// Number of files that it is split into; 0 or 1 where this is all of it.
+    /// The number of files of a split model; 0 or 1 for a single file.
     pub split_count: u64,
 }
 
-/// Why a file is not a GGUF that can be used.
+/// Why a file is not a usable GGUF file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum Error {
-    #[error("it is no GGUF file")]
+pub enum GgufError {
+    #[error("it is not a GGUF file")]
     NotGguf,
-    #[error("its GGUF version is {0}; 2 and 3 are known")]
+    #[error("its GGUF version is {0}; Lar supports 2 and 3")]
     Version(u32),
-    #[error("it is cut short: {have} bytes of {need}")]
+    #[error("it is truncated: {have} of {need} bytes")]
     Truncated { have: u64, need: u64 },
-    #[error("its metadata are corrupt: {0}")]
+    #[error("its metadata is corrupt: {0}")]
     Corrupt(String),
     #[error("it cannot be read: {0}")]
     Io(String),
 }
 
-/// Reads the metadata of one file of `size` bytes. Costs a read of its header, a few MB at most.
+/// Reads the metadata of one file of `size` bytes. Reads only the header, which is at most a few MB.
 ///
 /// # Errors
-/// When it is no GGUF, is cut short, or has metadata beyond the limits.
-pub fn parse(reader: impl Read + Seek, size: u64) -> Result<Metadata, Error> {
+/// Fails if the file is not GGUF, is truncated, or exceeds a limit.
+pub fn parse(reader: impl Read + Seek, size: u64) -> Result<Metadata, GgufError> {
     let mut reader = Reader { inner: reader, at: 0, size, keep: KEPT_BYTES_MAX };
     let Header { values, parameters, tensors, tokens_at } = reader.header()?;
     let mut metadata = Metadata { tensors, ..describe(&values, parameters)? };
@@ -99,8 +99,8 @@ pub fn parse(reader: impl Read + Seek, size: u64) -> Result<Metadata, Error> {
     Ok(metadata)
 }
 
-/// A file's metadata and number of weights, whatever they describe.
-fn header(reader: impl Read + Seek, size: u64) -> Result<(BTreeMap<String, Value>, u64), Error> {
+/// Reads a file's metadata and number of weights without interpreting the metadata.
+fn header(reader: impl Read + Seek, size: u64) -> Result<(BTreeMap<String, Value>, u64), GgufError> {
     let Header { values, parameters, .. } =
         Reader { inner: reader, at: 0, size, keep: KEPT_BYTES_MAX }.header()?;
     Ok((values, parameters))
@@ -109,19 +109,19 @@ fn header(reader: impl Read + Seek, size: u64) -> Result<(BTreeMap<String, Value
 struct Header {
     values: BTreeMap<String, Value>,
     parameters: u64,
-    /// Tensors in the file.
+    /// The number of tensors in the file.
     tensors: u64,
-    /// Where the list of tokens begins.
+    /// The offset of the vocabulary in the file.
     tokens_at: Option<u64>,
 }
 
-fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadata, Error> {
+fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadata, GgufError> {
     let text = |key: &str| match values.get(key) {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
     };
     let architecture =
-        text("general.architecture").ok_or_else(|| Error::Corrupt("it names no architecture".into()))?;
+        text("general.architecture").ok_or_else(|| GgufError::Corrupt("it has no architecture".into()))?;
     let number = |key: &str| match values.get(&format!("{architecture}.{key}")) {
         Some(Value::Number(number)) if (0.0..1e12).contains(number) => Some(*number as u64),
         _ => None,
@@ -163,11 +163,11 @@ fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadat
     })
 }
 
-fn alignment(values: &BTreeMap<String, Value>) -> Result<u64, Error> {
+fn alignment(values: &BTreeMap<String, Value>) -> Result<u64, GgufError> {
     match values.get("general.alignment") {
         None => Ok(32),
         Some(Value::Number(n)) if (1.0..=65536.0).contains(n) && n.fract() == 0.0 => Ok(*n as u64),
-        Some(_) => Err(Error::Corrupt("its alignment is out of range".into())),
+        Some(_) => Err(GgufError::Corrupt("its alignment is out of range".into())),
     }
 }
 
@@ -176,7 +176,7 @@ fn token<R: Read + Seek>(
     tokens_at: u64,
     values: &BTreeMap<String, Value>,
     key: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, GgufError> {
     let Some(Value::Number(id)) = values.get(key) else { return Ok(None) };
     reader.seek(tokens_at)?;
     if reader.u32()? != STRING {
@@ -199,19 +199,19 @@ struct Reader<R> {
     inner: R,
     at: u64,
     size: u64,
-    /// Bytes of keys and texts that may still be kept.
+    /// The bytes left of [`KEPT_BYTES_MAX`].
     keep: u64,
 }
 
 impl<R: Read + Seek> Reader<R> {
-    /// Everything before the weights, from the beginning of the file.
-    fn header(&mut self) -> Result<Header, Error> {
+    /// Reads everything before the weights.
+    fn header(&mut self) -> Result<Header, GgufError> {
         if self.bytes(4)? != b"GGUF" {
-            return Err(Error::NotGguf);
+            return Err(GgufError::NotGguf);
         }
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(Error::Version(version));
+            return Err(GgufError::Version(version));
         }
         let tensors = self.count("tensors", TENSORS_MAX)?;
         let pairs = self.count("metadata pairs", PAIRS_MAX)?;
@@ -230,74 +230,79 @@ impl<R: Read + Seek> Reader<R> {
         Ok(Header { values, parameters, tensors, tokens_at })
     }
 
-    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, Error> {
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, GgufError> {
         self.need(length)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.inner.read_exact(&mut bytes).map_err(|error| Error::Io(error.to_string()))?;
+        self.inner.read_exact(&mut bytes).map_err(|error| GgufError::Io(error.to_string()))?;
         self.at += length;
         Ok(bytes)
     }
 
-    fn need(&self, length: u64) -> Result<(), Error> {
+    fn need(&self, length: u64) -> Result<(), GgufError> {
         let need = self.at.saturating_add(length);
-        if need > self.size { Err(Error::Truncated { have: self.size, need }) } else { Ok(()) }
+        if need > self.size { Err(GgufError::Truncated { have: self.size, need }) } else { Ok(()) }
     }
 
-    fn skip(&mut self, length: u64) -> Result<(), Error> {
+    fn skip(&mut self, length: u64) -> Result<(), GgufError> {
         self.need(length)?;
         self.seek(self.at + length)
     }
 
-    fn seek(&mut self, at: u64) -> Result<(), Error> {
+    fn seek(&mut self, at: u64) -> Result<(), GgufError> {
         let by = i64::try_from(at).unwrap_or(i64::MAX) - i64::try_from(self.at).unwrap_or(i64::MAX);
-        self.inner.seek(SeekFrom::Current(by)).map_err(|error| Error::Io(error.to_string()))?;
+        self.inner.seek(SeekFrom::Current(by)).map_err(|error| GgufError::Io(error.to_string()))?;
         self.at = at;
         Ok(())
     }
 
-    fn u32(&mut self) -> Result<u32, Error> {
+    fn u32(&mut self) -> Result<u32, GgufError> {
         let bytes = self.bytes(4)?;
         Ok(bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)))
     }
 
-    fn u64(&mut self) -> Result<u64, Error> {
+    fn u64(&mut self) -> Result<u64, GgufError> {
         Ok(u64::from(self.u32()?) | u64::from(self.u32()?) << 32)
     }
 
-    fn count(&mut self, what: &str, limit: u64) -> Result<u64, Error> {
+    fn count(&mut self, what: &str, limit: u64) -> Result<u64, GgufError> {
         match self.u64()? {
             count if count <= limit => Ok(count),
-            count => Err(Error::Corrupt(format!("it claims {count} {what}"))),
+            count => {
+                Err(GgufError::Corrupt(format!("it claims to have {count} {what}; the limit is {limit}")))
+            }
         }
     }
 
-    fn text_length(&mut self) -> Result<u64, Error> {
+    fn text_length(&mut self) -> Result<u64, GgufError> {
         match self.u64()? {
             length if length <= TEXT_BYTES_MAX => Ok(length),
-            length => Err(Error::Corrupt(format!("it claims a text of {length} bytes"))),
+            length => Err(GgufError::Corrupt(format!(
+                "it claims to have a string of {length} bytes; the limit is {TEXT_BYTES_MAX}"
+            ))),
         }
     }
 
-    fn text(&mut self) -> Result<String, Error> {
+    fn text(&mut self) -> Result<String, GgufError> {
         let length = self.text_length()?;
         Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned())
     }
 
-    /// A text that is kept, out of the total that may be.
-    fn kept_text(&mut self) -> Result<String, Error> {
+    /// Reads a string to keep in memory, and counts it toward [`KEPT_BYTES_MAX`].
+    fn kept_text(&mut self) -> Result<String, GgufError> {
         let text = self.text()?;
         let left = self.keep.checked_sub(text.len() as u64);
-        self.keep =
-            left.ok_or_else(|| Error::Corrupt(format!("its texts are over {KEPT_BYTES_MAX} bytes")))?;
+        self.keep = left.ok_or_else(|| {
+            GgufError::Corrupt(format!("its keys and strings exceed {KEPT_BYTES_MAX} bytes"))
+        })?;
         Ok(text)
     }
 
-    fn skip_text(&mut self) -> Result<(), Error> {
+    fn skip_text(&mut self) -> Result<(), GgufError> {
         let length = self.text_length()?;
         self.skip(length)
     }
 
-    fn value(&mut self, kind: u32) -> Result<Value, Error> {
+    fn value(&mut self, kind: u32) -> Result<Value, GgufError> {
         let number = |bytes: &[u8], signed: bool| {
             let word = bytes.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
             let spare = 64 - 8 * bytes.len() as u32;
@@ -324,18 +329,21 @@ impl<R: Read + Seek> Reader<R> {
                 }
                 Value::Array(count)
             }
-            kind => return Err(Error::Corrupt(format!("it has a value of unknown type {kind}"))),
+            kind => return Err(GgufError::Corrupt(format!("it has a value of unknown type {kind}"))),
         })
     }
 
-    /// Reads the tensors' descriptions, checks that their data fit in the file, returns the weights' number.
-    fn tensors(&mut self, count: u64, alignment: u64) -> Result<u64, Error> {
+    /// Reads the descriptions of the tensors. Checks that the file has all their data. Returns the number of
+    /// weights.
+    fn tensors(&mut self, count: u64, alignment: u64) -> Result<u64, GgufError> {
         let (mut parameters, mut end) = (0u64, 0u64);
         for _ in 0..count {
             self.skip_text()?;
             let dimensions = self.u32()?;
             if dimensions > 4 {
-                return Err(Error::Corrupt(format!("a tensor has {dimensions} dimensions")));
+                return Err(GgufError::Corrupt(format!(
+                    "a tensor has {dimensions} dimensions; the limit is 4"
+                )));
             }
             let mut elements = 1u64;
             for _ in 0..dimensions {
@@ -350,7 +358,7 @@ impl<R: Read + Seek> Reader<R> {
         }
         let data = self.at.div_ceil(alignment) * alignment;
         let need = data.saturating_add(end);
-        if need > self.size { Err(Error::Truncated { have: self.size, need }) } else { Ok(parameters) }
+        if need > self.size { Err(GgufError::Truncated { have: self.size, need }) } else { Ok(parameters) }
     }
 }
 
@@ -367,7 +375,8 @@ mod tests {
         bytes.extend(text.as_bytes());
     }
 
-    /// A small but whole file: three pairs, a vocabulary of three and one f32 tensor of 8 elements.
+    /// Builds a small complete file: four pairs, with a vocabulary of three tokens, and an f32 tensor of 8
+    /// elements.
     fn sample() -> Vec<u8> {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(3u32.to_le_bytes());
@@ -399,12 +408,12 @@ mod tests {
         bytes
     }
 
-    fn parse_bytes(bytes: &[u8]) -> Result<Metadata, Error> {
+    fn parse_bytes(bytes: &[u8]) -> Result<Metadata, GgufError> {
         parse(Cursor::new(bytes), bytes.len() as u64)
     }
 
     #[test]
-    fn reads_what_the_file_says() {
+    fn metadata_is_read() {
         let metadata = parse_bytes(&sample()).unwrap();
         let expected = Metadata {
             architecture: "llama".into(),
@@ -419,14 +428,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_an_error() {
+    fn a_file_truncated_anywhere_is_an_error() {
         let whole = sample();
         for length in 0..whole.len() {
             assert!(parse_bytes(&whole[..length]).is_err(), "cut at {length}");
         }
         let cut = &whole[..whole.len() - 1];
         let (have, need) = (cut.len() as u64, whole.len() as u64);
-        assert_eq!(parse_bytes(cut), Err(Error::Truncated { have, need }));
+        assert_eq!(parse_bytes(cut), Err(GgufError::Truncated { have, need }));
     }
 
     proptest! {
@@ -435,7 +444,7 @@ mod tests {
             at in 0usize..320, with: [u8; 8], tail in proptest::collection::vec(any::<u8>(), 0..64),
         ) {
             let mut bytes = sample();
-            for (place, byte) in bytes[at..].iter_mut().zip(with) { *place = byte; }
+            for (target, byte) in bytes[at..].iter_mut().zip(with) { *target = byte; }
             bytes.extend(tail);
             let _ = parse_bytes(&bytes);
             let _ = parse_bytes(&with);

@@ -1,9 +1,9 @@
-//! Models on disk: getting them, describing them, naming them.
+//! The models on disk: pulls, metadata, names and aliases.
 //!
-//! Files are content-addressed (`blobs/sha256-…`) and each model is one manifest beside them
-//! (`manifests/NAME.json`), so that several data directories can share a models directory; what one data
-//! directory calls them (aliases) is in its own database. A manifest is written last, in one rename: a pull
-//! that breaks anywhere leaves nothing half-registered. Engines get plain values from here.
+//! Files are content-addressed (`blobs/sha256-…`). Each model has one manifest (`manifests/NAME.json`), so
+//! that several data directories can share a models directory. Aliases are in the database of each data
+//! directory. A pull writes the manifest last, in one rename, so a failed pull never leaves a half-registered
+//! model. This crate does not load models: `engines` does, from the plain values that it gets from here.
 
 mod adopt;
 mod blobs;

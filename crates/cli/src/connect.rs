@@ -1,8 +1,10 @@
-//! `lar connect`: tells a client of this Lar, tries whether it works, and takes it back again.
+//! `lar connect`: connects a client to this Lar, tests the connection, and disconnects the client again.
 //!
-//! A key of the client's own is made and kept in a file, `clients/NAME.key` in the data directory, since many clients refuse
-//! secrets in their settings or put them where others read them. What was changed is noted in `clients/NAME.json` before
-//! it is changed, so that `--undo` knows, whatever happened meanwhile.
+//! Each client gets an API key of its own. The key is in a file, `clients/NAME.key` in the data directory, since many
+//! clients refuse secrets in their settings or keep their settings where others can read them. Each change is written
+//! to the journal `clients/NAME.json` before it is made, so that `--undo` also works after a crash.
+//!
+//! The recipes, which say what to write where, are in `crates/clients`.
 
 mod check;
 mod files;
@@ -13,79 +15,89 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use lar_api::Page;
-use lar_api::clients::{FileRecipe, Part, RECIPES, Recipe, Root, fill_template};
 use lar_api::keys::{Key, NewKey};
 use lar_api::models::Model;
-use lar_base::Secret;
 use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small, read_small_text};
+use lar_base::{Scope, Secret};
+use lar_clients::{FileEdit, Folder, Recipe, Rendered, RenderedFile, Step, Variables, When, recipes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::files::{FileEdit, RevertOutcome};
+use self::files::{FileChange, RevertOutcome};
 use crate::models::path;
 use crate::output::{Output, table};
 use crate::{ApiError, Client, CommandContext};
 
-/// Which client, and how.
+/// The client to connect, and the options.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConnectArgs {
-    /// claude-code, codex, openclaw, cursor, continue, open-webui, home-assistant, python or curl; those there are where absent
+    /// Client to connect: claude-code, codex, openclaw, cursor, continue, open-webui, home-assistant, python or
+    /// curl; without it, the clients are listed
     client: Option<String>,
-    /// Only show what would be written
+    /// Show what would be written, and change nothing
     #[arg(long)]
     print: bool,
-    /// Take it back: its files as they were, and its key revoked
+    /// Disconnect: restore the client's files and revoke its key
     #[arg(long, conflicts_with = "print")]
     undo: bool,
-    /// Its models are to be Lar's, too, where that is a choice (claude-code, openclaw)
+    /// Use Lar's models in the client, too (claude-code, openclaw)
     #[arg(long)]
     models: bool,
-    /// Its sessions are to begin with what is remembered, and what you ask there to be remembered is (claude-code)
+    /// Start sessions with memories, and save what prompts ask to remember (claude-code)
     #[arg(long)]
     hooks: bool,
-    /// What memory does for its chats that do not say it: off, recall or remember
+    /// Memory mode of chats that do not set one: off, recall or remember
     #[arg(long)]
     memory: Option<String>,
-    /// Keeps its memories apart from yours, in a space of their own
+    /// Keep the client's memories apart from yours, in a space of their own
     #[arg(long)]
     isolated: bool,
-    /// Leaves out the try at the end
+    /// Skip the test of the connection
     #[arg(long)]
     no_check: bool,
 }
 
 impl ConnectArgs {
-    /// Whether Lar's address is written somewhere or shown, so that it has to be one that stays.
+    /// Whether the command writes or shows Lar's address, so that the address has to remain valid.
     pub(crate) fn writes_the_address(&self) -> bool {
         self.client.is_some() && !self.undo
     }
+
+    /// Whether these options include an edit.
+    fn include(&self, when: When) -> bool {
+        match when {
+            When::Always => true,
+            When::Models => self.models,
+            When::Hooks => self.hooks,
+        }
+    }
 }
 
-/// What is kept of a client that was connected.
+/// The record of a connected client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Journal {
     key_id: String,
     url: String,
-    /// Whether the Lar is this data directory's own, which may have moved to another port.
+    /// Whether the client uses this data directory's own server, whose port may change.
     local: bool,
-    files: Vec<FileEdit>,
+    files: Vec<FileChange>,
 }
 
-/// A client that was connected, for those who speak in its name.
+/// A connected client, for commands that make requests with its key.
 #[derive(Debug, Clone)]
 pub struct ConnectedClient {
-    /// Where Lar was.
+    /// The address of Lar when the client was connected.
     pub url: String,
-    /// Whether that is the data directory's own Lar.
+    /// Whether that was the data directory's own server.
     pub local: bool,
-    /// The client's key.
+    /// The client's API key.
     pub key: Secret,
 }
 
-/// Finds a client that was connected.
+/// Finds a connected client.
 ///
 /// # Errors
-/// When there is none of this name, or what is kept of it cannot be read.
+/// If no client of this name is connected, or its journal or key cannot be read.
 pub fn find_client(data_dir: &Path, client: &str) -> anyhow::Result<ConnectedClient> {
     let client_state = ClientState::of(data_dir, client)?;
     let journal = client_state.journal()?.with_context(|| {
@@ -96,7 +108,7 @@ pub fn find_client(data_dir: &Path, client: &str) -> anyhow::Result<ConnectedCli
     Ok(ConnectedClient { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
 }
 
-/// Where what is kept of a client lies.
+/// The paths of a client's files in the data directory.
 struct ClientState {
     folder: PathBuf,
     key: PathBuf,
@@ -105,9 +117,9 @@ struct ClientState {
 
 impl ClientState {
     fn of(data_dir: &Path, client: &str) -> anyhow::Result<Self> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if client.is_empty() || client.len() > 64 || !client.bytes().all(plain) {
-            bail!("`{client:.64}` is no client's name");
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if client.is_empty() || client.len() > 64 || !client.bytes().all(is_plain) {
+            bail!("`{client:.64}` is not the name of a client");
         }
         let folder = data_dir.join("clients");
         let [key, journal] = ["key", "json"].map(|kind| folder.join(format!("{client}.{kind}")));
@@ -117,8 +129,8 @@ impl ClientState {
     fn journal(&self) -> anyhow::Result<Option<Journal>> {
         match read_small(&self.journal, TEXT_BYTES_MAX) {
             Ok(text) => {
-                let read = serde_json::from_slice(&text);
-                read.map(Some).with_context(|| format!("{} cannot be read", self.journal.display()))
+                let journal = serde_json::from_slice(&text);
+                journal.map(Some).with_context(|| format!("{} cannot be read", self.journal.display()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{} cannot be read", self.journal.display())),
@@ -126,7 +138,7 @@ impl ClientState {
     }
 }
 
-/// What was done, for programs.
+/// The result of `lar connect`, for programs.
 #[derive(Debug, Serialize)]
 struct ConnectReport {
     client: &'static str,
@@ -142,96 +154,91 @@ pub(crate) async fn run(
     args: ConnectArgs,
 ) -> anyhow::Result<()> {
     let Some(name) = &args.client else { return list(client, output, context).await };
-    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
-    let recipe = recipe.with_context(|| {
-        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
-        format!("there is no recipe for `{name:.64}`; there are: {}", known.join(", "))
+    let recipe = lar_clients::find(name).with_context(|| {
+        let known: Vec<&str> = recipes().iter().map(|recipe| recipe.name.as_str()).collect();
+        format!("`{name:.64}` is not a known client; the known clients are: {}", known.join(", "))
     })?;
-    let client_state = ClientState::of(&context.data_dir, recipe.name)?;
+    let client_state = ClientState::of(&context.data_dir, &recipe.name)?;
     if args.undo {
         return disconnect(client, output, recipe, &client_state).await;
     }
-    let is_chosen = |file: &&FileRecipe| match file.part {
-        Part::Always => true,
-        Part::Models => args.models,
-        Part::Hooks => args.hooks,
-    };
-    let chosen: Vec<&FileRecipe> = recipe.files.iter().filter(is_chosen).collect();
-    for (asked, flag, part) in [(args.models, "--models", Part::Models), (args.hooks, "--hooks", Part::Hooks)]
+    for (is_set, flag, when) in
+        [(args.models, "--models", When::Models), (args.hooks, "--hooks", When::Hooks)]
     {
-        if asked && recipe.files.iter().all(|file| file.part != part) {
-            bail!("`{flag}` is not for {}", recipe.title);
+        if is_set && recipe.files.iter().all(|edit| edit.when != when) {
+            bail!("`{flag}` is not available for {}", recipe.title);
         }
     }
-    let env_file = client_state.folder.join(format!("{}.env", recipe.name));
     let context_tokens = context_tokens(client).await;
-    let known = |key: &str| -> anyhow::Result<Vec<(&'static str, String)>> {
-        let [lar, data_dir, key_file, env_file] =
-            [&context.program, &context.data_dir, &client_state.key, &env_file]
-                .map(|path| path.display().to_string());
-        let values = vec![
-            ("url", client.url().to_owned()),
-            ("key", key.to_owned()),
-            ("lar", lar),
-            ("data_dir", data_dir),
-            ("key_file", key_file),
-            ("env_file", env_file),
-            ("context_tokens", context_tokens.clone()),
-        ];
-        for (name, value) in &values {
-            if value.contains(['"', '\'', '\\']) || value.chars().any(char::is_control) {
-                bail!("{name} is {value:?}; clients' settings cannot take quotes and backslashes in it");
-            }
+    let render = |key: &str| -> anyhow::Result<Rendered<'static>> {
+        let variables = Variables {
+            url: client.url().to_owned(),
+            key: Secret::new(key),
+            lar_program: context.program.display().to_string(),
+            data_dir: context.data_dir.display().to_string(),
+            key_file: client_state.key.display().to_string(),
+            env_file: client_state.folder.join(format!("{}.env", recipe.name)).display().to_string(),
+            context_tokens,
+        };
+        if let Some((name, value)) = variables.find_unquotable() {
+            bail!(
+                "{name} is {value:?}; clients' settings cannot contain a value with quotes, backslashes or \
+                 control characters"
+            );
         }
-        Ok(values)
+        let mut rendered = recipe.render(&variables);
+        rendered.files.retain(|file| args.include(file.edit.when));
+        Ok(rendered)
     };
     if args.print {
-        let values = known(print::KEY)?;
-        return print::run(output, recipe, &chosen, context, &borrowed(&values));
+        return print::run(output, recipe, &render(print::KEY)?, context);
     }
-    // All that can be wrong with the files is found before anything is made.
-    prepare(&chosen, context, &known("lar_")?)?;
-    let before = client_state.journal()?;
-    if let Some(before) = &before {
-        output.remark(&format!("{} is connected already; it is done anew.", recipe.title));
+    // Errors in the client's files are found before a key is created or a file is changed.
+    prepare(&render("lar_")?.files, context)?;
+    if let Some(before) = client_state.journal()? {
+        output.remark(&format!("{} is already connected; connecting it again.", recipe.title));
         undo_files(&before.files)?;
         revoke(client, &before.key_id).await?;
     }
     let new = NewKey {
-        name: recipe.title.into(),
-        scopes: Some(recipe.scopes.iter().map(ToString::to_string).collect()),
-        agent: args.isolated.then(|| recipe.name.into()),
+        name: recipe.title.clone(),
+        scopes: Some(recipe.scopes.iter().map(Scope::to_string).collect()),
+        agent: args.isolated.then(|| recipe.name.clone()),
         requests_per_minute: None,
         memory: args.memory.clone(),
-        client: Some(recipe.name.into()),
+        client: Some(recipe.name.clone()),
         expires_in_s: None,
     };
     let key: Key = client.post("keys", &new).await?;
-    let secret = key.secret.as_deref().context("the server made a key without telling it")?;
-    let edit = prepare(&chosen, context, &known(secret)?)?;
+    let secret = key.secret.as_deref().context("the server did not return the new key's secret")?;
+    let rendered = render(secret)?;
+    let changes = prepare(&rendered.files, context)?;
     files::replace(&client_state.key, format!("{secret}\n").as_bytes(), 0o600)
         .with_context(|| format!("{} cannot be written", client_state.key.display()))?;
-    let journal =
-        Journal { key_id: key.id.clone(), url: client.url().to_owned(), local: context.local, files: edit };
+    let journal = Journal {
+        key_id: key.id.clone(),
+        url: client.url().to_owned(),
+        local: context.local,
+        files: changes,
+    };
     files::replace(&client_state.journal, &serde_json::to_vec_pretty(&journal)?, 0o600)
         .with_context(|| format!("{} cannot be written", client_state.journal.display()))?;
-    for edit in &journal.files {
-        files::write(edit)?;
-        output.remark(&format!("Wrote {}.", edit.path.display()));
+    for change in &journal.files {
+        files::write(change)?;
+        output.remark(&format!("Wrote {}.", change.path.display()));
     }
     let checks = if args.no_check {
         Vec::new()
     } else {
         check::run(&client.with_key(Secret::new(secret)), recipe, context).await
     };
-    let failed = checks.iter().any(|check| !check.passed);
-    let paths = journal.files.iter().map(|edit| edit.path.clone()).collect();
-    let done = ConnectReport { client: recipe.name, key_id: key.id, files: paths, checks };
-    let values = known(secret)?;
-    output.show(&done, || render_report(recipe, &done, &journal, &borrowed(&values)))?;
-    if failed {
+    let has_failed = checks.iter().any(|check| !check.passed);
+    let paths = journal.files.iter().map(|change| change.path.clone()).collect();
+    let report = ConnectReport { client: &recipe.name, key_id: key.id, files: paths, checks };
+    output.show(&report, || render_report(recipe, &report, &journal, &rendered.next_step))?;
+    if has_failed {
         bail!(
-            "{} is connected, but what was tried did not all work; to take it back: lar connect {} --undo",
+            "{} is connected, but not every test passed; to undo this: lar connect {} --undo",
             recipe.title,
             recipe.name
         );
@@ -239,87 +246,70 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// What the default model reads and writes at once, in tokens; empty where there is no such model.
-async fn context_tokens(client: &Client) -> String {
-    let model = client.get::<Model>("catalog/models/default").await;
-    let tokens = model.map_or(0, |model| model.context_tokens);
-    if tokens == 0 { String::new() } else { tokens.to_string() }
+/// Returns the context length of the default model; `None` if there is no such model.
+async fn context_tokens(client: &Client) -> Option<usize> {
+    let model = client.get::<Model>("catalog/models/default").await.ok()?;
+    (model.context_tokens > 0).then_some(model.context_tokens as usize)
 }
 
-fn borrowed<'a>(values: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    values.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
-/// What will be written, a file once.
-fn prepare(
-    chosen: &[&FileRecipe],
-    context: &CommandContext,
-    values: &[(&'static str, String)],
-) -> anyhow::Result<Vec<FileEdit>> {
-    let values = borrowed(values);
-    let mut all: BTreeMap<PathBuf, FileEdit> = BTreeMap::new();
-    for recipe in chosen {
-        let (path, below) = place(recipe, context)?;
-        match all.get_mut(&path) {
-            Some(edit) => files::extend(edit, recipe, &values)?,
-            None => _ = all.insert(path.clone(), files::prepare(recipe, &path, &below, &values)?),
+/// Prepares the changes, one for each file.
+fn prepare(files: &[RenderedFile<'_>], context: &CommandContext) -> anyhow::Result<Vec<FileChange>> {
+    let mut changes: BTreeMap<PathBuf, FileChange> = BTreeMap::new();
+    for file in files {
+        let (path, root) = locate(file.edit, context)?;
+        match changes.get_mut(&path) {
+            Some(change) => files::extend(change, file)?,
+            None => _ = changes.insert(path.clone(), files::prepare(file, &path, &root)?),
         }
     }
-    Ok(all.into_values().collect())
+    Ok(changes.into_values().collect())
 }
 
-/// Where a file lies, and the folder that it may not leave.
-fn place(recipe: &FileRecipe, context: &CommandContext) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let home = || context.home.clone().context("HOME is not set, so there are no settings of clients");
-    let folder = match recipe.root {
-        Root::Home => home()?,
-        Root::Codex => {
+/// Returns the path of a file, and the folder that the path must not leave.
+fn locate(edit: &FileEdit, context: &CommandContext) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let home = || context.home.clone().context("HOME is not set, so clients' settings cannot be found");
+    let folder = match edit.folder {
+        Folder::Home => home()?,
+        Folder::Codex => {
             context.codex_home.clone().map_or_else(|| home().map(|home| home.join(".codex")), Ok)?
         }
-        Root::Claude => {
+        Folder::Claude => {
             context.claude_home.clone().map_or_else(|| home().map(|home| home.join(".claude")), Ok)?
         }
-        Root::ClaudeState => context.claude_home.clone().map_or_else(home, Ok)?,
-        Root::Clients => context.data_dir.join("clients"),
+        Folder::ClaudeState => context.claude_home.clone().map_or_else(home, Ok)?,
+        Folder::Clients => context.data_dir.join("clients"),
     };
-    let below = match (recipe.root, &context.home) {
-        (Root::Clients, _) => context.data_dir.clone(),
+    let root = match (edit.folder, &context.home) {
+        (Folder::Clients, _) => context.data_dir.clone(),
         (_, Some(home)) if folder.starts_with(home) => home.clone(),
         _ => folder.clone(),
     };
-    Ok((folder.join(recipe.path), below))
+    Ok((folder.join(&edit.path), root))
 }
 
-/// What was done, for a person.
-fn render_report(
-    recipe: &Recipe,
-    done: &ConnectReport,
-    journal: &Journal,
-    values: &[(&str, &str)],
-) -> String {
-    let mut lines = vec![format!("{} is connected, with the key {}.", recipe.title, done.key_id)];
-    for edit in &journal.files {
-        let backup_note = edit.backup.as_ref().map(|backup| {
+/// Formats the report for a person.
+fn render_report(recipe: &Recipe, report: &ConnectReport, journal: &Journal, next_step: &Step) -> String {
+    let mut lines = vec![format!("{} is connected, with the key {}.", recipe.title, report.key_id)];
+    for change in &journal.files {
+        let backup_note = change.backup.as_ref().map(|backup| {
             let name = backup.file_name().unwrap_or_default().to_string_lossy();
             format!(" (before: {name})")
         });
-        lines.push(format!("  wrote  {}{}", edit.path.display(), backup_note.unwrap_or_default()));
+        lines.push(format!("  wrote  {}{}", change.path.display(), backup_note.unwrap_or_default()));
     }
-    for check in &done.checks {
-        let mark = if check.passed { "tried" } else { "FAILED" };
+    for check in &report.checks {
+        let mark = if check.passed { "tested" } else { "FAILED" };
         lines.push(format!("  {mark}  {}: {}", check.what, check.detail));
     }
     lines.push(String::new());
-    lines.push(fill_template(recipe.then, values));
-    lines.extend(
-        recipe.example.map(|example| format!("\n{}", print::indented(&fill_template(example, values)))),
-    );
-    lines.push(format!("\nTo take it back: lar connect {} --undo", recipe.name));
+    lines.push(next_step.text.clone());
+    lines.extend(next_step.example.as_ref().map(|example| format!("\n{}", print::indented(example))));
+    lines.push(format!("\nTo undo this: lar connect {} --undo", recipe.name));
     lines.join("\n")
 }
 
-fn undo_files(files: &[FileEdit]) -> anyhow::Result<Vec<(PathBuf, RevertOutcome)>> {
-    files.iter().map(|edit| Ok((edit.path.clone(), files::undo(edit)?))).collect()
+fn undo_files(changes: &[FileChange]) -> anyhow::Result<Vec<(PathBuf, RevertOutcome)>> {
+    changes.iter().map(|change| Ok((change.path.clone(), files::undo(change)?))).collect()
 }
 
 async fn revoke(client: &Client, key: &str) -> anyhow::Result<()> {
@@ -339,7 +329,7 @@ async fn disconnect(
     client_state: &ClientState,
 ) -> anyhow::Result<()> {
     let journal = client_state.journal()?.with_context(|| format!("{} is not connected", recipe.title))?;
-    let undone = undo_files(&journal.files)?;
+    let outcomes = undo_files(&journal.files)?;
     revoke(client, &journal.key_id).await?;
     for file in [&client_state.key, &client_state.journal] {
         match std::fs::remove_file(file) {
@@ -350,26 +340,28 @@ async fn disconnect(
         }
     }
     output.show(&journal.key_id, || {
-        let mut lines = vec![format!("{} is not connected any more; its key is revoked.", recipe.title)];
-        for (path, undone) in &undone {
-            let became = match undone {
-                RevertOutcome::Restored => "is as it was".to_owned(),
-                RevertOutcome::Removed => "changed since; what was set is out of it".to_owned(),
-                RevertOutcome::Deleted => "is gone again".to_owned(),
-                RevertOutcome::Left(places) => format!("was changed since, and keeps {}", places.join(", ")),
+        let mut lines = vec![format!("Disconnected {} and revoked its key.", recipe.title)];
+        for (path, outcome) in &outcomes {
+            let outcome = match outcome {
+                RevertOutcome::Restored => "restored".to_owned(),
+                RevertOutcome::Removed => "changed since; removed Lar's entries".to_owned(),
+                RevertOutcome::Deleted => "removed".to_owned(),
+                RevertOutcome::Left(settings) => {
+                    format!("changed since; kept {}", settings.join(", "))
+                }
             };
-            lines.push(format!("  {}  {became}", path.display()));
+            lines.push(format!("  {}  {outcome}", path.display()));
         }
         lines.join("\n")
     })
 }
 
-/// Every client there is a recipe for, and which are connected.
+/// Lists the clients that can be connected, and says which are connected.
 async fn list(client: &Client, output: &Output, context: &CommandContext) -> anyhow::Result<()> {
     let keys: Page<Key> = client.get("keys").await?;
     let mut rows = Vec::new();
-    for recipe in RECIPES {
-        let journal = ClientState::of(&context.data_dir, recipe.name)?.journal().ok().flatten();
+    for recipe in recipes() {
+        let journal = ClientState::of(&context.data_dir, &recipe.name)?.journal().ok().flatten();
         let key = journal.and_then(|journal| keys.data.iter().find(|key| key.id == journal.key_id));
         let state = match key {
             None => "",
@@ -378,7 +370,7 @@ async fn list(client: &Client, output: &Output, context: &CommandContext) -> any
         };
         let seen = key.and_then(|key| key.last_seen_at.as_deref());
         let seen = seen.map(|at| at.replace('T', " ").chars().take(16).collect()).unwrap_or_default();
-        rows.push(vec![recipe.name.into(), state.into(), seen, recipe.about.to_owned()]);
+        rows.push(vec![recipe.name.clone(), state.into(), seen, recipe.about.clone()]);
     }
     output.show(&rows, || table(&["client", "state", "last seen", "gets"], rows.clone()))
 }

@@ -1,4 +1,4 @@
-//! `lar conversations`.
+//! `lar conversations`: lists, searches, renames, deletes, restores, exports and imports conversations.
 
 use std::path::PathBuf;
 
@@ -11,92 +11,99 @@ use crate::models::path;
 use crate::output::{Output, table};
 use crate::{Client, transfer};
 
-/// What can be done with conversations.
+/// The subcommands of `lar conversations`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// List them, last changed first
+pub enum ConversationCommand {
+    /// List conversations, most recently changed first
     List,
-    /// Find those in which words occur
+    /// Find conversations that contain words
     Search {
         /// The words
         words: Vec<String>,
     },
-    /// Give one another title
+    /// Change the title of a conversation
     Rename {
-        /// Its id
+        /// The id of the conversation
         id: String,
-        /// The title
+        /// The new title
         title: String,
     },
-    /// Delete one; it can be restored for 30 days
+    /// Delete a conversation; it can be restored for 30 days
     Rm {
-        /// Its id
+        /// The id of the conversation
         id: String,
-        /// Erase it for good
+        /// Erase it permanently; it cannot be restored
         #[arg(long)]
         erase: bool,
     },
-    /// Bring a deleted one back
+    /// Restore a deleted conversation
     Restore {
-        /// Its id
+        /// The id of the conversation
         id: String,
     },
-    /// Write all of them as JSON lines
+    /// Export all conversations as JSON lines
     Export {
-        /// The file; standard output where absent
+        /// The new file [default: standard output]
         file: Option<PathBuf>,
     },
-    /// Take those that were exported; what is there already stays as it is
+    /// Import exported conversations; existing ones do not change
     Import {
-        /// The file
+        /// The exported file
         file: PathBuf,
     },
 }
 
-pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    command: ConversationCommand,
+    lar: &str,
+) -> anyhow::Result<()> {
     match command {
-        Command::List => {
+        ConversationCommand::List => {
             let found: Page<Conversation> = client.get("conversations?limit=100").await?;
-            output.show(&found.data, || list(&found.data))
+            output.show(&found.data, || list(&found.data, lar))
         }
-        Command::Search { words } => {
+        ConversationCommand::Search { words } => {
             let found: Page<Conversation> =
                 client.get(&format!("conversations?q={}", path(&words.join(" ")))).await?;
-            output.show(&found.data, || hits(&found.data))
+            output.show(&found.data, || hits(&found.data, lar))
         }
-        Command::Rename { id, title } => {
+        ConversationCommand::Rename { id, title } => {
             let changed: Conversation =
                 client.patch(&format!("conversations/{}", path(&id)), &json!({ "title": title })).await?;
-            output.show(&changed, || format!("It is now called “{}”.", changed.title))
+            output.show(&changed, || format!("Renamed to “{}”.", changed.title))
         }
-        Command::Rm { id, erase } => {
+        ConversationCommand::Rm { id, erase } => {
             let query = if erase { "?erase=true" } else { "" };
             let _: Value = client.delete(&format!("conversations/{}{query}", path(&id))).await?;
             output.show(&Value::Null, || {
                 if erase {
                     "Erased.".into()
                 } else {
-                    format!("Deleted. Bring it back: `lar conversations restore {id}`")
+                    format!("Deleted. To restore it: `{lar} conversations restore {id}`")
                 }
             })
         }
-        Command::Restore { id } => {
+        ConversationCommand::Restore { id } => {
             let changed: Conversation =
                 client.patch(&format!("conversations/{}", path(&id)), &json!({ "deleted": false })).await?;
-            output.show(&changed, || format!("“{}” is back.", changed.title))
+            output.show(&changed, || format!("Restored “{}”.", changed.title))
         }
-        Command::Export { file } => transfer::export(client, output, "conversations", file).await,
-        Command::Import { file } => transfer::import(client, output, "conversations", &file).await,
+        ConversationCommand::Export { file } => transfer::export(client, output, "conversations", file).await,
+        ConversationCommand::Import { file } => {
+            transfer::import(client, output, "conversations", &file).await
+        }
     }
 }
 
-fn hits(found: &[Conversation]) -> String {
-    if found.is_empty() { "Nothing was found.".into() } else { list(found) }
+fn hits(found: &[Conversation], lar: &str) -> String {
+    if found.is_empty() { "No conversations found.".into() } else { list(found, lar) }
 }
 
-fn list(found: &[Conversation]) -> String {
+fn list(found: &[Conversation], lar: &str) -> String {
     if found.is_empty() {
-        return "There are none. Start one: `lar chat`".into();
+        return format!("No conversations yet. To start one: `{lar} chat`");
     }
     table(
         &["id", "changed", "title"],
@@ -134,8 +141,8 @@ mod tests {
             messages: None,
             snippet: Some("about \u{2}owls\u{3}".into()),
         };
-        insta::assert_snapshot!("conversations", list(&[conversation]));
-        insta::assert_snapshot!("conversations_none", list(&[]));
-        assert_eq!(hits(&[]), "Nothing was found.");
+        insta::assert_snapshot!("conversations", list(&[conversation], "lar"));
+        insta::assert_snapshot!("conversations_none", list(&[], "lar"));
+        assert_eq!(hits(&[], "lar"), "No conversations found.");
     }
 }

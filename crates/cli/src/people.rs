@@ -1,4 +1,4 @@
-//! `lar users` and `lar spaces`: who shares this Lar, and what they share.
+//! `lar users` and `lar spaces`: the users of this Lar, and the memory spaces that they share.
 
 use clap::Subcommand;
 use lar_api::Page;
@@ -10,53 +10,53 @@ use crate::Client;
 use crate::models::path;
 use crate::output::{Output, table};
 
-/// What can be done with people.
+/// The subcommands of `lar users`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
-    /// List them
+    /// List users
     List,
-    /// Invite somebody: they get a key, and a link that signs their browser in
+    /// Invite a user: prints an API key and a sign-in link for them
     Invite {
-        /// What to call them
+        /// A name for the user
         name: String,
     },
-    /// Take somebody's keys and grants away; what they kept stays
+    /// Revoke a user's keys and grants; their data stays
     Remove {
-        /// Their name or id
+        /// The name or id of the user
         name: String,
     },
 }
 
-/// What can be done with spaces.
+/// The subcommands of `lar spaces`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum SpaceCommand {
-    /// List those that you may use
+    /// List the spaces that you can use
     List,
-    /// Make one for a team
+    /// Create a team space
     Create {
-        /// What to call it
+        /// A name for the space
         name: String,
     },
-    /// Who may use a team's space
+    /// List the users who can use a team space
     Grants {
-        /// The space's name
+        /// The name of the space
         space: String,
     },
-    /// Let somebody read a team's space
+    /// Allow a user to read a team space
     Grant {
-        /// The space's name
+        /// The name of the space
         space: String,
-        /// Their name
+        /// The name of the user
         user: String,
-        /// Also let them remember and change there
+        /// Also allow the user to save and edit memories there
         #[arg(long)]
         write: bool,
     },
-    /// Take somebody's grant away
+    /// Revoke a user's access to a team space
     Revoke {
-        /// The space's name
+        /// The name of the space
         space: String,
-        /// Their name
+        /// The name of the user
         user: String,
     },
 }
@@ -81,12 +81,17 @@ pub(crate) async fn users(client: &Client, output: &Output, command: UserCommand
         }
         UserCommand::Remove { name } => {
             let _: Value = client.delete(&format!("users/{}", path(&name))).await?;
-            output.show(&Value::Null, || format!("{name} has no key any more. What they kept stays."))
+            output.show(&Value::Null, || format!("Revoked all keys and grants of {name}. Their data stays."))
         }
     }
 }
 
-pub(crate) async fn spaces(client: &Client, output: &Output, command: SpaceCommand) -> anyhow::Result<()> {
+pub(crate) async fn spaces(
+    client: &Client,
+    output: &Output,
+    command: SpaceCommand,
+    lar: &str,
+) -> anyhow::Result<()> {
     match command {
         SpaceCommand::List => {
             let spaces: Page<Space> = client.get("spaces").await?;
@@ -94,7 +99,9 @@ pub(crate) async fn spaces(client: &Client, output: &Output, command: SpaceComma
         }
         SpaceCommand::Create { name } => {
             let space: Space = client.post("spaces", &NewSpace { name: name.clone() }).await?;
-            output.show(&space, || format!("Made. Share it: lar spaces grant {name} PERSON --write"))
+            output.show(&space, || {
+                format!("Created {name}. To share it: {lar} spaces grant {name} USER --write")
+            })
         }
         SpaceCommand::Grants { space } => {
             let grants: Page<Grant> = client.get(&format!("spaces/{}/grants", path(&space))).await?;
@@ -107,7 +114,7 @@ pub(crate) async fn spaces(client: &Client, output: &Output, command: SpaceComma
         }
         SpaceCommand::Revoke { space, user } => {
             let _: Value = client.delete(&format!("spaces/{}/grants/{}", path(&space), path(&user))).await?;
-            output.show(&Value::Null, || format!("{user} may not use {space} any more."))
+            output.show(&Value::Null, || format!("Revoked: {user} can no longer use {space}."))
         }
     }
 }
@@ -116,14 +123,14 @@ fn render_invitation(user: &User) -> String {
     let (secret, url) =
         (user.secret.as_deref().unwrap_or_default(), user.sign_in_url.as_deref().unwrap_or_default());
     format!(
-        "{}'s key, shown once:\n{secret}\n\nTheir browser signs in once, within ten minutes:\n{url}",
+        "API key of {}, shown only once:\n{secret}\n\nSign-in link, works once within 10 minutes:\n{url}",
         user.name
     )
 }
 
 fn list(spaces: &[Space]) -> String {
     table(
-        &["id", "kind", "name", "you may", "made"],
+        &["id", "kind", "name", "access", "created"],
         spaces.iter().map(|space| {
             let name = space.name.clone().or_else(|| space.agent.clone()).unwrap_or_default();
             vec![space.id.clone(), space.kind.clone(), name, space.access.clone(), day(&space.created_at)]
@@ -133,10 +140,10 @@ fn list(spaces: &[Space]) -> String {
 
 fn render_grants(grants: &[Grant]) -> String {
     if grants.is_empty() {
-        return "Nobody but whoever made it.".into();
+        return "Not shared with anyone.".into();
     }
     table(
-        &["person", "may", "since"],
+        &["user", "access", "since"],
         grants.iter().map(|grant| vec![grant.user.clone(), grant.access.clone(), day(&grant.granted_at)]),
     )
 }

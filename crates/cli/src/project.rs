@@ -1,10 +1,11 @@
-//! Which project a folder belongs to: the last two parts of its git remote, `owner/name`.
+//! The project of a folder: the last two parts of its git remote, `owner/name`.
 
 use std::path::Path;
 
 use lar_sandbox::Inherit;
 
-/// The project of this folder, by the remote called `origin`, else the name of its git folder; `None` outside of one.
+/// Returns the project of a folder: from the remote `origin`, or else the name of the repository's folder.
+/// `None` outside of a git repository.
 pub(crate) fn of(folder: &Path) -> Option<String> {
     let folder = std::path::absolute(folder).ok()?;
     let git = |arguments: &[&str]| {

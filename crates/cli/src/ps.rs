@@ -1,4 +1,4 @@
-//! `lar ps`: what each model's engine is doing.
+//! `lar ps`: shows the state of each model's engine.
 
 use lar_api::Page;
 use lar_api::models::Pool;
@@ -7,18 +7,18 @@ use lar_base::Bytes;
 use crate::Client;
 use crate::output::{Output, plain, table};
 
-pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(client: &Client, output: &Output, lar: &str) -> anyhow::Result<()> {
     let pools: Page<Pool> = client.get("pools").await?;
-    output.show(&pools.data, || list(&pools.data))
+    output.show(&pools.data, || list(&pools.data, lar))
 }
 
-pub(crate) fn list(pools: &[Pool]) -> String {
+pub(crate) fn list(pools: &[Pool], lar: &str) -> String {
     if pools.is_empty() {
-        return "No model has been used yet. Load one: `lar models load default`".into();
+        return format!("No model has been used yet. To load one: `{lar} models load default`");
     }
     let columns = ["model", "state", "running", "waiting>", "context>", "memory>", "engine"];
     let mut screen = table(&columns, pools.iter().map(row));
-    // Reasons are sentences: behind the table they keep it narrow.
+    // Errors are sentences. They follow the table, so that it stays narrow.
     for pool in pools {
         if let Some(reason) = &pool.last_error {
             screen.push_str(&format!("\n\n{}: {}", plain(&pool.id), plain(reason)));
@@ -65,14 +65,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_failure_is_a_line_below_the_table_however_long_it_is() {
+    fn an_error_is_printed_below_the_table() {
         let failed = Pool {
             id: "broken-1b".into(),
             state: "failed".into(),
             last_error: Some("the model's file ends in the middle of a tensor".into()),
             ..pool()
         };
-        insta::assert_snapshot!("ps", list(&[pool(), failed]));
-        insta::assert_snapshot!("ps_none", list(&[]));
+        insta::assert_snapshot!("ps", list(&[pool(), failed], "lar"));
+        insta::assert_snapshot!("ps_none", list(&[], "lar"));
     }
 }

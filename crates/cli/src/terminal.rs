@@ -1,8 +1,10 @@
-//! The terminal that a person looks at: its width, and reading keys without showing them.
+//! The terminal: its width, and reading keys without showing them.
 //!
-//! Elsewhere than on Unix there is no width and keys cannot be hidden; commands then write lines as they are.
+//! On systems other than Unix, the width is unknown and keys cannot be hidden. Commands then do not wrap
+//! lines.
 
-/// Columns of the terminal on standard output, from 1; `None` when standard output is no terminal.
+/// Returns the columns of the terminal on standard output, at least 1. `None` if standard output is not a
+/// terminal.
 pub(crate) fn width() -> Option<usize> {
     #[cfg(unix)]
     {
@@ -13,15 +15,15 @@ pub(crate) fn width() -> Option<usize> {
     None
 }
 
-/// While it lives, keys are neither shown nor gathered into lines. Dropping it discards what was typed and
-/// was not read, and restores the terminal. Ctrl+C still interrupts.
+/// Hides typed keys and turns off line input until it is dropped. Dropping discards unread keys and restores
+/// the terminal. Ctrl+C still interrupts.
 pub(crate) struct HiddenKeys {
     #[cfg(unix)]
     before: Option<rustix::termios::Termios>,
 }
 
 impl HiddenKeys {
-    /// Hides keys on standard input; does nothing when that is no terminal.
+    /// Hides keys on standard input. Does nothing if that is not a terminal.
     pub(crate) fn new() -> Self {
         #[cfg(unix)]
         {
@@ -43,14 +45,15 @@ impl Drop for HiddenKeys {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(before) = &self.before {
-            // `Flush` discards unread input, so that keys typed meanwhile do not become the next line.
+            // `Flush` discards unread input, so that keys typed while they were hidden do not become the next
+            // line.
             let _ =
                 rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Flush, before);
         }
     }
 }
 
-/// Presses of Ctrl+C from when it was made on, none of which ends the program.
+/// The presses of Ctrl+C since its creation. They no longer end the program.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
     presses: tokio::signal::unix::Signal,
@@ -59,10 +62,10 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Listens from now on.
+    /// Starts to receive presses.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// If the signal handler cannot be installed.
     pub(crate) fn new() -> std::io::Result<Self> {
         #[cfg(unix)]
         let presses = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
@@ -79,7 +82,7 @@ impl Interrupts {
     }
 }
 
-/// Waits until one of `keys` is typed; never returns when standard input ends or fails.
+/// Waits until one of `keys` is typed. Never returns if standard input ends or fails.
 pub(crate) async fn key(keys: &'static [u8]) {
     let read = tokio::task::spawn_blocking(move || {
         use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! `lar top`: engines, memory and the last tasks, drawn every second until `q`, Esc or Ctrl+C.
+//! `lar top`: shows engines, memory and recent tasks, updated every second until `q`, Esc or Ctrl+C.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::output::{Output, plain_lines, size, table};
 use crate::terminal::{HiddenKeys, key};
 use crate::{Client, ps};
 
-/// How often it is drawn.
+/// The time between two updates.
 const EVERY: Duration = Duration::from_secs(1);
-/// Tasks that are shown.
+/// The number of tasks on the screen.
 const TASKS: usize = 12;
 
-/// Keys that end it: `q`, and Esc.
+/// The keys that quit: `q` and Esc.
 const LEAVE_KEYS: &[u8] = b"qQ\x1b";
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const HOME: &str = "\x1b[H";
@@ -23,14 +23,14 @@ const CLEAR_LINE: &str = "\x1b[K\n";
 const CLEAR_BELOW: &str = "\x1b[J";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(client: &Client, output: &Output, lar: &str) -> anyhow::Result<()> {
     if output.json || !output.terminal {
-        anyhow::bail!("`lar top` draws on a terminal; for programs there is `lar ps --json`");
+        anyhow::bail!("`lar top` needs a terminal; programs can use `lar ps --json`");
     }
     let hidden = HiddenKeys::new();
     output.text(ENTER)?;
     let ended = tokio::select! {
-        ended = draw(client, output) => ended,
+        ended = draw(client, output, lar) => ended,
         () = key(LEAVE_KEYS) => Ok(()),
         stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
     };
@@ -39,32 +39,36 @@ pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> 
     ended
 }
 
-async fn draw(client: &Client, output: &Output) -> anyhow::Result<()> {
+async fn draw(client: &Client, output: &Output, lar: &str) -> anyhow::Result<()> {
     loop {
         let pools: Page<Pool> = client.get("pools").await?;
         let devices: Devices = client.get("devices").await?;
         let tasks: Page<Task> = client.get(&format!("tasks?limit={TASKS}")).await?;
-        output.text(&frame(&screen(&pools.data, &devices, &tasks.data)))?;
+        output.text(&frame(&screen(&pools.data, &devices, &tasks.data, lar)))?;
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// What draws a screen over the one before. Nothing but this steers the terminal.
+/// Returns the text that draws a screen over the previous one. Only the escape sequences added here control
+/// the terminal.
 fn frame(screen: &str) -> String {
     format!("{HOME}{}{CLEAR_LINE}{CLEAR_BELOW}", plain_lines(screen).replace('\n', CLEAR_LINE))
 }
 
-fn screen(pools: &[Pool], devices: &Devices, tasks: &[Task]) -> String {
+fn screen(pools: &[Pool], devices: &Devices, tasks: &[Task], lar: &str) -> String {
     let used = devices.memory_bytes.saturating_sub(devices.memory_available_bytes);
     let share = used * 100 / devices.memory_bytes.max(1);
-    let memory = format!("{} of {} ({share} %)", size(used), size(devices.memory_bytes));
+    let memory = format!("{} of {} ({share}%)", size(used), size(devices.memory_bytes));
     let head = format!("threads {}   memory {memory}   q quits", devices.threads);
     let tasks = if tasks.is_empty() {
-        "No task yet.".to_owned()
+        "No tasks yet.".to_owned()
     } else {
-        table(&["began", "model", "by", "state", "in>", "out>", "first>", "tokens/s>"], tasks.iter().map(row))
+        table(
+            &["started", "model", "api", "state", "in>", "out>", "ttft>", "tokens/s>"],
+            tasks.iter().map(row),
+        )
     };
-    format!("{head}\n\n{}\n\n{tasks}", ps::list(pools))
+    format!("{head}\n\n{}\n\n{tasks}", ps::list(pools, lar))
 }
 
 fn row(task: &Task) -> Vec<String> {
@@ -73,7 +77,7 @@ fn row(task: &Task) -> Vec<String> {
         Some(error) => error.code.clone(),
         None => task.finish_reason.clone().unwrap_or_else(|| task.state.clone()),
     };
-    // The first token is not part of the time that the others took.
+    // `decode_ms` does not include the time to the first token.
     let speed = match (task.tokens_out, task.decode_ms) {
         (Some(tokens @ 2..), Some(millis @ 1..)) => {
             format!("{:.1}", (tokens - 1) as f64 * 1000.0 / millis as f64)
@@ -132,12 +136,12 @@ mod tests {
             decode_ms: None,
             ..task.clone()
         };
-        insta::assert_snapshot!("top", screen(&[ps::tests::pool()], &devices, &[running, task]));
-        insta::assert_snapshot!("top_none", screen(&[], &devices, &[]));
+        insta::assert_snapshot!("top", screen(&[ps::tests::pool()], &devices, &[running, task], "lar"));
+        insta::assert_snapshot!("top_none", screen(&[], &devices, &[], "lar"));
     }
 
     #[test]
-    fn names_on_the_screen_of_top_do_not_steer_the_terminal() {
+    fn names_on_the_screen_do_not_control_the_terminal() {
         let pool = Pool {
             id: "owl\u{1b}[31m\nrow".into(),
             last_error: Some("no\u{9b}2J file".into()),
@@ -145,9 +149,9 @@ mod tests {
         };
         let devices =
             Devices { threads: 8, memory_bytes: 0, memory_available_bytes: 0, graphics: Vec::new() };
-        let screen = screen(&[pool], &devices, &[]);
+        let screen = screen(&[pool], &devices, &[], "lar");
         assert!(
-            screen.ends_with("\n\nowl\u{fffd}[31m\u{fffd}row: no\u{fffd}2J file\n\nNo task yet."),
+            screen.ends_with("\n\nowl\u{fffd}[31m\u{fffd}row: no\u{fffd}2J file\n\nNo tasks yet."),
             "{screen:?}"
         );
         let ours = screen.replace('\n', CLEAR_LINE);

@@ -1,4 +1,4 @@
-//! Exports and imports: JSON lines, one of what is moved in each.
+//! Exports and imports of conversations and memories as JSON lines, one per line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal as _, Write as _};
@@ -7,32 +7,38 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use lar_api::conversations::ImportResult;
+use lar_base::lines::read_line_blocking;
 use serde_json::json;
 
-use crate::output::JsonPieces;
+use crate::output::{JsonPieces, counted};
 use crate::{Client, Output};
 
-/// Lines of an import that are sent at once: a request stays far below the server's limit of a body.
+/// The minimum size of the lines in one import request, except the last. It is far below the server's limit
+/// of a body.
 const IMPORT_GROUP_BYTES: usize = 4 << 20;
 
-/// What some editors put at the head of a file.
+/// The maximum size of a line, which is one memory, or one conversation with its messages. It is sixteen times the
+/// server's default `limits.body`, so that the server decides; only a file without line ends exceeds it.
+const LINE_BYTES_MAX: usize = 256 << 20;
+
+/// The byte order mark that some editors write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Refuses to write over a file, or over whatever else has its name.
+/// Checks that a path does not exist, so that nothing is overwritten.
 ///
 /// # Errors
-/// When something is there, with what to do.
+/// If it exists; the message names the next step.
 pub fn refuse_existing(file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         file.symlink_metadata().is_err(),
-        "{} is there already: choose another name, or remove it first",
+        "{} already exists: choose another name, or remove it first",
         file.display()
     );
     Ok(())
 }
 
-/// Exports all of `what` (a path of the API) to a file, or to standard output. On a terminal, escapes of JSON stand for characters
-/// that would steer it.
+/// Exports all of `what` (`conversations` or `memories`) to a file, or to standard output. On a terminal,
+/// characters that would control it are written as JSON escapes.
 pub(crate) async fn export(
     client: &Client,
     output: &Output,
@@ -53,16 +59,31 @@ pub(crate) async fn export(
     };
     refuse_existing(&file)?;
     let written = write(client, what, &file).await.with_context(|| file.display().to_string())?;
-    output.show(&json!({ what: written }), || format!("Wrote {written} {what} to {}.", file.display()))
+    output.show(&json!({ what: written }), || {
+        format!("Exported {} to {}.", items(written, what), file.display())
+    })
 }
 
-/// Imports what was exported. Doing it twice changes nothing.
+/// Imports an exported file. Importing twice changes nothing.
 pub(crate) async fn import(client: &Client, output: &Output, what: &str, file: &Path) -> anyhow::Result<()> {
-    let done = read(client, output, what, file).await.with_context(|| file.display().to_string())?;
-    output.show(&done, || format!("{} imported; {} were there already.", done.imported, done.unchanged))
+    let done = read(client, output, what, file)
+        .await
+        .with_context(|| format!("{} could not be imported", file.display()))?;
+    output.show(&done, || {
+        format!("Imported {}; {} already existed.", items(done.imported, what), done.unchanged)
+    })
 }
 
-/// Writes beside the file and renames at the end, so that a broken line leaves no half of an export.
+/// Formats a number of conversations or memories.
+fn items(number: usize, what: &str) -> String {
+    match what {
+        "conversations" => counted(number, "conversation", "conversations"),
+        _ => counted(number, "memory", "memories"),
+    }
+}
+
+/// Writes to a file beside `file` and renames it at the end, so that a lost connection leaves no incomplete
+/// export.
 async fn write(client: &Client, what: &str, file: &Path) -> anyhow::Result<usize> {
     let mut lines = std::pin::pin!(client.download(&format!("{what}/export")).await?.stream());
     let mut name = file.as_os_str().to_owned();
@@ -85,13 +106,21 @@ async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyh
     let mut lines = open(file)?;
     let mut done = ImportResult { imported: 0, unchanged: 0 };
     let progress = output.progress(length);
+    let mut lines_before = 0;
     loop {
         let group = next_group(&mut lines, IMPORT_GROUP_BYTES)?;
         if group.is_empty() {
             break;
         }
         progress.inc(group.len() as u64);
-        let answer: ImportResult = client.post_lines(&format!("{what}/import"), group).await?;
+        let lines_in_group = group.iter().filter(|byte| **byte == b'\n').count();
+        let answer = client.post_lines::<ImportResult>(&format!("{what}/import"), group).await;
+        // The server counts lines from the start of the request.
+        let answer = match lines_before {
+            0 => answer?,
+            lines => answer.with_context(|| format!("in the lines from {} on", lines + 1))?,
+        };
+        lines_before += lines_in_group;
         done = ImportResult {
             imported: done.imported + answer.imported,
             unchanged: done.unchanged + answer.unchanged,
@@ -101,7 +130,7 @@ async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyh
     Ok(done)
 }
 
-/// Opens a file behind its byte order mark, if it has one.
+/// Opens a file after its byte order mark, if it has one.
 fn open(file: &Path) -> std::io::Result<BufReader<File>> {
     let mut lines = BufReader::new(File::open(file)?);
     if lines.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
@@ -110,10 +139,18 @@ fn open(file: &Path) -> std::io::Result<BufReader<File>> {
     Ok(lines)
 }
 
-/// Reads whole lines until they have `bytes_min` bytes together; empty at the end.
+/// Reads whole lines until they have at least `bytes_min` bytes together. Returns nothing at the end of the
+/// file.
+///
+/// # Errors
+/// If the file cannot be read, or a line is longer than [`LINE_BYTES_MAX`].
 fn next_group(lines: &mut impl BufRead, bytes_min: usize) -> std::io::Result<Vec<u8>> {
     let mut group = Vec::new();
-    while group.len() < bytes_min && lines.read_until(b'\n', &mut group)? > 0 {}
+    while group.len() < bytes_min
+        && let Some(line) = read_line_blocking(lines, LINE_BYTES_MAX)?
+    {
+        group.append(&mut line.complete(LINE_BYTES_MAX)?);
+    }
     Ok(group)
 }
 
@@ -122,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_is_left_out_and_groups_are_whole_lines() {
+    fn a_byte_order_mark_is_skipped_and_groups_are_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("all.ndjson");
         let groups = |text: &str| {
@@ -138,7 +175,7 @@ mod tests {
         let expected = [one.to_owned(), format!("{two}{three}")];
         assert_eq!(groups(&format!("\u{feff}{one}{two}{three}")), expected);
         assert_eq!(groups(&format!("{one}{two}{three}")), expected);
-        // Only at the head is it none of the text.
+        // Elsewhere than at the start of the file, it is a part of the text.
         assert_eq!(groups(&format!("{two}\u{feff}{three}")), [format!("{two}\u{feff}{three}")]);
         assert_eq!(groups("\u{feff}"), [""; 0]);
         assert_eq!(groups(""), [""; 0]);
@@ -151,6 +188,6 @@ mod tests {
         assert!(refuse_existing(&path).is_ok());
         std::fs::write(&path, "{}").unwrap();
         let refused = refuse_existing(&path).unwrap_err().to_string();
-        assert!(refused.ends_with("all.ndjson is there already: choose another name, or remove it first"));
+        assert!(refused.ends_with("all.ndjson already exists: choose another name, or remove it first"));
     }
 }

@@ -1,10 +1,10 @@
-//! Which addresses a URL that a caller named may lead to: public unicast ones only.
+//! The address check for URLs from callers: only public unicast addresses are allowed.
 //!
-//! The refused ranges are IANA's special-purpose registries (RFC 6890 and its updates).
+//! The refused ranges come from IANA's special-purpose registries (RFC 6890 and its updates).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether `address` is globally reachable unicast, as far as its number tells.
+/// Returns whether `address` is in a globally reachable unicast range.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
@@ -32,7 +32,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(v4);
     }
     let segments = address.segments();
-    // NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address: judge that one.
+    // NAT64 (RFC 6052) and 6to4 (RFC 3056) embed an IPv4 address, which decides.
     if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
         return is_public_v4(v4_of(segments[6], segments[7]));
     }
@@ -73,10 +73,10 @@ mod tests {
             "2002:7f00:1::",
         ];
         for text in public {
-            assert!(is_public(text.parse().unwrap()), "{text} is public");
+            assert!(is_public(text.parse().unwrap()), "{text}");
         }
         for text in special {
-            assert!(!is_public(text.parse().unwrap()), "{text} is special");
+            assert!(!is_public(text.parse().unwrap()), "{text}");
         }
     }
 }

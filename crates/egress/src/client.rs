@@ -1,4 +1,7 @@
-//! The HTTP client behind the policy. Answers are streamed; nothing is retried here.
+//! The outbound HTTP client, which enforces the egress policy. Response bodies are streamed.
+//!
+//! Nothing is retried here, except that a [`Request::repeatable`] request is sent again when the server
+//! closed the connection before it answered.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -15,25 +18,25 @@ use crate::Error;
 use crate::address::is_public;
 use crate::ledger::Ledger;
 
-/// No more than this many redirects are followed.
+/// The maximum number of redirects to follow.
 const REDIRECTS_MAX: usize = 8;
-/// A request that may be repeated is sent again no more often than this.
+/// The maximum number of times to resend a repeatable request.
 const RESENDS_MAX: u32 = 3;
-/// How long a connection may take to stand.
+/// The timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long an answer may be silent, before its head and between two reads, unless a request says otherwise.
+/// The default read timeout: the longest wait for the response head and between two reads of the body.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who chose the destination, which decides what it may be.
+/// The party that chose the destination. It decides which addresses are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// A caller named it: public addresses only, after every resolution and redirect.
+    /// A caller chose it: only public addresses, checked after every resolution and redirect.
     Caller,
     /// The operator configured it: any address.
     Operator,
 }
 
-/// The methods that Lar sends.
+/// The HTTP methods that Lar uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are HTTP's own names")]
 pub enum Method {
@@ -43,39 +46,39 @@ pub enum Method {
     Delete,
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone, Default)]
 pub enum Body {
-    /// Nothing.
+    /// No body.
     #[default]
     Empty,
-    /// Text or bytes of a media type.
+    /// A media type and the content.
     Content(&'static str, Bytes),
 }
 
-/// One request to the outside.
+/// An outbound request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
     /// An http or https URL.
     pub url: String,
-    /// Who chose the URL.
+    /// The party that chose the URL.
     pub trust: Trust,
     /// Headers by name.
     pub headers: Vec<(&'static str, String)>,
-    /// What is sent along.
+    /// The body.
     pub body: Body,
-    /// How long the whole exchange may take; streams have none but the silence limit.
+    /// The timeout for the whole exchange. Streams have none and rely on the read timeout.
     pub timeout: Option<Duration>,
-    /// How long the answer may be silent; `None` is for as long as it likes.
+    /// The longest wait for the response head and between two reads of the body; `None` waits forever.
     pub read_timeout: Option<Duration>,
-    /// Whether it may be sent again when a kept connection turns out to be closed.
+    /// Whether the request may be sent again when a reused connection turns out to be closed.
     pub repeatable: bool,
 }
 
 impl Request {
-    /// A request without headers, body or time limit but that on silence.
+    /// Creates a request without headers or body, with the default read timeout and no other.
     #[must_use]
     pub fn new(method: Method, url: impl Into<String>, trust: Trust) -> Self {
         Self {
@@ -90,17 +93,17 @@ impl Request {
         }
     }
 
-    /// The same request with a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same request with a JSON body.
+    /// Sets a JSON body.
     ///
     /// # Panics
-    /// When `body` has a form that JSON has not: a map whose keys are no strings.
+    /// When `body` cannot be represented in JSON, such as a map whose keys are not strings.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("plain values are JSON");
@@ -108,29 +111,31 @@ impl Request {
         self
     }
 
-    /// The same request with a body of this media type.
+    /// Sets a body of this media type.
     #[must_use]
     pub fn content(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.body = Body::Content(media_type, body.into());
         self
     }
 
-    /// The same request with another limit on silence.
+    /// Sets the read timeout.
     #[must_use]
     pub fn read_timeout(mut self, limit: Option<Duration>) -> Self {
         self.read_timeout = limit;
         self
     }
 
-    /// The same request, which does no harm when it arrives twice: a server may close a kept connection just as
-    /// the request is sent, and nobody can tell whether it was read.
+    /// Marks the request as harmless when it arrives twice, so that it may be sent again.
+    ///
+    /// A server may close a reused connection just as the request is sent. The client cannot tell whether the
+    /// server read it.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
     }
 
-    /// The same request with a limit on the whole exchange.
+    /// Sets the timeout for the whole exchange.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
@@ -138,7 +143,7 @@ impl Request {
     }
 }
 
-/// An answer whose body is still on its way. Dropping it closes the connection.
+/// A response whose body has not been read yet. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Response {
     inner: reqwest::Response,
@@ -147,28 +152,28 @@ pub struct Response {
 }
 
 impl Response {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.inner.status().as_u16()
     }
 
-    /// A header, where it is there and is text.
+    /// Returns a header's value if it is present and is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
-    /// The length of the body, where it was announced.
+    /// Returns the length of the body if the server sent it.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.inner.content_length()
     }
 
-    /// Reads the whole body, up to `limit` bytes; what is longer is cut there.
+    /// Reads the body and truncates it to `limit` bytes.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// When the connection breaks or the read timeout passes.
     pub async fn bytes(self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
         let mut stream = std::pin::pin!(self.stream());
@@ -183,7 +188,7 @@ impl Response {
         Ok(body)
     }
 
-    /// The body as it arrives.
+    /// Returns the body's chunks as they arrive. The stream ends after the first error.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         let Self { inner, destination, read_timeout } = self;
         stream::unfold(Some(inner.bytes_stream()), move |chunks| {
@@ -201,18 +206,19 @@ impl Response {
     }
 }
 
-/// The client. Clones share connections and the ledger.
+/// The outbound HTTP client. Clones share connections and the ledger.
 #[derive(Debug, Clone)]
 pub struct Egress {
     ledger: Ledger,
     public: reqwest::Client,
     any: reqwest::Client,
-    /// Whether the machine has certificates of authorities; a bare one has none, and needs none until something is fetched.
+    /// Whether the machine has root certificates. A minimal image has none and needs none before the first
+    /// request over TLS.
     roots: bool,
 }
 
 impl Egress {
-    /// A client that has connected to nothing yet.
+    /// Creates a client. It opens no connection before the first request.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -234,17 +240,17 @@ impl Egress {
         }
     }
 
-    /// What was connected to so far.
+    /// Returns the ledger of connections.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Sends a request and returns once the head of the answer is there.
+    /// Sends a request and returns when the response head arrives.
     ///
     /// # Errors
-    /// When the URL is bad, the policy refuses it, nothing answers, or the time is over. An HTTP error
-    /// status is not an error here.
+    /// When the URL is invalid, the policy refuses it, the server cannot be reached or a timeout passes. An
+    /// HTTP error status is not an error here.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         let url = parse(&request.url)?;
         let destination = destination_of(&url);
@@ -256,7 +262,7 @@ impl Egress {
             Trust::Operator => &self.any,
         };
         if url.scheme() == "https" && !self.roots {
-            let reason = "this machine has no certificates of authorities: apt-get install ca-certificates";
+            let reason = "this machine has no root certificates: apt-get install ca-certificates";
             return Err(Error::Unreachable { destination, reason: reason.into() });
         }
         self.ledger.record(&destination);
@@ -295,7 +301,7 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
     built.map_err(|error| Error::Unreachable { destination: "TLS".into(), reason: innermost(&error) })
 }
 
-/// Follows redirects to public addresses, and counts them.
+/// Returns a policy that follows redirects to public addresses and records them in the ledger.
 fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
     reqwest::redirect::Policy::custom(move |attempt| {
         if attempt.previous().len() > REDIRECTS_MAX {
@@ -309,8 +315,9 @@ fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
     })
 }
 
-/// Why a redirect is not followed. What was asked for over TLS is not fetched without it: whoever is in between could
-/// exchange it.
+/// Returns the reason to refuse a redirect, if any.
+///
+/// A redirect from https to http is refused, because an attacker on the network could replace the content.
 fn redirect_refusal(previous: &[Url], next: &Url) -> Option<String> {
     if refused_literal(next) {
         return Some(format!("it redirects to {}, a private address", destination_of(next)));
@@ -322,7 +329,7 @@ fn redirect_refusal(previous: &[Url], next: &Url) -> Option<String> {
     })
 }
 
-/// Waits no longer than `limit`.
+/// Awaits `future` for at most `limit`.
 async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, Elapsed> {
     match limit {
         Some(limit) => tokio::time::timeout(limit, future).await,
@@ -339,16 +346,16 @@ fn parse(text: &str) -> Result<Url, Error> {
     }
 }
 
-/// Checks that a text is a URL that paths can be put behind: of http or https, and without a query or fragment.
+/// Checks that a text is a base URL: http or https, without a query or a fragment.
 ///
 /// # Errors
-/// [`Error::BadUrl`] with what is wrong.
+/// [`Error::BadUrl`] with the reason.
 pub fn check_base(text: &str) -> Result<(), Error> {
     let url = parse(text)?;
     match (url.query(), url.fragment()) {
         (None, None) => Ok(()),
         _ => {
-            let reason = "it has a query or a fragment, which no path can be put behind".into();
+            let reason = "it has a query or a fragment, so no path can be appended to it".into();
             Err(Error::BadUrl { url: text.to_owned(), reason })
         }
     }
@@ -358,7 +365,7 @@ pub(crate) fn destination_of(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }
 
-/// Literal addresses never reach a resolver, so they are judged by themselves.
+/// Returns whether the host is a literal address that is not public. Literal addresses bypass the resolver.
 fn refused_literal(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => !is_public(IpAddr::V4(address)),
@@ -375,7 +382,7 @@ fn failed(destination: &str, error: &reqwest::Error) -> Error {
     Error::Unreachable { destination, reason: innermost(error) }
 }
 
-/// Whether the connection was closed before any answer came.
+/// Returns whether the server closed the connection before it answered.
 fn was_closed(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -399,8 +406,10 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// Resolves names and drops every address that is not public, so that a name that is rebound between the
-/// check and the connection gains nothing: the checked addresses are the ones connected to.
+/// A resolver that drops every address that is not public.
+///
+/// The client connects only to the addresses checked here, so DNS rebinding between the check and the
+/// connection has no effect.
 #[derive(Debug)]
 struct PublicResolver;
 
@@ -410,7 +419,7 @@ impl reqwest::dns::Resolve for PublicResolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
-                return Err("the name leads to no public address".into());
+                return Err("the name does not resolve to a public address".into());
             }
             Ok(Box::new(public.into_iter()) as reqwest::dns::Addrs)
         })
@@ -422,11 +431,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_closed_connection_is_tried_again_where_that_does_no_harm() {
+    async fn only_repeatable_requests_are_resent_after_a_closed_connection() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        // Every second connection is closed as soon as a request has come.
+        // Connections 0, 2, 4 … are closed without an answer.
         tokio::spawn(async move {
             for number in 0.. {
                 let (mut socket, _) = listener.accept().await.unwrap();
@@ -444,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_leads_neither_out_of_tls_nor_to_private_addresses() {
+    fn redirects_to_http_from_https_or_to_private_addresses_are_refused() {
         let url = |text: &str| Url::parse(text).unwrap();
         let refused = |from: &str, to: &str| redirect_refusal(&[url(from)], &url(to));
         assert_eq!(refused("https://a.org/x", "https://b.org/y"), None);
@@ -463,7 +472,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_cannot_reach_private_addresses() {
+    async fn urls_from_callers_cannot_reach_private_addresses() {
         let egress = Egress::new().unwrap();
         for url in ["http://127.0.0.1:1/x", "http://[::1]/", "http://0x7f.1/", "http://169.254.169.254/"] {
             let error = egress.send(Request::new(Method::Get, url, Trust::Caller)).await.unwrap_err();
@@ -473,7 +482,7 @@ mod tests {
         let error = egress.send(named).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "localhost:9 could not be reached: the name leads to no public address"
+            "localhost:9 could not be reached: the name does not resolve to a public address"
         );
         for url in ["ftp://example.org/", "file:///etc/passwd", "nonsense"] {
             let error = egress.send(Request::new(Method::Get, url, Trust::Caller)).await.unwrap_err();

@@ -1,13 +1,13 @@
-//! How often each destination was connected to, since the start.
+//! The egress ledger: the number of connections to each destination since the start.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// At most this many destinations are told apart; the rest are added up under `other`, so that a caller
-/// who names many hosts cannot grow the table without end.
+/// The maximum number of destinations that are counted separately. Further ones are counted as `other`, so a
+/// caller who names many hosts cannot grow the table without limit.
 const DESTINATIONS_MAX: usize = 1024;
 
-/// A shared count by destination (`host:port`).
+/// Connection counts by destination (`host:port`). Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -20,13 +20,13 @@ impl Ledger {
         *counts.entry(key.to_owned()).or_default() += 1;
     }
 
-    /// Every destination and its count, by name.
+    /// Returns the count of every destination.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The sum over all destinations: zero on a Lar that sent nothing to anyone.
+    /// Returns the sum over all destinations; zero if Lar has opened no outbound connection.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.snapshot().values().sum()

@@ -1,9 +1,9 @@
-//! The one way out. Every connection that Lar opens to another machine, or lets a child tool open, starts
-//! here, is checked against the policy and is counted by destination.
+//! All outbound connections of Lar and its child tools, checked against a policy and counted by destination.
 //!
-//! Invariant: no other crate opens an outbound socket. What a *caller* names (a model's URL) may not lead
-//! to a private address, checked after resolution; what the *operator* configured (an engine on the LAN)
-//! may. Neighbours: [`address`] decides what is private, [`proxy`] serves child tools such as pip.
+//! Invariant: no other crate opens an outbound socket. A URL from a *caller* (such as a model's) must not
+//! lead to a private address, which is checked after name resolution. A URL from the *operator* (such as an
+//! engine on the LAN) may. [`address`] decides which addresses are public; [`proxy`] serves child tools such
+//! as pip.
 
 pub mod address;
 mod client;
@@ -16,37 +16,37 @@ pub use proxy::ChildProxy;
 
 use lar_base::{Code, Problem};
 
-/// Why something outside was not reached.
+/// The reason why a destination was not reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text is no URL, or not one of http and https.
+    /// The text is not an http or https URL.
     #[error("`{url}` is not an http or https URL: {reason}")]
     BadUrl {
-        /// As given.
+        /// The text as given.
         url: String,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
-    /// The policy forbids the destination.
+    /// The policy does not allow the destination.
     #[error("{destination} is refused: {reason}")]
     Refused {
-        /// Host and port.
+        /// The host and port.
         destination: String,
-        /// Which rule forbids it.
+        /// The policy's reason.
         reason: &'static str,
     },
-    /// No connection, or it broke before the answer was complete.
+    /// The connection failed or broke before the response was complete.
     #[error("{destination} could not be reached: {reason}")]
     Unreachable {
-        /// Host and port.
+        /// The host and port.
         destination: String,
         /// The innermost cause, without the URL.
         reason: String,
     },
-    /// The time allowed for it is over.
+    /// A timeout passed.
     #[error("{destination} did not answer in time")]
     TimedOut {
-        /// Host and port.
+        /// The host and port.
         destination: String,
     },
     /// The proxy for child tools could not listen.

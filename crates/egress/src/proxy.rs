@@ -1,9 +1,9 @@
-//! A forward proxy on loopback for one child tool (pip), so that its connections walk through the policy
-//! and the ledger too. It understands CONNECT only and asks for a password that only the child was given.
+//! A forward proxy on loopback for one child tool (pip), which applies the policy and the ledger to the tool.
 //!
-//! The tool reaches the package index and the hosts that its settings name, at any address. An index of the operator's own
-//! may link to files elsewhere: other hosts are reached too then, at public addresses and over HTTPS only. Every
-//! connection is counted.
+//! The proxy supports only CONNECT and requires a password that only the child knows. The tool may connect to
+//! PyPI and to the hosts in its own settings, at any address. If its settings name a host, the tool may also
+//! connect to other hosts, because the operator's package index may link to files elsewhere. These
+//! connections are limited to public addresses and port 443. Every connection is counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::Error;
 use crate::address::is_public;
 use crate::ledger::Ledger;
 
-/// A CONNECT request with its headers must fit in this.
+/// The size limit of a CONNECT request with its headers.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// How long the head may take to arrive.
+/// The timeout for reading the request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where pip fetches packages unless its settings say otherwise.
+/// The hosts from which pip downloads packages by default.
 const PACKAGE_INDEX: &[&str] = &["pypi.org:443", "files.pythonhosted.org:443"];
 
-/// A running proxy. It stops, and cuts its connections, when dropped.
+/// A running proxy. Dropping it stops it and closes its connections.
 #[derive(Debug)]
 pub struct ChildProxy {
     url: Secret,
@@ -37,10 +37,10 @@ pub struct ChildProxy {
 }
 
 impl ChildProxy {
-    /// Listens on a free port of loopback. `hosts` (`host:port`) are those that the tool's settings name.
+    /// Starts the proxy on a free loopback port. `hosts` are the `host:port` pairs in the tool's settings.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When it cannot listen on loopback.
     pub async fn start(ledger: Ledger, hosts: Vec<String>) -> Result<Self, Error> {
         let hosts: Arc<[String]> = hosts.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::Proxy)?;
@@ -54,7 +54,7 @@ impl ChildProxy {
                 let (ledger, expected, hosts) = (ledger.clone(), expected.clone(), hosts.clone());
                 connections.spawn(async move {
                     if let Err(error) = serve(socket, &ledger, &expected, &hosts).await {
-                        tracing::debug!(%error, "a child tool's connection ended");
+                        tracing::debug!(%error, "proxy connection of a child tool failed");
                     }
                 });
                 while connections.try_join_next().is_some() {}
@@ -63,13 +63,13 @@ impl ChildProxy {
         Ok(Self { url, port: address.port(), tasks })
     }
 
-    /// The port of loopback that it listens on.
+    /// Returns the loopback port on which the proxy listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What the child is told, password included.
+    /// Returns the proxy URL for the child, password included.
     #[must_use]
     pub fn url(&self) -> &Secret {
         &self.url
@@ -98,7 +98,7 @@ async fn serve(
                 return Ok(());
             }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                tracing::warn!(%destination, "a child tool asked for a host that it may not reach");
+                tracing::warn!(%destination, "refused a child tool's connection to a disallowed host");
                 "403 Forbidden"
             }
             Err(_) => "502 Bad Gateway",
@@ -108,10 +108,10 @@ async fn serve(
     socket.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await
 }
 
-/// Connects to a host that the tool may reach.
+/// Connects to a host if the tool may connect to it.
 ///
 /// # Errors
-/// `PermissionDenied` where it may not.
+/// `PermissionDenied` if the host is not allowed; other kinds if the connection fails.
 async fn connect(destination: &str, hosts: &[String]) -> std::io::Result<TcpStream> {
     let named = hosts.iter().any(|host| host.eq_ignore_ascii_case(destination));
     let index = PACKAGE_INDEX.iter().any(|host| host.eq_ignore_ascii_case(destination));
@@ -122,7 +122,7 @@ async fn connect(destination: &str, hosts: &[String]) -> std::io::Result<TcpStre
     if hosts.is_empty() || !destination.ends_with(":443") {
         return Err(refused());
     }
-    // The address that was looked at is the one that is used.
+    // The checked address is the one connected to, so DNS rebinding has no effect.
     let public = tokio::net::lookup_host(destination).await?.find(|address| is_public(address.ip()));
     TcpStream::connect(public.ok_or_else(refused)?).await
 }
@@ -131,23 +131,23 @@ async fn read_head(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(512);
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= HEAD_BYTES_MAX {
-            return Err(std::io::Error::other("the head is too long"));
+            return Err(std::io::Error::other("the request head is too long"));
         }
         head.push(socket.read_u8().await?);
     }
     Ok(head)
 }
 
-/// The `host:port` that an authorised CONNECT asks for, or the status that refuses it.
+/// Returns the `host:port` of an authorized CONNECT request, or the status that refuses the request.
 fn target(head: &[u8], expected: &str) -> Result<String, &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     request.parse(head).map_err(|_| "400 Bad Request")?;
-    let authorised = request.headers.iter().any(|header| {
+    let authorized = request.headers.iter().any(|header| {
         header.name.eq_ignore_ascii_case("proxy-authorization")
             && bool::from(header.value.ct_eq(expected.as_bytes()))
     });
-    if !authorised {
+    if !authorized {
         return Err("407 Proxy Authentication Required");
     }
     match (request.method, request.path) {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tunnels_for_the_child_only_and_counts() {
+    async fn the_proxy_tunnels_only_for_the_child_to_allowed_hosts_and_counts() {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let destination = upstream.local_addr().unwrap().to_string();
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! What this machine has: memory, cores, graphics devices. Read from the kernel, never guessed.
+//! The hardware of this machine: memory, cores and GPUs, as the kernel reports them.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -8,13 +8,14 @@ use lar_base::{Bytes, Instant};
 /// The memory of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Installed, or allowed to this process's control group, whichever is less.
+    /// The installed memory, or the limit of this process's control group if that is lower.
     pub total: Bytes,
-    /// What could be taken now without swapping.
+    /// The memory that can be allocated now without swapping.
     pub available: Bytes,
 }
 
-/// Reads the memory from `/proc/meminfo` and the control group; `None` where the kernel has neither.
+/// Reads the memory from `/proc/meminfo` and the control group. Returns `None` if `/proc/meminfo` cannot be
+/// read.
 #[must_use]
 pub fn memory() -> Option<Memory> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -36,26 +37,28 @@ pub fn memory() -> Option<Memory> {
     Some(Memory { total: Bytes(total.min(limit)), available: Bytes(available.min(limit)) })
 }
 
-/// Processors that this process may use: those it may run on, as far as its control group gives it so many.
+/// Returns the number of logical processors that this process may use, within the CPU limit of its control
+/// group.
 #[must_use]
 pub fn threads() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-/// Physical cores that this process may use: of its processors, those that are no second thread of a core, as far as its
-/// control group gives it so many.
+/// Returns the number of physical cores that this process may use, within the CPU limit of its control group.
+/// Two threads of one core count once.
 #[must_use]
 pub fn cores() -> u32 {
     let all = threads();
     physical_cores(&allowed_processors()).unwrap_or(all).clamp(1, all)
 }
 
-/// Numbers of threads that may compute best, the physical cores first: the processor may have two threads a core, or
-/// fast cores and slow ones, and memory may be too slow for all of them.
+/// Returns the thread counts that may be fastest, the number of physical cores first. Fewer or more threads
+/// can win: a processor may have two threads per core or fast and slow cores, and memory bandwidth may limit
+/// all of them.
 #[must_use]
 pub fn thread_counts() -> Vec<u32> {
     let (all, cores) = (threads(), cores());
-    // Fast cores, where a processor has two kinds.
+    // The fast cores, if the processor has two kinds.
     let fast = std::fs::read_to_string("/sys/devices/cpu_core/cpus").ok();
     let fast = fast.map(|list| u32::try_from(numbers(&list).count()).unwrap_or(0));
     let fast = fast.filter(|fast| (1..all).contains(fast));
@@ -66,14 +69,14 @@ pub fn thread_counts() -> Vec<u32> {
     counts
 }
 
-/// The processors that the kernel runs this process on; empty where it does not tell.
+/// Returns the processors on which the kernel runs this process; empty if the kernel does not report them.
 fn allowed_processors() -> Vec<u32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     list.map(|list| numbers(list).collect()).unwrap_or_default()
 }
 
-/// Cores that these processors are on, by the kernel's lists of threads that share one.
+/// Counts the cores of these processors, by the kernel's lists of threads that share a core.
 fn physical_cores(processors: &[u32]) -> Option<u32> {
     let shared = processors.iter().filter_map(|number| {
         let path = format!("/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list");
@@ -82,7 +85,7 @@ fn physical_cores(processors: &[u32]) -> Option<u32> {
     u32::try_from(shared.collect::<std::collections::BTreeSet<_>>().len()).ok().filter(|cores| *cores > 0)
 }
 
-/// The numbers of a list such as `0-7,16`.
+/// Parses a list such as `0-7,16` into its numbers.
 fn numbers(list: &str) -> impl Iterator<Item = u32> {
     list.trim().split(',').flat_map(|part| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -93,7 +96,7 @@ fn numbers(list: &str) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The processor and its cores: what a measurement of speed holds for.
+/// Returns the processor's name and number of threads. Speed measurements are valid for this processor only.
 #[must_use]
 pub fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -101,24 +104,27 @@ pub fn processor() -> String {
     format!("{}, {} threads", name.trim_start_matches(['\t', ':', ' ']), threads())
 }
 
-/// Bytes of weights that this machine probably reads in a second while it decodes, measured once with one thread for each core.
+/// Returns the estimated bytes of weights that this machine reads per second while it decodes. Measured once,
+/// with one thread per core.
 #[must_use]
 pub fn weights_per_second() -> f64 {
     static FOUND: OnceLock<f64> = OnceLock::new();
     *FOUND.get_or_init(|| WEIGHTS_SHARE * memory_bandwidth(cores() as usize))
 }
 
-/// What decoding reaches of plain reading: see `docs/decisions/0041-starter-for-the-machine.md`.
+/// The share of the plain read bandwidth that decoding reaches: see
+/// `docs/decisions/0041-starter-for-the-machine.md`.
 const WEIGHTS_SHARE: f64 = 0.7;
-/// Memory that is read: more than most caches hold, and little enough for any machine.
+/// The memory that the measurement reads: larger than most caches, and small enough for any machine.
 const READ_BYTES: usize = 96 << 20;
-/// How often it is read.
+/// The number of passes over that memory.
 const READ_PASSES: usize = 4;
-/// Bytes of which the time is taken: so few that most of them are read without another program in between.
+/// The size of one timed piece: so small that most pieces are read without another program interrupting.
 const TIMED_BYTES: usize = 1 << 20;
 
-/// Bytes a second that so many threads read together where no other program takes their cores: the sum of what each thread
-/// reads in the median piece. A start right after a build, or beside another program, must not decide for a smaller model.
+/// Measures the bytes per second that this many threads read together when no other program uses their cores.
+/// The result is the sum of every thread's speed in its median piece. The median keeps the result right when
+/// Lar starts right after a build or beside another program; a lower result would select a smaller model.
 fn memory_bandwidth(threads: usize) -> f64 {
     let numbers = vec![1u64; READ_BYTES / size_of::<u64>()];
     let of_thread = |numbers: &[u64]| {
@@ -141,7 +147,7 @@ fn memory_bandwidth(threads: usize) -> f64 {
     })
 }
 
-/// Graphics devices that are there, whether this build can use them or not.
+/// Returns the names of the GPUs in this machine, whether this build can use them or not.
 #[must_use]
 pub fn graphics() -> Vec<String> {
     let mut found = Vec::new();
@@ -163,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_processors_are_counted() {
+    fn processor_lists_are_parsed() {
         assert_eq!(["0-7,16", "0", "", "3-1", "x"].map(|list| numbers(list).count()), [9, 1, 0, 0, 0]);
         assert_eq!(numbers(" 0-1,4\n").collect::<Vec<_>>(), [0, 1, 4]);
     }

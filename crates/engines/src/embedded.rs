@@ -1,6 +1,9 @@
-//! The driver of Lar's own engine: a worker process that holds one GGUF model, which generates, makes vectors
-//! or ranks. Beside one that generates a second one holds only the vocabulary, and answers counts before
-//! anything is loaded.
+//! The driver of Lar's embedded engine: a worker process with one GGUF model, which generates, embeds or
+//! ranks.
+//!
+//! Prompts are counted and constraints checked by a second worker, which has only the vocabulary. It works
+//! before the model is loaded. The worker's code is in `crates/worker`, the protocol in
+//! `lar_inference::protocol`.
 
 mod limits;
 mod process;
@@ -15,55 +18,58 @@ use lar_base::{Bytes, KeyId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::chat_format::{self, ModelFormat, OutputFormat};
-use crate::driver::{
-    Ability, Chat, CheckedConstraint, Constraint, Driver, Embeddings, Engine, Generation, GenerationRequest,
-    PreparedPrompt, Prompt, Ranking, TokenizerAnswer, TokenizerQuery,
+use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
+use crate::embedding_cache;
+use crate::embedding_cache::EmbeddingCache;
+use lar_chat_format;
+use lar_chat_format::{ModelFormat, OutputFormat};
+use lar_inference::ChatTemplate;
+use lar_inference::protocol::{Compute, ConstraintCheck, Load, ThreadTuning, TuningResult};
+use lar_inference::{CONSTRAINT_FIELD, Error};
+use lar_inference::{
+    Chat, CheckedConstraint, Constraint, Embeddings, GenerationRequest, Prompt, Ranking, TokenizerAnswer,
+    TokenizerQuery,
 };
-use crate::embedding_cache::{self, EmbeddingCache};
-use crate::protocol::{Compute, ConstraintCheck, Load, ThreadTuning, TuningResult};
-use crate::template::ChatTemplate;
-use crate::{CONSTRAINT_FIELD, Error};
 pub use limits::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
 pub(crate) use process::Worker;
 pub(crate) use rpc::EmbeddedTexts;
 use rpc::TokenizeReply;
 
-/// A model for the embedded engine, in plain values.
+/// The options for one model of the embedded engine, as plain values.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// The program that becomes a worker when called with `worker`.
+    /// The program that becomes a worker when it is started with the argument `worker`.
     pub program: PathBuf,
-    /// The GGUF file.
+    /// The path of the GGUF file.
     pub path: PathBuf,
-    /// From the file's metadata.
+    /// The chat template in the file's metadata.
     pub template: Option<ChatTemplate>,
-    /// What the model does.
+    /// The kind of work that the model does.
     pub ability: Ability,
-    /// Jobs at once.
+    /// The number of generations that can run at the same time.
     pub concurrency: u32,
-    /// Context of each job, or what is read of each text, in tokens.
+    /// The context of each generation, or the longest text that is embedded or ranked, in tokens.
     pub context_tokens: u32,
-    /// How it computes.
+    /// How the model computes.
     pub compute: Compute,
-    /// Measures what it computes fastest with, when it is first loaded and while it works, and tells it; computes as told
-    /// where absent.
+    /// Measures the fastest number of threads, at the first load and during work, and reports it. With
+    /// `None`, `compute` applies as it is.
     pub tuning: Option<Tuning>,
-    /// The GGUF file of a small model with the same vocabulary that guesses next tokens.
+    /// The GGUF file of a small draft model with the same vocabulary, for speculative decoding.
     pub draft: Option<PathBuf>,
-    /// Host memory for what sequences knew when others took their place; none turns that off.
+    /// The host memory for KV caches that were evicted from their sequence; 0 turns this off.
     pub cache: Bytes,
-    /// Memory that the worker may take beside the mapped file; no limit where absent.
+    /// The memory that the worker may allocate besides the mapped file; `None` is no limit.
     pub memory_max: Option<Bytes>,
-    /// What happens where the kernel cannot confine the worker in every way.
+    /// The policy if the kernel cannot apply every part of the confinement.
     pub confinement: ConfinementPolicy,
 }
 
-/// What happens where the kernel cannot confine a worker in every way.
+/// The policy if the kernel cannot apply every part of a worker's confinement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfinementPolicy {
-    /// The model is loaded; the log, `lar doctor` and the capabilities say what is missing.
+    /// The model is loaded. The log, `lar doctor` and the capabilities report the missing parts.
     #[default]
     BestEffort,
     /// The model is not loaded.
@@ -71,7 +77,7 @@ pub enum ConfinementPolicy {
 }
 
 impl ConfinementPolicy {
-    /// As settings spell it.
+    /// Returns the name of the policy in the settings.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,11 +86,12 @@ impl ConfinementPolicy {
         }
     }
 
-    /// Decides whether a process may run that the kernel does not confine in every way. Returns what is missing where it
-    /// may, and none where nothing is.
+    /// Decides whether a process may run without the whole confinement. Returns the missing parts if it may,
+    /// or `None` if none is missing.
     ///
     /// # Errors
-    /// Where the setting requires the whole confinement; the reason names `process`, the setting and what is missing.
+    /// The policy requires the whole confinement. The reason names `process`, the setting and the missing
+    /// parts.
     pub(crate) fn allow(self, process: &str, missing: &[String]) -> Result<Option<String>, String> {
         if missing.is_empty() {
             return Ok(None);
@@ -93,16 +100,17 @@ impl ConfinementPolicy {
         match self {
             ConfinementPolicy::BestEffort => Ok(Some(missing)),
             ConfinementPolicy::Require => Err(format!(
-                "{process} cannot be confined in every way, and `engines.confinement` requires that: {missing}"
+                "{process} cannot be fully confined, which `engines.confinement` requires; missing: {missing}"
             )),
         }
     }
 }
 
-/// What this machine's kernel would not hold a worker to, in words; nothing where it is confined in every way.
+/// Returns the parts of the confinement that this machine's kernel does not support, in words; empty if it
+/// supports all.
 ///
 /// # Errors
-/// When no worker can be started.
+/// No worker can be started.
 pub async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
     process::confinement(program).await
 }
@@ -111,26 +119,26 @@ pub async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
 #[derive(Debug)]
 pub struct Embedded {
     options: EmbeddedOptions,
-    /// All that its workers may read.
+    /// All files that its workers may read.
     files: Vec<PathBuf>,
     model_format: ModelFormat,
-    /// Read on every job, changed on load and unload only.
+    /// Read by every request, changed by load and unload only.
     model: std::sync::Mutex<Option<Arc<Worker>>>,
-    /// Only one load at a time.
+    /// Held while the model loads, so that it loads only once.
     loading: Mutex<()>,
     vocabulary: Mutex<Option<Arc<Worker>>>,
-    /// What was measured last.
+    /// The last measurement.
     tuned: Arc<std::sync::Mutex<Option<TuningResult>>>,
-    /// Of queries that were asked before, where it makes vectors.
+    /// The embeddings of recent queries, for a model that embeds.
     vectors: std::sync::Mutex<EmbeddingCache>,
 }
 
-/// Measurements to be made.
+/// The measurements of the best number of threads.
 #[derive(Clone)]
 pub struct Tuning {
-    /// What the worker chooses from.
+    /// The choices of the worker.
     pub threads: ThreadTuning,
-    /// Is called with what was found, when the model is loaded and whenever that changes.
+    /// Called with the result when the model is loaded and whenever the result changes.
     pub on_tuned: Arc<dyn Fn(TuningResult) + Send + Sync>,
 }
 
@@ -172,7 +180,7 @@ impl EmbeddedOptions {
 }
 
 impl Embedded {
-    /// A driver that has started nothing yet.
+    /// Makes a driver that has not started anything yet.
     #[must_use]
     pub fn new(options: EmbeddedOptions) -> Self {
         let template = options.template.as_ref().map(|template| template.source.as_str());
@@ -189,33 +197,34 @@ impl Embedded {
         }
     }
 
-    /// Names all files of a model, and of its draft, where they were split into several: its workers may read no others.
+    /// Sets all files of the model and its draft, for models that are split into several. The workers may
+    /// read no others.
     #[must_use]
     pub fn with_files(self, files: Vec<PathBuf>) -> Self {
         Self { files, ..self }
     }
 
-    /// The process id of the worker that holds the model, for tests that kill it and for `lar ps`.
+    /// Returns the process id of the worker that has the model, for `lar ps` and for tests that kill it.
     #[must_use]
     pub fn worker_pid(&self) -> Option<u32> {
         self.current().map(|worker| worker.pid())
     }
 
-    /// Sequences that run, by the worker's own last count.
+    /// Returns the number of running sequences, by the worker's last report.
     #[must_use]
     pub fn worker_active(&self) -> Option<u32> {
         self.current().map(|worker| worker.active())
     }
 
     fn loaded_worker(&self) -> Result<Arc<Worker>, Error> {
-        self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))
+        self.current().ok_or_else(|| Error::Failed("the worker is not running".into()))
     }
 
     fn current(&self) -> Option<Arc<Worker>> {
         lock(&self.model).clone().filter(|worker| worker.death().is_none())
     }
 
-    /// Asks the vocabulary's worker for a prompt's tokens, or only for their number where `tokens_max` is absent.
+    /// Asks the vocabulary worker for a prompt's tokens; only for their number if `tokens_max` is `None`.
     async fn tokenize(
         &self,
         caller: Option<KeyId>,
@@ -230,7 +239,8 @@ impl Embedded {
         let worker = self.vocabulary().await?;
         let mut answer = worker.tokenize(caller, prompt, template, tokens_max).await;
         if matches!(answer, Err(Error::Failed(_))) && worker.death().is_some() {
-            // Another prompt may have brought it down; one that does so itself fails the second time.
+            // Another prompt may have crashed the worker. If this prompt crashes it, the second attempt fails
+            // too.
             answer = self.vocabulary().await?.tokenize(caller, prompt, template, tokens_max).await;
         }
         match answer {
@@ -241,7 +251,8 @@ impl Embedded {
         }
     }
 
-    /// How to read a chat's answer, which is held to as much of its schemas as can be; `ignored` gets the rest.
+    /// Returns how to parse a chat's answer, constrained by as much of the schemas as the grammar can
+    /// express. The keywords that it cannot express go to `ignored`.
     async fn output_format(
         &self,
         caller: Option<KeyId>,
@@ -258,9 +269,9 @@ impl Embedded {
             ignored.extend(checked.dropped.iter().map(|path| format!("{CONSTRAINT_FIELD}.{path}")));
             format.constraint = checked.constraint;
         }
-        // All at once, so that they have their time together and wait for others' turns together.
+        // One call for all schemas: they share one time limit and one turn among the callers.
         let schemas = chat.tools.iter().map(|tool| ConstraintCheck {
-            constraint: Constraint::JsonSchema(chat_format::arguments_schema(tool).to_string()),
+            constraint: Constraint::JsonSchema(lar_chat_format::arguments_schema(tool).to_string()),
             strict: tool.strict,
         });
         let outcomes = worker.check_all(caller, schemas.collect()).await;
@@ -280,7 +291,7 @@ impl Embedded {
         let Err(error) = check(&worker, caller, constraint.clone(), true).await else {
             return Ok(output_format);
         };
-        // Each tool can be expressed, but not all of them together.
+        // Each tool's schema can be expressed, but not all of them in one grammar.
         if chat.tools.iter().any(|tool| tool.strict) {
             return Err(as_tools_error(error, "tools"));
         }
@@ -316,7 +327,7 @@ impl Driver for Embedded {
             ability: self.options.ability,
             concurrency: self.options.concurrency,
             paused_max: match self.options.ability {
-                // Half are for persons who have no slot.
+                // Half of them are for users who have no slot.
                 Ability::Generate => 2 * self.options.concurrency,
                 Ability::Embed | Ability::Rank => 0,
             },
@@ -387,7 +398,7 @@ impl Driver for Embedded {
             match self.tokenize(caller, prompt, None).await? {
                 TokenizeReply::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
                 TokenizeReply::Tokens(..) | TokenizeReply::TooLong(_) => {
-                    Err(Error::Failed("its worker did not count".into()))
+                    Err(Error::Failed("its worker sent tokens instead of a count".into()))
                 }
             }
         }
@@ -410,34 +421,38 @@ impl Driver for Embedded {
                 TokenizeReply::TooLong(tokens_at_least) => {
                     return Err(Error::PromptTooLong { tokens_at_least, context_tokens });
                 }
-                TokenizeReply::Count(_) => return Err(Error::Failed("its worker only counted".into())),
+                TokenizeReply::Count(_) => {
+                    return Err(Error::Failed("its worker sent a count instead of tokens".into()));
+                }
             };
             let Prompt::Chat(mut chat) = prompt else { return Ok(PreparedPrompt::from_tokens(tokens)) };
             let template = self.options.template.as_ref();
-            let mut ignored = template.map(|template| template.ignored_variables(&chat)).unwrap_or_default();
+            let mut ignored = template
+                .map(|template| lar_chat_format::template::ignored_variables(template, &chat))
+                .unwrap_or_default();
             let output_format = self.output_format(caller, &mut chat, &tail, &mut ignored).await?;
             Ok(PreparedPrompt { output_format, ignored, ..PreparedPrompt::from_tokens(tokens) })
         }
         .boxed()
     }
 
-    fn query_tokenizer(&self, question: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
-        self.query_tokenizer_for(None, question)
+    fn query_tokenizer(&self, query: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
+        self.query_tokenizer_for(None, query)
     }
 
     fn query_tokenizer_for(
         &self,
         caller: Option<KeyId>,
-        question: TokenizerQuery,
+        query: TokenizerQuery,
     ) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
         async move {
-            let template = match question {
+            let template = match query {
                 TokenizerQuery::Render(_) => self.options.template.clone(),
                 TokenizerQuery::Tokenize { .. }
                 | TokenizerQuery::Detokenize { .. }
                 | TokenizerQuery::EndTokens => None,
             };
-            self.vocabulary().await?.query_tokenizer(caller, question, template).await
+            self.vocabulary().await?.query_tokenizer(caller, query, template).await
         }
         .boxed()
     }
@@ -453,7 +468,7 @@ impl Driver for Embedded {
         strict: bool,
     ) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         async move {
-            // Its parts were checked when the prompt was prepared.
+            // The grammars of tool calls were checked when the prompt was prepared.
             if let Constraint::ToolCalls(_) = constraint {
                 return Ok(CheckedConstraint { constraint, dropped: Vec::new() });
             }
@@ -489,7 +504,7 @@ impl Driver for Embedded {
     }
 }
 
-/// How far an answer can be held to one constraint.
+/// Checks how much of one constraint the engine can apply.
 async fn check(
     worker: &Worker,
     caller: Option<KeyId>,
@@ -498,10 +513,12 @@ async fn check(
 ) -> Result<CheckedConstraint, Error> {
     let outcomes = worker.check_all(caller, vec![ConstraintCheck { constraint, strict }]).await?;
     let outcome = outcomes.into_iter().next();
-    outcome.ok_or_else(|| Error::Failed("its worker did not check".into()))?.map_err(Error::Constraint)
+    outcome
+        .ok_or_else(|| Error::Failed("its worker did not check the constraint".into()))?
+        .map_err(Error::Constraint)
 }
 
-/// What is wrong with the schema of a tool.
+/// Turns an error of a constraint into one of a tool's schema.
 fn as_tools_error(error: Error, field: &str) -> Error {
     match error {
         Error::Constraint(reason) => Error::Tools { field: field.to_owned(), reason },

@@ -1,5 +1,7 @@
-//! What both kinds of embedders share: texts are cut before they are sent to a worker, vectors are brought to unit length,
-//! and those of short texts are remembered, since queries come again and again.
+//! Embedding and ranking steps that the embedded engine and the BERT encoder share.
+//!
+//! Texts are truncated before they go to a worker, and embeddings are normalized to unit length. The
+//! embeddings of short texts are cached, because queries repeat.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,19 +9,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lar_base::KeyId;
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
-use crate::driver::{Embeddings, Ranking};
 use crate::embedded::{EmbeddedTexts, Worker};
+use lar_inference::Error;
+use lar_inference::{Embeddings, Ranking};
 
-/// Longer texts are passages, which are stored rather than asked again.
+/// The longest text that is cached, in bytes. Longer texts are chunks, which are stored and not embedded
+/// again.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Vectors that are kept; 384 numbers take 1.5 KiB.
+/// The number of cached embeddings; one of 384 numbers takes 1.5 KiB.
 const VECTORS_MAX: usize = 4096;
-/// Bytes of a text that are sent for each token that a model reads. Text has 2 to 6 bytes a token; only long runs of
-/// blanks, or words that are no words, have more than this, and what follows them is then not read.
+/// The bytes of a text that are sent for each token that the model reads. Ordinary text has 2 to 6 bytes per
+/// token. Only long runs of spaces or meaningless strings have more than this, and the model does not read
+/// the end of such texts.
 const BYTES_PER_TOKEN: usize = 256;
 
-/// Cuts texts to what a model can use, so that neither sending nor tokenizing them costs more. Returns which were cut.
+/// Truncates texts to the length that the model can read, so that the rest costs no transfer and no
+/// tokenizing. Returns the indexes of the truncated texts.
 fn truncate_texts(texts: &mut [String], tokens_max: u32) -> Vec<usize> {
     let most = (tokens_max as usize).saturating_mul(BYTES_PER_TOKEN);
     let mut cut = Vec::new();
@@ -31,18 +36,19 @@ fn truncate_texts(texts: &mut [String], tokens_max: u32) -> Vec<usize> {
     cut
 }
 
-/// Leaves of texts no more than [`embed`] and [`rank`] need to cut them and to tell that they did, so that texts that wait
-/// take little memory.
+/// Shortens texts to the bytes that [`embed`] and [`rank`] need to truncate them and to report that they did,
+/// so that waiting texts take little memory.
 pub(crate) fn shorten(texts: &mut [String], tokens_max: u32) {
     let most = (tokens_max as usize).saturating_mul(BYTES_PER_TOKEN);
-    // The longest character has four bytes: one is left beyond what is read.
+    // The longest character has four bytes, so at least one byte beyond the limit remains.
     for text in texts.iter_mut().filter(|text| text.len() > most.saturating_add(4)) {
         text.truncate(text.floor_char_boundary(most.saturating_add(4)));
         text.shrink_to_fit();
     }
 }
 
-/// The vectors of texts. That of a single short text is remembered: a query comes again, passages do not.
+/// Computes the embeddings of texts. The embedding of a single short text is cached, because queries repeat
+/// and chunks do not.
 pub(crate) async fn embed(
     worker: &Worker,
     cache: &Mutex<EmbeddingCache>,
@@ -65,7 +71,7 @@ pub(crate) async fn embed(
     Ok(normalize(&values, tokens, merge_indexes(truncated, cut)))
 }
 
-/// Vectors as they are told: at unit length, and how long they were. A vector of zeros stays one.
+/// Scales vectors to unit length and reports their original lengths. A zero vector stays zero.
 fn normalize(computed: &[Vec<f32>], tokens: u64, truncated: Vec<usize>) -> Embeddings {
     let unit = |values: &Vec<f32>| {
         let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
@@ -77,7 +83,7 @@ fn normalize(computed: &[Vec<f32>], tokens: u64, truncated: Vec<usize>) -> Embed
     Embeddings { vectors, lengths, tokens, truncated }
 }
 
-/// The scores of texts for a query.
+/// Scores texts for a query.
 pub(crate) async fn rank(
     worker: &Worker,
     query: String,
@@ -94,7 +100,7 @@ pub(crate) async fn rank(
     Ok(Ranking { scores, tokens, truncated: merge_indexes(truncated, cut) })
 }
 
-/// Those that are in either list, in order.
+/// Merges two lists of indexes, sorted and without duplicates.
 fn merge_indexes(mut truncated: Vec<usize>, cut: Vec<usize>) -> Vec<usize> {
     truncated.extend(cut);
     truncated.sort_unstable();
@@ -106,18 +112,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which text of whose.
+/// The cache key: a hash of the text and the owner of the cache entry.
 pub(crate) type Digest = [u8; 32];
 
-/// The newest vectors, as the model computed them.
+/// The newest embeddings, as the model computed them.
 #[derive(Debug, Default)]
 pub(crate) struct EmbeddingCache {
     vectors: HashMap<Digest, (Vec<f32>, u64)>,
     order: VecDeque<Digest>,
 }
 
-/// The name under which a text's vector is kept; `None` for what is not kept. Keys do not share: an answer
-/// that comes sooner would tell that someone else asked the same.
+/// Returns the cache key of a text; `None` if the text is too long to be cached. API keys do not share
+/// entries: a faster answer would reveal that someone else sent the same text.
 pub(crate) fn digest(text: &str, cache_of: Option<KeyId>) -> Option<Digest> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
@@ -129,7 +135,7 @@ pub(crate) fn digest(text: &str, cache_of: Option<KeyId>) -> Option<Digest> {
 }
 
 impl EmbeddingCache {
-    /// The vector and its text's tokens.
+    /// Returns the embedding and the number of tokens of its text.
     pub(crate) fn get(&self, digest: &Digest) -> Option<(Vec<f32>, u64)> {
         self.vectors.get(digest).cloned()
     }
@@ -166,7 +172,11 @@ mod tests {
         assert_eq!(lengths, [5, 3 * BYTES_PER_TOKEN - 1, 0, 3 * BYTES_PER_TOKEN]);
         let mut shortened = vec!["short".to_owned(), "ä".repeat(10 * BYTES_PER_TOKEN), "x".repeat(10_000)];
         shorten(&mut shortened, 3);
-        assert_eq!(truncate_texts(&mut shortened, 3), [1, 2], "what was shortened is still told to be cut");
+        assert_eq!(
+            truncate_texts(&mut shortened, 3),
+            [1, 2],
+            "a shortened text is still reported as truncated"
+        );
         assert!(shortened.iter().all(|text| text.capacity() < 4 * BYTES_PER_TOKEN));
         assert_eq!(merge_indexes(vec![3, 0], vec![1, 3]), [0, 1, 3]);
     }

@@ -1,13 +1,9 @@
-//! The driver of models of BERT's family (safetensors) that make vectors or rank: a worker process that holds one.
+//! The driver for BERT models in safetensors format, which compute embeddings or rank texts in a worker
+//! process.
 //!
-//! The files come from strangers, so that the server opens none of them: this file starts the worker, cuts texts to what
-//! the model can use and remembers the vectors of queries. The worker computes with the modules below.
-
-mod bert;
-mod kernels;
-mod service;
-mod text_tokenizer;
-mod weights;
+//! Model files are not trusted, so the server never opens them. This file starts the worker, truncates texts
+//! to the length that the model can read, and caches the embeddings of queries. The computation is in
+//! `crates/worker/src/encoder`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,66 +12,63 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_base::{Bytes, KeyId};
 
-use crate::Error;
-use crate::driver::{
-    Ability, CheckedConstraint, Constraint, Driver, Embeddings, Engine, Generation, GenerationRequest,
-    PreparedPrompt, Prompt, Ranking,
-};
+use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
 use crate::embedded::{ConfinementPolicy, Worker};
-use crate::embedding_cache::{self, EmbeddingCache};
-use crate::protocol::{Load, LoadEncoder};
-pub(crate) use bert::Scratch;
-pub(crate) use kernels::prepare;
-pub(crate) use service::Service;
+use crate::embedding_cache;
+use crate::embedding_cache::EmbeddingCache;
+use lar_inference::Error;
+use lar_inference::protocol::{Load, LoadEncoder};
+use lar_inference::{CheckedConstraint, Constraint, Embeddings, GenerationRequest, Prompt, Ranking};
 
-/// Requests that may be in progress at once; they share the threads.
+/// The number of requests that may be in progress at the same time; they share the threads.
 const CONCURRENCY: u32 = 16;
 
-/// A model of BERT's family, in plain values.
+/// The options for one BERT model, as plain values.
 #[derive(Debug, Clone)]
 pub struct EncoderOptions {
-    /// The program that becomes a worker when called with `worker`.
+    /// The program that becomes a worker when it is started with the argument `worker`.
     pub program: PathBuf,
-    /// Whether it ranks texts for a query, with the classifier on top of it, rather than making vectors.
+    /// Whether the model ranks texts for a query with its classifier head. Otherwise it computes embeddings.
     pub ranks: bool,
-    /// `model.safetensors`.
+    /// The path of `model.safetensors`.
     pub weights: PathBuf,
-    /// `tokenizer.json`.
+    /// The path of `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// `config.json`.
+    /// The path of `config.json`.
     pub config: PathBuf,
-    /// sentence-transformers' `1_Pooling/config.json`; where absent, the mean over the tokens.
+    /// The path of sentence-transformers' `1_Pooling/config.json`. With `None`, an embedding is the mean over
+    /// the tokens.
     pub pooling: Option<PathBuf>,
-    /// Tokens of a text that are read; sentence-transformers' `max_seq_length`.
+    /// The number of tokens that the model reads of each text; sentence-transformers' `max_seq_length`.
     pub tokens_max: u32,
-    /// Threads that compute.
+    /// The number of threads that compute.
     pub threads: u32,
-    /// Memory that the worker may take beside the mapped file; no limit where absent.
+    /// The memory that the worker may allocate besides the mapped weights; `None` is no limit.
     pub memory_max: Option<Bytes>,
-    /// What happens where the kernel cannot confine the worker in every way.
+    /// The policy if the kernel cannot apply every part of the confinement.
     pub confinement: ConfinementPolicy,
 }
 
-/// The encoder with one model.
+/// A driver for one BERT model.
 #[derive(Debug)]
 pub struct Encoder {
     options: EncoderOptions,
     worker: Mutex<Option<Arc<Worker>>>,
-    /// Only one load at a time.
+    /// Held while the model loads, so that it loads only once.
     loading: tokio::sync::Mutex<()>,
-    /// Vectors of queries that came before.
+    /// The embeddings of recent queries.
     cache: Mutex<EmbeddingCache>,
 }
 
 impl Encoder {
-    /// A driver that has started nothing yet.
+    /// Makes a driver that has not started anything yet.
     #[must_use]
     pub fn new(options: EncoderOptions) -> Self {
         let (worker, loading, cache) = (Mutex::default(), tokio::sync::Mutex::default(), Mutex::default());
         Self { options, worker, loading, cache }
     }
 
-    /// The process id of its worker, for tests and measurements.
+    /// Returns the process id of the worker, for tests and measurements.
     #[must_use]
     pub fn worker_pid(&self) -> Option<u32> {
         self.current().map(|worker| worker.pid())
@@ -86,7 +79,7 @@ impl Encoder {
     }
 
     fn loaded_worker(&self) -> Result<Arc<Worker>, Error> {
-        self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))
+        self.current().ok_or_else(|| Error::Failed("the worker is not running".into()))
     }
 
     fn check_ability(&self, ranks: bool) -> Result<(), Error> {

@@ -1,7 +1,7 @@
-//! The right to use an engine for one job.
+//! The right to use an engine for one task.
 //!
-//! A lease is used by consuming it. What runs on it runs in a task of its own, so that a caller who goes
-//! away cannot free it early: it is freed when the engine has sent its terminal event, and only then.
+//! A lease is consumed by using it. Its work runs on a separate tokio task, so that a client that disconnects
+//! cannot free the lease early. The lease is freed only after the engine has sent its terminal event.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,12 +11,14 @@ use lar_base::{KeyId, TaskGroup, TaskId};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
-use crate::driver::{Driver, Embeddings, Event, Generation, GenerationRequest, Ranking};
+use crate::driver::{Driver, Generation};
 use crate::pools::manager::PoolManager;
-use crate::scheduler::{self, StopCause};
+use crate::scheduler;
+use crate::scheduler::StopCause;
+use lar_inference::Error;
+use lar_inference::{Embeddings, Event, GenerationRequest, Ranking};
 
-/// Asks for the end of what runs on a lease, and says who asked.
+/// Requests the end of the work on a lease and stores the cause.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stopper {
     pub(crate) token: CancellationToken,
@@ -30,7 +32,7 @@ impl Stopper {
     }
 }
 
-/// A place on an engine, granted by the scheduler.
+/// A lease on one slot of an engine, granted by the scheduler.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) task: TaskId,
@@ -38,22 +40,23 @@ pub struct Lease {
     pub(crate) stopper: Stopper,
     pub(crate) tasks: TaskGroup,
     pub(crate) manager: Arc<PoolManager>,
-    /// When it was predicted to be granted, counted from its request.
+    /// The predicted wait, counted from the request for the lease.
     pub predicted: Duration,
-    /// How long it was waited for.
+    /// The actual wait.
     pub waited: Duration,
 }
 
 impl Lease {
-    /// Why the engine was asked to stop, once it was. Outlives the lease.
+    /// Returns the cause for which the engine was asked to stop, once that has happened. It outlives the
+    /// lease.
     #[must_use]
     pub fn stop_cause(&self) -> Arc<OnceLock<StopCause>> {
         self.stopper.cause.clone()
     }
 
-    /// Runs a job to its end. `sink` hears every event of it in order, the terminal one last and exactly once.
-    /// The future belongs in a task of its own: when it is dropped, the place is free before the engine has
-    /// confirmed that it stopped.
+    /// Runs a generation to its end. `sink` receives every event in order; the terminal event is the last,
+    /// exactly once. Run the future on a separate tokio task: dropping it frees the lease before the engine
+    /// has confirmed the stop.
     pub async fn generate(self, request: GenerationRequest, mut sink: impl FnMut(Event)) {
         let report_slot = |has_slot| {
             let task = self.task;
@@ -71,18 +74,19 @@ impl Lease {
         sink(end);
     }
 
-    /// Computes vectors. When the future is dropped the engine still ends its work before the lease does.
+    /// Computes embeddings. If the future is dropped, the engine still finishes its work before the lease is
+    /// freed.
     ///
     /// # Errors
-    /// When the engine fails.
+    /// The engine failed.
     pub async fn embed(self, texts: Vec<String>, cache_of: Option<KeyId>) -> Result<Embeddings, Error> {
         self.compute(|driver| async move { driver.embed(texts, cache_of).await }).await
     }
 
-    /// Scores texts for a query; as [`Lease::embed`].
+    /// Scores texts for a query. Cancellation works as in [`Lease::embed`].
     ///
     /// # Errors
-    /// When the engine fails.
+    /// The engine failed.
     pub async fn rank(self, query: String, texts: Vec<String>) -> Result<Ranking, Error> {
         self.compute(|driver| async move { driver.rank(query, texts).await }).await
     }
@@ -99,7 +103,7 @@ impl Lease {
             drop(self);
             let _ = answer.send(result);
         });
-        answered.await.unwrap_or_else(|_| Err(Error::Failed("it panicked".into())))
+        answered.await.unwrap_or_else(|_| Err(Error::Failed("the engine's driver panicked".into())))
     }
 }
 
@@ -125,14 +129,15 @@ async fn forward_events(
                 Some(event) if event.is_terminal() => return event,
                 Some(event) => sink(event),
                 None => {
-                    return Event::Failed(Error::Failed("it went away without an end".into()));
+                    let reason = "its event stream ended without a terminal event";
+                    return Event::Failed(Error::Failed(reason.into()));
                 }
             },
         }
     }
 }
 
-/// Whether a job has a slot, once that changes.
+/// Waits until a generation gains or loses its slot, and returns whether it has one.
 async fn wait_for_slot_change(slot: &mut Option<watch::Receiver<bool>>) -> bool {
     if let Some(slot) = slot
         && slot.changed().await.is_ok()

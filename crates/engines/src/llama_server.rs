@@ -1,8 +1,8 @@
-//! The driver of llama.cpp's own HTTP server: one that runs elsewhere, or one that Lar starts as a child.
+//! The driver for llama.cpp's own HTTP server: a remote one, or one that Lar starts as a child process.
 //!
-//! Its places are numbered and Lar chooses them, so that after a stop it can ask `/slots` whether *that*
-//! place is idle: closing the socket is only a request, and servers have leaked places before. Wire format
-//! as documented in llama.cpp's `tools/server/README.md`.
+//! Lar chooses the server's slot for each request. After a stop it can therefore ask `/slots` whether *that*
+//! slot is idle. A closed socket is only a request to stop, and servers have leaked slots before. The wire
+//! format is documented in llama.cpp's `tools/server/README.md`.
 
 mod client;
 mod launch;
@@ -22,56 +22,56 @@ use lar_base::Secret;
 use lar_egress::Egress;
 use serde_json::Value;
 
-use crate::Error;
-use crate::chat_format::{ModelFormat, OutputFormat};
-use crate::driver::{
-    Ability, ChatMessage, CheckedConstraint, Constraint, Driver, Engine, Generation, GenerationRequest,
-    PreparedPrompt, Prompt, TokenizerAnswer, TokenizerQuery,
-};
+use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
 use crate::embedded::ConfinementPolicy;
-use crate::worker::TAIL_BYTES;
 use client::Client;
+use lar_chat_format::{ModelFormat, OutputFormat};
+use lar_inference::Error;
+use lar_inference::protocol::TAIL_BYTES;
+use lar_inference::{
+    ChatMessage, CheckedConstraint, Constraint, GenerationRequest, Prompt, TokenizerAnswer, TokenizerQuery,
+};
 pub use launch::{Launch, launch};
 use managed::Child;
 use stream::{Session, Slot};
 
-/// How often a remote server is asked whether it is well.
+/// The interval of health checks of a remote server.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
-/// So many silent times in a row mean dead.
+/// A server that misses this many health checks in a row counts as dead.
 const HEALTH_MISSES_MAX: u32 = 3;
-/// A prompt whose bytes fill less than this part of the context fits, whatever its tokens: tokenizers make
-/// no more tokens than bytes, and templates add less than the rest. The server counts it then; should it
-/// not fit after all, the server's own refusal says so.
+/// The fraction of the context below which a prompt certainly fits: its bytes are less than the tokens of the
+/// context divided by this. Tokenizers make at most one token per byte, and templates add less than the rest.
+/// Then only the server counts the prompt, and refuses it in the unlikely case that it does not fit.
 const SURE_TO_FIT: usize = 2;
-/// Bytes of a prompt for each token of the context; who sends more is refused before the server is asked. Text has 2 to 6
-/// bytes a token, long runs of blanks some hundred.
+/// The longest prompt, in bytes per token of context. Lar refuses longer ones without asking the server.
+/// Ordinary text has 2 to 6 bytes per token, long runs of spaces about a hundred.
 const BYTES_PER_TOKEN: usize = 256;
 
-/// Where the server is.
+/// The location of the server and how it runs.
 #[derive(Debug, Clone)]
 pub enum LlamaServerOptions {
-    /// It runs already.
+    /// A server that already runs.
     Remote {
-        /// Such as `http://127.0.0.1:8080`.
+        /// The base URL, such as `http://127.0.0.1:8080`.
         url: String,
-        /// What it wants as a bearer token.
+        /// The bearer token that the server expects.
         key: Option<Secret>,
     },
-    /// Lar starts it.
+    /// A server that Lar starts.
     Managed {
-        /// Lar itself, which confines the program when called with `launch`.
+        /// The path of Lar itself, which confines the program when it is started with the argument `launch`.
         launcher: PathBuf,
-        /// What happens where the kernel cannot confine it in every way.
+        /// The policy if the kernel cannot apply every part of the confinement.
         confinement: ConfinementPolicy,
-        /// The `llama-server` program.
+        /// The path of the `llama-server` program.
         program: PathBuf,
-        /// The GGUF file.
+        /// The path of the GGUF file.
         model: PathBuf,
-        /// Jobs at once.
+        /// The number of generations that can run at the same time.
         concurrency: u32,
-        /// Context of each job, in tokens.
+        /// The context of each generation, in tokens.
         context_tokens: u32,
-        /// Threads that compute.
+        /// The number of threads that compute.
         threads: u32,
     },
 }
@@ -80,16 +80,16 @@ pub enum LlamaServerOptions {
 #[derive(Debug)]
 pub struct LlamaServer {
     options: LlamaServerOptions,
-    /// What a managed one may read.
+    /// The files that a managed server may read.
     files: Vec<PathBuf>,
     egress: Egress,
-    /// What the server said of itself when it was last asked; absent until one that is started is ready.
+    /// The properties that the server reported last; `None` until a managed server is ready.
     properties: Mutex<Option<Properties>>,
     child: Mutex<Option<Arc<Child>>>,
-    /// From one load to the next.
+    /// The slots of the current load; replaced with every load.
     session: Mutex<Arc<Session>>,
     loading: tokio::sync::Mutex<()>,
-    /// Its special tokens, as far as callers spelled them.
+    /// A cache of the special tokens that callers have written.
     special_tokens: special_tokens::SpecialTokens,
 }
 
@@ -98,12 +98,12 @@ struct Properties {
     concurrency: u32,
     context_tokens: u32,
     model_format: ModelFormat,
-    /// What its template writes.
+    /// The text of the chat template and of the start and end tokens.
     template_texts: Arc<str>,
 }
 
 impl LlamaServer {
-    /// A driver that has started and asked nothing yet.
+    /// Makes a driver that has not started or asked anything yet.
     #[must_use]
     pub fn new(options: LlamaServerOptions, egress: Egress) -> Self {
         let files = match &options {
@@ -122,7 +122,8 @@ impl LlamaServer {
         }
     }
 
-    /// Names all files of a managed server's model, where it was split into several: the server may read no others.
+    /// Sets all files of a managed server's model, for models that are split into several. The server may
+    /// read no others.
     #[must_use]
     pub fn with_files(self, files: Vec<PathBuf>) -> Self {
         Self { files, ..self }
@@ -132,14 +133,14 @@ impl LlamaServer {
         lock(&self.properties).clone()
     }
 
-    /// Asks the server what it is.
+    /// Asks the server for its properties.
     async fn discover(&self, client: &Client) -> Result<Properties, Error> {
         let answer = client.get("/props").await?;
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let concurrency = number(&answer["total_slots"]);
         let context_tokens = number(&answer["default_generation_settings"]["n_ctx"]);
         let (Some(concurrency), Some(context_tokens)) = (concurrency, context_tokens) else {
-            let reason = "its /props does not tell slots and context: is it a llama-server?";
+            let reason = "its /props has no slots or context; check that it is a llama-server";
             return Err(Error::Failed(reason.into()));
         };
         let template = answer["chat_template"].as_str().unwrap_or_default();
@@ -166,8 +167,8 @@ impl LlamaServer {
         Ok(Client { egress: self.egress.clone(), url, key })
     }
 
-    /// A server that can be asked. A managed one is started for it: that is what the embedded engine's
-    /// vocabulary worker avoids.
+    /// Returns a server that answers, and starts a managed one if needed. The embedded engine avoids this
+    /// start with its vocabulary worker.
     async fn ensure_started(&self) -> Result<(Client, Properties), Error> {
         let ready = self.client().is_ok() && self.properties().is_some();
         if matches!(self.options, LlamaServerOptions::Managed { .. }) && !ready {
@@ -181,7 +182,7 @@ impl LlamaServer {
         Ok((client, properties))
     }
 
-    /// A prompt in which no caller's text of a chat spells a special token.
+    /// Escapes special tokens in the callers' texts of a chat.
     async fn guard_prompt(
         &self,
         client: &Client,
@@ -196,7 +197,8 @@ impl LlamaServer {
         })
     }
 
-    /// A prompt's tokens, and how the text ends that the server made of a chat. Stops where there are more than `tokens_max`.
+    /// Returns a prompt's tokens, and the end of the text that the server rendered for a chat. Stops at more
+    /// than `tokens_max`.
     async fn tokens(
         client: &Client,
         prompt: &Prompt,
@@ -286,7 +288,7 @@ impl Driver for LlamaServer {
                 };
                 misses = if well { 0 } else { misses + 1 };
                 if misses >= HEALTH_MISSES_MAX {
-                    return "it does not answer any more".into();
+                    return "it stopped answering".into();
                 }
             }
         }
@@ -319,13 +321,14 @@ impl Driver for LlamaServer {
             let (client, properties) = self.ensure_started().await?;
             check_bytes(&prompt, properties.context_tokens)?;
             let guarded = self.guard_prompt(&client, &properties, prompt.clone()).await?;
-            // No tokenizer makes more tokens of a prompt than it has bytes, but for what the template adds.
+            // Tokenizers make at most one token per byte; the template's own text is within the margin.
             let fits = prompt.bytes() < properties.context_tokens as usize / SURE_TO_FIT;
-            let theirs = match &prompt {
-                // Which tokens mark what is missing, only the server knows.
+            let server_renders = match &prompt {
+                // Only the server knows the tokens that mark the gap.
                 Prompt::Infill { .. } => true,
-                // How its answer is to be read, and where one goes on, shows in the text that is made of it. Where the
-                // template has no tools, Lar writes earlier calls and results as text; the server would leave them out.
+                // Lar needs the rendered text of a chat if it must parse the answer (tools, reasoning) or
+                // continue it (assistant prefill). Earlier tool calls and results need it too: for a template
+                // without tools Lar writes them as text, but the server would drop them.
                 Prompt::Chat(chat) => {
                     let has_calls =
                         |message: &ChatMessage| !message.tool_calls.is_empty() || message.role == "tool";
@@ -336,7 +339,7 @@ impl Driver for LlamaServer {
                 }
                 Prompt::Text(_) | Prompt::Tokens(_) => fits,
             };
-            if theirs {
+            if server_renders {
                 return Ok(PreparedPrompt {
                     prompt: guarded,
                     tokens: None,
@@ -357,15 +360,16 @@ impl Driver for LlamaServer {
         .boxed()
     }
 
-    fn query_tokenizer(&self, question: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
+    fn query_tokenizer(&self, query: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
         async move {
             let (client, properties) = self.ensure_started().await?;
-            tokenizer::answer(&client, question, properties.model_format).await
+            tokenizer::answer(&client, query, properties.model_format).await
         }
         .boxed()
     }
 
-    /// The server itself says what it cannot express, when it is given the job.
+    /// Accepts every constraint that the server supports. The server itself refuses what it cannot express
+    /// when it gets the request.
     fn check(
         &self,
         constraint: Constraint,
@@ -376,9 +380,10 @@ impl Driver for LlamaServer {
             | Constraint::JsonSchema(_)
             | Constraint::Gbnf(_)
             | Constraint::ToolCalls(_) => Ok(CheckedConstraint { constraint, dropped: Vec::new() }),
-            Constraint::Lark(_) => {
-                Err(Error::Unable { engine: self.engine().name, operation: "hold an answer to this grammar" })
-            }
+            Constraint::Lark(_) => Err(Error::Unable {
+                engine: self.engine().name,
+                operation: "constrain an answer with a Lark grammar",
+            }),
         })
         .boxed()
     }
@@ -386,30 +391,32 @@ impl Driver for LlamaServer {
     fn generate(&self, generation: GenerationRequest) -> Result<Generation, Error> {
         let client = self.client()?;
         if generation.sampling.shift_keep.is_some() {
-            let operation = "go on when its context is full";
+            let operation = "continue after its context is full";
             return Err(Error::Unable { engine: self.engine().name, operation });
         }
         if generation.sampling.prompt_logprobs {
             return Err(Error::Unable {
                 engine: self.engine().name,
-                operation: "tell a prompt's probabilities",
+                operation: "report log probabilities of the prompt",
             });
         }
         let session = lock(&self.session).clone();
-        let slot = Slot::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
+        let slot = Slot::take(&session).ok_or_else(|| Error::Failed("every slot is taken".into()))?;
         let request = stream::request(&client, &generation, slot.number);
         Ok(stream::start(client, request, generation.sampling.stop, slot))
     }
 }
 
-/// Refuses a prompt that is too long for the context whatever its tokens are: the server would compute on it to its end.
+/// Refuses a prompt that is too long for the context in any tokenization. The server would tokenize all of it
+/// first.
 fn check_bytes(prompt: &Prompt, context_tokens: u32) -> Result<(), Error> {
     let (bytes, most) = (prompt.bytes(), (context_tokens as usize).saturating_mul(BYTES_PER_TOKEN));
     if bytes <= most {
         return Ok(());
     }
     Err(Error::ContextTooLong(format!(
-        "prompt is too long: {bytes} bytes > {most} maximum, which is {BYTES_PER_TOKEN} for each of {context_tokens} tokens of context"
+        "prompt is too long: {bytes} bytes > {most} maximum ({BYTES_PER_TOKEN} bytes for each of \
+         {context_tokens} tokens of context)"
     )))
 }
 

@@ -1,8 +1,8 @@
-//! Pools of engines: carries out what the [`crate::scheduler`] decides.
+//! Pools of engines, which carry out the decisions of the [`crate::scheduler`].
 //!
-//! A [`manager`] owns the scheduler and hears of everything that happens; each pool has a [`supervisor`] that
-//! loads its engine when asked, notices its death and waits longer after every one. Handles are cheap
-//! clones; dropping all of them does not stop the pools, [`TaskGroup::stop`] does.
+//! A [`manager`] owns the scheduler and passes every event to it. Each pool has a [`supervisor`] that loads
+//! its engine when ordered and notices its death; after each death it waits longer before the next load.
+//! Handles are cheap clones. Dropping all of them does not stop the pools; [`TaskGroup::stop`] does.
 
 pub(crate) mod manager;
 mod supervisor;
@@ -13,56 +13,56 @@ use std::time::Duration;
 use lar_base::{Bytes, Instant, KeyId, TaskGroup, TaskId};
 use tokio::sync::{oneshot, watch};
 
-use crate::Error;
-use crate::driver::{
-    CheckedConstraint, Constraint, Driver, Engine, PreparedPrompt, Prompt, TokenizerAnswer, TokenizerQuery,
-};
+use crate::driver::{Driver, Engine, PreparedPrompt};
 use crate::lease::Lease;
-use crate::scheduler::{Limits, PoolId, Refusal, Request, SchedulerEvent, WaitReason};
+use crate::scheduler::{Limits, PoolId, Refusal, Request, SchedulerEvent};
+use lar_inference::{
+    CheckedConstraint, Constraint, Error, Prompt, TokenizerAnswer, TokenizerQuery, WaitReason,
+};
 use manager::{PoolManager, TicketSenders};
 
-/// Where a waiting task stands.
+/// The position of a waiting task in its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueuePosition {
-    /// How many start before it.
+    /// The number of tasks that start before it.
     pub position: usize,
-    /// In how long it will probably start.
+    /// The estimated wait.
     pub predicted_start: Duration,
-    /// What it waits for.
+    /// The reason why it waits.
     pub wait_reason: WaitReason,
 }
 
-/// What a pool's engine is doing.
+/// The state of a pool's engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoolState {
-    /// Nothing is in memory.
+    /// The model is not in memory.
     Unloaded,
-    /// The model is on its way into memory.
+    /// The model is loading.
     Loading,
-    /// Work can be taken.
+    /// The engine accepts tasks.
     Ready,
     /// The last attempt to load failed.
     Failed(String),
 }
 
-/// A pool as people see it.
+/// The status of a pool, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// The model it serves.
+    /// The model that it serves.
     pub pool: PoolId,
-    /// What its engine is.
+    /// The properties of its engine.
     pub engine: Engine,
-    /// What its engine is doing.
+    /// The state of its engine.
     pub state: PoolState,
-    /// Leases given out.
+    /// Leases granted.
     pub active: usize,
     /// Tasks that wait, interactive and batch.
     pub waiting: [usize; 2],
-    /// What its model takes of the memory while it is loaded.
+    /// The memory that the model uses while it is loaded.
     pub memory: Bytes,
-    /// Threads that compute single tokens, while it is loaded and where the engine tells.
+    /// The number of threads that decode, while the model is loaded and if the engine reports it.
     pub threads: Option<u32>,
-    /// When its model goes if nobody uses it until then.
+    /// The time at which the model is unloaded if it stays unused.
     pub unloads_at: Option<Instant>,
 }
 
@@ -74,7 +74,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// No pools yet. When `tasks` is told to stop, every engine is unloaded.
+    /// Starts without pools. When `tasks` is stopped, every engine is unloaded.
     #[must_use]
     pub fn run(limits: Limits, tasks: &TaskGroup) -> Self {
         let manager = Arc::new(PoolManager::new(limits, tasks));
@@ -82,8 +82,8 @@ impl Engines {
         Self { manager, tasks: tasks.clone() }
     }
 
-    /// Adds a pool for the model `pool`, not loaded yet; one of that name that is there stays as it is.
-    /// `memory` is what the model takes while it is loaded; none, when it runs elsewhere.
+    /// Adds a pool for the model `pool`, not loaded yet. A pool that has the name already stays unchanged.
+    /// `memory` is the memory that the model uses while it is loaded; 0 if it runs elsewhere.
     pub fn add(&self, pool: PoolId, driver: Arc<dyn Driver>, memory: Bytes) {
         if let Some(orders) = self.manager.add(pool.clone(), driver.clone(), memory) {
             self.tasks.spawn(supervisor::run(
@@ -96,39 +96,39 @@ impl Engines {
         }
     }
 
-    /// Takes a pool away: what waits for it is refused, its engine is unloaded, and what runs on it fails.
+    /// Removes a pool: its waiting tasks are refused, its engine is unloaded, and its running tasks fail.
     pub fn remove(&self, pool: &PoolId) {
         self.manager.remove(pool);
     }
 
-    /// Loads a model before anyone asks for it, as soon as there is memory for it.
+    /// Loads a model before a task needs it, as soon as there is memory for it.
     pub fn load(&self, pool: &str) {
         self.manager.step(SchedulerEvent::PoolLoadRequested { pool: pool.to_owned() });
     }
 
-    /// Lets a model go that no task runs on; the next task loads it again.
+    /// Unloads a model when no task runs on it or waits for it. The next task loads it again.
     pub fn unload(&self, pool: &str) {
         self.manager.step(SchedulerEvent::PoolUnloadRequested { pool: pool.to_owned() });
     }
 
-    /// How long a model stays after its last use where nobody says so; none is for good.
+    /// Returns the default time that an unused model stays loaded; `None` is forever.
     #[must_use]
     pub fn keep_alive(&self) -> Option<Duration> {
         self.manager.limits().keep_alive
     }
 
-    /// Lets a model stay for this long after its last use, rather than as long as is set, until it is let go.
+    /// Sets how long a model stays loaded after its last use, instead of the default, until its next unload.
     pub fn set_keep_alive(&self, pool: &str, keep_alive: Option<Duration>) {
         self.manager.step(SchedulerEvent::PoolKeepAliveSet { pool: pool.to_owned(), keep_alive });
     }
 
-    /// Memory that loaded models leave of what they may take.
+    /// Returns the memory that further models may use.
     #[must_use]
     pub fn memory_left(&self) -> Bytes {
         self.manager.memory_left()
     }
 
-    /// Asks for a place. The ticket tells where the task stands until it has a lease or a refusal.
+    /// Requests a lease. The ticket reports the queue position until the task has a lease or a refusal.
     #[must_use]
     pub fn acquire(&self, request: Request) -> Ticket {
         let (position, positions) = watch::channel(None);
@@ -138,57 +138,59 @@ impl Engines {
         Ticket { positions, decision, withdraw: Withdraw { task: Some(task), manager: self.manager.clone() } }
     }
 
-    /// Takes a task back, whether it waits or runs. A running one ends when its engine confirms.
+    /// Cancels a waiting or running task. A running one ends when its engine confirms the stop.
     pub fn cancel(&self, task: TaskId) {
         self.manager.step(SchedulerEvent::Cancel { task });
     }
 
-    /// Stops a task that runs and whose answer nobody takes.
+    /// Stops a running task whose output nobody reads.
     pub fn stop_unread(&self, task: TaskId) {
         self.manager.step(SchedulerEvent::Unread { task });
     }
 
-    /// Tasks that wait for a pool.
+    /// Returns the number of tasks that wait for a pool.
     #[must_use]
     pub fn waiting(&self, pool: &str) -> usize {
         self.manager.waiting(pool)
     }
 
-    /// What the engine of a pool is, if there is such a pool.
+    /// Returns the properties of a pool's engine, if the pool exists.
     #[must_use]
     pub fn engine(&self, pool: &str) -> Option<Engine> {
         self.manager.driver(pool).map(|driver| driver.engine())
     }
 
-    /// Tasks of one key that a pool can have at once: those in its slots and those in the key's share of its queue. `None`
-    /// where there is no such pool, or its engine has not told its slots yet.
+    /// Returns the number of tasks of one key that a pool can have at the same time: those in its slots and
+    /// in the key's share of its queue. `None` if the pool does not exist, or its engine has not reported its
+    /// slots yet.
     #[must_use]
     pub fn tasks_of_key_max(&self, pool: &str) -> Option<usize> {
         let slots = self.engine(pool)?.concurrency as usize;
         (slots > 0).then(|| slots + self.manager.limits().key_share())
     }
 
-    /// Leaves of texts to be embedded or ranked no more than the model of `pool` can read of them, where it tells how much
-    /// that is. What was cut is told by [`crate::driver::Embeddings::truncated`] as before.
+    /// Shortens texts to what the model of `pool` can read of them, if its engine reports that.
+    /// [`lar_inference::Embeddings::truncated`] still lists these texts.
     pub fn shorten(&self, pool: &str, texts: &mut [String]) {
         if let Some(engine) = self.engine(pool).filter(|engine| engine.context_tokens > 0) {
             crate::embedding_cache::shorten(texts, engine.context_tokens);
         }
     }
 
-    /// Counts a prompt's tokens with the model of `pool`, without taking a place. `caller` is the key that asks,
-    /// which takes turns with others; `None` is Lar itself.
+    /// Counts a prompt's tokens with the model of `pool`, without a lease. `caller` is the key on whose
+    /// behalf Lar asks; keys take turns. `None` is Lar itself.
     ///
     /// # Errors
-    /// When there is no such pool, or its vocabulary or template fails.
+    /// The pool does not exist, or its vocabulary or template fails.
     pub async fn count(&self, pool: &str, caller: Option<KeyId>, prompt: &Prompt) -> Result<usize, Error> {
         self.driver(pool)?.count_for(caller, prompt).await
     }
 
-    /// Makes a prompt ready for the model of `pool`, without taking a place. `caller` is as in [`Engines::count`].
+    /// Prepares a prompt for the model of `pool`, without a lease. `caller` is the same as in
+    /// [`Engines::count`].
     ///
     /// # Errors
-    /// When there is no such pool, or its vocabulary or template fails.
+    /// The pool does not exist, or its vocabulary or template fails.
     pub async fn prepare(
         &self,
         pool: &str,
@@ -198,25 +200,25 @@ impl Engines {
         self.driver(pool)?.prepare_for(caller, prompt).await
     }
 
-    /// Answers a question about the vocabulary or the template of `pool`'s model, without taking a place. `caller` is as in
-    /// [`Engines::count`].
+    /// Answers a query about the vocabulary or the template of `pool`'s model, without a lease. `caller` is
+    /// the same as in [`Engines::count`].
     ///
     /// # Errors
-    /// When there is no such pool, or the question has no answer.
+    /// The pool does not exist, or the query has no answer.
     pub async fn query_tokenizer(
         &self,
         pool: &str,
         caller: Option<KeyId>,
-        question: TokenizerQuery,
+        query: TokenizerQuery,
     ) -> Result<TokenizerAnswer, Error> {
-        self.driver(pool)?.query_tokenizer_for(caller, question).await
+        self.driver(pool)?.query_tokenizer_for(caller, query).await
     }
 
-    /// Says how far the model of `pool` can keep an answer to a constraint, without taking a place; see [`Driver::check`].
-    /// `caller` is as in [`Engines::count`].
+    /// Checks how much of a constraint the engine of `pool` can apply, without a lease; see
+    /// [`Driver::check`]. `caller` is the same as in [`Engines::count`].
     ///
     /// # Errors
-    /// When there is no such pool, or what the constraint says that cannot be expressed.
+    /// The pool does not exist, or the engine cannot express the constraint.
     pub async fn check(
         &self,
         pool: &str,
@@ -227,18 +229,18 @@ impl Engines {
         self.driver(pool)?.check_for(caller, constraint, strict).await
     }
 
-    /// Every pool as it stands, by name.
+    /// Returns the status of every pool, by name.
     #[must_use]
     pub fn status(&self) -> Vec<PoolStatus> {
         self.manager.status()
     }
 
     fn driver(&self, pool: &str) -> Result<Arc<dyn Driver>, Error> {
-        self.manager.driver(pool).ok_or_else(|| Error::Failed(format!("there is no pool `{pool}`")))
+        self.manager.driver(pool).ok_or_else(|| Error::Failed(format!("the pool `{pool}` does not exist")))
     }
 }
 
-/// A task's stand in a queue. Dropping it takes the task back.
+/// A task's request for a lease. Dropping it cancels the task.
 #[derive(Debug)]
 pub struct Ticket {
     positions: watch::Receiver<Option<QueuePosition>>,
@@ -247,10 +249,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Waits for the decision, telling `on_position` of every change of position until then.
+    /// Waits for the decision, and calls `on_position` with every new position until then.
     ///
     /// # Errors
-    /// Why the task never gets a lease.
+    /// The reason why the task gets no lease.
     pub async fn wait(mut self, mut on_position: impl FnMut(QueuePosition)) -> Result<Lease, Refusal> {
         loop {
             tokio::select! {
@@ -259,7 +261,7 @@ impl Ticket {
                     self.withdraw.task = None;
                     return outcome.unwrap_or(Err(Refusal::Cancelled));
                 }
-                // Once its sender is gone, the decision is on its way.
+                // If the sender is gone, the decision has been sent.
                 Ok(()) = self.positions.changed() => {
                     let position = *self.positions.borrow_and_update();
                     position.into_iter().for_each(&mut on_position);

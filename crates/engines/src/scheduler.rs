@@ -1,17 +1,21 @@
-//! Who runs next: a pure function of state, event and time.
+//! The scheduler: a pure function of its state, an event and the time.
 //!
-//! [`Scheduler::step`] takes what happened and returns what is to be done; it reads no clock and does no
-//! input or output. [`crate::pools`] feeds it and carries its actions out. Invariants, which
-//! `tests/sim` checks over a million random steps:
+//! [`Scheduler::step`] takes an event and returns the actions to carry out. It reads no clock and does no
+//! input or output; [`crate::pools`] sends it events and carries out the actions. These invariants hold;
+//! `tests/sim` checks them over a million random steps:
 //!
-//! - a task is granted at most once, and every task gets exactly one of: a refusal, or a stop confirmed by
-//!   its engine after a grant;
-//! - a pool never has more leases than its engine's concurrency, but for those of callers who had none while another had
-//!   several, or one for long: as many as its engine can pause jobs for; a lease is freed by [`SchedulerEvent::Stopped`] only;
-//! - no queue exceeds its bound, nor one key or person its share of it; no task waits while its pool is ready and has room;
-//! - a slot that becomes free goes to the person, then the key, that has the fewest;
-//! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones;
-//! - loaded models never take more than [`Limits::memory`] together, and none is let go while tasks run on it.
+//! - A task is granted at most once. Every task gets exactly one of a refusal, or a grant followed by a stop
+//!   that its engine confirms.
+//! - A pool has at most as many leases as its engine has slots, plus as many as the engine can pause
+//!   generations for. These extra leases go only to callers without a slot, while another caller has several
+//!   slots or has had one for long.
+//! - Only [`SchedulerEvent::Stopped`] frees a lease.
+//! - No queue exceeds its limit, and no key or user exceeds its share of the queue. No task waits while its
+//!   pool is ready and has a free slot.
+//! - A free slot goes to the user, and then to the key, with the fewest.
+//! - A batch task that has waited for [`Limits::batch_wait_max`] goes before interactive tasks.
+//! - Loaded models never use more than [`Limits::memory`] together, and no model is unloaded while tasks run
+//!   on it.
 
 mod estimate;
 mod events;
@@ -24,30 +28,30 @@ use std::time::Duration;
 
 use lar_base::{Bytes, Instant, TaskId};
 
-use crate::driver::CallerIds;
 use estimate::Estimate;
 pub use events::{
-    Action, FullPolicy, Limits, PoolId, Priority, Refusal, Request, SchedulerEvent, ShareOwner, StopCause,
-    WaitReason,
+    Action, FullPolicy, Limits, PoolId, Refusal, Request, SchedulerEvent, ShareOwner, StopCause,
 };
 use fairness::{FullShare, RunningCounts, caller_of};
+use lar_inference::{CallerIds, Priority, WaitReason};
 use queue::Queue;
 use residency::{Residency, Resident};
 
 /// The state of one pool, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolView {
-    /// Its name.
+    /// The pool's name.
     pub pool: PoolId,
-    /// Whether the engine can take work.
+    /// Whether the engine accepts tasks.
     pub ready: bool,
-    /// It takes no new tasks, so that another model gets its memory.
+    /// Whether the pool accepts no new tasks, so that another model gets its memory.
     pub draining: bool,
-    /// What it takes of the memory while it is loaded.
+    /// The memory that the model uses while it is loaded.
     pub memory: Bytes,
-    /// When its model goes if nobody uses it until then; while it is in use, as if that ended now.
+    /// The time at which an unused model is unloaded. While the model is in use, the time as if that use
+    /// ended now.
     pub unloads_at: Option<Instant>,
-    /// Leases given out.
+    /// Leases granted.
     pub active: usize,
     /// Tasks that wait, interactive and batch.
     pub waiting: [usize; 2],
@@ -55,11 +59,11 @@ pub struct PoolView {
 
 #[derive(Debug)]
 struct Pool {
-    /// The engine's own word, from the last time it was ready.
+    /// The number of slots that the engine reported when it was last ready.
     concurrency: usize,
-    /// Leases beside those, for which the engine pauses other jobs.
+    /// The number of further leases, for which the engine pauses other generations.
     paused_max: usize,
-    /// As in [`Limits::batch_wait_max`].
+    /// The same as [`Limits::batch_wait_max`].
     batch_wait_max: Duration,
     residency: Residency,
     active: BTreeMap<TaskId, Active>,
@@ -74,7 +78,8 @@ struct Active {
     since: Instant,
     deadline: Option<Instant>,
     stopping: bool,
-    /// Since when it waits for a slot of the engine; none while it has one. Kept up only by engines that pause jobs.
+    /// Since when the task has waited for a slot of the engine; `None` while it has one. Used only with
+    /// engines that pause generations.
     without_slot: Option<Instant>,
 }
 
@@ -83,20 +88,20 @@ struct Active {
 pub struct Scheduler {
     limits: Limits,
     pools: BTreeMap<PoolId, Pool>,
-    /// When the last step was.
+    /// The time of the last step.
     now: Instant,
-    /// Where each task is that waits or runs.
+    /// The pool of each task that waits or runs.
     tasks: BTreeMap<TaskId, PoolId>,
 }
 
 impl Scheduler {
-    /// A scheduler without pools.
+    /// Makes a scheduler without pools.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes in what happened at `now` and returns what is to be done, in order.
+    /// Applies an event that happened at `now` and returns the actions to carry out, in order.
     pub fn step(&mut self, now: Instant, event: SchedulerEvent) -> Vec<Action> {
         self.now = now;
         let mut actions = Vec::new();
@@ -135,7 +140,8 @@ impl Scheduler {
         actions
     }
 
-    /// When [`SchedulerEvent::Tick`] is due at the latest, if time alone will change anything.
+    /// Returns the latest time for the next [`SchedulerEvent::Tick`], if the passing of time changes
+    /// anything.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let running = self.pools.values().flat_map(|pool| {
@@ -153,7 +159,8 @@ impl Scheduler {
         running.chain(waiting).chain(hold_deadlines).chain(pauses).chain(self.next_load_deadline()).min()
     }
 
-    /// Tasks that wait for a pool: for a slot, or, since another was paused for them, beside those that have one.
+    /// Counts the tasks that wait for a slot of a pool, including those with a lease whose generation is
+    /// paused.
     #[must_use]
     pub fn waiting(&self, pool: &str) -> usize {
         self.pools.get(pool).map_or(0, |pool| {
@@ -162,13 +169,13 @@ impl Scheduler {
         })
     }
 
-    /// The bounds it keeps to.
+    /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Every pool as it stands.
+    /// Returns the state of every pool.
     #[must_use]
     pub fn view(&self, now: Instant) -> Vec<PoolView> {
         let view = |(name, pool): (&PoolId, &Pool)| PoolView {
@@ -229,7 +236,7 @@ impl Scheduler {
         }
         let wait_reason = pool.wait_reason();
         if pool.takes_work() && position == 0 && pool.active.len() < pool.concurrency {
-            // It starts in this very step.
+            // It is granted in this same step.
         } else {
             actions.push(Action::ReportPosition { task, position, predicted_start, wait_reason });
         }
@@ -246,7 +253,7 @@ impl Scheduler {
         }
     }
 
-    /// Has a task stop that runs, once.
+    /// Stops a running task, unless it is stopping already.
     fn stop(&mut self, task: TaskId, cause: StopCause, actions: &mut Vec<Action>) {
         let pool = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool));
         if let Some(active) = pool.and_then(|pool| pool.active.get_mut(&task))
@@ -392,7 +399,8 @@ impl Pool {
         }
     }
 
-    /// Takes the task that starts next, if one does now: into a slot that is free, or one for which another is paused.
+    /// Takes the next task that can start now: into a free slot, or into one for which another generation is
+    /// paused.
     fn take_startable(&mut self, now: Instant) -> Option<(CallerIds, queue::WaitingTask)> {
         if !self.takes_work() {
             return None;
@@ -414,7 +422,7 @@ impl Pool {
         self.interactive.take_next(&load).or_else(|| self.batch.take_next(&load))
     }
 
-    /// In how long the task at `position` will probably start.
+    /// Estimates the wait of the task at `position`.
     fn predict(&self, now: Instant, position: usize) -> Duration {
         if self.takes_work() && position == 0 && self.active.len() < self.concurrency {
             return Duration::ZERO;

@@ -1,5 +1,4 @@
-//! The tasks that are under way, and those that are over and can still be read; and the handle by which
-//! others follow and stop one.
+//! The tasks in progress, the finished ones that can still be read, and the handle to follow and stop a task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,19 +6,17 @@ use std::time::Duration;
 
 use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
-use lar_engines::driver::FinishReason;
+use lar_inference::{FinishReason, PrefillProgress, TaskEvent, TaskSummary, cancelled_problem};
 
 use crate::task::OnDisconnect;
-use crate::task_events::{
-    End, EventLog, OnDrop, PrefillProgress, TaskEvent, TaskEventReader, cancelled_problem,
-};
+use crate::task_events::{EventLog, OnDrop, TaskEventReader};
 
-/// Tasks that are over and can still be read, at most so many.
+/// The most finished tasks that can still be read.
 const FINISHED_TASKS_MAX: usize = 1000;
-/// And at most so much of their text.
+/// The most bytes of their text.
 const FINISHED_BYTES_MAX: usize = 64 << 20;
 
-/// A task that was dispatched.
+/// A handle to a task that was dispatched.
 #[derive(Debug, Clone)]
 pub struct TaskHandle {
     pub(crate) engines: Engines,
@@ -27,23 +24,23 @@ pub struct TaskHandle {
 }
 
 impl TaskHandle {
-    /// The task's id.
+    /// Returns the task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.task.id
     }
 
-    /// The name of the model that serves it.
+    /// Returns the name of the model that serves the task.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.task.model
     }
 
-    /// Waits for the answer of a task whose answer comes at once, vectors or scores, and the tokens that were
-    /// read for it.
+    /// Waits for embeddings or scores, which arrive in one event. Returns them with the number of tokens
+    /// read.
     ///
     /// # Errors
-    /// What the task ended with.
+    /// The error that ended the task.
     pub async fn collect(&self) -> Result<(TaskEvent, u64), Problem> {
         let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
         let (mut reader, mut answer) = (self.read(0), None);
@@ -59,8 +56,8 @@ impl TaskHandle {
         }
     }
 
-    /// Follows the events from number `from` on. When the last reader of a task goes away, its
-    /// [`OnDisconnect`] says what happens.
+    /// Follows the events from number `from` on. When the last reader is dropped, the task's [`OnDisconnect`]
+    /// decides what happens.
     #[must_use]
     pub fn read(&self, from: usize) -> TaskEventReader {
         let handle = self.clone();
@@ -85,19 +82,19 @@ impl TaskHandle {
             .with_task(self.task.clone())
     }
 
-    /// Whether its terminal event has come.
+    /// Returns whether the task's terminal event has arrived.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.task.log.has_ended()
     }
 
-    /// Asks for its end. The terminal event comes when the engine has confirmed.
+    /// Requests the end of the task. The terminal event follows when the engine has confirmed it.
     pub fn cancel(&self) {
         self.engines.cancel(self.task.id);
     }
 }
 
-/// All of them, by id.
+/// All of these tasks.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveTasks {
     pub(crate) by_id: HashMap<TaskId, Arc<ActiveTask>>,
@@ -105,7 +102,7 @@ pub(crate) struct ActiveTasks {
     finished_bytes: usize,
 }
 
-/// One task on its way.
+/// A task in progress, or a finished one that can still be read.
 #[derive(Debug)]
 pub(crate) struct ActiveTask {
     pub(crate) id: TaskId,
@@ -113,27 +110,27 @@ pub(crate) struct ActiveTask {
     pub(crate) key: KeyId,
     pub(crate) model: String,
     pub(crate) on_disconnect: OnDisconnect,
-    /// The id of the request that it is done for.
+    /// The id of the HTTP request that it belongs to.
     pub(crate) request_id: Option<Arc<str>>,
     pub(crate) admitted_at: Instant,
     pub(crate) log: Arc<EventLog>,
     pub(crate) progress: Mutex<TaskProgress>,
 }
 
-/// What is measured of a task while it runs.
+/// The measurements of a task while it runs.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct TaskProgress {
     pub(crate) tokens_in: u64,
     pub(crate) tokens_cached: u64,
     pub(crate) tokens_out: u64,
     pub(crate) queued: Option<Duration>,
-    /// When the engine reported for the first time how much of the prompt it has read.
+    /// When the engine first reported the progress of prefill.
     pub(crate) prefill_since: Option<Instant>,
     pub(crate) first: Option<Duration>,
 }
 
 impl TaskProgress {
-    /// Takes in that so many tokens of the prompt are in the KV cache. The first report counts the cached ones.
+    /// Records that this many prompt tokens are in the KV cache. The first report counts the cached tokens.
     pub(crate) fn record_prefill(&mut self, tokens: u32) -> PrefillProgress {
         let processed = u64::from(tokens);
         let since = *self.prefill_since.get_or_insert_with(|| {
@@ -150,7 +147,7 @@ impl TaskProgress {
 }
 
 impl ActiveTasks {
-    /// Forgets a task that nobody can come back to; remembers the others within bounds.
+    /// Forgets a finished task that clients cannot return to; keeps the others within limits.
     pub(crate) fn retire(&mut self, task: &Arc<ActiveTask>) {
         if task.on_disconnect == OnDisconnect::Cancel {
             self.by_id.remove(&task.id);
@@ -172,12 +169,12 @@ impl ActiveTask {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of the task by now, as if it ended for this reason.
-    pub(crate) fn so_far(&self, reason: FinishReason) -> End {
+    /// Returns the summary of the task so far, as if it ended now for this reason.
+    pub(crate) fn so_far(&self, reason: FinishReason) -> TaskSummary {
         let progress = *self.progress();
         let total = self.admitted_at.elapsed();
         let first = progress.first.unwrap_or(total);
-        End {
+        TaskSummary {
             reason,
             tokens_in: progress.tokens_in,
             tokens_cached: progress.tokens_cached,

@@ -1,22 +1,26 @@
-//! The one pipeline: every use of a model, by any API and by Lar itself, is a [`Task`] that walks
-//! admit → route → dispatch → meter, readable from top to bottom in [`pipeline`].
+//! The pipeline that every use of a model goes through, from any API and from Lar itself. Each use is a
+//! [`Task`] that is admitted, routed, dispatched and metered; [`pipeline`] shows the steps from top to
+//! bottom.
 //!
-//! Invariants: a task has exactly one terminal event; whoever asked may go away at any time without the
-//! lease being freed early or the end going unrecorded; prompts are nowhere in what is recorded.
+//! Invariants: a task has exactly one terminal event. If its client disconnects, its lease is not freed
+//! early, and its end is still recorded. No prompt is part of a record.
 
 mod active_tasks;
-mod footprint;
+mod drivers;
 mod metrics;
 mod pipeline;
 mod recorder;
 mod routes;
+mod sizing;
 mod task;
 mod task_events;
+mod tuning;
 
 pub use active_tasks::TaskHandle;
-pub use footprint::Footprint;
+pub use drivers::{EngineOptions, Remote};
 pub use metrics::Metrics;
 pub use pipeline::{Admitted, Count, Gateway};
-pub use routes::{EngineOptions, Remote, Route};
+pub use routes::Route;
+pub use sizing::Footprint;
 pub use task::{OnDisconnect, Task, Work};
-pub use task_events::{End, PrefillProgress, TaskEvent, TaskEventReader, cancelled_problem};
+pub use task_events::TaskEventReader;

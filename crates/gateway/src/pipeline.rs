@@ -1,4 +1,4 @@
-//! Admit → route → dispatch → meter: the way of every task, from top to bottom.
+//! The steps of every task, from top to bottom: admit, route, dispatch, meter.
 
 mod admit;
 mod large_prompts;
@@ -8,29 +8,30 @@ use std::time::Duration;
 
 use lar_base::{Code, Instant, Problem, TaskGroup, TaskId, Timestamp, VisibleKeys};
 use lar_catalog::Catalog;
+use lar_chat_format::OutputParser;
 use lar_egress::Egress;
-use lar_engines::chat_format::{OutputParser, OutputPart};
-use lar_engines::driver::{Embeddings, Event, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::scheduler::{Refusal, Request, ShareOwner, StopCause};
 use lar_engines::{Engines, Lease};
+use lar_inference::{Embeddings, Event, FinishReason, OutputPart, Ranking, TaskEvent, TokenLogprobs};
 use lar_store::{IdempotentRequest, Outcome, Store, TaskEnd};
 
 use crate::active_tasks::{ActiveTask, ActiveTasks, TaskHandle, TaskProgress, millis};
+use crate::drivers::{EngineOptions, Remote};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
-use crate::routes::{EngineOptions, Remote, Route, Routes};
+use crate::routes::{Route, Routes};
 use crate::task::OnDisconnect;
-use crate::task_events::{EventLog, TaskEvent};
+use crate::task_events::EventLog;
 use admit::PreparedWork;
 pub use admit::{Admitted, Count};
 use large_prompts::LargePrompts;
 
-/// How often it is looked whether an answer is still read.
+/// The interval of checks whether an answer is still read.
 const READERS_WATCHED_EVERY: Duration = Duration::from_secs(1);
-/// An answer of which nobody takes anything for this long is stopped, unless it goes on by itself.
+/// An answer that nobody has read for this long is stopped, unless it keeps running after a disconnect.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
-/// The same while others wait for its model.
+/// The same while other tasks wait for its model.
 const UNREAD_MAX_WHILE_OTHERS_WAIT: Duration = Duration::from_secs(10);
 
 /// The pipeline. Clones share it.
@@ -52,7 +53,7 @@ struct Shared {
 }
 
 impl Gateway {
-    /// Starts the pipeline's own tasks.
+    /// Starts the pipeline's background tasks.
     pub fn start(
         store: Store,
         catalog: Catalog,
@@ -70,17 +71,17 @@ impl Gateway {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Dispatches a task. That it began is written down within 100 ms.
+    /// Dispatches a task. Its start is recorded within 100 ms.
     #[must_use]
     pub fn dispatch(&self, admitted: Admitted) -> TaskHandle {
         self.shared.recorder.record(Record::Start(admitted.start()));
         self.dispatch_recorded(admitted)
     }
 
-    /// Dispatches a task once it is on disk that it began, so that a 202 may be answered.
+    /// Dispatches a task after its start is on disk, so that the API may answer with 202.
     ///
     /// # Errors
-    /// When the same request was just taken or the database fails; then nothing was dispatched.
+    /// The same request was accepted just before, or the database failed. Nothing was dispatched.
     pub async fn dispatch_durably(
         &self,
         admitted: Admitted,
@@ -90,7 +91,7 @@ impl Gateway {
         Ok(self.dispatch_recorded(admitted))
     }
 
-    /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
+    /// Dispatches a task whose [`Admitted::start`] the caller has already stored.
     #[must_use]
     pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
         let Admitted { start, request_id, priority, deadline, on_disconnect, route, ready, .. } = admitted;
@@ -140,8 +141,8 @@ impl Gateway {
         handle
     }
 
-    /// One of these tasks, if it is under way or was over not long ago. The handle is the proof that its holder may
-    /// follow and stop it.
+    /// Returns a task in progress or recently finished, if it belongs to one of the visible keys. The handle
+    /// proves that its owner may follow and stop the task.
     #[must_use]
     pub fn find(&self, visible: VisibleKeys, id: TaskId) -> Option<TaskHandle> {
         let task = self
@@ -153,59 +154,61 @@ impl Gateway {
         Some(TaskHandle { engines: self.shared.engines.clone(), task })
     }
 
-    /// The pools and what they are doing.
+    /// Returns the pools of engines.
     #[must_use]
     pub fn engines(&self) -> &Engines {
         &self.shared.engines
     }
 
-    /// Finds the pool for a name, making its driver if it is the first to ask.
+    /// Finds the pool of a model's name or alias, and makes its driver on first use.
     ///
     /// # Errors
-    /// When no model has that name.
+    /// No model has that name.
     pub async fn route(&self, model: &str) -> Result<Route, Problem> {
         self.shared.routes.find(model, None).await
     }
 
-    /// [`Gateway::route`] for a request that needs a model of this kind: the error names those that are installed.
+    /// Finds a pool like [`Gateway::route`], for a request that needs a model of this kind. The error names
+    /// the installed models of that kind.
     ///
     /// # Errors
-    /// When no model has that name.
+    /// No model has that name.
     pub async fn route_for(&self, model: &str, expected_kind: lar_catalog::Kind) -> Result<Route, Problem> {
         self.shared.routes.find(model, Some(expected_kind)).await
     }
 
-    /// The engines that run elsewhere.
+    /// Returns the engines on other machines.
     pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
         self.shared.routes.remotes()
     }
 
-    /// What happens where the kernel cannot confine workers in every way, and what it lacks.
+    /// Returns the confinement policy, and the parts of the confinement that the kernel does not support.
     ///
     /// # Errors
-    /// When no worker can be started to find out.
+    /// No worker can be started to find out.
     pub async fn confinement(&self) -> Result<(ConfinementPolicy, Vec<String>), Problem> {
         self.shared.routes.confinement().await
     }
 
-    /// The context that a job of an installed model gets, whether it is loaded or not.
+    /// Returns the context of each slot of an installed model, loaded or not, in tokens.
     #[must_use]
     pub fn context_of(&self, model: &lar_catalog::Model) -> u32 {
         self.shared.routes.context_tokens(model)
     }
 
-    /// What loading an installed model takes with the present settings.
+    /// Returns the memory that an installed model takes once loaded, with the current settings.
     #[must_use]
     pub fn footprint(&self, model: &lar_catalog::Model) -> crate::Footprint {
         self.shared.routes.footprint(model)
     }
 
-    /// Tokens a second of each installed model whose decoding was measured on this machine, by its name.
+    /// Returns the decoding speed of each installed model that was measured on this machine, in tokens per
+    /// second by name.
     pub async fn measured_speeds(&self) -> std::collections::BTreeMap<String, f64> {
         self.shared.routes.measured_speeds().await
     }
 
-    /// Why a model computes with so many threads, where those are fewer than the machine's cores.
+    /// Explains why a model computes with this many threads, if the machine has more cores.
     #[must_use]
     pub fn threads_note(&self, threads: u32) -> Option<String> {
         self.shared.routes.threads_note(threads)
@@ -240,7 +243,8 @@ impl Gateway {
         }
     }
 
-    /// Has a task stopped whose readers take nothing any more, and waits for good: the end comes from the engine.
+    /// Stops a task that nobody reads any more, then stays pending: the end of the task comes from the
+    /// engine.
     async fn watch_readers(&self, task: &ActiveTask) -> std::convert::Infallible {
         if task.on_disconnect == OnDisconnect::KeepRunning {
             return std::future::pending().await;
@@ -257,11 +261,11 @@ impl Gateway {
         }
     }
 
-    /// The end of a task whose answer comes at once: the tokens that were read, and the answer.
+    /// Ends a task whose answer arrives in one event, with the number of tokens read.
     fn finish_with_answer(
         &self,
         task: &Arc<ActiveTask>,
-        computed: Result<(u64, TaskEvent), lar_engines::Error>,
+        computed: Result<(u64, TaskEvent), lar_inference::Error>,
     ) {
         match computed {
             Ok((tokens, answer)) => {
@@ -287,12 +291,14 @@ impl Gateway {
             }
             Event::Prefilled { cached_tokens } => task.progress().tokens_cached = u64::from(cached_tokens),
             Event::Counted { tokens } => task.progress().tokens_in = u64::from(tokens),
-            Event::Speculated { tokens, accepted } => self.shared.metrics.record_speculation(&task.model, tokens, accepted),
+            Event::Speculated { tokens, accepted } => {
+                self.shared.metrics.record_speculation(&task.model, tokens, accepted)
+            }
             Event::Delta { text, tokens, logprobs } => {
                 let index = {
                     let mut progress = task.progress();
                     progress.tokens_out += u64::from(tokens);
-                    // What is told of the prompt comes before the answer.
+                    // Logprobs of the prompt come before the answer.
                     if tokens > 0 {
                         progress.first.get_or_insert_with(|| task.admitted_at.elapsed());
                     }
@@ -327,21 +333,22 @@ impl Gateway {
                     task,
                     Problem::new(
                         Code::DeadlineExceeded,
-                        "the deadline passed while the answer was being written",
+                        "the deadline passed while the answer was generated",
                     ),
                 ),
                 Some(StopCause::Unread) => self.fail_task(
                     task,
                     Problem::new(
                         Code::DeadlineExceeded,
-                        "nobody read the answer any more, so its place was given to others",
+                        "the answer was not read for too long, so its slot was given to another task",
                     ),
                 ),
                 Some(StopCause::SlotHoldLimit) => self.fail_task(
                     task,
                     Problem::new(
                         Code::DeadlineExceeded,
-                        "it ran for as long as one person or key may have every slot of a model while others wait (`limits.slot_hold_max_s`)",
+                        "it ran for the longest time that one user or key may have every slot of a model \
+                         while others wait (`limits.slot_hold_max_s`)",
                     ),
                 ),
                 Some(StopCause::Cancelled) | None => self.cancel_task(task, "running"),
@@ -377,7 +384,7 @@ impl Gateway {
         self.end_task(task, Outcome::Cancelled, TaskEvent::Cancelled);
     }
 
-    /// The one place where a task ends: once, for the readers, for the record and for the numbers.
+    /// Ends a task once, for its readers, its record and the metrics. Every end of a task comes through here.
     fn end_task(&self, task: &Arc<ActiveTask>, outcome: Outcome, event: TaskEvent) {
         if !task.log.push(event) {
             return;
@@ -406,8 +413,9 @@ impl Gateway {
     }
 }
 
-/// Logs the whole of what failed a task, and notes in the problem that it is logged: its readers, of whom there may be many or
-/// none, may be shown less. What is no fault of the server, such as a full queue or a deadline, is in the task's record only.
+/// Logs the full error of a failed task, and marks the problem as logged. A task may have many readers or
+/// none, and they may be shown less of the error. An error that is not a fault of the server, such as a full
+/// queue or a missed deadline, is only in the task's record.
 fn log_fault(task: &ActiveTask, problem: &mut Problem) {
     let Problem { code, detail, .. } = &*problem;
     if code.status() < 500 || *code == Code::DeadlineExceeded {
@@ -415,41 +423,42 @@ fn log_fault(task: &ActiveTask, problem: &mut Problem) {
     }
     let (request_id, task) = (task.request_id.as_deref(), task.id);
     if *code == Code::Internal {
-        tracing::error!(request_id, %task, %code, %detail, "a task failed by a fault of Lar's own");
+        tracing::error!(request_id, %task, %code, %detail, "a task failed because of an internal error");
     } else {
         tracing::warn!(request_id, %task, %code, %detail, "a task failed");
     }
     problem.is_logged = true;
 }
 
-/// What a refusal means to the caller; `None` when it was their own wish.
+/// Converts a refusal to the caller's error; `None` if the caller cancelled the task.
 fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
     let problem = match refusal {
         Refusal::Cancelled => return None,
         Refusal::QueueFull { waiting, retry_after } => {
-            Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already"))
+            Problem::new(Code::QueueFull, format!("{waiting} tasks already wait for `{model}`"))
                 .retry_after(retry_after)
         }
         Refusal::ShareFull { owner, waiting, retry_after } => {
             let (whose, share) = match owner {
                 ShareOwner::Key => ("this key", "half"),
-                ShareOwner::Person => ("this person's keys", "three quarters"),
+                ShareOwner::Person => ("this user's keys", "three quarters"),
             };
             let detail = format!(
-                "{waiting} tasks of {whose} wait for `{model}` already, their share of its queue ({share} of `limits.queue_len_max`)"
+                "{waiting} tasks of {whose} already wait for `{model}`, their share of its queue ({share} of \
+                 `limits.queue_len_max`)"
             );
             Problem::new(Code::QueueFull, detail).retry_after(retry_after)
         }
         Refusal::Dropped => Problem::new(
             Code::QueueFull,
-            "it waited longest when the queue, or its key's share of it, was full",
+            "the task was dropped: it had waited longest when the queue, or its key's share of it, was full",
         ),
         Refusal::DeadlineUnmet { predicted_start } => Problem::new(
             Code::DeadlineUnmet,
-            format!("it would start in about {} ms, after its deadline", predicted_start.as_millis()),
+            format!("the task would start in about {} ms, after its deadline", predicted_start.as_millis()),
         ),
         Refusal::DeadlineExceeded => {
-            Problem::new(Code::DeadlineExceeded, "the deadline passed while it waited")
+            Problem::new(Code::DeadlineExceeded, "the deadline passed while the task waited")
         }
         Refusal::PoolUnavailable { reason } => {
             Problem::new(Code::PoolUnavailable, format!("`{model}`: {reason}"))
@@ -459,7 +468,7 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
     Some(problem)
 }
 
-/// Tells a part of an answer, with what is known of its tokens in the first.
+/// Adds a part of an answer to the log; the first part carries the logprobs.
 fn push_part(task: &ActiveTask, part: OutputPart, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
     let logprobs = std::mem::take(logprobs);
     task.log.push(match part {

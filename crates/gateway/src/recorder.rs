@@ -1,18 +1,19 @@
-//! Writes down that tasks began and ended, many in one commit, none later than [`FLUSH_EVERY`].
+//! Records the starts and ends of tasks in the database, many per commit, and none later than
+//! [`FLUSH_EVERY`].
 
 use std::time::Duration;
 
-use lar_base::{TaskGroup, TaskId};
+use lar_base::{TaskGroup, TaskId, error_chain};
 use lar_store::{Store, TaskEnd, TaskStart};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// The contract allows 100 ms.
+/// The longest delay of a record; the limit that Lar promises is 100 ms.
 const FLUSH_EVERY: Duration = Duration::from_millis(10);
-/// Records in one commit at most.
+/// The most records in one commit.
 const BATCH_MAX: usize = 512;
-/// Records kept while the database fails, and again as many that come meanwhile; further ones are left out, and that
-/// is logged.
+/// The records that are kept while the database fails, and as many that arrive meanwhile. Further ones are
+/// dropped and logged.
 const BACKLOG_MAX: usize = 50_000;
 
 /// The wait after a failed write.
@@ -29,8 +30,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the writing task. It writes what is left when `tasks` is told to stop and all handles are gone
-    /// or the group's limit ends it.
+    /// Starts the writing task. After `tasks` is stopped, it writes the remaining records until all handles
+    /// are dropped or the group's time limit ends it.
     pub(crate) fn start(store: Store, tasks: &TaskGroup) -> Self {
         let (records, inbox) = mpsc::channel(BACKLOG_MAX);
         tasks.spawn(write(store, inbox, tasks.stopping()));
@@ -40,7 +41,10 @@ impl Recorder {
     pub(crate) fn record(&self, record: Record) {
         // The writing task ends only with the process.
         if let Err(mpsc::error::TrySendError::Full(_)) = self.records.try_send(record) {
-            tracing::error!(waiting = BACKLOG_MAX, "too many tasks wait to be written down; one is left out");
+            tracing::error!(
+                waiting = BACKLOG_MAX,
+                "too many task records wait to be written; one was dropped"
+            );
         }
     }
 }
@@ -77,7 +81,11 @@ async fn write(store: Store, mut inbox: mpsc::Receiver<Record>, stopping: Cancel
                 }
             }
             if let Err(error) = store.tasks_record(starts, ends).await {
-                tracing::error!(%error, waiting = waiting.len(), "tasks could not be written down; trying again");
+                tracing::error!(
+                    error = %error_chain(&error),
+                    waiting = waiting.len(),
+                    "could not write task records; retrying"
+                );
                 tokio::time::sleep(RETRY_AFTER).await;
                 break;
             }

@@ -1,39 +1,38 @@
-//! What every surface becomes: one use of one model.
+//! A task: one use of one model, by any API or by Lar itself.
 
 use std::time::Duration;
 
 use lar_base::{Caller, ConversationId, TaskId};
 use lar_catalog::Kind;
-use lar_engines::driver::{Prompt, Sampling};
-use lar_engines::scheduler::Priority;
+use lar_inference::{Priority, Prompt, Sampling};
 
-/// What is to be done.
+/// The work of a task.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
 pub enum Work {
-    /// Continue a prompt. `sampling.tokens_max` 0 means as much as the context holds.
+    /// Continue a prompt. With `sampling.tokens_max` 0, the answer may fill the context.
     Generate {
         /// The prompt.
         prompt: Prompt,
-        /// How to continue it.
+        /// The sampling parameters and limits.
         sampling: Sampling,
     },
-    /// Compute vectors.
+    /// Compute embeddings.
     Embed {
-        /// For these texts.
+        /// The texts.
         texts: Vec<String>,
     },
     /// Score texts.
     Rank {
-        /// For this query.
+        /// The query.
         query: String,
-        /// These.
+        /// The texts to score.
         texts: Vec<String>,
     },
 }
 
 impl Work {
-    /// The kind of model that does it.
+    /// Returns the kind of model that does this work.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -43,7 +42,7 @@ impl Work {
         }
     }
 
-    /// The contract's name for it.
+    /// Returns the name of the work in records and in the API.
     #[must_use]
     pub const fn workload(&self) -> &'static str {
         match self {
@@ -54,38 +53,38 @@ impl Work {
     }
 }
 
-/// What happens when nobody reads a task any more.
+/// The policy when the last reader of a task disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It is cancelled.
+    /// The task is cancelled.
     Cancel,
-    /// It is cancelled if nobody reads it again within this time.
+    /// The task is cancelled if nobody reads it again within this time.
     CancelAfter(Duration),
-    /// It goes on.
+    /// The task keeps running.
     KeepRunning,
 }
 
-/// One use of one model.
+/// A task: one use of one model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Chosen by whoever makes the task.
+    /// The id, chosen by the code that makes the task.
     pub id: TaskId,
-    /// For whom.
+    /// The caller.
     pub caller: Caller,
-    /// The surface it came through, such as `openai.chat`.
+    /// The API through which it came, such as `openai.chat`.
     pub api: &'static str,
-    /// A model's name or an alias.
+    /// The model's name or an alias.
     pub model: String,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// How long it may take in all, from now.
+    /// The time limit of the whole task, from now.
     pub deadline: Option<Duration>,
-    /// The conversation it belongs to.
+    /// The conversation that it belongs to.
     pub conversation: Option<ConversationId>,
-    /// What memory did for it: JSON, ids only; kept with its record.
+    /// The ids of the memories that were used or changed for it, as JSON; stored in its record.
     pub memory: Option<String>,
-    /// What happens when nobody reads it any more.
+    /// The policy when the last reader disconnects.
     pub on_disconnect: OnDisconnect,
-    /// What is to be done.
+    /// The work.
     pub work: Work,
 }

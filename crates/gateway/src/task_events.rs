@@ -1,118 +1,18 @@
-//! The events of one task, kept in order, so that any number of readers can follow, fall behind and come
-//! back. A slow reader holds nothing up: not the engine, not the lease.
+//! The events of one task, stored in order, so that any number of readers can follow, fall behind and come
+//! back. A slow reader delays neither the engine nor the lease.
 //!
-//! A log's size is bounded by the task's own limit of tokens and, where prefill is reported, by those of its prompt.
+//! The size of a log is bounded by the task's token limit and, if prefill is reported, by the tokens of its
+//! prompt.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem};
-use lar_engines::chat_format::CallPart;
-use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
-use lar_engines::scheduler::WaitReason;
+use lar_base::Instant;
+use lar_inference::{FinishReason, TaskEvent, TaskSummary};
 use tokio::sync::watch;
 
 use crate::active_tasks::ActiveTask;
-
-/// What happens to a task.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TaskEvent {
-    /// It waits.
-    Queued {
-        /// How many start before it.
-        position: usize,
-        /// In how long it will probably start.
-        predicted_start_ms: u64,
-        /// What it waits for.
-        why: WaitReason,
-    },
-    /// An engine works on it.
-    Started {
-        /// Where.
-        pool: String,
-        /// With which engine.
-        engine: String,
-        /// On which weights.
-        model_digest: String,
-    },
-    /// A part of the prompt was read; only where the task's sampling asks for such reports.
-    Prefilling(PrefillProgress),
-    /// Text came.
-    Token {
-        /// Whole characters; may be empty.
-        text: Arc<str>,
-        /// Tokens produced so far; 0 where it tells of the prompt's.
-        index: u64,
-        /// Of tokens whose text is told, where they were asked for.
-        logprobs: Arc<[TokenLogprobs]>,
-    },
-    /// The model thinks.
-    Reasoning {
-        /// Whole characters.
-        text: Arc<str>,
-        /// Tokens produced so far.
-        index: u64,
-    },
-    /// Something of a tool call came.
-    Call(CallPart),
-    /// Vectors came.
-    Vectors(Arc<Embeddings>),
-    /// Scores came.
-    Scores(Arc<Ranking>),
-    /// It is done.
-    End(End),
-    /// It failed.
-    Error(Problem),
-    /// It was stopped.
-    Cancelled,
-}
-
-/// What a cancelled task is to a caller whose API has an answer or an error, and nothing else.
-#[must_use]
-pub fn cancelled_problem() -> Problem {
-    Problem::new(Code::Cancelled, "the task was cancelled")
-}
-
-/// How much of a task's prompt is in the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrefillProgress {
-    /// Tokens of the prompt.
-    pub total: u64,
-    /// Those of them that were found in the prefix cache.
-    pub cached: u64,
-    /// Those of them that are in the KV cache by now, cached ones included; grows with each report, to `total`.
-    pub processed: u64,
-    /// Since the engine began with the prompt.
-    pub elapsed_ms: u64,
-}
-
-/// What is known of a task that is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
-    /// Why the engine stopped.
-    pub reason: FinishReason,
-    /// Prompt tokens.
-    pub tokens_in: u64,
-    /// Those of them that were known from earlier prompts.
-    pub tokens_cached: u64,
-    /// Answer tokens.
-    pub tokens_out: u64,
-    /// From taken to given to an engine.
-    pub queue_ms: u64,
-    /// From taken to first token.
-    pub ttft_ms: u64,
-    /// From first token to end.
-    pub decode_ms: u64,
-}
-
-impl TaskEvent {
-    /// Whether nothing follows.
-    #[must_use]
-    pub const fn is_terminal(&self) -> bool {
-        matches!(self, TaskEvent::End(_) | TaskEvent::Error(_) | TaskEvent::Cancelled)
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct EventLog {
@@ -123,7 +23,7 @@ pub(crate) struct EventLog {
 #[derive(Debug, Default)]
 struct State {
     events: Vec<TaskEvent>,
-    /// By their numbers: since when each has had something to take and takes nothing; none for one that keeps up.
+    /// For each reader, since when it has unread events and reads none; `None` if it is up to date.
     readers: BTreeMap<u64, Option<Instant>>,
     next_reader: u64,
 }
@@ -133,12 +33,12 @@ impl EventLog {
         Self { state: Mutex::default(), changed: watch::Sender::new(()) }
     }
 
-    /// Adds an event; after a terminal one nothing is added any more. Says whether it was added.
+    /// Adds an event, unless a terminal one precedes it. Returns whether it was added.
     pub(crate) fn push(&self, event: TaskEvent) -> bool {
         let mut state = self.lock();
         match (state.events.last(), &event) {
             (Some(last), _) if last.is_terminal() => return false,
-            // A reader wants the present place, not all that were.
+            // Readers need only the current queue position, not earlier ones.
             (Some(TaskEvent::Queued { .. }), TaskEvent::Queued { .. }) => {
                 if let Some(last) = state.events.last_mut() {
                     *last = event;
@@ -163,15 +63,15 @@ impl EventLog {
         self.lock().readers.len()
     }
 
-    /// For how long every reader has had something to take and has taken nothing; none where one keeps up, or there is
-    /// no reader.
+    /// Returns how long every reader has had unread events and has read none; `None` if one is up to date or
+    /// there is no reader.
     pub(crate) fn unread_for(&self, now: Instant) -> Option<Duration> {
         let state = self.lock();
         let since: Option<Vec<Instant>> = state.readers.values().copied().collect();
         since?.into_iter().max().map(|last| now.since(last))
     }
 
-    /// The number of text bytes kept, for bounding what is remembered of tasks that are over.
+    /// Returns the approximate size of the events, to limit the memory for finished tasks.
     pub(crate) fn bytes(&self) -> usize {
         let size = |event: &TaskEvent| match event {
             TaskEvent::Token { text, logprobs, .. } => {
@@ -192,7 +92,7 @@ impl EventLog {
     }
 }
 
-/// Follows a task's events from a given one on.
+/// Follows a task's events from a given number on.
 #[derive(Debug)]
 pub struct TaskEventReader {
     log: Arc<EventLog>,
@@ -201,11 +101,11 @@ pub struct TaskEventReader {
     next: usize,
     last_queued: Option<TaskEvent>,
     on_drop: Option<OnDrop>,
-    /// The task, whose numbers can be asked for.
+    /// The task, for its measurements.
     task: Option<Arc<ActiveTask>>,
 }
 
-/// What happens when a reader goes away.
+/// Called when the last reader is dropped.
 pub(crate) struct OnDrop(pub(crate) Box<dyn FnOnce() + Send + Sync>);
 
 impl std::fmt::Debug for OnDrop {
@@ -233,15 +133,15 @@ impl TaskEventReader {
         self
     }
 
-    /// What is known of the task at this moment, as of one that was cut here. A reader that is behind may have more told
-    /// than it has read.
+    /// Returns the summary of the task so far, as if the answer were cut off now. It may include more than
+    /// this reader has read.
     #[must_use]
-    pub fn so_far(&self) -> Option<End> {
+    pub fn so_far(&self) -> Option<TaskSummary> {
         self.task.as_ref().map(|task| task.so_far(FinishReason::Length))
     }
 
-    /// Waits for the next event and returns it with its number, from 0; `None` after the terminal one.
-    /// A change of place is told again under its number.
+    /// Waits for the next event and returns it with its number, from 0; `None` after the terminal event. A
+    /// new queue position is returned again under the same number.
     pub async fn next(&mut self) -> Option<(usize, TaskEvent)> {
         loop {
             match self.poll() {
@@ -299,6 +199,8 @@ enum Poll {
 
 #[cfg(test)]
 mod tests {
+    use lar_inference::WaitReason;
+
     use super::*;
 
     fn reader(log: &Arc<EventLog>, from: usize) -> TaskEventReader {
@@ -337,19 +239,19 @@ mod tests {
     async fn a_log_knows_how_long_no_reader_has_read() {
         let log = Arc::new(EventLog::new());
         let soon = |seconds| Instant::now().after(Duration::from_secs(seconds));
-        assert_eq!(log.unread_for(soon(9)), None, "nobody reads");
+        assert_eq!(log.unread_for(soon(9)), None, "there is no reader");
         let mut first = reader(&log, 0);
         log.push(token("a", 1));
         log.push(token("b", 2));
         let unread = log.unread_for(soon(9)).unwrap();
         assert!((8..=9).contains(&unread.as_secs()), "{unread:?}");
         first.next().await;
-        assert!(log.unread_for(soon(9)).is_some(), "one event is left");
+        assert!(log.unread_for(soon(9)).is_some(), "one event is unread");
         first.next().await;
-        assert_eq!(log.unread_for(soon(9)), None, "it keeps up");
+        assert_eq!(log.unread_for(soon(9)), None, "the reader is up to date");
         log.push(token("c", 3));
         let second = reader(&log, 3);
-        assert_eq!(log.unread_for(soon(9)), None, "another has taken everything");
+        assert_eq!(log.unread_for(soon(9)), None, "another reader is up to date");
         drop(second);
         assert!(log.unread_for(soon(9)).is_some());
     }

@@ -1,4 +1,5 @@
-//! `lar backup`: made by the Lar that serves, or by this program where none does; checked and restored by this program alone.
+//! `lar backup`. The running Lar creates a backup, or this process if none is running. This process verifies,
+//! restores and salvages, without a server.
 
 mod salvage;
 
@@ -14,56 +15,56 @@ use serde::Serialize;
 
 use crate::config::{Config, Environment};
 use crate::data_dir::{DataDir, DataLossPolicy};
-use crate::{connect, data_dir};
+use crate::{connect, data_dir, invocation};
 
-/// What can be done with backups.
+/// The subcommands of `lar backup`.
 #[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Command {
-    /// Copy everything but the models into one file, while Lar serves
+pub(crate) enum BackupCommand {
+    /// Copy everything except the models into one file; Lar can keep running
     Create {
-        /// Where to put it; a new file in the data directory's `backups` where absent
+        /// The new file [default: a file in the folder `backups` of the data directory]
         file: Option<PathBuf>,
     },
-    /// Put a backup in the place of what is there, which is kept aside; no Lar may be running
+    /// Replace the data with a backup, and keep the previous files; Lar must not be running
     Restore {
         /// The backup
         file: PathBuf,
-        /// Restore its lar.toml, too: settings can name programs that Lar runs
+        /// Also restore its lar.toml; settings can name programs that Lar runs
         #[arg(long)]
         with_settings: bool,
     },
-    /// Check that a backup is whole
+    /// Check that a backup is complete and intact
     Verify {
         /// The backup
         file: PathBuf,
     },
-    /// Save what can still be read of a damaged database; no Lar may be running
+    /// Save what can still be read from a damaged database; Lar must not be running
     Salvage {
-        /// A new folder for it
+        /// A new folder for the result
         folder: PathBuf,
-        /// The damaged database; the data directory's where absent
+        /// The damaged database [default: the one of the data directory]
         #[arg(long, value_name = "FILE")]
         database: Option<PathBuf>,
     },
 }
 
-/// What a backup holds, for programs.
+/// The JSON output of `verify` and `restore`.
 #[derive(Debug, Serialize)]
 struct BackupReport {
     file: PathBuf,
     version: String,
     schema: u32,
     created_at: String,
-    /// Where the database is, where it was restored.
+    /// The path of the restored database; only for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<PathBuf>,
-    /// Where what was there before is now.
+    /// The folder with the previous files; only for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     aside: Option<PathBuf>,
-    /// The same of a database that a link leads to elsewhere.
+    /// The folder with the previous database, if `lar.db` is a link to another folder; only for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     database_aside: Option<PathBuf>,
-    /// The settings in it, where it was restored.
+    /// The settings in the backup; only for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<String>,
 }
@@ -71,30 +72,30 @@ struct BackupReport {
 /// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the backup, or in the way.
+/// If the backup is invalid, or the command cannot be done.
 pub(crate) async fn run(
-    command: Command,
+    command: BackupCommand,
     config: Config,
     environment: &Environment,
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
-        Command::Create { file } => create(file, config, environment, output).await,
-        Command::Verify { file } => {
-            output.remark("Every file and the database are read…");
+        BackupCommand::Create { file } => create(file, config, environment, output).await,
+        BackupCommand::Verify { file } => {
+            output.remark("Checking every file and the database…");
             let manifest = backup::verify(&file).with_context(|| unusable_message(&file))?;
             let report = BackupReport::of(file, manifest);
             output.show(&report, || {
                 let BackupReport { version, schema, created_at, .. } = &report;
-                format!("It is whole: made at {created_at} by lar {version}, schema {schema}.")
+                format!("The backup is intact: created at {created_at} by lar {version}, schema {schema}.")
             })
         }
-        Command::Salvage { folder, database } => salvage::run(&folder, database, &config, output).await,
-        Command::Restore { file, with_settings } => {
-            // Whoever serves the data directory has its lock.
+        BackupCommand::Salvage { folder, database } => salvage::run(&folder, database, &config, output).await,
+        BackupCommand::Restore { file, with_settings } => {
+            // A running Lar has the lock of the data directory.
             let data_dir = DataDir::lock(&config.data_dir)?;
             data_dir.refuse_other_users_database()?;
-            output.remark("Every file and the database are read first…");
+            output.remark("Checking every file and the database first…");
             let settings = if with_settings { SettingsPolicy::Restore } else { SettingsPolicy::Leave };
             let restored =
                 backup::restore(&file, &config.data_dir, settings).with_context(|| not_restored(&file))?;
@@ -108,7 +109,8 @@ pub(crate) async fn run(
             output.show(&report, || {
                 let settings =
                     report.settings.as_ref().map(|text| render_settings(text, settings)).unwrap_or_default();
-                format!("{} Start it: lar serve{settings}", render_restored(&report))
+                let lar = invocation::with_data_dir(&config, environment);
+                format!("{} Start Lar: {lar} serve{settings}", render_restored(&report))
             })
         }
     }
@@ -118,31 +120,32 @@ fn unusable_message(file: &Path) -> String {
     format!("{} cannot be used", file.display())
 }
 
-/// Where a restore fails, the backup may be whole.
+/// Returns the message of a failed restore. The backup itself may be intact.
 fn not_restored(file: &Path) -> String {
     format!("{} was not restored", file.display())
 }
 
-/// Where everything is now.
+/// Renders where the restored and the previous files are.
 fn render_restored(report: &BackupReport) -> String {
     let sentence = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map(|path| format!(" {what} {}.", path.display())).unwrap_or_default()
     };
     format!(
-        "Restored as it was at {}.{}{}{}",
+        "Restored the data of {}.{}{}{}",
         report.created_at,
         sentence(&report.database, "The database is"),
-        sentence(&report.aside, "What was there is in"),
-        sentence(&report.database_aside, "The database that was there is in")
+        sentence(&report.aside, "The previous files are in"),
+        sentence(&report.database_aside, "The previous database is in")
     )
 }
 
-/// The settings in a backup and what became of them; they may have been written by anybody.
+/// Renders the settings in a backup, and whether they were restored. Anyone may have written them.
 fn render_settings(text: &str, settings: SettingsPolicy) -> String {
     let head = match settings {
-        SettingsPolicy::Restore => "Its settings were restored, too. lar.toml says:",
+        SettingsPolicy::Restore => "The settings were restored, too. The new lar.toml:",
         SettingsPolicy::Leave => {
-            "Its settings were left out, and lar.toml is as it was. To restore them: --with-settings. They say:"
+            "The settings were not restored; lar.toml is unchanged. To restore them, use --with-settings. \
+             They are:"
         }
     };
     let lines = text.lines().map(|line| format!("  {line}"));
@@ -174,9 +177,10 @@ async fn create(
     let elsewhere = environment.get("LAR_URL").is_some();
     anyhow::ensure!(
         !elsewhere || file.is_none(),
-        "a backup of a Lar elsewhere stays on its machine: it holds every key and memory. Leave the file's name out"
+        "a backup of a Lar on another machine stays on that machine, since it contains every key and memory: \
+         omit the file name"
     );
-    // Before a backup is made that could not be moved there.
+    // Check this before the backup is created, since it could not be moved there.
     if let Some(file) = &file {
         lar_cli::refuse_existing(file)?;
     }
@@ -187,7 +191,8 @@ async fn create(
         made?
     } else {
         let data_dir = DataDir::lock(&config.data_dir)?;
-        let store = data_dir.open_store(DataLossPolicy::Refuse)?;
+        let lar = invocation::with_data_dir(&config, environment);
+        let store = data_dir.open_store(DataLossPolicy::Refuse, &lar)?;
         let path = backup::next_path(&config.data_dir)?;
         let manifest = store.backup(config.data_dir.clone(), path.clone()).await?;
         let bytes = path.metadata()?.len();
@@ -199,18 +204,19 @@ async fn create(
     };
     output.show(&made, || {
         format!(
-            "{} ({}). It holds every memory and key: keep it where only you can read it.",
+            "Created {} ({}). It contains every memory and key: keep it where only you can read it.",
             made.path,
             Bytes(made.bytes)
         )
     })
 }
 
-/// Moves a backup to where it was asked for, which may be another disk. Until the copy there is whole it has another name.
+/// Moves a backup to the requested path, which may be on another disk. Until the copy is complete, it has
+/// another name.
 fn move_backup(made: Backup, to: &Path) -> anyhow::Result<Backup> {
     let to = std::path::absolute(to)?;
     backup::copy_to(Path::new(&made.path), &to)
-        .with_context(|| format!("{} cannot be written; the backup is {}", to.display(), made.path))?;
+        .with_context(|| format!("{} cannot be written; the backup is in {}", to.display(), made.path))?;
     std::fs::remove_file(&made.path)?;
     Ok(Backup { path: to.display().to_string(), ..made })
 }

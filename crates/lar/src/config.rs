@@ -1,7 +1,8 @@
-//! The configuration: defaults, then `lar.toml`, then `LAR_*` of the environment, then flags.
+//! The configuration. Flags override environment variables, which override `lar.toml`, which overrides the
+//! defaults.
 //!
-//! [`settings::SETTINGS`] lists every setting once; the environment's names, `config explain`, the JSON
-//! Schema and the reference page come from it, and a test holds it to [`Config`].
+//! [`settings::SETTINGS`] lists every setting once. The names of environment variables, `config explain`, the
+//! JSON Schema and the reference page come from it. A test compares it with [`Config`].
 
 mod command;
 mod environment;
@@ -14,33 +15,33 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use lar_base::Bytes;
 use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
+use lar_base::{Bytes, deprecation};
 use lar_engines::embedded::ConfinementPolicy;
-use lar_engines::protocol::CacheType;
+use lar_inference::protocol::CacheType;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub(crate) use command::{Command, run};
+pub(crate) use command::{ConfigCommand, run};
 pub(crate) use environment::{Environment, unknown_variables};
 use settings::{SETTINGS, Setting};
 
 use crate::logging;
 
-/// The heading of options that every command takes, below the command's own.
+/// The heading of the options that every command takes, shown below the command's own options.
 pub(crate) const GLOBAL_OPTIONS: &str = "Global options";
 
-/// What `limits.body` may be, in bytes.
+/// The range of `limits.body`, in bytes.
 const BODY_MIN: u64 = 1024;
 const BODY_MAX: u64 = 4 << 30;
 
-/// The settings that have flags.
+/// The settings that have a command-line flag.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Flags {
-    /// Directory of all data [env: LAR_DATA_DIR]
+    /// Directory for all data [env: LAR_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL_OPTIONS)]
     data_dir: Option<PathBuf>,
-    /// Address that the server listens on [env: LAR_LISTEN]
+    /// Address and port that the server listens on [env: LAR_LISTEN]
     #[arg(long, global = true, value_name = "ADDRESS:PORT", help_heading = GLOBAL_OPTIONS)]
     listen: Option<SocketAddr>,
     /// Configuration file [default: lar.toml in the data directory]
@@ -48,7 +49,7 @@ pub(crate) struct Flags {
     config: Option<PathBuf>,
 }
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -68,9 +69,12 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<ListenerConfig>,
     #[serde(rename = "remote")]
     pub(crate) remotes: Vec<RemoteConfig>,
+    /// The renamed values whose old names the file or the environment uses.
+    #[serde(skip)]
+    deprecated: Vec<RenamedValue>,
 }
 
-/// How models are run.
+/// The settings of engines and models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EnginesConfig {
@@ -93,7 +97,7 @@ pub(crate) struct EnginesConfig {
     pub(crate) confinement: ConfinementPolicy,
 }
 
-/// What is remembered.
+/// The settings of memory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MemoryConfig {
@@ -101,7 +105,7 @@ pub(crate) struct MemoryConfig {
     pub(crate) chat: ChatMemoryMode,
 }
 
-/// What memory does in the page and in `lar chat`.
+/// The use of memory in the page, `lar chat` and `lar ask`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ChatMemoryMode {
@@ -111,7 +115,7 @@ pub(crate) enum ChatMemoryMode {
     Remember,
 }
 
-/// What is done about secrets in what is to be remembered.
+/// The handling of secrets in a text to save as a memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SecretsPolicy {
@@ -121,7 +125,7 @@ pub(crate) enum SecretsPolicy {
     Quarantine,
 }
 
-/// Named limits.
+/// The settings of limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
@@ -137,21 +141,34 @@ pub(crate) struct LimitsConfig {
     pub(crate) shutdown_grace_s: u64,
 }
 
-/// What happens when a queue is full.
+/// The reaction to a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum QueueFull {
     Reject,
-    #[serde(rename = "drop-lru")]
+    #[serde(alias = "drop-lru")]
     DropOldest,
 }
 
-/// A further place to listen.
+/// A renamed value of a setting. The old value works for one more release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RenamedValue {
+    /// The dotted key of the setting.
+    setting: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+/// All renamed values. The settings' types accept each old value as a serde alias.
+const RENAMED_VALUES: &[RenamedValue] =
+    &[RenamedValue { setting: "limits.queue_full", old: "drop-lru", new: "drop-oldest" }];
+
+/// An additional listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListenerConfig {
     pub(crate) addr: SocketAddr,
-    /// Holds the key that requests without one get.
+    /// The file with the key for requests without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,7 +177,7 @@ pub(crate) struct ListenerConfig {
     pub(crate) private_key_file: Option<PathBuf>,
 }
 
-/// A `llama-server` that runs elsewhere.
+/// A `llama-server` on another host or port that Lar does not start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RemoteConfig {
@@ -187,6 +204,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             listeners: Vec::new(),
             remotes: Vec::new(),
+            deprecated: Vec::new(),
         }
     }
 }
@@ -232,14 +250,14 @@ impl Default for LimitsConfig {
     }
 }
 
-/// Where each setting that is not a default came from.
+/// The source of each setting that is not a default: a file, an environment variable or a flag.
 pub(crate) type Origins = BTreeMap<String, String>;
 
 impl Config {
-    /// Reads it from everywhere.
+    /// Loads the configuration from the file, the environment and the flags.
     ///
     /// # Errors
-    /// When the file or a value is not what it should be; the message names the setting.
+    /// If the file or a value is invalid; the message names the setting.
     pub(crate) fn load(flags: &Flags, environment: &Environment) -> anyhow::Result<(Self, Origins)> {
         let file = file(flags, environment)?;
         let text = match read_small_text(&file, TEXT_BYTES_MAX) {
@@ -249,7 +267,8 @@ impl Config {
             }
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
         };
-        let mut table: Table = text.parse().with_context(|| format!("{} is no TOML", file.display()))?;
+        let mut table: Table =
+            text.parse().with_context(|| format!("{} is not valid TOML", file.display()))?;
         let mut origins = Origins::new();
         for key in leaves(&table) {
             find_setting(&key).with_context(|| file.display().to_string())?;
@@ -274,16 +293,21 @@ impl Config {
             }
         }
         ranges::check(&table)?;
+        let is_used = |value: &&RenamedValue| {
+            find(&table, value.setting).and_then(Value::as_str).is_some_and(|text| text == value.old)
+        };
+        let deprecated: Vec<RenamedValue> = RENAMED_VALUES.iter().filter(is_used).copied().collect();
         let mut config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
             let (path, reason) = (error.path().to_string(), error.inner().message().to_owned());
             let origin = origins.get(&path).map(|origin| format!(" (from {origin})")).unwrap_or_default();
             anyhow::anyhow!("`{path}`{origin} is not valid: {reason}")
         })?;
+        config.deprecated = deprecated;
         if config.data_dir.as_os_str().is_empty() {
             config.data_dir = default_data_dir(environment)?;
         }
         config.data_dir = std::path::absolute(&config.data_dir)?;
-        // Children do not run in this folder.
+        // Child processes have another working directory.
         let paths =
             [&mut config.models_dir, &mut config.included_models_dir, &mut config.engines.llama_server];
         for path in paths.into_iter().flatten() {
@@ -293,11 +317,11 @@ impl Config {
         Ok((config, origins))
     }
 
-    /// The defaults, with the data directory that would be used: for commands that must run although the
-    /// configuration is not valid.
+    /// Returns the default settings with the data directory that [`Config::load`] would use, for commands
+    /// that must run with an invalid configuration.
     ///
     /// # Errors
-    /// When there is no place for a data directory.
+    /// If no data directory is given and HOME is not set.
     pub(crate) fn fallback(flags: &Flags, environment: &Environment) -> anyhow::Result<Self> {
         let file = file(flags, environment)?;
         let data_dir = match (&flags.data_dir, environment.get("LAR_DATA_DIR")) {
@@ -315,12 +339,13 @@ impl Config {
         logging::check_filter(&self.log).map_err(|reason| anyhow::anyhow!("`log`: {reason}"))?;
         ensure!(
             self.engines.cache_type == CacheType::F16 || self.engines.flash_attention != Some(false),
-            "`engines.cache_type` other than f16 needs flash attention; leave `engines.flash_attention` out"
+            "an `engines.cache_type` other than f16 needs flash attention: remove `engines.flash_attention = \
+             false`"
         );
         let body = self.limits.body.get();
         ensure!(
             (BODY_MIN..=BODY_MAX).contains(&body),
-            "`limits.body` must be from {BODY_MIN} to {BODY_MAX}, is {body}"
+            "`limits.body` must be between {BODY_MIN} and {BODY_MAX}, got {body}"
         );
         for listener in &self.listeners {
             ensure!(
@@ -335,12 +360,20 @@ impl Config {
             && !self.insecure_lan
         {
             bail!(
-                "listening on {} would let other machines in over plain HTTP; choose it with `insecure_lan = true` \
-                 (LAR_INSECURE_LAN=true), give a `[[listener]]` a `cert_file`, or listen on 127.0.0.1 behind a reverse proxy with TLS",
+                "a listener on {} without TLS would admit other machines over plain HTTP. To allow this, set \
+                 `insecure_lan = true` (LAR_INSECURE_LAN=true). Otherwise use a `[[listener]]` with a \
+                 `cert_file`, or listen on 127.0.0.1 behind a reverse proxy with TLS",
                 open
             );
         }
         Ok(())
+    }
+
+    /// Logs a warning for each renamed value whose old name is in use.
+    pub(crate) fn warn_deprecated(&self) {
+        for RenamedValue { setting, old, new } in &self.deprecated {
+            deprecation::warn_once(&format!("{setting} = \"{old}\""), &format!("{setting} = \"{new}\""));
+        }
     }
 
     pub(crate) fn models_dir(&self) -> PathBuf {
@@ -348,7 +381,7 @@ impl Config {
     }
 }
 
-/// The configuration file that is read.
+/// Returns the path of the configuration file.
 fn file(flags: &Flags, environment: &Environment) -> anyhow::Result<PathBuf> {
     if let Some(file) = &flags.config {
         return Ok(file.clone());
@@ -365,11 +398,13 @@ fn default_data_dir(environment: &Environment) -> anyhow::Result<PathBuf> {
     match (environment.get("XDG_DATA_HOME"), environment.home()) {
         (Some(data), _) => Ok(PathBuf::from(data).join("lar")),
         (None, Some(home)) => Ok(home.join(".local/share/lar")),
-        (None, None) => bail!("there is no HOME to keep data below; name a place with --data-dir"),
+        (None, None) => {
+            bail!("HOME is not set, so there is no default data directory: choose one with --data-dir")
+        }
     }
 }
 
-/// The keys of all values that are no tables, dotted.
+/// Returns the dotted keys of all values that are not tables.
 fn leaves(table: &Table) -> Vec<String> {
     let mut keys = Vec::new();
     for (name, value) in table {
@@ -381,7 +416,7 @@ fn leaves(table: &Table) -> Vec<String> {
     keys
 }
 
-/// The setting of this name.
+/// Finds the setting with this key.
 fn find_setting(key: &str) -> anyhow::Result<&'static Setting> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
         return Ok(setting);
@@ -389,7 +424,7 @@ fn find_setting(key: &str) -> anyhow::Result<&'static Setting> {
     let likeness = |setting: &&Setting| (strsim::jaro_winkler(setting.key, key) * 1000.0) as u32;
     match SETTINGS.iter().max_by_key(likeness).filter(|setting| likeness(setting) > 750) {
         Some(near) => bail!("there is no setting `{key}`; did you mean `{}`?", near.key),
-        None => bail!("there is no setting `{key}`; `lar config explain` lists them"),
+        None => bail!("there is no setting `{key}`; `lar config explain` lists the settings"),
     }
 }
 
@@ -414,8 +449,8 @@ fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// A text from the environment or the command line as the setting's type; what does not fit stays a text,
-/// and is refused with the setting's name.
+/// Converts a text from the environment or the command line to the setting's type. A text that cannot be
+/// converted stays a string; [`Config::load`] rejects it with the setting's name.
 fn literal(setting: &Setting, text: &str) -> Value {
     match setting.kind {
         "boolean" => text.parse().map(Value::Boolean).unwrap_or_else(|_| Value::String(text.into())),
@@ -434,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_environment_over_the_file() {
+    fn flags_override_the_environment_and_the_environment_overrides_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
         std::fs::write(
@@ -460,7 +495,30 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn the_old_name_of_a_value_is_accepted_and_reported() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        let load = |text: &str, more: &[(&str, &str)]| {
+            std::fs::write(directory.path().join("lar.toml"), text).unwrap();
+            let values = [&[("LAR_DATA_DIR", path.as_str())], more].concat();
+            Config::load(&Flags::default(), &environment(&values)).unwrap().0
+        };
+        let old = [
+            load("[limits]\nqueue_full = \"drop-lru\"\n", &[]),
+            load("", &[("LAR_LIMITS_QUEUE_FULL", "drop-lru")]),
+        ];
+        for config in old {
+            assert_eq!(config.limits.queue_full, QueueFull::DropOldest);
+            assert_eq!(config.deprecated, RENAMED_VALUES);
+            assert!(toml::to_string(&config).unwrap().contains("queue_full = \"drop-oldest\""));
+        }
+        let new = load("[limits]\nqueue_full = \"drop-oldest\"\n", &[]);
+        assert_eq!(new.limits.queue_full, QueueFull::DropOldest);
+        assert!(new.deprecated.is_empty());
+    }
+
+    #[test]
+    fn errors_name_the_invalid_setting() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
         let error_for = |text: &str, more: &[(&str, &str)]| {
@@ -470,13 +528,13 @@ mod tests {
         };
         assert!(error_for("lisen = 1", &[]).ends_with("there is no setting `lisen`; did you mean `listen`?"));
         assert!(error_for("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
-        assert!(error_for("log = [", &[]).contains("is no TOML"));
+        assert!(error_for("log = [", &[]).contains("is not valid TOML"));
         let many = error_for("", &[("LAR_ENGINES_THREADS", "many")]);
         assert!(many.contains("`engines.threads` (from LAR_ENGINES_THREADS)"), "{many}");
         assert!(many.contains("invalid type: string \"many\""), "{many}");
         assert!(
             error_for("[engines]\nconcurrency = 0", &[])
-                .contains("`engines.concurrency` must be from 1 to 256, is 0")
+                .contains("`engines.concurrency` must be between 1 and 256, got 0")
         );
         assert!(error_for("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
         assert!(error_for("[engines]\ncache_type = \"q2\"", &[]).contains("`engines.cache_type`"));
@@ -484,12 +542,12 @@ mod tests {
         assert!(error_for(both, &[]).contains("needs flash attention"));
         let many = error_for("", &[("LAR_LIMITS_SHUTDOWN_GRACE_S", "18446744073709551615")]);
         assert!(
-            many.contains("`limits.shutdown_grace_s` must be from 0 to 4294967296, is 1844674"),
+            many.contains("`limits.shutdown_grace_s` must be between 0 and 4294967296, got 1844674"),
             "{many}"
         );
         let tokens = error_for("[engines]\ncontext_tokens_max = 9223372036854775807", &[]);
         assert!(
-            tokens.contains("`engines.context_tokens_max` must be from 128 to 4194304, is 922337"),
+            tokens.contains("`engines.context_tokens_max` must be between 128 and 4194304, got 922337"),
             "{tokens}"
         );
         for (hub, reason) in [
@@ -511,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_and_mirrors_that_are_good_are_taken() {
+    fn valid_filters_and_hubs_are_accepted() {
         for filter in
             ["info", "WARN", "off", "info,lar_engines=debug", "warn,lar_store", "lar_server[request]=debug"]
         {
@@ -523,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_settings_is_a_small_regular_file() {
+    fn a_configuration_file_must_be_a_small_regular_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
         let file = directory.path().join("lar.toml");
@@ -536,6 +594,10 @@ mod tests {
         assert_eq!(refused(), expected);
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, "#".repeat(2 << 20)).unwrap();
-        assert!(refused().contains("lar.toml cannot be read: it has more than 1.0 MiB"), "{}", refused());
+        assert!(
+            refused().contains("lar.toml cannot be read: it is larger than the limit of 1.0 MiB"),
+            "{}",
+            refused()
+        );
     }
 }

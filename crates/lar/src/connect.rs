@@ -1,6 +1,8 @@
-//! Finds the Lar that a client command talks to: the one that `LAR_URL` names, the one that serves the data
-//! directory, or one that is started for the length of the command. Some commands need a server that keeps running:
-//! a link to the page is dead without it. For those none is started ([`connect_to_running`]).
+//! Finds the Lar that a client command uses: the one at `LAR_URL`, the one that serves the data directory, or
+//! one that this module starts and stops with the command.
+//!
+//! Some commands need a server that keeps running, for example to print a sign-in link.
+//! [`connect_to_running`] starts no server for them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,17 +16,17 @@ use crate::config::{Config, Environment};
 use crate::data_dir::{self, DataDir, DataLossPolicy};
 use crate::serve::LarInstance;
 
-/// A machine that systemd runs has this folder (sd_booted(3)).
+/// A folder that exists if systemd runs the machine (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// A connection, and the server behind it if it was started for it.
+/// A connection, and its server if the command started one.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     started: Option<(CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>)>,
 }
 
 impl Connection {
-    /// Ends the server that was started for the command.
+    /// Stops the server that the command started, if any.
     pub(crate) async fn close(self) {
         if let Some((stop, served)) = self.started {
             stop.cancel();
@@ -33,10 +35,10 @@ impl Connection {
     }
 }
 
-/// Connects in the name of a client that was connected before, with its key.
+/// Connects with the key of a client that `lar connect` connected.
 ///
 /// # Errors
-/// As [`connect`]; when there is no such client.
+/// As [`connect`], and if there is no such client.
 pub(crate) async fn connect_as(
     client: &str,
     config: Config,
@@ -48,13 +50,13 @@ pub(crate) async fn connect_as(
     if let Some(url) = url_of(&known, &config, &egress).await {
         return Ok(Connection { client: Client::new(egress, &url, known.key), started: None });
     }
-    anyhow::ensure!(known.local, "the Lar at {} does not answer", known.url);
+    anyhow::ensure!(known.local, "could not reach Lar at {}", known.url);
     let mut connection = start(config, environment, output, egress).await?;
     connection.client = connection.client.with_key(known.key);
     Ok(connection)
 }
 
-/// As [`connect_as`], to a Lar that answers already; none where it does not.
+/// As [`connect_as`], but starts no server: returns `None` if no Lar is running.
 pub(crate) async fn connect_if_running(client: &str, config: &Config) -> Option<Client> {
     let known = lar_cli::find_client(&config.data_dir, client).ok()?;
     let egress = Egress::new().ok()?;
@@ -65,8 +67,8 @@ pub(crate) async fn connect_if_running(client: &str, config: &Config) -> Option<
     Some(Client::new(egress, &url, known.key))
 }
 
-/// Where the Lar of a client that was connected is now, if it answers. The data directory's own tells where it is; whoever
-/// listens where it once was is not told the key.
+/// Returns the current URL of a connected client's Lar, if it answers. A Lar of this data directory announces
+/// its URL. Lar's earlier URL is not used: another program may listen there, and would receive the key.
 async fn url_of(known: &lar_cli::ConnectedClient, config: &Config, egress: &Egress) -> Option<String> {
     let url = match known.local {
         true => data_dir::running(&config.data_dir)?.url,
@@ -75,10 +77,10 @@ async fn url_of(known: &lar_cli::ConnectedClient, config: &Config, egress: &Egre
     answers(egress, &url).await.then_some(url)
 }
 
-/// Connects.
+/// Connects to the running Lar, or starts one.
 ///
 /// # Errors
-/// When there is no server and none can be started.
+/// If no server is running and none can be started.
 pub(crate) async fn connect(
     config: Config,
     environment: &Environment,
@@ -91,10 +93,11 @@ pub(crate) async fn connect(
     }
 }
 
-/// Connects to a Lar that keeps running after the command. `called` is how this program is called in a shell.
+/// Connects to a Lar that keeps running after the command. `invocation` is how to call this program in a
+/// shell.
 ///
 /// # Errors
-/// When none is running, with what starts one.
+/// If no Lar is running; the message names the command that starts one.
 pub(crate) async fn connect_to_running(
     config: &Config,
     environment: &Environment,
@@ -104,7 +107,7 @@ pub(crate) async fn connect_to_running(
     if let Some(client) = find(config, environment, &egress).await? {
         return Ok(Connection { client, started: None });
     }
-    // One that is still starting, or that does not answer, has the lock: that error says so.
+    // A Lar that is starting, or that does not answer, has the lock. The error of `lock` says so.
     if config.data_dir.is_dir() {
         drop(DataDir::lock(&config.data_dir)?);
     }
@@ -113,23 +116,23 @@ pub(crate) async fn connect_to_running(
 
 fn not_running_message(invocation: &str, has_systemd: bool) -> String {
     let service = match has_systemd {
-        true => format!(", or have it start with your session: `{invocation} service install`"),
+        true => format!(". Or start it with your session: `{invocation} service install`"),
         false => String::new(),
     };
     format!(
-        "no Lar is running, and this command needs a server that keeps running. Start it in another terminal: \
+        "no Lar is running, and this command needs a running one. Start it in another terminal: \
          `{invocation} serve`{service}"
     )
 }
 
-/// The Lar that `LAR_URL` names, or the one that serves the data directory and answers.
+/// Finds the Lar at `LAR_URL`, or the one that serves the data directory if it answers.
 async fn find(config: &Config, environment: &Environment, egress: &Egress) -> anyhow::Result<Option<Client>> {
     let key = match environment.secret("LAR_KEY") {
         Some(key) => Some(key),
         None => data_dir::owner_key(&config.data_dir)?,
     };
     if let Some(url) = environment.get("LAR_URL") {
-        let key = key.context("LAR_KEY is needed beside LAR_URL")?;
+        let key = key.context("LAR_URL is set, but LAR_KEY is not: set LAR_KEY to a key of that Lar")?;
         return Ok(Some(Client::new(egress.clone(), url, key)));
     }
     if let (Some(server), Some(key)) = (data_dir::running(&config.data_dir), &key)
@@ -140,14 +143,14 @@ async fn find(config: &Config, environment: &Environment, egress: &Egress) -> an
     Ok(None)
 }
 
-/// Starts a server for the length of a command.
+/// Starts a server that runs until the command ends.
 async fn start(
     config: Config,
     environment: &Environment,
     output: &Output,
     egress: Egress,
 ) -> anyhow::Result<Connection> {
-    // The configured port, so that apps reach it meanwhile; another one where that is taken.
+    // Use the configured port, so that apps can reach this server. If the port is taken, use any other.
     let anywhere = SocketAddr::new(config.listen.ip(), 0);
     let instance =
         match LarInstance::open(&config, environment, config.listen, &[], DataLossPolicy::Refuse).await {
@@ -157,7 +160,7 @@ async fn start(
             }
             Err(error) => return Err(error),
         };
-    output.remark("No Lar is running; one is started for this command.");
+    output.remark("No Lar is running. Starting one for this command…");
     let client = Client::new(egress, &instance.url(), instance.owner_key.clone());
     let stop = CancellationToken::new();
     let served = tokio::spawn(instance.serve(stop.clone()));
@@ -175,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_command_is_named_as_the_shell_finds_it() {
+    fn the_error_names_the_command_that_starts_lar() {
         let text = not_running_message("/opt/lar", true);
         assert!(text.contains("`/opt/lar serve`") && text.ends_with("`/opt/lar service install`"), "{text}");
         let text = not_running_message("lar", false);

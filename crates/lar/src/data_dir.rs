@@ -1,4 +1,4 @@
-//! The data directory: who may use it, and the secrets in it.
+//! The data directory: its locks, its owner, its permissions, and the secrets in it.
 
 mod holder;
 mod lock;
@@ -21,15 +21,16 @@ pub(crate) use lock::{STEP as FREE_THE_LOCK, find_unlockable, foreign_holders, i
 pub(crate) use missing_data::{DataLossPolicy, newest_backup};
 pub(crate) use permissions::{find_exposed, is_secret};
 
-/// Lar's own files lie in the data directory and in folders of it, no deeper.
+/// The depth of the search for symbolic links. Lar's files are in the data directory and its folders, not
+/// deeper.
 const LINK_DEPTH: usize = 2;
 
-/// A data directory that this process alone serves.
+/// A locked data directory: only this process uses it.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
-    /// Of its database, which another data directory may link to.
+    /// The lock of the database, which another data directory may link to.
     _database_lock: Option<File>,
 }
 
@@ -39,13 +40,14 @@ impl Drop for DataDir {
     }
 }
 
-/// Whether root uses another's data directory.
+/// Returns whether this process is root and the data directory belongs to another user.
 pub(crate) fn is_other_users(path: &Path) -> bool {
     let owned = std::fs::metadata(path).is_ok_and(|owner| owner.uid() != 0);
     owned && rustix::process::geteuid().is_root()
 }
 
-/// Gives what root made in another's data directory, such as that of the machine's service, to whom the directory belongs.
+/// Changes the owner of files that root created in another user's data directory, such as that of the system
+/// service, to the owner of the directory.
 pub(crate) fn chown_to_owner(path: &Path) {
     let Ok(owner) = std::fs::metadata(path) else { return };
     if !is_other_users(path) {
@@ -57,10 +59,11 @@ pub(crate) fn chown_to_owner(path: &Path) {
             return;
         }
         if let Err(error) = std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid())) {
-            tracing::warn!(path = %path.display(), %error, "a file of root's stays root's");
+            tracing::warn!(path = %path.display(), %error, "could not change the owner of a file of root");
         }
     };
-    // What lies beside a linked database, and only where that folder is the owner's: a link can lead to a file of root's.
+    // The files beside a linked database, but only in a folder of the same owner: a link can lead to a file
+    // of root.
     for path in linked_database_of(path, owner.uid()).iter().flat_map(LinkedDatabase::files) {
         let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
         give(&path, &found);
@@ -79,13 +82,13 @@ pub(crate) fn chown_to_owner(path: &Path) {
     }
 }
 
-/// The linked database of a data directory, where the folder that it lies in is `owner`'s.
+/// Returns the linked database of a data directory if `owner` owns the folder that contains it.
 fn linked_database_of(data_dir: &Path, owner: u32) -> Option<LinkedDatabase> {
     let linked = LinkedDatabase::at(&data_dir.join("lar.db"))?;
     std::fs::metadata(&linked.folder).is_ok_and(|about| about.uid() == owner).then_some(linked)
 }
 
-/// Where the server of a data directory is, for its clients.
+/// The URL and process of the server of a data directory, for its clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerFile {
     pub(crate) url: String,
@@ -93,21 +96,22 @@ pub(crate) struct ServerFile {
 }
 
 impl DataDir {
-    /// Makes the directory where it is missing and takes its lock.
+    /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// When another process has it, with who that is and what to do, or it cannot be written.
+    /// If another process has the lock, or the directory cannot be written. The message names the process and
+    /// the next step.
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder
             .create(path)
-            .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
+            .with_context(|| format!("the data directory {} cannot be created", path.display()))?;
         refuse_links_to_others(path)?;
         let directory_lock = lock::of_directory(path)?;
         let database_lock = lock::of_database(path)?;
         permissions::restrict(path);
-        // Nobody else makes backups here now.
+        // No other process makes backups here while this one has the lock.
         backup::remove_unfinished_backups(&path.join(backup::FOLDER));
         Ok(Self { path: path.to_owned(), _lock: directory_lock, _database_lock: database_lock })
     }
@@ -116,11 +120,11 @@ impl DataDir {
         self.path.join("lar.db")
     }
 
-    /// Refuses to replace, as root, a database that a link in another's data directory leads to, unless the folder where it lies
-    /// is the data directory's owner's, too: whoever made the link chose the file.
+    /// As root in another user's data directory, refuses to replace a linked database in a folder of a third
+    /// user. The user who created the link could have chosen any file.
     ///
     /// # Errors
-    /// When it lies in somebody else's folder.
+    /// If the linked database is in a folder that the owner of the data directory does not own.
     pub(crate) fn refuse_other_users_database(&self) -> anyhow::Result<()> {
         let Some(linked) = LinkedDatabase::at(&self.database()).filter(|_| is_other_users(&self.path)) else {
             return Ok(());
@@ -128,7 +132,8 @@ impl DataDir {
         let owner = std::fs::metadata(&self.path)?.uid();
         if linked_database_of(&self.path, owner).is_none() {
             bail!(
-                "{} is a symbolic link to {}, which is in a folder of another user: run this as the data directory's owner",
+                "{} is a symbolic link to {}, which is in a folder of another user: run this command as the \
+                 owner of the data directory",
                 self.database().display(),
                 linked.database.display()
             );
@@ -136,50 +141,57 @@ impl DataDir {
         Ok(())
     }
 
-    /// Opens the database, which is made where nothing says that there was one.
+    /// Opens the database. Creates it if there is no sign of an earlier database. `lar` is how to call this
+    /// program in a shell, for error messages.
     ///
     /// # Errors
-    /// When it is lost, damaged, of a newer Lar or cannot be written, with what to do about it.
-    pub(crate) fn open_store(&self, loss: DataLossPolicy) -> anyhow::Result<Store> {
-        // Before the database is looked at: that takes room, too.
+    /// If the database is missing, damaged, from a newer Lar, or not writable. The message names the next
+    /// step.
+    pub(crate) fn open_store(&self, loss: DataLossPolicy, lar: &str) -> anyhow::Result<Store> {
+        // Before the check of the database, which needs disk space.
         Reserve::beside(&self.database()).release_to_start();
         if loss == DataLossPolicy::Accept {
             self.refuse_other_users_database()?;
         }
-        missing_data::check_database(&self.path, loss)?;
-        Store::open(&self.database()).map_err(|error| missing_data::explain_open_error(error, &self.path))
+        missing_data::check_database(&self.path, loss, lar)?;
+        Store::open(&self.database())
+            .map_err(|error| missing_data::explain_open_error(error, &self.path, lar))
     }
 
-    /// Removes what a restore left that was killed: it holds a copy of data and keys. No restore runs while this process has the
-    /// lock. It is for a start that found the database and its secret: without these the restore is to be run again.
+    /// Removes the leftovers of a killed restore, which contain a copy of data and keys. No restore runs
+    /// while this process has the lock. Call it only after the database and `secret.key` were found:
+    /// otherwise the restore must run again.
     pub(crate) fn remove_unfinished_restores(&self) {
         backup::remove_unfinished_restores(&self.path);
     }
 
-    /// The key under which secrets are hashed, made on first use: `keys` are stored under it.
+    /// Returns the pepper of the hashes of API keys, from `secret.key`. Creates it on first use. `keys` is
+    /// the number of keys in the database, `lar` is how to call this program in a shell.
     ///
     /// # Errors
-    /// When it is lost, or cannot be read or written.
-    pub(crate) fn pepper(&self, keys: u64, loss: DataLossPolicy) -> anyhow::Result<Secret> {
-        missing_data::check_secret(&self.path, keys, loss)?;
+    /// If `secret.key` is missing although there are keys, or if it cannot be read or written.
+    pub(crate) fn pepper(&self, keys: u64, loss: DataLossPolicy, lar: &str) -> anyhow::Result<Secret> {
+        missing_data::check_secret(&self.path, keys, loss, lar)?;
         self.secret("secret.key", || Secret::new(secret::hex(&secret::random_bytes::<32>())))
     }
 
-    /// The owner's key: the one in `owner.key`; where there is none yet, `given`, else a new one.
+    /// Returns the owner's key from `owner.key`. If that file is missing, stores `given`, or a new key if it
+    /// is `None`.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// If the file cannot be read or written, or `given` is too short.
     pub(crate) fn owner_key(&self, given: Option<Secret>) -> anyhow::Result<Secret> {
         if let Some(given) = &given
             && given.expose().len() < 16
         {
-            bail!("LAR_OWNER_KEY is shorter than 16 characters");
+            bail!("LAR_OWNER_KEY is too short: it needs at least 16 characters");
         }
         let differs = given.as_ref().map(|given| given.expose().to_owned());
         let kept = self.secret("owner.key", || given.unwrap_or_else(lar_server::new_secret))?;
         if differs.is_some_and(|given| given != kept.expose()) {
             tracing::warn!(
-                "LAR_OWNER_KEY is not the key in {}/owner.key, which counts; remove that file to have the other one taken",
+                "LAR_OWNER_KEY is not the key in {}/owner.key, so it is ignored; remove that file to use \
+                 LAR_OWNER_KEY",
                 self.path.display()
             );
         }
@@ -203,10 +215,10 @@ impl DataDir {
         Ok(made)
     }
 
-    /// Tells clients where the server is, until what it returns is dropped.
+    /// Announces the URL of the server to clients until the returned value is dropped.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If `server.json` cannot be written.
     pub(crate) fn announce(&self, url: &str) -> anyhow::Result<Announcement> {
         let server = ServerFile { url: url.to_owned(), pid: std::process::id() };
         let partial = self.path.join("server.json.new");
@@ -220,8 +232,8 @@ impl DataDir {
     }
 }
 
-/// Says where the server is. Dropping it tells clients that there is none; that happens before the lock is released, because the
-/// next server announces itself at the same place.
+/// The file `server.json`, which announces the server. Dropping the value removes the file. Drop it before
+/// the lock is released: the next server writes the same file.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     path: PathBuf,
@@ -233,11 +245,11 @@ impl Drop for Announcement {
     }
 }
 
-/// Refuses, as root in another's data directory, every link in it that leads to what is not that user's: whoever made the link
-/// would have root read, change or make the file that it leads to.
+/// As root in another user's data directory, refuses every symbolic link to files that the owner of the
+/// directory does not own. With such a link, that user could make root read, change or create the target.
 ///
 /// # Errors
-/// With the link, and whose the directory is.
+/// If there is such a link; the message names it and the owner's user id.
 fn refuse_links_to_others(data_dir: &Path) -> anyhow::Result<()> {
     if !is_other_users(data_dir) {
         return Ok(());
@@ -245,16 +257,17 @@ fn refuse_links_to_others(data_dir: &Path) -> anyhow::Result<()> {
     let owner = std::fs::metadata(data_dir)?.uid();
     match link_to_others(data_dir, owner) {
         Some(link) => bail!(
-            "{} is a symbolic link to what is not its user's; root follows none such in another's data directory: run this as the \
-             user with the id {owner}, or remove the link",
+            "{} is a symbolic link to a file that the owner of the data directory does not own, and root \
+             does not follow such a link: run this command as the user with the id {owner}, or remove the \
+             link",
             link.display()
         ),
         None => Ok(()),
     }
 }
 
-/// A link in a data directory, or in a folder of it, that leads to nothing, or to what is not `owner`'s or lies in a folder
-/// that is not.
+/// Returns a symbolic link in a data directory or its folders whose target is missing, is not owned by
+/// `owner`, or is in a folder that `owner` does not own.
 fn link_to_others(data_dir: &Path, owner: u32) -> Option<PathBuf> {
     let is_owners = |path: &Path| std::fs::metadata(path).is_ok_and(|about| about.uid() == owner);
     let leads_to_owners = |link: &Path| {
@@ -276,13 +289,13 @@ fn link_to_others(data_dir: &Path, owner: u32) -> Option<PathBuf> {
     None
 }
 
-/// The server that says it serves this directory; it may have died since.
+/// Returns the server that `server.json` announces. That server may have been killed.
 pub(crate) fn running(path: &Path) -> Option<ServerFile> {
     serde_json::from_slice(&read_small(&path.join("server.json"), KEY_BYTES_MAX).ok()?).ok()
 }
 
-/// A new file for its owner alone, in the place of what an earlier process left: writing to that may wait, or reach another
-/// file.
+/// Creates a file that only its owner can read, and removes any file of that name before. Writing to an
+/// existing file could block, or follow a link to another file.
 fn new_file(path: &Path) -> std::io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -291,16 +304,16 @@ fn new_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Says of each key of a directory that is there and cannot be read why not.
+/// Returns the key files of a directory that exist and cannot be read, each with its error.
 pub(crate) fn unreadable_keys(path: &Path) -> Vec<(&'static str, anyhow::Error)> {
     let keys = ["secret.key", "owner.key"].into_iter();
     keys.filter_map(|name| Some((name, read_secret(&path.join(name)).err()?))).collect()
 }
 
-/// The owner's key of a directory, if it has one.
+/// Returns the owner's key of a directory, if it has one.
 ///
 /// # Errors
-/// When it is there and cannot be read.
+/// If `owner.key` exists and cannot be read.
 pub(crate) fn owner_key(path: &Path) -> anyhow::Result<Option<Secret>> {
     read_secret(&path.join("owner.key"))
 }
@@ -324,25 +337,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_to_files_of_another_user_is_found_anywhere() {
+    fn a_link_to_a_file_of_another_user_is_found_in_folders_too() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path().join("data");
         std::fs::create_dir_all(data.join("clients")).unwrap();
         let owner = std::fs::metadata(&data).unwrap().uid();
         std::fs::write(at.path().join("main.db"), b"").unwrap();
         symlink("../main.db", data.join("lar.db")).unwrap();
-        assert_eq!(link_to_others(&data, owner), None, "its target and the folder are the owner's");
-        assert_eq!(link_to_others(&data, owner + 1), Some(data.join("lar.db")), "they are somebody else's");
+        assert_eq!(link_to_others(&data, owner), None, "the owner owns the target and its folder");
+        assert_eq!(link_to_others(&data, owner + 1), Some(data.join("lar.db")), "another user owns them");
         let link = data.join("clients/x");
         symlink("../../missing", &link).unwrap();
-        assert_eq!(link_to_others(&data, owner), Some(link), "root would make what is missing");
+        assert_eq!(link_to_others(&data, owner), Some(link), "root would create the missing target");
+    }
+
+    #[test]
+    fn each_data_directory_gets_an_owner_key_of_its_own() {
+        let keys = [(); 2].map(|()| {
+            let at = tempfile::tempdir().unwrap();
+            let created = DataDir::lock(at.path()).unwrap().owner_key(None).unwrap();
+            assert_eq!(owner_key(at.path()).unwrap().unwrap().expose(), created.expose(), "it is kept");
+            created
+        });
+        assert_ne!(keys[0].expose(), keys[1].expose());
     }
 
     #[test]
     fn a_server_is_announced_until_the_announcement_is_dropped() {
         let at = tempfile::tempdir().unwrap();
         let data_dir = DataDir::lock(at.path()).unwrap();
-        // Of a server that was killed.
+        // The file of a killed server.
         std::fs::write(at.path().join("server.json"), r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
         let announcement = data_dir.announce("http://127.0.0.1:5270").unwrap();
         let server = running(at.path()).unwrap();
@@ -351,9 +375,9 @@ mod tests {
         assert!(running(at.path()).is_none() && !at.path().join("server.json").exists());
     }
 
-    /// Only root can make what is another's.
+    /// Runs as root only: only root can create files of another user.
     #[test]
-    fn files_that_root_created_beside_a_linked_database_get_its_owner() {
+    fn files_that_root_created_beside_a_linked_database_get_the_owner_of_the_data_directory() {
         const OTHER: u32 = 65534;
         let at = tempfile::tempdir().unwrap();
         let (data, disk) = (at.path().join("data"), at.path().join("disk"));

@@ -1,4 +1,4 @@
-//! `lar doctor`: what is missing, broken or unused on this machine, and the command that mends it.
+//! `lar doctor`: checks the installation and the machine, and names the command that fixes each problem.
 
 mod better_model;
 mod data;
@@ -19,13 +19,13 @@ use lar_engines::embedded::ConfinementPolicy;
 use lar_sandbox::Inherit;
 use serde::Serialize;
 
-use crate::config::Config;
-use crate::{data_dir, open_files};
+use crate::config::{Config, Environment};
+use crate::{data_dir, invocation, open_files};
 
-/// Less free space than this is worth a warning.
+/// The free disk space below which there is a warning.
 const SPACE_LOW: Bytes = Bytes::mib(2048);
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
@@ -34,36 +34,48 @@ enum Level {
     Broken,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     level: Level,
     about: &'static str,
     found: String,
+    /// How to fix the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+    /// The deprecated name of `fix` in the JSON output.
     #[serde(skip_serializing_if = "Option::is_none")]
     mend: Option<String>,
 }
 
-/// Looks at everything; fails with exit code 4 when something is broken. `invalid` says what is wrong with the
-/// configuration; the rest is then looked at with the defaults.
+impl Finding {
+    fn new(level: Level, about: &'static str, found: String, fix: Option<String>) -> Self {
+        Self { level, about, found, mend: fix.clone(), fix }
+    }
+}
+
+/// Runs all checks. Returns exit code 4 if something is broken. `invalid` is the error of an invalid
+/// configuration; the other checks then use the default settings.
 ///
 /// # Errors
-/// When the findings cannot be shown.
+/// If the findings cannot be printed.
 pub(crate) async fn run(
     config: &Config,
+    environment: &Environment,
     invalid: Option<String>,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let mut findings: Vec<Finding> = invalid.map(configuration).into_iter().collect();
-    findings.extend(data::run(&config.data_dir));
-    findings.extend([disk(&config.models_dir()), port(config)]);
-    findings.extend(listeners::run(config).await);
+    let lar = &invocation::with_data_dir(config, environment);
+    let mut findings: Vec<Finding> = invalid.map(|reason| configuration(reason, lar)).into_iter().collect();
+    findings.extend(data::run(&config.data_dir, lar));
+    findings.extend([disk(&config.models_dir(), lar), port(config, lar)]);
+    findings.extend(listeners::run(config, lar).await);
     findings.extend(memory());
-    findings.extend(threads::run(config).await);
+    findings.extend(threads::run(config, lar).await);
     findings.push(open_files(config));
-    findings.push(graphics());
-    findings.push(confinement(config.engines.confinement).await);
-    findings.extend(models(config).await);
+    findings.push(graphics(lar));
+    findings.push(confinement(config.engines.confinement, lar).await);
+    findings.extend(models(config, lar).await);
     findings.push(pip());
     findings.extend(compiler());
     output.show(&findings, || screen(&findings))?;
@@ -81,31 +93,34 @@ fn screen(findings: &[Finding]) -> String {
             Level::Broken => "BROKEN",
         };
         lines.push(format!("{mark}  {:width$}  {}", finding.about, finding.found));
-        if let Some(mend) = &finding.mend {
-            lines.push(format!("        {:width$}  → {mend}", ""));
+        if let Some(fix) = &finding.fix {
+            lines.push(format!("        {:width$}  → {fix}", ""));
         }
     }
     lines.join("\n")
 }
 
 fn fine(about: &'static str, found: impl Into<String>) -> Finding {
-    Finding { level: Level::Fine, about, found: found.into(), mend: None }
+    Finding::new(Level::Fine, about, found.into(), None)
 }
 
-fn note(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { level: Level::Note, about, found: found.into(), mend: Some(mend.into()) }
+fn note(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding::new(Level::Note, about, found.into(), Some(fix.into()))
 }
 
-fn broken(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { level: Level::Broken, about, found: found.into(), mend: Some(mend.into()) }
+fn broken(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding::new(Level::Broken, about, found.into(), Some(fix.into()))
 }
 
-fn configuration(reason: String) -> Finding {
-    let mend = "correct it: lar config set SETTING VALUE, or unset the variable; the rest is checked with the defaults";
+fn configuration(reason: String, lar: &str) -> Finding {
+    let mend = format!(
+        "correct it: {lar} config set SETTING VALUE, or unset the environment variable; the other checks use \
+         the defaults"
+    );
     broken("configuration", reason, mend)
 }
 
-fn disk(models: &Path) -> Finding {
+fn disk(models: &Path, lar: &str) -> Finding {
     let existing = models.ancestors().find(|path| path.exists()).unwrap_or(models);
     match rustix::fs::statvfs(existing) {
         Ok(disk) => {
@@ -113,18 +128,18 @@ fn disk(models: &Path) -> Finding {
             if free < SPACE_LOW {
                 note(
                     "disk",
-                    format!("{free} are free for models"),
-                    "keep models elsewhere: lar config set models_dir DIR",
+                    format!("{free} free for models"),
+                    format!("use another folder for models: {lar} config set models_dir DIR"),
                 )
             } else {
-                fine("disk", format!("{free} are free for models"))
+                fine("disk", format!("{free} free for models"))
             }
         }
-        Err(error) => note("disk", format!("its free space is unknown: {error}"), "look with `df -h`"),
+        Err(error) => note("disk", format!("free space unknown: {error}"), "check it with `df -h`"),
     }
 }
 
-fn port(config: &Config) -> Finding {
+fn port(config: &Config, lar: &str) -> Finding {
     let address = config.listen;
     if let Some(server) = data_dir::running(&config.data_dir).filter(|server| alive(server.pid)) {
         return fine("port", format!("Lar is running at {} (process {})", server.url, server.pid));
@@ -135,8 +150,8 @@ fn port(config: &Config) -> Finding {
             let by = port_owner(address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
             broken(
                 "port",
-                format!("{address} is taken{by} ({error})"),
-                "choose another: lar config set listen 127.0.0.1:5271",
+                format!("{address} is in use{by} ({error})"),
+                format!("choose another: {lar} config set listen 127.0.0.1:5271"),
             )
         }
     }
@@ -144,43 +159,43 @@ fn port(config: &Config) -> Finding {
 
 fn memory() -> Vec<Finding> {
     let Some(memory) = device::memory() else {
-        return vec![note("memory", "its size is unknown", "Lar reads /proc/meminfo")];
+        return vec![note("memory", "size unknown", "check that /proc/meminfo is readable")];
     };
     let text =
-        format!("{} in all, {} available, {} cores", memory.total, memory.available, device::threads());
+        format!("{} in total, {} available, {} cores", memory.total, memory.available, device::threads());
     vec![fine("memory", text)]
 }
 
-/// Whether this user's programs may have as many files open as the configured connections take.
+/// Checks whether the limit on open files is high enough for the configured number of connections.
 fn open_files(config: &Config) -> Finding {
     let (about, limit, configured) = ("open files", open_files::hard_limit(), config.limits.connections);
-    let mend = "raise it: `ulimit -Hn`, LimitNOFILE in a unit, --ulimit nofile of a container";
+    let mend = "raise the limit: `ulimit -Hn`, LimitNOFILE in a unit, or --ulimit nofile for a container";
     if limit < open_files::OPEN_FILES_MIN {
-        let found = format!("{limit} at most, and Lar needs {} at least", open_files::OPEN_FILES_MIN);
+        let found = format!("limit {limit}, and Lar needs at least {}", open_files::OPEN_FILES_MIN);
         return broken(about, found, mend);
     }
     match open_files::connections_within(limit, configured) {
         room if room < configured => {
-            let found = format!("{limit} at most, which leaves room for {room} of {configured} connections");
+            let found = format!("limit {limit}, enough for {room} of {configured} connections");
             note(about, found, mend)
         }
-        _ => fine(about, format!("{limit} at most, enough for {configured} connections")),
+        _ => fine(about, format!("limit {limit}, enough for {configured} connections")),
     }
 }
 
-fn graphics() -> Finding {
+fn graphics(lar: &str) -> Finding {
     match device::graphics().as_slice() {
-        [] => fine("graphics", "none found; models run on the processor"),
+        [] => fine("graphics", "no GPU found; models run on the CPU"),
         found => note(
             "graphics",
-            format!("{} is there and not used: this build runs on the processor", found.join(", ")),
-            "a GPU build of llama.cpp can be used through its server: lar config set engines.llama_server PATH",
+            format!("{} found but not used: this build runs models on the CPU", found.join(", ")),
+            format!("to use a GPU build of llama.cpp: {lar} config set engines.llama_server PATH"),
         ),
     }
 }
 
-/// Starts a worker that confines itself and tells how.
-async fn confinement(policy: ConfinementPolicy) -> Finding {
+/// Starts a worker that confines itself and reports which parts of the confinement are missing.
+async fn confinement(policy: ConfinementPolicy, lar: &str) -> Finding {
     let about = "workers";
     let outcome = match std::env::current_exe() {
         Ok(program) => lar_engines::embedded::confinement(&program).await.map_err(|error| error.to_string()),
@@ -188,25 +203,26 @@ async fn confinement(policy: ConfinementPolicy) -> Finding {
     };
     match outcome {
         Ok(missing) if missing.is_empty() => {
-            fine(about, "confined: no network, no other programs, only their model's files")
+            fine(about, "confined: no network, no other programs, no files except those of their model")
         }
         Ok(missing) => {
-            let found = format!("not confined in every way: {}", missing.join("; "));
-            let newer = "a newer kernel, or one that allows it, protects better from a hostile model file";
+            let found = format!("not fully confined: {}", missing.join("; "));
+            let newer = "to protect against hostile model files, use a newer kernel, or one that allows this";
             match policy {
                 ConfinementPolicy::BestEffort => note(about, found, newer),
                 ConfinementPolicy::Require => broken(
                     about,
-                    format!("{found}; no model is loaded, as `engines.confinement` is `require`"),
-                    format!("{newer}; or: lar config set engines.confinement best-effort"),
+                    format!("{found}; Lar loads no model, because `engines.confinement` is `require`"),
+                    format!("{newer}; or: {lar} config set engines.confinement best-effort"),
                 ),
             }
         }
-        Err(error) => broken(about, format!("cannot be started: {error}"), "install Lar again"),
+        Err(error) => broken(about, format!("could not be started: {error}"), "install Lar again"),
     }
 }
 
-async fn models(config: &Config) -> Vec<Finding> {
+async fn models(config: &Config, lar: &str) -> Vec<Finding> {
+    let pull = format!("{lar} models pull --starter");
     let mut installed = installed(&config.models_dir());
     if let Some(included) = &config.included_models_dir {
         installed.extend(self::installed(included));
@@ -214,18 +230,18 @@ async fn models(config: &Config) -> Vec<Finding> {
     let chat = installed.iter().filter(|(_, kind, _)| *kind == Kind::Chat);
     let names: Vec<&str> = chat.clone().map(|(name, _, _)| name.as_str()).collect();
     let mut findings = vec![if names.is_empty() {
-        broken("chat model", "none is installed", "lar models pull --starter")
+        broken("chat model", "none installed", pull.clone())
     } else {
         fine("chat model", names.join(", "))
     }];
     findings.push(if installed.iter().any(|(_, kind, _)| *kind == Kind::Embedding) {
         fine("embedder", "installed")
     } else {
-        note("embedder", "none is installed", "lar models pull --starter")
+        note("embedder", "none installed", pull)
     });
     let only_starter = chat.clone().all(|(_, _, digest)| digest == lar_catalog::STARTER_CHAT.sha256);
     if only_starter {
-        findings.extend(better_model::run(config).await);
+        findings.extend(better_model::run(config, lar).await);
     }
     findings
 }
@@ -242,24 +258,25 @@ fn installed(models: &Path) -> Vec<(String, Kind, String)> {
 
 fn pip() -> Finding {
     if succeeds("python3", &["-I", "-m", "pip", "--version"]) {
-        fine("pip", "is there, for models from Python packages")
+        fine("pip", "installed, for models from Python packages")
     } else {
         note(
             "pip",
-            "is not there; models from Python packages cannot be pulled",
+            "not installed; Lar cannot pull models from Python packages",
             "sudo apt-get install python3-pip",
         )
     }
 }
 
-/// What building Lar needs; of no interest to those who only run it, so it is mentioned only where absent.
+/// Checks the tools that are needed to build Lar. They are not needed to run it, so a missing tool is only a
+/// note.
 fn compiler() -> Vec<Finding> {
     let missing: Vec<&str> =
         ["cc", "cmake", "clang"].into_iter().filter(|tool| !succeeds(tool, &["--version"])).collect();
     if missing.is_empty() {
-        return vec![fine("compiler", "is there, for building Lar on this machine")];
+        return vec![fine("compiler", "installed, for building Lar on this machine")];
     }
-    let found = format!("{} not there; needed only to build Lar", missing.join(", "));
+    let found = format!("{} not installed; needed only to build Lar", missing.join(", "));
     vec![note("compiler", found, "sudo apt-get install build-essential cmake clang libclang-dev")]
 }
 
@@ -276,7 +293,7 @@ fn alive(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// The process that listens on a port, as far as this user may see it.
+/// Returns the process that listens on a port, or `None` if this user cannot see it.
 pub(crate) fn port_owner(port: u16) -> Option<String> {
     let hex_port = format!(":{port:04X}");
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|path| {
@@ -315,9 +332,9 @@ mod tests {
     #[test]
     fn screens() {
         let findings = [
-            fine("disk", "80 GiB are free for models"),
-            note("graphics", "NVIDIA device is there and not used", "use it"),
-            broken("chat model", "none is installed", "lar models pull --starter"),
+            fine("disk", "80 GiB free for models"),
+            note("graphics", "NVIDIA device found but not used", "use it"),
+            broken("chat model", "none installed", "lar models pull --starter"),
         ];
         insta::assert_snapshot!("doctor", screen(&findings));
     }
@@ -330,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_ports_process_does_not_steer_the_terminal() {
+    fn the_name_of_a_process_on_a_port_does_not_control_the_terminal() {
         let at = tempfile::tempdir().unwrap();
         let program = at.path().join("a\u{202e}b\u{1b}c");
         symlink("/bin/sh", &program).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // The child alone has the listener then, as its standard input.
+        // From now on only the child has the listener, as its standard input.
         let mut child = lar_sandbox::command(&program, Inherit::Tool)
             .arg0("sh")
             .args(["-c", "echo up; kill -STOP $$"])
@@ -344,7 +361,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // It has its name before it writes.
+        // The process has its name before it writes.
         child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
         let owner = port_owner(port);
         child.kill().unwrap();

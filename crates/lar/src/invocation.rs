@@ -1,7 +1,7 @@
-//! How this program is called in a shell, for messages that name a command to run.
+//! How to call this program in a shell, for messages that name a command to run.
 //!
-//! After `make run` there is no `lar` on the PATH, or there is another one. So a message says `lar` only where a shell
-//! finds this very program under that name, and the program's path otherwise.
+//! After `make run`, the PATH has no `lar`, or another one. So a message says `lar` only if a shell finds
+//! this program under that name. Otherwise it contains the program's path.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,10 +12,10 @@ use lar_sandbox::Inherit;
 
 use crate::config::{Config, Environment, Flags};
 
-/// What the program is called on the PATH.
+/// The name of the program on the PATH.
 const NAME: &str = "lar";
 
-/// This program as a shell finds it: `lar`, else its path.
+/// Returns how to call this program: `lar` if a shell finds it under that name, otherwise its path.
 pub(crate) fn program() -> String {
     match std::env::current_exe() {
         Ok(program) => name_of(&program, search_path().as_deref()),
@@ -23,18 +23,29 @@ pub(crate) fn program() -> String {
     }
 }
 
-/// The same, with `--data-dir` where that flag chose the data directory: commands find the same Lar then.
+/// Returns how to call this program for the same data directory: with `--data-dir` if that flag chose the
+/// directory.
 pub(crate) fn with_data_dir(config: &Config, environment: &Environment) -> String {
-    let program = program();
+    program() + &data_dir_flag(config, environment)
+}
+
+/// As [`with_data_dir`], for another program, such as that of another release.
+pub(crate) fn of_program(program: &Path, config: &Config, environment: &Environment) -> String {
+    name_of(program, search_path().as_deref()) + &data_dir_flag(config, environment)
+}
+
+/// Returns ` --data-dir DIR` if commands without that flag would use another data directory; otherwise
+/// nothing.
+fn data_dir_flag(config: &Config, environment: &Environment) -> String {
     match Config::fallback(&Flags::default(), environment) {
         Ok(without_flags) if without_flags.data_dir != config.data_dir => {
-            format!("{program} --data-dir {}", shell::quote(&config.data_dir))
+            format!(" --data-dir {}", shell::quote(&config.data_dir))
         }
-        _ => program,
+        _ => String::new(),
     }
 }
 
-/// The folders in which programs are looked for, as children of this process get them.
+/// Returns the PATH that child processes of this process get.
 fn search_path() -> Option<OsString> {
     let command = lar_sandbox::command(NAME, Inherit::Tool);
     command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value.map(OsStr::to_owned))
@@ -45,7 +56,7 @@ fn name_of(program: &Path, search: Option<&OsStr>) -> String {
         path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
     };
     let folders = search.into_iter().flat_map(std::env::split_paths);
-    // What an entry without a leading slash holds depends on the folder that the shell is in.
+    // An entry without a leading slash depends on the current folder of the shell.
     let mut found = folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(NAME));
     let first = found.find(|path| is_program(path));
     match first.and_then(|path| path.canonicalize().ok()) {
@@ -61,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_called_by_its_name_where_a_shell_finds_it() {
+    fn a_program_on_the_path_is_called_by_its_name() {
         let home = tempfile::tempdir().unwrap();
         let [real, links, others] = ["real", "links", "others"].map(|name| home.path().join(name));
         for folder in [&real, &links, &others] {

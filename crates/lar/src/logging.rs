@@ -1,4 +1,4 @@
-//! One line per event: JSON for machines, short lines where a person looks.
+//! The log: one line per event. JSON, or short lines if standard error is a terminal.
 
 mod fields;
 mod lines;
@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::IsTerminal as _;
 
 use lar_base::Timestamp;
+use lar_base::deprecation::LOG_TARGET;
 use lar_base::terminal::plain_json;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -21,16 +22,19 @@ use crate::config::Config;
 use fields::PlainFields;
 use lines::{Guard, Lines};
 
-/// Libraries that say too much, whatever is set: `secrets_scanner` of every start at `info`, `rmcp` several lines for each call
-/// of a tool, and at `debug` what was called with what.
+/// Filters for libraries that log too much; they apply in addition to the setting. `secrets_scanner` logs
+/// every start at `info`. `rmcp` logs several lines for each tool call, and at `debug` the arguments.
 const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=error"];
 
-/// Starts logging to standard error; the guard writes what is left when it is dropped. Client commands log
-/// errors only.
+/// Starts logging to standard error. Dropping the guard writes the remaining lines. Client commands log only
+/// errors and warnings about deprecated names.
 #[must_use]
 pub(crate) fn start(config: &Config, serving: bool) -> Guard {
-    let filter_text = if serving { config.log.as_str() } else { "error" };
-    // It was checked when the configuration was read.
+    let filter_text = match serving {
+        true => config.log.clone(),
+        false => format!("error,{LOG_TARGET}=warn"),
+    };
+    // `Config::load` has already checked the filter.
     let filter = EnvFilter::try_new(filter_text).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (lines, guard) = Lines::to(std::io::stderr());
@@ -38,29 +42,30 @@ pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     if serving && !std::io::stderr().is_terminal() {
         builder.event_format(JsonLines).init();
     } else {
-        let has_colours = std::io::stderr().is_terminal();
-        builder.with_target(false).compact().with_ansi(has_colours).fmt_fields(PlainFields).init();
+        let has_colors = std::io::stderr().is_terminal();
+        builder.with_target(false).compact().with_ansi(has_colors).fmt_fields(PlainFields).init();
     }
     guard
 }
 
-/// Checks a filter of the log. A word that is no level would be taken for the name of a module, and all else be silent; so a
-/// word alone has to be a level or one of Lar's modules.
+/// Checks a log filter. [`EnvFilter`] takes a word that is not a level for a module name, and then logs
+/// nothing else. So a word must be a level, or start with `lar`.
 ///
 /// # Errors
-/// What is wrong with it, and what can be given.
+/// If the filter is invalid; the message says what is allowed.
 pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
-    let forms = "name a level (error, warn, info, debug), or a filter such as info,lar_engines=debug";
-    EnvFilter::try_new(filter).map_err(|error| format!("`{filter}` is no filter ({error}); {forms}"))?;
+    let forms = "use a level (error, warn, info, debug), or a filter such as info,lar_engines=debug";
+    EnvFilter::try_new(filter)
+        .map_err(|error| format!("`{filter}` is not a valid filter ({error}); {forms}"))?;
     let is_word = |part: &&str| part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '-'));
     let is_known = |part: &&str| part.parse::<LevelFilter>().is_ok() || part.starts_with("lar");
     match filter.split(',').find(|part| is_word(part) && !is_known(part)) {
-        Some(word) => Err(format!("`{word}` is no level; {forms}")),
+        Some(word) => Err(format!("`{word}` is not a level; {forms}")),
         None => Ok(()),
     }
 }
 
-/// The contract's fields: `ts`, `level`, `service`, and those of the event.
+/// Formats an event as a JSON object with `ts`, `level`, `service`, and the fields of the event.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines

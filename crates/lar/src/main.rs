@@ -1,8 +1,8 @@
-//! The binary: composes all floors, and is the only reader of the environment.
+//! The `lar` binary: composes all crates, and is the only crate that reads the environment.
 //!
-//! `serve` runs a Lar, `worker` is the child process that holds a model, `doctor` and `config` look at what
-//! is there, and everything else is a client command of `lar-cli` against the running Lar, or, where the command
-//! can do with that, against one that is started for its length.
+//! `serve` runs the server. `worker` is the child process that runs one model. `backup`, `doctor`, `config`,
+//! `service` and `upgrade` work on this machine. All other commands are client commands of `lar-cli`. They
+//! use the running Lar. If none is running, most of them start one that ends with the command.
 
 mod advice;
 mod backup;
@@ -41,51 +41,51 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 the command line was not understood; 3 the server refused \
-                          the request; 4 `doctor` found something broken; 130 stopped by Ctrl+C";
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 invalid command line; 3 the server rejected the \
+                          request; 4 `doctor` found a problem; 130 stopped by Ctrl+C";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
-    /// Hold one model for a server (started by it)
+    /// Run one model for a server (started by the server)
     #[command(hide = true)]
     Worker,
-    /// Become an engine's own server, confined (started by a server)
+    /// Run an engine's own server, confined (started by the server)
     #[command(hide = true)]
     Launch(Launch),
-    /// Bring the database to this program's schema, after copying it
+    /// Migrate the database to the schema of this version, after making a copy
     Migrate,
-    /// Keep a copy of everything but the models, check one, bring one back
+    /// Create, verify and restore backups, and salvage a damaged database
     #[command(subcommand)]
-    Backup(backup::Command),
-    /// Run it with your session, or with the machine: a systemd unit
+    Backup(backup::BackupCommand),
+    /// Run Lar as a systemd service, for you or for the whole machine
     #[command(subcommand)]
     Service(service::Service),
-    /// Put another release in the place of this one, rehearsed on a copy, or take that back
+    /// Install another release after a dry run on a copy of the data, or undo the last upgrade
     Upgrade(upgrade::Upgrade),
-    /// Say what is missing or unused on this machine, and how to mend it
+    /// Check the installation and this machine, and say how to fix problems
     Doctor,
-    /// Look at and change the configuration
+    /// Show and change the settings
     #[command(subcommand)]
-    Config(config::Command),
+    Config(config::ConfigCommand),
     /// Print shell completions
     Completions {
-        /// For which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
     #[command(flatten)]
     Client(lar_cli::Command),
 }
 
-/// What [`Command::Launch`] becomes.
+/// The arguments of [`Command::Launch`].
 #[derive(Debug, clap::Args)]
 struct Launch {
     #[arg(long)]
     server: u32,
     #[arg(long)]
     port: u16,
-    /// A file that the program reads; once for each
+    /// A file that the program reads; repeat it for each file
     #[arg(long)]
     read: Vec<PathBuf>,
     #[arg(long)]
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output { json: cli.json, terminal: std::io::stderr().is_terminal() };
     let child = match &cli.command {
-        Command::Worker => Some(lar_engines::worker::run()),
+        Command::Worker => Some(lar_worker::run()),
         Command::Launch(launch) => Some(Err(become_engine(launch))),
         _ => None,
     };
@@ -107,8 +107,8 @@ fn main() -> ExitCode {
         return match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
-                // The server reads it, where the socket could not say it.
-                #[expect(clippy::print_stderr, reason = "a worker has no log of its own")]
+                // The server reads standard error if the worker could not report the error over the socket.
+                #[expect(clippy::print_stderr, reason = "a worker has no log")]
                 {
                     eprintln!("{message}");
                 }
@@ -119,20 +119,20 @@ fn main() -> ExitCode {
     if writes_private_files(&cli.command) {
         rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     }
-    // Before there is a second thread: secrets leave the environment, and what the starting shell left open is kept
-    // from children.
+    // While there is one thread: remove the secrets from the environment, and keep child processes from
+    // inheriting descriptors that the shell left open.
     lar_sandbox::set_close_on_exec();
     let environment = config::Environment::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.map_err(Into::into).and_then(|runtime| {
         let result = runtime.block_on(run(cli, &environment, output));
-        // A thread that still waits for standard input must not keep the process.
+        // A thread that still waits for standard input must not delay the exit.
         runtime.shutdown_background();
         result
     });
     match result {
         Ok(code) => code,
-        // Whoever read the output has enough of it, as `head` does.
+        // The reader of the output has closed it, as `head` does.
         Err(error) if error.downcast_ref::<OutputClosed>().is_some() => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<StoppedByUser>().is_some() => {
             let _ = writeln!(std::io::stderr(), "{}", plain_lines(&format!("{error:#}")));
@@ -150,12 +150,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether what a command writes is for its user alone. Units and releases are for everybody who may run them.
+/// Returns whether only the user may read the files that a command writes. Everyone may read units and
+/// releases.
 fn writes_private_files(command: &Command) -> bool {
     !matches!(command, Command::Service(_) | Command::Upgrade(_))
 }
 
-/// Returns only if that fails.
+/// Replaces this process with the engine's server. Returns an error message if that fails.
 fn become_engine(launch: &Launch) -> String {
     let (program, arguments) = launch
         .command
@@ -185,16 +186,16 @@ fn command_context(config: &Config, environment: &config::Environment) -> anyhow
     })
 }
 
-/// Takes the signal of a file that may not grow further (`ulimit -f`), which would end the process: a write then fails with an
-/// error, as on a full disk. Children get the signal's default back.
-fn take_file_size_signal() -> std::io::Result<()> {
+/// Handles SIGXFSZ, which would end the process when a file reaches the limit of `ulimit -f`. With the
+/// handler, the write fails with an error, as on a full disk. Child processes get the default action back.
+fn ignore_file_size_signal() -> std::io::Result<()> {
     let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    // The handler stays when what would tell of the signal is dropped.
+    // The handler stays installed after the stream of signals is dropped.
     signal(kind).map(drop)
 }
 
 async fn run(cli: Cli, environment: &config::Environment, output: Output) -> anyhow::Result<ExitCode> {
-    take_file_size_signal()?;
+    ignore_file_size_signal()?;
     if let Command::Completions { shell } = cli.command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "lar", &mut script);
@@ -206,7 +207,7 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
     }
     let (config, invalid) = match Config::load(&cli.flags, environment) {
         Ok((config, _)) => (config, None),
-        // What looks for faults must run in spite of them.
+        // `doctor` must run with an invalid configuration, because it reports the error.
         Err(error) if matches!(cli.command, Command::Doctor) => {
             (Config::fallback(&cli.flags, environment)?, Some(format!("{error:#}")))
         }
@@ -217,7 +218,7 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
         Command::Serve(args) => {
             serve::run(args, config, environment, output).await.map(|()| ExitCode::SUCCESS)
         }
-        Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
+        Command::Migrate => serve::migrate(&config, environment, &output).map(|()| ExitCode::SUCCESS),
         Command::Backup(command) => {
             backup::run(command, config, environment, &output).await.map(|()| ExitCode::SUCCESS)
         }
@@ -225,9 +226,9 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
             service::run(&command, &config, environment, &output).map(|()| ExitCode::SUCCESS)
         }
         Command::Upgrade(command) => {
-            upgrade::run(command, &config, &output).await.map(|()| ExitCode::SUCCESS)
+            upgrade::run(command, &config, environment, &output).await.map(|()| ExitCode::SUCCESS)
         }
-        Command::Doctor => doctor::run(&config, invalid, &output).await,
+        Command::Doctor => doctor::run(&config, environment, invalid, &output).await,
         Command::Client(command) => {
             let context = command_context(&config, environment)?;
             if let lar_cli::Command::Hook(args) = &command {

@@ -1,19 +1,20 @@
-//! How many files this process may have open: connections, the database, and the sockets of workers count.
+//! The limit on open files of this process. Connections, the database and the sockets of workers count.
 
 use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lar does not start with fewer: the database, its log, the listeners, two workers and a few connections.
+/// The lowest limit that Lar starts with: enough for the database, its log, the listeners, two workers and a
+/// few connections.
 pub(crate) const OPEN_FILES_MIN: u64 = 128;
-/// More than this is not asked for.
+/// The limit that [`raise`] asks for at most.
 const OPEN_FILES_TARGET: u64 = 65_536;
-/// Kept for the database, workers and downloads while connections take all of the rest.
+/// The number of files reserved for the database, workers and downloads; connections can use the rest.
 const RESERVE: u64 = 256;
 
-/// Raises this process's limit as far as it may, and says what it is then.
+/// Raises this process's limit as far as the hard limit allows, and returns the new limit.
 ///
 /// # Errors
-/// When it is too low to serve with.
+/// If the limit is below [`OPEN_FILES_MIN`].
 pub(crate) fn raise() -> anyhow::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     let may = limit.maximum.unwrap_or(OPEN_FILES_TARGET).min(OPEN_FILES_TARGET);
@@ -26,18 +27,18 @@ pub(crate) fn raise() -> anyhow::Result<u64> {
     };
     ensure!(
         reached >= OPEN_FILES_MIN,
-        "this process may have {reached} files open, and Lar needs {OPEN_FILES_MIN} at least; raise the limit (`ulimit -n`, \
-         LimitNOFILE in a unit, --ulimit nofile of a container)"
+        "this process can open {reached} files, and Lar needs at least {OPEN_FILES_MIN}. Raise the limit: \
+         `ulimit -n`, LimitNOFILE in a unit, or --ulimit nofile for a container"
     );
     Ok(reached)
 }
 
-/// The most files that this process could have open after [`raise`].
+/// Returns the limit that this process would have after [`raise`].
 pub(crate) fn hard_limit() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES_TARGET).min(OPEN_FILES_TARGET)
 }
 
-/// The connections that `limit` open files leave room for, of those that are configured.
+/// Returns the number of connections that a limit of `limit` open files allows, at most `configured`.
 pub(crate) fn connections_within(limit: u64, configured: usize) -> usize {
     let room = limit - (limit / 2).min(RESERVE);
     configured.min(usize::try_from(room).unwrap_or(usize::MAX))
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_files_for_the_rest() {
+    fn connections_leave_files_for_other_uses() {
         assert_eq!(connections_within(65_536, 2048), 2048);
         assert_eq!(connections_within(1024, 2048), 768);
         assert_eq!(connections_within(128, 2048), 64);

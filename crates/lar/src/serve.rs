@@ -1,4 +1,4 @@
-//! `lar serve`: puts the floors on top of each other and keeps them up until a signal.
+//! `lar serve`: builds the server from the other crates, and runs it until a signal stops it.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
 use lar_base::files::{KEY_BYTES_MAX, read_small_text};
-use lar_base::{Bytes, Instant, Secret, TaskGroup, Timestamp};
+use lar_base::{Bytes, Instant, Secret, TaskGroup, Timestamp, error_chain};
 use lar_catalog::{Catalog, ModelFolderSettings, ModelFolders};
 use lar_cli::Output;
 use lar_egress::Egress;
-use lar_engines::driver::Prompt;
-use lar_engines::protocol::Compute;
 use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
+use lar_inference::Prompt;
+use lar_inference::protocol::Compute;
 use lar_memory::{Memories, SecretPolicy};
 use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_RETENTION, Server, TlsFiles};
 use lar_store::{KeyRecord, Store};
@@ -28,25 +28,27 @@ use crate::config::{self, ChatMemoryMode, Config, Environment, ListenerConfig, Q
 use crate::data_dir::{Announcement, DataDir, DataLossPolicy};
 use crate::{doctor, invocation, open_files};
 
-/// Deleted conversations can be brought back for this long.
+/// How long a deleted conversation can be restored.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
-/// A temporary conversation goes when nothing was said in it for this long.
+/// How long a temporary conversation is kept after its last message.
 const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
-/// How often what is past its time is looked for.
+/// How often Lar looks for expired data.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
-/// How often it is looked whether something was erased that is to be cleared out of pages.
+/// The least time between two runs that clear erased data out of database pages.
 const CLEAR_EVERY: Duration = Duration::from_secs(30);
-/// When clearing is tried again where it failed, such as on a full disk.
+/// The least time until the next run after one that failed, for example on a full disk.
 const CLEAR_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// What to do about an owner's key that was revoked, which a Lar of an earlier release allowed.
-const OWNER_REVOKED: &str = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key` from the data \
-                             directory (and change LAR_OWNER_KEY, where it is set), and start Lar: it makes another";
-/// How long engines may take to end after the last answer.
+/// The message about a revoked owner's key. An earlier release of Lar allowed to revoke it.
+const OWNER_REVOKED: &str = "The owner's key was revoked, so client commands do not work. Stop Lar, remove \
+                             `owner.key` from the data directory (and change LAR_OWNER_KEY if it is set), and \
+                             start Lar: it creates a new key";
+/// How long engines may take to stop after the last answer.
 const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
-/// A Lar that listens.
+/// A running Lar: a server that listens, and everything below it.
 pub(crate) struct LarInstance {
-    /// None until clients are told where the server is. Fields are dropped in order: this one while the directory is locked.
+    /// `None` until the server is announced to clients. Fields drop in order: this one before the lock of
+    /// `data_dir`.
     announcement: Option<Announcement>,
     data_dir: DataDir,
     store: Store,
@@ -59,10 +61,10 @@ pub(crate) struct LarInstance {
 }
 
 impl LarInstance {
-    /// Opens everything and listens on `address`, without serving yet.
+    /// Opens the data directory, the models and the listeners. Does not answer requests yet.
     ///
     /// # Errors
-    /// What is in the way, and how to mend it where that is known.
+    /// If Lar cannot start. The error names the cause and, if it is known, the remedy.
     pub(crate) async fn open(
         config: &Config,
         environment: &Environment,
@@ -73,12 +75,16 @@ impl LarInstance {
         lar_sandbox::return_large_allocations();
         let connections = open_files::connections_within(open_files::raise()?, config.limits.connections);
         let data_dir = DataDir::lock(&config.data_dir)?;
-        let store = data_dir.open_store(loss)?;
-        let pepper = data_dir.pepper(store.key_count().await?, loss)?;
+        let lar = invocation::with_data_dir(config, environment);
+        let store = data_dir.open_store(loss, &lar)?;
+        let pepper = data_dir.pepper(store.key_count().await?, loss, &lar)?;
         data_dir.remove_unfinished_restores();
         let abandoned = store.tasks_end_abandoned().await?;
         if abandoned > 0 {
-            tracing::warn!(abandoned, "tasks were under way when Lar stopped; they ended as ENGINE_FAILED");
+            tracing::warn!(
+                abandoned,
+                "tasks were running when Lar last stopped; marked them as ENGINE_FAILED"
+            );
         }
         let authenticator = Authenticator::new(store.clone(), pepper);
         let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
@@ -160,7 +166,7 @@ impl LarInstance {
         let server = match Server::bind(address, listeners, parts).await {
             Ok(server) => server,
             Err((address, error)) => {
-                return Err(error).with_context(|| explain_bind_failure(address));
+                return Err(error).with_context(|| explain_bind_failure(address, &lar));
             }
         };
         kept.keep_reserve();
@@ -173,8 +179,8 @@ impl LarInstance {
         format!("http://{}", self.server.address())
     }
 
-    /// Tells clients where the server is, until it ends. It listens already: requests that come before [`LarInstance::serve`] wait in
-    /// the listener's backlog.
+    /// Announces the server's URL to clients until the server ends. Requests that arrive before
+    /// [`LarInstance::serve`] wait in the listener's backlog.
     fn announce(&mut self) -> anyhow::Result<()> {
         if self.announcement.is_none() {
             self.announcement = Some(self.data_dir.announce(&self.url())?);
@@ -182,19 +188,19 @@ impl LarInstance {
         Ok(())
     }
 
-    /// Loads the default model and its vocabulary before anyone asks for them, if there is one.
+    /// Starts to load the default model and its vocabulary, if there is one.
     pub(crate) async fn preload(&self) {
         let Ok(route) = self.gateway.route("default").await else { return };
         self.gateway.engines().load(&route.pool);
         let gateway = self.gateway.clone();
         self.tasks.spawn(async move {
             if let Err(error) = gateway.count_tokens(&route.pool, &Prompt::Text(String::new())).await {
-                tracing::warn!(%error, "the default model's vocabulary could not be loaded");
+                tracing::warn!(%error, "could not load the vocabulary of the default model");
             }
         });
     }
 
-    /// Checks the whole database meanwhile.
+    /// Starts a check of the whole database in the background.
     fn check_database(&self) {
         let (store, stopping) = (self.store.clone(), self.tasks.stopping());
         self.tasks.spawn(async move {
@@ -202,46 +208,47 @@ impl LarInstance {
                 () = store.check_in_background() => {}
                 () = stopping.cancelled() => return,
             }
-            // Not before: in a damaged database nothing is cleared.
+            // Only after the check: Lar clears nothing in a damaged database.
             clear_erased(store, stopping).await;
         });
     }
 
-    /// Serves until `stop`, then ends everything in order. Clients are told where it is, if they were not yet.
+    /// Announces the server, answers requests until `stop`, then stops everything in order.
     pub(crate) async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         self.announce()?;
         let announcement = self.announcement.take();
         let mut serving = std::pin::pin!(self.server.serve(stop.clone(), self.grace));
         tokio::select! {
             () = &mut serving => drop(announcement),
-            // No client should look for it while answers and engines end: it listens no more.
+            // The listeners are closed while answers and engines end, so clients must not find the server any
+            // more.
             () = stop.cancelled() => {
                 drop(announcement);
                 serving.await;
             }
         }
         if !self.tasks.stop(ENGINES_GRACE).await {
-            tracing::warn!("engines did not end in time; they end with this process");
+            tracing::warn!("engines did not stop in time; they end with this process");
         }
         Ok(())
     }
 }
 
-/// How the server is started.
+/// The arguments of `lar serve`.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Print the link that signs a browser in, also where standard output is no terminal
+    /// Print the sign-in link even if standard output is not a terminal
     #[arg(long)]
     print_link: bool,
-    /// Start although the database or secret.key is lost: what is left of them is put aside
+    /// Start even if the database or secret.key is missing; Lar moves what is left of the old database aside
     #[arg(long)]
     accept_data_loss: bool,
 }
 
-/// Runs the server until a signal.
+/// Runs the server until a signal stops it.
 ///
 /// # Errors
-/// When it cannot start.
+/// If it cannot start.
 pub(crate) async fn run(
     args: ServeArgs,
     config: Config,
@@ -251,11 +258,12 @@ pub(crate) async fn run(
     for warning in config::unknown_variables(environment) {
         tracing::warn!("{warning}");
     }
+    config.warn_deprecated();
     let loss = if args.accept_data_loss { DataLossPolicy::Accept } else { DataLossPolicy::Refuse };
     let mut instance =
         LarInstance::open(&config, environment, config.listen, &config.listeners, loss).await?;
     instance.check_database();
-    // Others read what goes to a journal, to a file, or to a container's log.
+    // Other people may read a journal, a file or a container's log, so the link goes to a terminal only.
     let sign_in = match (instance.owner.revoked_at, args.print_link || std::io::stdout().is_terminal()) {
         (Some(_), _) => OWNER_REVOKED.to_owned(),
         (None, true) => {
@@ -266,11 +274,12 @@ pub(crate) async fn run(
     if instance.owner.revoked_at.is_some() {
         tracing::error!(key = %instance.owner.id, "{OWNER_REVOKED}");
     }
-    // Before anybody is told that it runs: who stops it right then is obeyed, too.
+    // Installed before the server is announced, so that a signal right after the announcement works.
     let stop = CancellationToken::new();
     let signal_stop = stop.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // A terminal that closes is a wish to stop; the settings are read at start only, so that nothing is to be read again.
+    // SIGHUP stops the server: a closed terminal sends it. It reloads nothing, as Lar reads its settings at
+    // start only.
     let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         tokio::select! {
@@ -278,7 +287,7 @@ pub(crate) async fn run(
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
         }
-        tracing::info!("stopping; answers may finish, a second signal cuts them");
+        tracing::info!("stopping; running answers can finish, a second signal cuts them off");
         signal_stop.cancel();
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -286,14 +295,14 @@ pub(crate) async fn run(
         }
         std::process::exit(1);
     });
-    // Before it is printed, too: whoever reads that line finds the server, and a second one is told of it.
+    // Announced before the URL is printed, so that whoever reads that line finds the server.
     instance.announce()?;
     output.line(&format!("Lar is at {}\n{sign_in}", instance.url()))?;
     for url in instance.server.other_urls() {
-        output.line(&format!("It listens at {url}, too"))?;
+        output.line(&format!("Lar is also at {url}"))?;
     }
     if config.engines.preload {
-        // Requests wait meanwhile: this starts the load and does not wait for it.
+        // This starts to load the model and does not wait for it. Requests wait in the queue.
         tokio::select! {
             () = instance.preload() => {}
             () = stop.cancelled() => {}
@@ -302,14 +311,15 @@ pub(crate) async fn run(
     instance.serve(stop).await
 }
 
-/// `lar migrate`: opening the database does it.
+/// Runs `lar migrate`. Opening the database migrates it.
 ///
 /// # Errors
-/// When a server has the data directory, or the database cannot be brought up.
-pub(crate) fn migrate(config: &Config, output: &Output) -> anyhow::Result<()> {
+/// If a server uses the data directory, or the database cannot be migrated.
+pub(crate) fn migrate(config: &Config, environment: &Environment, output: &Output) -> anyhow::Result<()> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let store = data_dir.open_store(DataLossPolicy::Refuse)?;
-    output.line(&format!("{} has this program's schema.", store.path().display()))
+    let lar = invocation::with_data_dir(config, environment);
+    let store = data_dir.open_store(DataLossPolicy::Refuse, &lar)?;
+    output.line(&format!("{} has the schema of this version.", store.path().display()))
 }
 
 fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
@@ -346,7 +356,7 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
     })
 }
 
-/// The further places to listen, with the keys that are in their files.
+/// Returns the additional listeners, with the keys from their key files.
 async fn listeners(
     further: &[ListenerConfig],
     authenticator: &Authenticator,
@@ -361,7 +371,7 @@ async fn listeners(
                 let key = Secret::new(text.trim());
                 let checked = authenticator.check_listeners_key(&key).await;
                 checked.with_context(|| {
-                    format!("{} is not for the listener on {}", path.display(), config.addr)
+                    format!("{} cannot be the key of the listener on {}", path.display(), config.addr)
                 })?;
                 Some(key)
             }
@@ -373,12 +383,13 @@ async fn listeners(
     Ok(listeners)
 }
 
-/// What models may take of the machine's memory: the rest is the system's, the page cache's and everyone's.
+/// Returns the default memory for models: four fifths of the machine's memory. The rest is for the system,
+/// the page cache and other programs.
 fn memory_for_models() -> Option<Bytes> {
     device::memory().map(|memory| Bytes(memory.total.get() / 5 * 4))
 }
 
-/// What may stand in a request's Host; an address that was chosen to listen on may.
+/// Returns the hosts that a request may name: those of the setting, and the addresses that Lar listens on.
 fn allowed_hosts(config: &Config) -> Vec<String> {
     let mut hosts = config.allowed_hosts.clone();
     let chosen = config.listeners.iter().map(|listener| listener.addr).chain([config.listen]);
@@ -388,7 +399,7 @@ fn allowed_hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
-/// Erases, at start and every hour, what was to be kept for a time only.
+/// Erases expired conversations, memories, requests and responses, at start and every hour.
 async fn purge_expired(store: Store, memories: Memories, stopping: CancellationToken) {
     let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
@@ -398,7 +409,7 @@ async fn purge_expired(store: Store, memories: Memories, stopping: CancellationT
         }
         let (deleted, temporary) =
             (Timestamp::now().before(KEEP_DELETED), Timestamp::now().before(KEEP_TEMPORARY));
-        // Each on its own: where one fails the others are erased all the same.
+        // Separate calls, so that a failure of one does not keep the others from being erased.
         let conversations =
             count_erased("conversations", store.conversations_purge(deleted, temporary).await);
         let requests = count_erased("requests", store.idempotency_purge().await);
@@ -406,22 +417,20 @@ async fn purge_expired(store: Store, memories: Memories, stopping: CancellationT
         let responses = count_erased("responses", responses);
         let memories = count_erased("memories", memories.purge().await);
         if (conversations, memories, requests, responses) != (0, 0, 0, 0) {
-            tracing::info!(
-                conversations,
-                memories,
-                requests,
-                responses,
-                "what was kept for its time is erased"
-            );
+            tracing::info!(conversations, memories, requests, responses, "erased expired data");
         }
         if let Err(error) = store.log_empty_retry().await {
-            tracing::warn!(%error, "what was erased may be in the write-ahead log or a copy of it still");
+            tracing::warn!(
+                error = %error_chain(&error),
+                "erased data may still be in the write-ahead log or a copy of it"
+            );
         }
     }
 }
 
-/// Clears what was erased out of the search index and the unallocated regions of the database's pages: now, where an earlier run
-/// did not, then soon after each erasure, for a twentieth of the time at most.
+/// Clears erased data out of the search index and the unallocated regions of database pages. Runs once at
+/// start, for data that an earlier process left, and then soon after each erasure. Takes at most a twentieth
+/// of the time.
 async fn clear_erased(store: Store, stopping: CancellationToken) {
     let mut wait = Duration::ZERO;
     while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
@@ -429,38 +438,42 @@ async fn clear_erased(store: Store, stopping: CancellationToken) {
         let Some(cleared) = stopping.run_until_cancelled(store.clear_erased()).await else { return };
         wait = CLEAR_EVERY.max(started_at.elapsed() * 20);
         match cleared {
-            Ok(Some(pages)) => tracing::debug!(pages, "what was erased is cleared out of pages"),
+            Ok(Some(pages)) => tracing::debug!(pages, "cleared erased data out of database pages"),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, "what was erased may be in unused parts of the database's file; another try comes");
+                tracing::warn!(
+                    error = %error_chain(&error),
+                    "could not clear erased data out of the database; will try again"
+                );
                 wait = wait.max(CLEAR_AGAIN_AFTER);
             }
         }
     }
 }
 
-/// How many were erased. Where that failed it is logged, and the next hour tries again.
-fn count_erased<E: std::fmt::Display>(what: &str, erased: Result<usize, E>) -> usize {
+/// Returns the number of erased items. Logs an error and returns 0; the next hourly run tries again.
+fn count_erased<E: std::error::Error + 'static>(what: &str, erased: Result<usize, E>) -> usize {
     erased.unwrap_or_else(|error| {
-        tracing::warn!(%error, what, "what is past its time could not be erased");
+        tracing::warn!(error = %error_chain(&error), what, "could not erase expired data");
         0
     })
 }
 
-/// Says who has the address that the server could not listen on, and how to choose another.
-fn explain_bind_failure(address: SocketAddr) -> String {
+/// Returns an error message: which process uses the address that Lar could not listen on, and how to choose
+/// another.
+fn explain_bind_failure(address: SocketAddr, lar: &str) -> String {
     let other = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(5270));
-    let lar = invocation::program();
     match doctor::port_owner(address.port()) {
         Some(owner) => format!(
-            "{address} is taken by {owner}. Stop that program, or choose another port: `{lar} serve --listen {other}`"
+            "{address} is in use by {owner}. Stop that program, or choose another port: `{lar} serve \
+             --listen {other}`"
         ),
         None => format!("cannot listen on {address}. Choose another port: `{lar} serve --listen {other}`"),
     }
 }
 
-/// Folders beside the data directory that errors name to administrators only. The database lies elsewhere where a link leads to
-/// it.
+/// Returns the folders, in addition to the data directory, whose paths Lar shows only to keys with the scope
+/// `admin`. The folder of the database is one, since `lar.db` may be a link.
 fn hidden_folders(config: &Config, environment: &Environment, database: &Path) -> Vec<PathBuf> {
     let mut folders = vec![config.models_dir(), std::env::temp_dir()];
     folders.extend(database.parent().map(Path::to_owned));
@@ -469,7 +482,8 @@ fn hidden_folders(config: &Config, environment: &Environment, database: &Path) -
     folders
 }
 
-/// Where other programs keep models, by the variables that they read.
+/// Returns the folders where other programs keep models, according to the environment variables of those
+/// programs.
 fn model_folders(environment: &Environment) -> ModelFolders {
     let path = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     ModelFolders::of(&ModelFolderSettings {

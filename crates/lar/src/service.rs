@@ -1,9 +1,10 @@
-//! `lar service`: a systemd unit that starts Lar with the person's session, or with the machine.
+//! `lar service`: a systemd unit that starts Lar with the user's session, or with the machine.
 //!
-//! Units are hardened as far as Lar's own workers leave room: they make namespaces, filter their system calls and give up
-//! capabilities themselves, so that these calls stay allowed (`capset` is put back after `@privileged`); graphics
-//! processors need their devices. `LimitNOFILE` leaves room for every connection that `limits.connections` allows. A
-//! person's systemd makes `ProtectSystem` with a user namespace, where it may, and goes on without it otherwise.
+//! The units are hardened as far as Lar's workers allow. Workers create namespaces, filter their system calls
+//! and drop capabilities, so these calls stay allowed (`capset` is allowed again after `@privileged`). GPUs
+//! need their devices. `LimitNOFILE` is high enough for every connection that `limits.connections` allows.
+//! The systemd of a user implements `ProtectSystem` with a user namespace if it can, and otherwise continues
+//! without it.
 
 use std::path::{Path, PathBuf};
 
@@ -14,66 +15,71 @@ use lar_cli::Output;
 use lar_sandbox::Inherit;
 
 use crate::config::{Config, Environment};
-use crate::data_dir;
+use crate::{data_dir, invocation};
 
-/// What the unit is called.
+/// The name of the unit.
 const UNIT: &str = "lar.service";
-/// Where the machine's own Lar keeps everything.
+/// The data directory of the system service.
 const SYSTEM_DATA: &str = "/var/lib/lar";
-/// Where the machine's units lie.
+/// The folder of the units of the system.
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
 
-/// A unit that runs.
+/// A systemd unit of Lar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unit {
     system: bool,
 }
 
 impl Unit {
-    /// The unit that serves this data directory, if one does.
+    /// Returns the active unit that serves this data directory, if there is one.
     pub(crate) fn serving(data_dir: &Path) -> Option<Self> {
         let unit = Self { system: data_dir == Path::new(SYSTEM_DATA) };
         unit.is_active().then_some(unit)
     }
 
-    /// Whether it runs; not while systemd is about to start it again.
+    /// Returns whether the unit is active. False while systemd waits to restart it.
     pub(crate) fn is_active(self) -> bool {
         systemctl(self.system, &["is-active", "--quiet", UNIT]).is_ok()
     }
 
+    /// Stops the unit.
+    ///
     /// # Errors
-    /// What systemd says.
+    /// If systemd cannot stop it; the error is systemd's message.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         systemctl(self.system, &["stop", UNIT])
     }
 
+    /// Starts the unit.
+    ///
     /// # Errors
-    /// What systemd says.
+    /// If systemd cannot start it; the error is systemd's message.
     pub(crate) fn start(self) -> anyhow::Result<()> {
-        // After a release that kept ending, systemd refuses further starts for a while, also of one that is put back.
+        // After a release failed several times, systemd refuses starts for a while, even those of the
+        // previous release.
         let _ = systemctl(self.system, &["reset-failed", UNIT]);
         systemctl(self.system, &["start", UNIT])
     }
 }
 
-/// What can be done with the service.
+/// The subcommands of `lar service`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Service {
     /// Write a systemd unit and start it
     Install {
-        /// For the machine rather than for you; needs root
+        /// Install it for the whole machine instead of for you; needs root
         #[arg(long)]
         system: bool,
-        /// Only show the unit
+        /// Only print the unit
         #[arg(long)]
         print: bool,
-        /// The program that it starts, for packages
+        /// The program that the unit starts, for packages
         #[arg(long, hide = true, requires = "print")]
         program: Option<PathBuf>,
     },
-    /// Stop it and remove its unit; what Lar keeps stays
+    /// Stop the service and remove its unit; Lar's data stays
     Uninstall {
-        /// The machine's
+        /// The service of the whole machine
         #[arg(long)]
         system: bool,
     },
@@ -82,7 +88,7 @@ pub(crate) enum Service {
 /// Runs the command.
 ///
 /// # Errors
-/// What is in the way, and what to do about it.
+/// If the unit cannot be written, started or removed; the message names the next step if there is one.
 pub(crate) fn run(
     command: &Service,
     config: &Config,
@@ -103,11 +109,11 @@ pub(crate) fn run(
         }
         Service::Uninstall { system } => {
             let path = folder(*system, environment)?.join(UNIT);
-            ensure!(path.exists(), "{} is not there", path.display());
+            ensure!(path.exists(), "{} does not exist", path.display());
             systemctl(*system, &["disable", "--now", UNIT])?;
             std::fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
             systemctl(*system, &["daemon-reload"])?;
-            output.line(&format!("Removed {}. What Lar keeps is where it was.", path.display()))
+            output.line(&format!("Removed {}. Lar's data is unchanged.", path.display()))
         }
     }
 }
@@ -120,14 +126,14 @@ fn install(
     output: &Output,
 ) -> anyhow::Result<()> {
     if let Some(server) = data_dir::running(&config.data_dir).filter(|_| !system) {
-        bail!("Lar is running already as process {}; stop it first: kill {}", server.pid, server.pid);
+        bail!("Lar is already running as process {}; stop it first: kill {}", server.pid, server.pid);
     }
     let folder = folder(system, environment)?;
     let path = folder.join(UNIT);
     if let Ok(there) = read_small_text(&path, TEXT_BYTES_MAX) {
         ensure!(
             there.contains("lar service install"),
-            "{} is not of Lar's making; remove it first",
+            "{} was not written by Lar; remove it first",
             path.display()
         );
     }
@@ -139,18 +145,22 @@ fn install(
     let flag = if system { "" } else { " --user" };
     started.with_context(|| {
         format!(
-            "{} is written, but could not be started; try: systemctl{flag} enable --now lar",
+            "wrote {}, but could not start the service; try: systemctl{flag} enable --now lar",
             path.display()
         )
     })?;
     let more = if system {
+        let lar = invocation::program();
         format!(
-            "It keeps everything in {SYSTEM_DATA}; commands find it there: LAR_DATA_DIR={SYSTEM_DATA} lar open"
+            "Its data is in {SYSTEM_DATA}. Commands need this path: LAR_DATA_DIR={SYSTEM_DATA} {lar} open"
         )
     } else {
-        "It starts with your session; with the machine after: loginctl enable-linger".into()
+        "It starts with your session. To start it with the machine: loginctl enable-linger".into()
     };
-    output.line(&format!("Wrote {}. Lar runs: systemctl{flag} status lar\n{more}", path.display()))
+    output.line(&format!(
+        "Wrote {} and started Lar. To see its status: systemctl{flag} status lar\n{more}",
+        path.display()
+    ))
 }
 
 fn folder(system: bool, environment: &Environment) -> anyhow::Result<PathBuf> {
@@ -165,18 +175,21 @@ fn systemctl(system: bool, arguments: &[&str]) -> anyhow::Result<()> {
     if !system {
         command.arg("--user");
     }
-    let done = command.args(arguments).output().context("systemctl cannot be run; is systemd there?")?;
+    let done = command
+        .args(arguments)
+        .output()
+        .context("systemctl cannot be run; check that systemd runs this machine")?;
     let error_text = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "systemctl {}: {}", arguments.join(" "), error_text.trim());
     Ok(())
 }
 
-/// A path as a unit writes it.
+/// Returns a path in quotes, as in a unit file.
 fn quoted(path: &Path) -> anyhow::Result<String> {
     let text = path.display().to_string();
     ensure!(
         !text.contains(['"', '\\', '%', '$']) && !text.chars().any(char::is_control),
-        "{text:?} cannot stand in a systemd unit"
+        "the path {text:?} contains characters that cannot be used in a systemd unit"
     );
     Ok(format!("\"{text}\""))
 }
@@ -210,7 +223,8 @@ fn for_machine(program: &Path) -> anyhow::Result<String> {
     let home = ["/home", "/root", "/tmp"].into_iter().find(|folder| program.starts_with(folder));
     if let Some(folder) = home {
         bail!(
-            "the program lies in {folder}, which the service does not see; first: install -m 755 {} /usr/local/bin/lar",
+            "the program is in {folder}, which the service cannot access. Install it first: \
+             install -m 755 {} /usr/local/bin/lar",
             program.display()
         );
     }

@@ -1,10 +1,12 @@
-//! `lar upgrade`: puts another release in the place of this one, and takes that back.
+//! `lar upgrade`: replaces this release with another one, and undoes that.
 //!
-//! Before anything is changed, the new release does with a copy of everything what it will do with the original: it restores
-//! a backup, changes its schema, starts and becomes ready. Then Lar is stopped, backed up, exchanged and started; where it does
-//! not become ready, the former release and the backup are back at once. Nothing is fetched: the archive is a file.
+//! 1. Dry run on a copy of the data: the new release restores a backup, migrates the schema, starts and
+//!    becomes ready.
+//! 2. Lar is stopped and backed up, the releases are exchanged, and the new one is started.
+//! 3. If it does not become ready, the previous release and the backup are restored right away.
 //!
-//! Each step is a command of the release that it concerns, so that no release has to know another's data.
+//! The archive is a local file; this module downloads nothing. Each step is a command of the release that it
+//! concerns, so that no release needs to know the data of another.
 
 mod release;
 mod trial;
@@ -18,65 +20,76 @@ use lar_cli::Output;
 use lar_sandbox::Inherit;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::data_dir::{self, DataDir};
+use crate::invocation;
 use crate::service::Unit;
 use release::ReleaseFolders;
 use trial::Trial;
 
-/// What the last upgrade did, in the data directory.
+/// The file in the data directory with the record of the last upgrade.
 const RECORD: &str = "upgrade.json";
-/// Where it is rehearsed, there.
-const DRY_RUN_FOLDER: &str = "rehearsal";
+/// The folder in the data directory for the dry run.
+const DRY_RUN_FOLDER: &str = "dry-run";
+/// The name of that folder in earlier releases. A killed upgrade may have left one.
+const OLD_DRY_RUN_FOLDER: &str = "rehearsal";
 
-/// What is upgraded to.
+/// The arguments of `lar upgrade`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Upgrade {
-    /// The release: lar-VERSION-ARCH-linux.tar.gz
+    /// The archive of the release: lar-VERSION-ARCH-linux.tar.gz
     #[arg(required_unless_present = "undo", conflicts_with = "undo")]
     archive: Option<PathBuf>,
-    /// Its SHA-256; in the file beside it, ARCHIVE.sha256, where absent
+    /// SHA-256 of the archive [default: the one in ARCHIVE.sha256]
     #[arg(long, requires = "archive")]
     sha256: Option<String>,
-    /// Take the last upgrade back
+    /// Undo the last upgrade
     #[arg(long)]
     undo: bool,
 }
 
-/// An upgrade that can be taken back.
+/// The record of an upgrade that can be undone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     from: String,
     to: String,
-    /// The release's folder.
+    /// The folder of the release.
     folder: PathBuf,
-    /// Made right before.
+    /// The backup from before the upgrade.
     backup: PathBuf,
 }
 
-/// One data directory and one release that serves it.
+/// One data directory and the release that serves it.
 struct Site<'a> {
     config: &'a Config,
     output: &'a Output,
     folders: ReleaseFolders,
     service: Option<Unit>,
+    /// How to call the release's program in a shell.
+    lar: String,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// What is in the way. Then everything is as it was, or the message says what is not.
-pub(crate) async fn run(command: Upgrade, config: &Config, output: &Output) -> anyhow::Result<()> {
+/// If the upgrade or its undo fails. Then nothing has changed, or the message says what has.
+pub(crate) async fn run(
+    command: Upgrade,
+    config: &Config,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the program's own path is unknown")?;
-    let site = Site {
-        config,
-        output,
-        folders: ReleaseFolders::of(&program)?,
-        service: Unit::serving(&config.data_dir),
-    };
+    let folders = ReleaseFolders::of(&program)?;
+    let lar = invocation::of_program(&folders.program(), config, environment);
+    let site = Site { config, output, folders, service: Unit::serving(&config.data_dir), lar };
     if site.service.is_none() {
-        // Whoever started it by hand is asked to stop it: it could not be started again for them.
-        drop(DataDir::lock(&config.data_dir).context("stop it first, then start it again afterwards")?);
+        // A Lar that was started by hand must be stopped by hand, since this command could not start it
+        // again.
+        drop(
+            DataDir::lock(&config.data_dir)
+                .context("stop Lar first, and start it again after the upgrade")?,
+        );
     }
     match command.archive {
         Some(archive) => site.upgrade(&archive, command.sha256.as_deref()).await,
@@ -88,14 +101,14 @@ impl Site<'_> {
     async fn upgrade(&self, archive: &Path, sha256: Option<&str>) -> anyhow::Result<()> {
         let (folders, data_dir) = (&self.folders, &self.config.data_dir);
         release::check_digest(archive, sha256)?;
-        self.output.remark("It is what was promised. It is unpacked…");
+        self.output.remark("The checksum matches. Unpacking…");
         let unpacked = release::unpack(archive, &folders.next).and_then(|()| folders.check());
         let prepared = async {
             unpacked.with_context(|| format!("{} cannot be used", archive.display()))?;
             let from = release::version(&folders.program())?;
             let to = release::version(&folders.next_program())?;
-            self.output.remark(&format!("The upgrade from {from} to {to} is rehearsed on a copy…"));
-            self.dry_run().await.context("the rehearsal failed, so nothing was changed")?;
+            self.output.remark(&format!("Dry run of the upgrade from {from} to {to} on a copy…"));
+            self.dry_run().await.context("the dry run failed, so nothing was changed")?;
             Ok::<_, anyhow::Error>((from, to))
         };
         let (from, to) = match prepared.await {
@@ -105,7 +118,7 @@ impl Site<'_> {
                 return Err(error);
             }
         };
-        self.output.remark("It went well. Now the original…");
+        self.output.remark("The dry run succeeded. Upgrading…");
         self.stop()?;
         let changed = self.back_up(&folders.program()).and_then(|backup| {
             let record = Record { from, to, folder: folders.folder.clone(), backup };
@@ -122,19 +135,25 @@ impl Site<'_> {
             }
         };
         if let Err(error) = self.start().await {
-            self.output.remark("It does not become ready; the former release is put back…");
+            self.output.remark("The new release does not become ready. Restoring the previous one…");
             let Record { from, to, .. } = &record;
             self.roll_back(&record).await.with_context(|| {
-                format!("{to} did not become ready ({error:#}), and {from} could not be put back; its backup is {}", record.backup.display())
+                format!(
+                    "{to} did not become ready ({error:#}), and {from} could not be restored; its backup is \
+                     {}",
+                    record.backup.display()
+                )
             })?;
             return Err(error)
-                .with_context(|| format!("{to} did not become ready; {from} and its data are back"));
+                .with_context(|| format!("{to} did not become ready; restored {from} and its data"));
         }
         self.output.show(&record, || {
             let Record { from, to, backup, .. } = &record;
-            let start = if self.service.is_some() { "It runs." } else { "Start it: lar serve." };
+            let lar = &self.lar;
             format!(
-                "{from} became {to}. {start} What was before is in {}, a backup in {}.\nTake it back: lar upgrade --undo",
+                "Upgraded {from} to {to}. {} The previous release is in {}, and a backup is in {}.\n\
+                 To undo: {lar} upgrade --undo",
+                self.next_step(),
                 folders.previous.display(),
                 backup.display()
             )
@@ -143,12 +162,14 @@ impl Site<'_> {
 
     async fn undo(&self) -> anyhow::Result<()> {
         let path = self.config.data_dir.join(RECORD);
-        let text = read_small(&path, TEXT_BYTES_MAX)
-            .map_err(|_| anyhow::anyhow!("no upgrade is there to be taken back"))?;
+        let text = read_small(&path, TEXT_BYTES_MAX).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => anyhow::anyhow!("there is no upgrade to undo"),
+            _ => anyhow::Error::new(error).context(format!("{} cannot be read", path.display())),
+        })?;
         let record: Record = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
         ensure!(
             record.folder == self.folders.folder,
-            "the last upgrade was one of {}: run its program",
+            "the last upgrade was in {}: run the program there",
             record.folder.display()
         );
         self.stop()?;
@@ -157,35 +178,45 @@ impl Site<'_> {
             let Record { from, to, backup, .. } = &record;
             let data = if aside {
                 format!(
-                    " {from} does not know {to}'s data, so that what was there before is back, from {}; what came since is in `before-restore-…` in {}.",
+                    "{from} cannot read the data of {to}, so the backup {} was restored; newer data is in \
+                     `before-restore-…` in {}.",
                     backup.display(),
                     self.config.data_dir.display()
                 )
             } else {
-                " It goes on with what is there.".into()
+                "All data was kept.".into()
             };
-            let start = if self.service.is_some() { " It runs." } else { " Start it: lar serve." };
-            format!("{to} became {from} again.{data}{start}")
+            format!("Went back from {to} to {from}. {data} {}", self.next_step())
         })
     }
 
-    /// Lets the new release do with a copy what it will do with the original.
+    /// Renders whether Lar is running, or the command that starts it.
+    fn next_step(&self) -> String {
+        match self.service {
+            Some(_) => "Lar is running.".into(),
+            None => format!("Start Lar: {} serve", self.lar),
+        }
+    }
+
+    /// Runs the upgrade on a copy of the data.
     async fn dry_run(&self) -> anyhow::Result<()> {
         let (data_dir, new) = (&self.config.data_dir, self.folders.next_program());
         let copy = DryRunFolder(data_dir.join(DRY_RUN_FOLDER));
         release::remove(&copy.0)?;
+        release::remove(&data_dir.join(OLD_DRY_RUN_FOLDER))?;
         let backup = self.back_up(&self.folders.program())?;
         let restored = self.command(&new, &copy.0, &["backup", "restore", &backup.display().to_string()]);
         std::fs::remove_file(&backup)?;
         restored?;
         copy_settings(data_dir, &copy.0)?;
         self.command(&new, &copy.0, &["config", "show"])?;
-        without_listeners(&copy.0.join("lar.toml"))?;
+        remove_listeners(&copy.0.join("lar.toml"))?;
         let models_dir = &self.config.models_dir();
         trial::run(Trial { program: &new, data_dir: &copy.0, models_dir, loads: false }).await
     }
 
-    /// Brings the former release back, and the data of then where it does not know what is there now. Says whether it did.
+    /// Restores the previous release. If it cannot read the current data, restores the backup, too. Returns
+    /// whether it did.
     async fn roll_back(&self, record: &Record) -> anyhow::Result<bool> {
         let data_dir = &self.config.data_dir;
         self.folders.restore_previous()?;
@@ -204,11 +235,13 @@ impl Site<'_> {
         self.service.map_or(Ok(()), Unit::stop)
     }
 
-    /// Starts the service again, and waits until it is ready; without one, the program is only tried.
+    /// Starts the service and waits until it is ready. Without a service, starts the program, waits and stops
+    /// it.
     async fn start(&self) -> anyhow::Result<()> {
         let data_dir = &self.config.data_dir;
         let Some(unit) = self.service else {
-            // What root starts for another cannot read the other's models: its workers give up root's rights.
+            // As root in another user's data directory, the workers drop root's rights and cannot read the
+            // user's models.
             let loads = self.config.engines.preload && !data_dir::is_other_users(data_dir);
             let (program, models_dir) = (&self.folders.program(), &self.config.models_dir());
             return trial::run(Trial { program, data_dir, models_dir, loads }).await;
@@ -222,10 +255,11 @@ impl Site<'_> {
         ready
     }
 
-    /// A new backup in the data directory, made by `program`.
+    /// Creates a backup in the data directory with `program`.
     fn back_up(&self, program: &Path) -> anyhow::Result<PathBuf> {
         let made = self.command(program, &self.config.data_dir, &["--json", "backup", "create"])?;
-        let made: Backup = serde_json::from_slice(&made).context("what `lar backup create` said")?;
+        let made: Backup =
+            serde_json::from_slice(&made).context("the output of `lar backup create` is not valid")?;
         Ok(made.path.into())
     }
 
@@ -237,7 +271,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Runs a command of a release on a data directory of this machine; returns what it wrote.
+    /// Runs a command of a release on a data directory. Returns its standard output.
     fn command(&self, program: &Path, data_dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
         let mut command = lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar);
         command.env("LAR_MODELS_DIR", self.config.models_dir()).env_remove("LAR_URL").env_remove("LAR_KEY");
@@ -251,7 +285,7 @@ impl Site<'_> {
     }
 }
 
-/// The copy of a rehearsal, which is nobody's any more afterwards.
+/// The folder of a dry run. Dropping the value removes it.
 struct DryRunFolder(PathBuf);
 
 impl Drop for DryRunFolder {
@@ -260,7 +294,7 @@ impl Drop for DryRunFolder {
     }
 }
 
-/// Copies the settings, which a restored backup leaves out.
+/// Copies the settings, since `restore` does not restore them.
 fn copy_settings(from: &Path, to: &Path) -> anyhow::Result<()> {
     let (from, to) = (from.join("lar.toml"), to.join("lar.toml"));
     if from.is_file() && !to.exists() {
@@ -269,8 +303,8 @@ fn copy_settings(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the further listeners out of a copy's settings: the original has them.
-fn without_listeners(settings: &Path) -> anyhow::Result<()> {
+/// Removes the additional listeners from the settings of a copy. The running Lar uses their addresses.
+fn remove_listeners(settings: &Path) -> anyhow::Result<()> {
     let Ok(text) = read_small_text(settings, TEXT_BYTES_MAX) else { return Ok(()) };
     let mut table: toml::Table = text.parse()?;
     table.remove("listener");

@@ -1,19 +1,21 @@
-//! Whose memories a call may see and change. A [`ReadAccess`] or [`WriteAccess`] is the proof that this was decided.
+//! Access control for memories: the spaces that a caller may read and write.
+//!
+//! A [`ReadAccess`] or [`WriteAccess`] proves that the check was made. Operations on memories require one.
 
 use lar_base::{Caller, Code, MemoryId, Problem, Scope, SpaceId};
 use lar_store::{Access, Memory, Space, SpaceKind};
 
 use crate::Memories;
 
-/// Characters of an agent's or a space's name at most.
+/// The most characters in the name of an agent or a space.
 pub const NAME_CHARS_MAX: usize = 64;
 
-/// Which memories are meant: those of an agent, those of a team, or a person's own where neither is named.
+/// The memories that a request names: an agent's, a team space's, or the user's own if it names neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryScope<'a> {
-    /// The agent's name.
+    /// The name of an agent.
     pub agent: Option<&'a str>,
-    /// The team's space, by its name or id.
+    /// The name or id of a team space.
     pub space: Option<&'a str>,
 }
 
@@ -24,22 +26,22 @@ pub struct ReadAccess {
     pub(crate) spaces: Vec<SpaceId>,
 }
 
-/// Proof that a caller may change the memories of these spaces, and make new ones in one of them.
+/// Proof that a caller may change the memories of these spaces and add memories to one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteAccess {
     pub(crate) caller: Caller,
-    /// Where new ones lie.
+    /// The space for new memories.
     pub(crate) space: SpaceId,
-    /// Where they may be changed, `space` among them.
+    /// The spaces whose memories may be changed, including `space`.
     pub(crate) spaces: Vec<SpaceId>,
-    /// Where they may be read and no more.
+    /// The spaces whose memories may only be read.
     pub(crate) read_only: Vec<SpaceId>,
-    /// Whether others use `space` as well.
+    /// Whether `space` is a team space.
     pub(crate) is_shared: bool,
 }
 
 impl ReadAccess {
-    /// The spaces; none before anything was written.
+    /// Returns the readable spaces. Empty if nothing has been saved yet.
     #[must_use]
     pub fn spaces(&self) -> &[SpaceId] {
         &self.spaces
@@ -47,13 +49,13 @@ impl ReadAccess {
 }
 
 impl WriteAccess {
-    /// Who it is.
+    /// Returns the caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Where new memories lie.
+    /// Returns the space for new memories.
     #[must_use]
     pub fn space(&self) -> SpaceId {
         self.space
@@ -61,12 +63,15 @@ impl WriteAccess {
 }
 
 impl Memories {
-    /// The memories that a caller may read: those of the place named; else the person's own and those of the teams that
-    /// they have a grant of.
+    /// Authorizes a caller to read the memories in `memory_scope`.
+    ///
+    /// If the scope names nothing, these are the user's own memories and those of team spaces shared with the
+    /// user.
     ///
     /// # Errors
-    /// [`Code::ForbiddenScope`]; [`Code::ForbiddenSpace`] when the key belongs to another agent, or the person has no
-    /// grant; [`Code::InvalidParams`] for a name that can be none.
+    /// [`Code::ForbiddenScope`] without the scope `memory:read`; [`Code::ForbiddenSpace`] if the key belongs
+    /// to another agent, or the space is not shared with the user; [`Code::InvalidParams`] for an invalid
+    /// name.
     pub async fn authorize_read(
         &self,
         caller: Caller,
@@ -80,11 +85,14 @@ impl Memories {
         Ok(reader)
     }
 
-    /// As [`Memories::reader`], to change them; a person's or agent's space is made where it is not there yet. New
-    /// memories lie in the place named, the person's own where none is.
+    /// Authorizes a caller to change the memories in `memory_scope`.
+    ///
+    /// New memories go to the named space, or to the user's or agent's own space, which is created if it is
+    /// missing.
     ///
     /// # Errors
-    /// As there; [`Code::ForbiddenSpace`] also where the grant is to read. Nothing is written to another space instead.
+    /// As [`Memories::authorize_read`], with the scope `memory:write`; [`Code::ForbiddenSpace`] also if the
+    /// user may only read the named space.
     pub async fn authorize_write(
         &self,
         caller: Caller,
@@ -97,7 +105,7 @@ impl Memories {
         let space = match (memory_scope.space, write.first()) {
             (Some(_), Some(space)) => space.id,
             (Some(named), None) => {
-                let reason = format!("the space `{named}` is shared with you to read");
+                let reason = format!("you have only read access to the space `{named}`");
                 return Err(Problem::new(Code::ForbiddenSpace, reason));
             }
             (None, _) => {
@@ -119,22 +127,22 @@ impl Memories {
         Ok(writer)
     }
 
-    /// A memory that a writer may change.
+    /// Loads a memory that the writer may change.
     ///
     /// # Errors
-    /// [`Code::NotFound`]; [`Code::ForbiddenSpace`] for one that they may only read.
+    /// [`Code::NotFound`]; [`Code::ForbiddenSpace`] if the writer may only read it.
     pub(crate) async fn get_writable(&self, writer: &WriteAccess, id: MemoryId) -> Result<Memory, Problem> {
         let found = self.store.memory_get(writer.spaces.clone(), id).await;
         if matches!(found, Err(lar_store::Error::NotFound(_)))
             && self.store.memory_get(writer.read_only.clone(), id).await.is_ok()
         {
-            let reason = format!("memory {id} lies in a space that is shared with you to read");
+            let reason = format!("you have only read access to the space of memory {id}");
             return Err(Problem::new(Code::ForbiddenSpace, reason));
         }
         Ok(found?)
     }
 
-    /// The spaces that are meant, as far as this caller sees them.
+    /// Returns the spaces in `memory_scope` that the caller may at least read.
     pub(crate) async fn visible_spaces(
         &self,
         caller: &Caller,
@@ -144,7 +152,7 @@ impl Memories {
         match (memory_scope.space, agent) {
             (Some(_), Some(agent)) => Err(Problem::new(
                 Code::ForbiddenSpace,
-                format!("the agent `{agent}` has a space of its own and sees no other"),
+                format!("the agent `{agent}` has its own space and no access to others"),
             )),
             (Some(named), None) => {
                 let named = check_space_name(named)?;
@@ -170,7 +178,7 @@ impl Memories {
     }
 }
 
-/// The agent whose space is meant: the key's own, else the one named.
+/// Returns the agent whose space is used: the key's own agent, or else the named one.
 fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Problem> {
     let named =
         named.map(check_agent_name).transpose().map_err(|reason| Problem::invalid("X-Agent-Id", reason))?;
@@ -180,20 +188,20 @@ fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Prob
         (Some(own), Some(named)) if own == named => Ok(Some(own.to_owned())),
         (Some(own), Some(named)) => Err(Problem::new(
             Code::ForbiddenSpace,
-            format!("this key belongs to the agent `{own}` and does not see the memories of `{named}`"),
+            format!("this key belongs to the agent `{own}` and has no access to the memories of `{named}`"),
         )),
     }
 }
 
-/// Checks that this can be a space's name; the same as an agent's.
+/// Checks that a text is a valid space name, by the same rule as for agents.
 fn check_space_name(name: &str) -> Result<&str, Problem> {
     check_agent_name(name).map_err(|reason| Problem::invalid("X-Space", reason))
 }
 
-/// Checks that this can be an agent's name, or a person's or a space's.
+/// Checks that a text is a valid name of an agent, a user or a space.
 ///
 /// # Errors
-/// What a name must be.
+/// The rule for names.
 pub fn check_agent_name(name: &str) -> Result<&str, String> {
     let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count())
         && name.chars().all(|c| c.is_alphanumeric() || "-_.:@".contains(c))
@@ -201,5 +209,5 @@ pub fn check_agent_name(name: &str) -> Result<&str, String> {
     if fits {
         return Ok(name);
     }
-    Err(format!("must be 1 to {NAME_CHARS_MAX} letters, digits and -_.:@, and not begin with a dot"))
+    Err(format!("must be 1 to {NAME_CHARS_MAX} letters, digits or -_.:@, and must not start with a dot"))
 }

@@ -1,4 +1,4 @@
-//! What to know at the start: pinned memories first, then who and what a person is and wants, then what is new.
+//! The brief for the start of a session: pinned memories first, the others by kind and retrievability.
 
 use lar_base::{Problem, Timestamp};
 use lar_store::{Memory, MemoryKind, MemoryList};
@@ -6,19 +6,20 @@ use lar_store::{Memory, MemoryKind, MemoryList};
 use crate::search::{Hit, check_token_budget};
 use crate::{Memories, ReadAccess, strength};
 
-/// The newest memories that are looked through.
+/// The number of newest memories that are considered.
 const NEWEST: u32 = 200;
-/// Memories of a brief at most.
+/// The most memories in a brief.
 const MEMORIES_MAX: usize = 20;
 
 impl Memories {
-    /// The memories that matter at the start of a session, within a budget of tokens as `model` counts them, each on a
-    /// line with its day; those of
-    /// `project` and of none where one is named. Nothing is an answer.
+    /// Returns the memories for the start of a session, most important first.
+    ///
+    /// With `project`, memories of other projects are left out. The budget counts tokens of `model`, with
+    /// each memory on a line with its date. The result may be empty.
     ///
     /// # Errors
-    /// [`lar_base::Code::InvalidParams`] for a budget of no tokens; when the database fails;
-    /// [`lar_base::Code::ComponentUnavailable`] when no model counts tokens.
+    /// [`lar_base::Code::InvalidParams`] for a budget of zero tokens;
+    /// [`lar_base::Code::ComponentUnavailable`] if no model can count tokens; when the database fails.
     pub async fn brief(
         &self,
         reader: &ReadAccess,
@@ -35,7 +36,7 @@ impl Memories {
             let fits = project.is_none() || memory.project.is_none() || memory.project.as_deref() == project;
             !ended && fits
         });
-        // Stable: what is equal stays newest first.
+        // The sort is stable: memories of equal weight stay newest first.
         memories.sort_by(|a, b| weight(b, now).total_cmp(&weight(a, now)));
         memories.truncate(MEMORIES_MAX);
         let hits = memories.into_iter().map(Hit::whole).collect();
@@ -44,13 +45,13 @@ impl Memories {
     }
 }
 
-/// A memory as a brief is told: on a line, with its day.
+/// Formats a memory as a line of the brief, with its date.
 fn line(hit: &Hit) -> String {
     let at = hit.memory.occurred_at.unwrap_or(hit.memory.created_at).to_string();
     format!("- ({}) {}\n", at.get(..10).unwrap_or(&at), hit.text)
 }
 
-/// What a memory counts at the start: pinned before everything, then what it is about, then how well it holds.
+/// Returns the importance of a memory in a brief: whether it is pinned, its kind, and its retrievability.
 fn weight(memory: &Memory, now: Timestamp) -> f64 {
     let about = match memory.kind {
         MemoryKind::Preference | MemoryKind::Person => 1.0,

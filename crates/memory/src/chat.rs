@@ -1,8 +1,8 @@
-//! Memory in a chat: what is recalled before an answer, and what a person's message has it remember or forget.
+//! Memory in a chat: recalls memories before an answer and applies the memory intents of the user's message.
 //!
-//! Only what they say themselves counts: never an answer, a tool's output or a title. Requests and corrections are done
-//! at once and shown with an undo; what may be worth remembering waits in the inbox. What is recalled is data for the
-//! model, in a frame that says so and that a memory cannot close.
+//! Only the user's own text counts, never an answer, a tool's output or a title. Requests and corrections are
+//! applied immediately and can be undone. Other statements that may be worth remembering go to the inbox.
+//! Recalled memories are given to the model as data, in a block that says so and that no memory can close.
 
 mod activity;
 
@@ -16,36 +16,38 @@ use crate::strength::Event;
 use crate::{Edit, Hit, Item, Memories, ReadAccess, Search, WriteAccess};
 pub use activity::{Forgotten, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
 
-/// Memories that an answer is given at most.
+/// The most memories that are recalled for an answer.
 const RECALLED_MAX: usize = 5;
-/// Tokens of them at most: the contract's 800, less the frame and the day of each (16 and 24 of the starter model's, whose
-/// vocabulary is small).
+/// The token budget of recalled memories: the contract's 800, minus 24 for the block around them and 16 for
+/// the date of each. Both are counts of the starter model, which has a small vocabulary.
 const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
-/// The part of a context that they may take.
+/// Recalled memories may take at most 1/`CONTEXT_SHARE` of the context.
 const CONTEXT_SHARE: usize = 4;
-/// Bytes of a message that are searched with.
+/// The number of bytes at the start of a message that are used as the query.
 const QUERY_BYTES: usize = 1000;
-/// A memory is told to a model when it means this much of what was said, or has this much of its words: what is only
-/// somewhat near misleads a small model more than it helps.
+/// A memory is recalled only with at least this cosine similarity or keyword score. Less relevant memories
+/// mislead a small model more than they help.
 const SIMILARITY_MIN: f32 = 0.4;
 const KEYWORD_SCORE_MIN: f32 = 0.55;
-/// A memory is forgotten by its words or meaning from here on.
+/// A memory is forgotten only with at least this cosine similarity or keyword score.
 const FORGET_SIMILARITY_MIN: f32 = 0.5;
 const FORGET_KEYWORD_SCORE_MIN: f32 = 0.6;
-/// Memories that one message has forgotten at most.
+/// The most memories that one message can forget.
 const FORGOTTEN_MAX: usize = 10;
 
-/// Where something was said.
+/// The origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// The conversation, if Lar keeps it.
+    /// The conversation, if Lar stores it.
     pub conversation: Option<ConversationId>,
-    /// The surface, such as `chat`.
+    /// The API or app, such as `chat`.
     pub source: &'static str,
 }
 
 impl Memories {
-    /// What an answer to this should be given, best first; within a quarter of `context_tokens` as `model` counts.
+    /// Returns the memories that are relevant to a user's message, best first.
+    ///
+    /// They take at most a quarter of `context_tokens`, counted in tokens of `model`.
     ///
     /// # Errors
     /// When the database fails.
@@ -74,11 +76,13 @@ impl Memories {
         Ok(found.hits.iter().filter(|hit| near(hit)).map(to_recalled).collect())
     }
 
-    /// Does what a person's message asks of memory, and remembers what it corrects. `before` is what memory did in
-    /// the conversation's turns, the last of them last; "forget that" means those.
+    /// Applies the memory intents of a user's message, and corrections that it makes without being asked.
+    ///
+    /// `before` is the memory activity of the conversation's earlier turns, oldest first. "Forget that"
+    /// refers to the last turn that saved or suggested something.
     ///
     /// # Errors
-    /// When the database fails; what is refused for what it says is told in the outcome.
+    /// None at present: refusals and failures are reported in the activity.
     pub async fn apply_intents(
         &self,
         writer: &WriteAccess,
@@ -110,14 +114,16 @@ impl Memories {
         Ok(activity)
     }
 
-    /// Tells the memories that an answer cites that they were of use; who may not change one leaves it as it is.
+    /// Records a review of each memory that an answer cites.
+    ///
+    /// Memories that the writer may not change, or that no longer exist, are skipped.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn review_cited(&self, writer: &WriteAccess, activity: &MemoryActivity) -> Result<(), Problem> {
         for recalled in activity.recalled.iter().filter(|recalled| recalled.cited) {
             let Ok(id) = recalled.id.parse::<MemoryId>() else { continue };
-            match self.review(writer, id, Event::Cited, Some("an answer says it".into())).await {
+            match self.review(writer, id, Event::Cited, Some("cited in an answer".into())).await {
                 Err(problem) if !matches!(problem.code, Code::NotFound | Code::ForbiddenSpace) => {
                     return Err(problem);
                 }
@@ -142,7 +148,7 @@ impl Memories {
         Ok(())
     }
 
-    /// What is said without being asked to be remembered: a correction is, what may be lasting waits.
+    /// Applies a statement that corrects a memory. Other lasting statements go to the inbox.
     async fn correct_or_suggest(
         &self,
         writer: &WriteAccess,
@@ -155,15 +161,16 @@ impl Memories {
         match self.correct(writer, item.clone()).await {
             Ok(Some(decided)) => activity.saved.extend(self.to_saved(writer, decided).await?),
             Ok(None) => {}
-            // A secret, most likely: nobody asked for it to be remembered.
+            // Most likely it contains a secret. The user did not ask to save it, so there is nothing to
+            // report.
             Err(_) => return Ok(()),
         }
         if lasting
             && activity.saved.iter().all(|saved| saved.content != text)
             && self.is_new(writer, &item).await?
         {
-            self.suggest(writer, item, "it may be lasting, and nobody asked to remember it".into()).await?;
-            activity.waiting.push(Suggested { content: text });
+            self.suggest(writer, item, "it may be worth saving, but you did not ask for it".into()).await?;
+            activity.suggested.push(Suggested { content: text });
         }
         Ok(())
     }
@@ -190,35 +197,36 @@ impl Memories {
             self.forget_one(writer, hit.memory.id, activity).await?;
         }
         if activity.forgotten.is_empty() {
-            activity.refused.push(format!("Nothing that is remembered is clearly about “{what}”."));
+            activity.refused.push(format!("No memory is clearly about “{what}”."));
         }
         Ok(())
     }
 
-    /// Takes back what the last turn that remembered something did.
+    /// Undoes the last turn that saved or suggested something.
     async fn forget_last(
         &self,
         writer: &WriteAccess,
         before: &[MemoryActivity],
         activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
-        let Some(last) = before.iter().rev().find(|turn| !turn.saved.is_empty() || !turn.waiting.is_empty())
+        let Some(last) =
+            before.iter().rev().find(|turn| !turn.saved.is_empty() || !turn.suggested.is_empty())
         else {
-            activity.refused.push("Nothing was remembered in this conversation.".into());
+            activity.refused.push("Nothing was saved in this conversation.".into());
             return Ok(());
         };
-        for waiting in &last.waiting {
-            self.dismiss_text(writer, &waiting.content).await?;
+        for suggested in &last.suggested {
+            self.dismiss_text(writer, &suggested.content).await?;
             activity.forgotten.push(Forgotten {
                 id: String::new(),
-                content: waiting.content.clone(),
+                content: suggested.content.clone(),
                 change: None,
             });
         }
         for saved in &last.saved {
             let Ok(id) = saved.id.parse::<MemoryId>() else { continue };
             let change = saved.change.as_ref().and_then(|change| change.parse().ok());
-            // What it took the place of is current again.
+            // Undoing makes a superseded memory current again.
             match self.undo(writer, id, change).await {
                 Ok(_) => activity.forgotten.push(Forgotten {
                     id: saved.id.clone(),
@@ -244,7 +252,7 @@ impl Memories {
         Ok(())
     }
 
-    /// What was remembered, as it is shown.
+    /// Describes a saved memory for the activity.
     async fn to_saved(
         &self,
         writer: &WriteAccess,
@@ -253,11 +261,12 @@ impl Memories {
         let Some(memory) = decided.memory else { return Ok(None) };
         let against =
             decided.against.filter(|_| matches!(decided.decision, Decision::Supersede | Decision::Update));
-        let instead_of_id = against.as_ref().map(|against| against.id.to_string());
-        let instead_of = against.map(|against| against.content);
+        let superseded_id = against.as_ref().map(|against| against.id.to_string());
+        let superseded_content = against.map(|against| against.content);
         let change = self.last_decision(writer, memory.id).await?.map(|change| change.to_string());
         let (id, decision) = (memory.id.to_string(), decided.decision.as_str().into());
-        Ok(Some(Saved { id, decision, content: memory.content, instead_of, instead_of_id, change }))
+        let content = memory.content;
+        Ok(Some(Saved { id, decision, content, superseded_content, superseded_id, change }))
     }
 }
 
@@ -272,9 +281,9 @@ fn item(content: String, origin: Origin) -> Item {
 
 fn to_recalled(hit: &Hit) -> Recalled {
     let at = hit.memory.occurred_at.unwrap_or(hit.memory.created_at).to_string();
-    let mut reason = format!("words {:.2}", hit.keyword_score);
+    let mut reason = format!("keywords {:.2}", hit.keyword_score);
     if let Some(similarity) = hit.similarity {
-        let _ = write!(reason, ", meaning {similarity:.2}");
+        let _ = write!(reason, ", similarity {similarity:.2}");
     }
     Recalled {
         id: hit.memory.id.to_string(),
@@ -286,7 +295,7 @@ fn to_recalled(hit: &Hit) -> Recalled {
     }
 }
 
-/// The beginning of a text, at a character's border.
+/// Returns at most [`QUERY_BYTES`] from the start of a text.
 fn start_of(text: &str) -> &str {
     let mut end = text.len().min(QUERY_BYTES);
     while !text.is_char_boundary(end) {

@@ -1,21 +1,23 @@
-//! Which keys read and wrote which spaces last: noted in memory, and kept once a minute, so that reading costs no write.
+//! The times when keys last read and wrote each space.
+//!
+//! They are recorded in RAM and stored once a minute, so that reading memories costs no database write.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lar_base::{KeyId, Problem, SpaceId, Timestamp};
+use lar_base::{KeyId, Problem, SpaceId, Timestamp, error_chain};
 use lar_store::{MemoryClient, SpaceUse, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Memories, ReadAccess, WriteAccess};
 
-/// How often what was noted is kept.
+/// The interval between writes to the database.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Notes that wait to be kept at most; each is a key and a space.
+/// The most pairs of a key and a space that wait to be stored. Further ones are not recorded.
 const PENDING_MAX: usize = 10_000;
 
-/// The notes. Clones share them.
+/// The recorded uses that are not stored yet. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     store: Store,
@@ -27,14 +29,14 @@ impl Clients {
         Self { store, pending: Arc::default() }
     }
 
-    /// A caller reads these spaces.
+    /// Records that a caller reads these spaces.
     pub(crate) fn record_read(&self, reader: &ReadAccess) {
         for space in &reader.spaces {
             self.record(reader.caller.key(), *space, |used| used.read_at = Some(Timestamp::now()));
         }
     }
 
-    /// A caller changes something in this space.
+    /// Records that a caller writes to this space.
     pub(crate) fn record_write(&self, writer: &WriteAccess) {
         self.record(writer.caller.key(), writer.space, |used| used.written_at = Some(Timestamp::now()));
     }
@@ -51,12 +53,12 @@ impl Clients {
         }
     }
 
-    /// Keeps what was noted until the server stops, and once more then.
+    /// Stores recorded uses periodically until the server stops, and once more then.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         loop {
             let stopped = tokio::time::timeout(PERIOD, stopping.cancelled()).await.is_ok();
             if let Err(error) = self.flush().await {
-                tracing::warn!(%error, "who used memories could not be noted");
+                tracing::warn!(error = %error_chain(&error), "could not store the last uses of memories");
             }
             if stopped {
                 return;
@@ -71,7 +73,7 @@ impl Clients {
         }
         let result = self.store.memory_clients_record(pending.values().cloned().collect()).await;
         if result.is_err() {
-            // For the next time, unless they were used again since.
+            // Retry with the next write, unless a newer use was recorded meanwhile.
             let mut newer = self.lock();
             for (of, used) in pending {
                 if newer.len() < PENDING_MAX {
@@ -88,14 +90,14 @@ impl Clients {
 }
 
 impl Memories {
-    /// The keys that used the memories of a reader's spaces, who did last first.
+    /// Returns the keys that used the reader's spaces, most recent first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn clients(&self, reader: &ReadAccess) -> Result<Vec<MemoryClient>, Problem> {
-        // Reading takes no write: on a full disk the last minute's use is missing.
+        // A failed write must not fail this read. On a full disk, the uses of the last minute are missing.
         if let Err(error) = self.clients.flush().await {
-            tracing::warn!(%error, "who used memories could not be noted");
+            tracing::warn!(error = %error_chain(&error), "could not store the last uses of memories");
         }
         Ok(self.store.memory_clients(reader.spaces.clone()).await?)
     }

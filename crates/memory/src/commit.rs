@@ -1,5 +1,6 @@
-//! Changes of the database and of the indexes that are made of it, as one thing that is done to its end: who asked for it may
-//! go away in between, and what is stored must still be found.
+//! Changes to the database together with the search indexes.
+//!
+//! Both run on a detached task, so that a disconnect in between cannot leave an index behind the database.
 
 use lar_base::{MemoryId, Problem, SpaceId};
 use lar_store::{
@@ -27,7 +28,8 @@ impl Memories {
         .await
     }
 
-    /// Stores a memory, where there is one, and changes others, by one decision; all of them, the new one first.
+    /// Applies a decision: stores the new memory, if any, and changes others. Returns them all, the new one
+    /// first.
     pub(crate) async fn commit_decision(
         &self,
         spaces: Vec<SpaceId>,
@@ -65,7 +67,7 @@ impl Memories {
         .await
     }
 
-    /// Removes a memory for good.
+    /// Erases a memory permanently.
     pub(crate) async fn commit_erasure(&self, space: SpaceId, id: MemoryId) -> Result<(), Problem> {
         let memories = self.clone();
         run_detached(async move {
@@ -77,7 +79,7 @@ impl Memories {
         .await
     }
 
-    /// Stores memories that were moved; how many are new.
+    /// Stores imported memories. Returns how many are new.
     pub(crate) async fn commit_import(
         &self,
         space: SpaceId,
@@ -92,7 +94,7 @@ impl Memories {
         .await
     }
 
-    /// Brings the indexes up to what became of these memories.
+    /// Updates the indexes with these memories.
     async fn index(&self, memories: &[Memory]) -> Result<(), Error> {
         for memory in memories {
             self.indexes.update(memory.space, &[memory.seq]).await?;
@@ -101,9 +103,9 @@ impl Memories {
     }
 }
 
-/// Does this also when nobody waits for it any more.
+/// Runs `work` to its end, even if the returned future is dropped.
 async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(Error::abort_error("a change of memories"))?
+    tokio::spawn(work).await.map_err(Error::abort_error("a memory change"))?
 }

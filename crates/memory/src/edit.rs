@@ -1,9 +1,9 @@
-//! Reading memories one by one, and changing them: every change is a decision that can be undone.
+//! Reading, editing, reviewing and deleting single memories. Every edit can be undone; an erasure cannot.
 
 use std::time::Duration;
 
 use lar_base::{ChangeId, MemoryId, Problem, Timestamp};
-use lar_engines::scheduler::Priority;
+use lar_inference::Priority;
 use lar_store::{
     Change, ChangeRecord, Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
 };
@@ -11,10 +11,10 @@ use lar_store::{
 use crate::strength::{self, Event};
 use crate::{Memories, ReadAccess, WriteAccess, ingest};
 
-/// Deleted memories can be brought back for this long.
+/// The time for which deleted memories can be restored.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What a person changes of a memory; what is absent stays as it is.
+/// The fields of a memory to change. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "as in `lar_store::Memory`")]
 pub struct Edit {
@@ -26,12 +26,12 @@ pub struct Edit {
     pub valid_from: Option<Option<Timestamp>>,
     pub valid_to: Option<Option<Timestamp>>,
     pub pinned: Option<bool>,
-    /// `false` brings a deleted memory back.
+    /// `true` deletes the memory; `false` restores a deleted one.
     pub deleted: Option<bool>,
 }
 
 impl Memories {
-    /// One memory, also a deleted one.
+    /// Returns a memory, even if it is deleted.
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
@@ -39,7 +39,7 @@ impl Memories {
         Ok(self.store.memory_get(reader.spaces.clone(), id).await?)
     }
 
-    /// Memories, newest first; the spaces of `wanted` are the reader's.
+    /// Lists memories, newest first. The spaces in `query` are replaced by the reader's.
     ///
     /// # Errors
     /// When the database fails.
@@ -47,7 +47,7 @@ impl Memories {
         Ok(self.store.memory_list(MemoryList { spaces: reader.spaces.clone(), ..query }).await?)
     }
 
-    /// How many there are, and the bytes that their indexes take in memory.
+    /// Returns memory counts and the bytes of RAM that the search indexes take.
     ///
     /// # Errors
     /// When the database fails.
@@ -57,7 +57,7 @@ impl Memories {
         Ok((stats, sizes.map(|(bytes, _)| bytes).sum()))
     }
 
-    /// Everything that was done to a memory, oldest first.
+    /// Returns all changes of a memory, oldest first.
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
@@ -65,11 +65,11 @@ impl Memories {
         Ok(self.store.memory_history(reader.spaces.clone(), id).await?)
     }
 
-    /// Changes a memory; `expected` is the version its caller read, where they insist on one.
+    /// Changes a memory. With `expected`, only if it still has that version.
     ///
     /// # Errors
-    /// Which field is wrong; [`lar_base::Code::VersionMismatch`]; [`lar_base::Code::Conflict`] when another
-    /// memory says just that.
+    /// [`lar_base::Code::InvalidParams`] for an invalid field; [`lar_base::Code::VersionMismatch`];
+    /// [`lar_base::Code::Conflict`] if an identical memory exists; as [`Memories::review`].
     pub async fn edit(
         &self,
         writer: &WriteAccess,
@@ -116,10 +116,11 @@ impl Memories {
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
-    /// Tells of an event that says how well a memory holds, with the reason.
+    /// Records an event that changes a memory's strength, with an optional reason.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`].
+    /// [`lar_base::Code::NotFound`]; [`lar_base::Code::ForbiddenSpace`] if the writer may only read the
+    /// memory.
     pub async fn review(
         &self,
         writer: &WriteAccess,
@@ -137,12 +138,14 @@ impl Memories {
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
-    /// Undoes the last decision about a memory, in all memories that it changed; only if it is `expected`, where its
-    /// caller has one in mind: an undo is a decision too, and undoing twice would bring back what was taken back.
+    /// Undoes the last decision about a memory, in every memory that the decision changed.
+    ///
+    /// With `expected`, only if the last decision is that one. An undo is itself a decision, so undoing twice
+    /// would redo the first decision.
     ///
     /// # Errors
-    /// [`lar_base::Code::Conflict`] when there is nothing to undo, the last decision is another, or a later one
-    /// stands on it.
+    /// [`lar_base::Code::Conflict`] if there is nothing to undo, the last decision is another, or a later
+    /// decision depends on it; as [`Memories::review`].
     pub async fn undo(
         &self,
         writer: &WriteAccess,
@@ -154,10 +157,10 @@ impl Memories {
         let last = self.store.memory_last_decision(spaces.clone(), id).await?;
         let conflict = |reason: String| Problem::new(lar_base::Code::Conflict, reason);
         let Some(decision) = last.first().map(|record| record.decision) else {
-            return Err(conflict(format!("there is nothing to undo of memory {id}")));
+            return Err(conflict(format!("memory {id} has no change to undo")));
         };
         if expected.is_some_and(|expected| expected != decision) {
-            return Err(conflict(format!("memory {id} was changed since, or that was taken back already")));
+            return Err(conflict(format!("memory {id} has changed since, or this change is already undone")));
         }
         let mut chunks = Vec::new();
         for record in &last {
@@ -170,7 +173,7 @@ impl Memories {
         self.commit_undo(spaces, id, decision, chunks, change).await
     }
 
-    /// The last decision about a memory that was not undone.
+    /// Returns the last decision about a memory that is not undone.
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
@@ -183,20 +186,22 @@ impl Memories {
         Ok(last.first().map(|record| record.decision))
     }
 
-    /// Removes a memory for good, with its passages and its history.
+    /// Erases a memory permanently, with its chunks and its history.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`].
+    /// As [`Memories::review`].
     pub async fn erase(&self, writer: &WriteAccess, id: MemoryId) -> Result<(), Problem> {
         let found = self.get_writable(writer, id).await?;
         self.commit_erasure(found.space, id).await
     }
 
-    /// Removes for good what was deleted long enough ago, and what waited in the inbox for too long; how many memories
-    /// there were. Where one of the two fails, the other is done all the same.
+    /// Removes memories that were deleted 30 days ago and expired inbox candidates for good. Returns the number
+    /// of memories.
+    ///
+    /// If one of the two fails, the other still runs.
     ///
     /// # Errors
-    /// When the database fails; the inbox's failure where both fail.
+    /// When the database fails. If both fail, the error of the inbox is returned.
     pub async fn purge(&self) -> Result<usize, Problem> {
         let waited = self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await;
         let deleted = self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await;
@@ -205,12 +210,13 @@ impl Memories {
         Ok(deleted?)
     }
 
-    /// Throws the indexes of these spaces away. They are built anew by the next search.
+    /// Drops the indexes of these spaces. The next search rebuilds them.
     pub fn forget_indexes(&self, reader: &ReadAccess) {
         reader.spaces.iter().for_each(|space| self.indexes.forget(*space));
     }
 
-    /// Puts what makes the memory itself into the patch: its text, and the hash that tags and times are part of.
+    /// Adds the content and the new hash to the patch if the hash changes. The hash also covers tags and
+    /// times.
     pub(crate) fn rewrite(&self, found: &Memory, patch: &mut MemoryPatch, content: String) {
         let hash = ingest::hash(
             &content,
@@ -224,7 +230,7 @@ impl Memories {
         }
     }
 
-    /// The passages of a content that a patch brings; none where it brings none.
+    /// Returns the chunks of the patch's new content, or none if the patch has no content.
     pub(crate) async fn chunks_of(
         &self,
         writer: &WriteAccess,
@@ -246,7 +252,7 @@ impl Memories {
         Ok(prepared.chunks)
     }
 
-    /// A text that a change brings, without its secrets where that is the setting.
+    /// Screens a changed field for secrets. Returns the text, redacted if the policy says so.
     fn screen_field(&self, field: &str, mut text: String) -> Result<String, Problem> {
         self.options.secrets.screen(field, &mut text)?;
         Ok(text)

@@ -1,44 +1,44 @@
-//! Vectors of texts, by the embedder that `default-embedding` stands for.
+//! Embeddings of texts, by the model behind the alias `default-embedding`.
 //!
-//! Where there is none, or it cannot answer, the reason is told and nothing is made up in its place.
+//! Without an embedder, or if it fails, the caller gets the reason. There is no fallback embedding.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lar_base::{Caller, Code, Problem, Scope, TaskId};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{Gateway, OnDisconnect, Task, TaskEvent, Work};
+use lar_base::{Caller, Code, Problem, TaskId};
+use lar_gateway::{Gateway, OnDisconnect, Task, Work};
+use lar_inference::{Priority, TaskEvent};
 use lar_store::Embedder;
 
 use crate::readable;
 use crate::vectors::Quantized;
 
-/// What memories are embedded with.
+/// The alias of the embedder for memories.
 const MODEL: &str = "default-embedding";
-/// Texts of one task at most.
+/// The most texts in one task.
 const TEXTS_MAX: usize = 128;
 
-/// Vectors, and what made them.
+/// The vectors of texts, and their embedder.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TextVectors {
     pub(crate) embedder: Embedder,
     pub(crate) vectors: Vec<Quantized>,
 }
 
-/// Makes vectors. Clones share what is known of embedders.
+/// Embeds texts. Clones share the measurements of embedders.
 #[derive(Debug, Clone)]
 pub(crate) struct Embeddings {
     gateway: Gateway,
-    /// How alike, as a cosine, each embedder finds English and its nonsense; by digest.
+    /// For each embedder by digest, the mean cosine between English sentences and their scrambled form.
     english: Arc<Mutex<HashMap<String, f32>>>,
 }
 
-/// What an embedder made of a query.
+/// The embedding of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum QueryVector {
-    /// Its vector.
+    /// The query's vector and its embedder.
     Read(Embedder, Quantized),
-    /// The embedder of this name cannot read it: its vector would mean nothing.
+    /// The embedder with this name cannot read the query, so its vector would be meaningless.
     Unreadable(String),
 }
 
@@ -47,43 +47,44 @@ impl Embeddings {
         Self { gateway, english: Arc::default() }
     }
 
-    /// The digest of the embedder that would be used.
+    /// Returns the digest of the current embedder.
     ///
     /// # Errors
-    /// [`Code::ComponentUnavailable`] where none is installed.
+    /// [`Code::ComponentUnavailable`] if none is installed.
     pub(crate) async fn digest(&self) -> Result<String, Problem> {
         let route = self.gateway.route(MODEL).await.map_err(map_missing_embedder)?;
         Ok(digest(&route.pool, route.digest))
     }
 
-    /// The vector of a query, if the embedder can read it (see [`readable`]).
+    /// Embeds a query if the embedder can read it (see [`readable`]).
     ///
     /// # Errors
     /// As [`Embeddings::embed`].
     pub(crate) async fn embed_query(&self, caller: &Caller, query: &str) -> Result<QueryVector, Problem> {
-        let nonsense = readable::nonsense_of(query);
-        let texts = std::iter::once(query.to_owned()).chain(nonsense).collect();
+        let scrambled = readable::scrambled_form(query);
+        let texts = std::iter::once(query.to_owned()).chain(scrambled).collect();
         let TextVectors { embedder, vectors } = self.embed(caller, texts, Priority::Interactive).await?;
         let mut vectors = vectors.into_iter();
-        let (Some(vector), nonsense) = (vectors.next(), vectors.next()) else {
-            return Err(Problem::new(Code::EngineFailed, "the embedder left the query out"));
+        let (Some(vector), scrambled) = (vectors.next(), vectors.next()) else {
+            return Err(Problem::new(Code::EngineFailed, "the embedder returned no vector for the query"));
         };
-        if let Some(nonsense) = nonsense {
-            let english = self.english_and_nonsense(caller, &embedder.digest).await?;
-            if readable::cosine(&vector, &nonsense) > english + readable::MARGIN {
+        if let Some(scrambled) = scrambled {
+            let english = self.english_baseline(caller, &embedder.digest).await?;
+            if readable::cosine(&vector, &scrambled) > english + readable::MARGIN {
                 return Ok(QueryVector::Unreadable(embedder.name));
             }
         }
         Ok(QueryVector::Read(embedder, vector))
     }
 
-    /// How alike the embedder finds English and its nonsense, measured when it is first asked.
-    async fn english_and_nonsense(&self, caller: &Caller, digest: &str) -> Result<f32, Problem> {
+    /// Returns the mean cosine between English and scrambled English for this embedder, measured on first
+    /// use.
+    async fn english_baseline(&self, caller: &Caller, digest: &str) -> Result<f32, Problem> {
         let known = || self.english.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(measured) = known().get(digest) {
             return Ok(*measured);
         }
-        let pairs = readable::ENGLISH.iter().flat_map(|text| [(*text).to_owned(), readable::nonsense(text)]);
+        let pairs = readable::ENGLISH.iter().flat_map(|text| [(*text).to_owned(), readable::scramble(text)]);
         let embedded = self.embed(caller, pairs.collect(), Priority::Interactive).await?;
         let alike = embedded.vectors.chunks_exact(2).map(|pair| readable::cosine(&pair[0], &pair[1]));
         let mean = alike.sum::<f32>() / readable::ENGLISH.len() as f32;
@@ -91,11 +92,12 @@ impl Embeddings {
         Ok(mean)
     }
 
-    /// One vector for each text, in order. Embedding is Lar's own work for the caller, so it needs no scope of
-    /// the key's.
+    /// Embeds texts and returns one vector for each, in order.
+    ///
+    /// Embedding is Lar's own work for the caller, so the key needs no scope for it.
     ///
     /// # Errors
-    /// [`Code::ComponentUnavailable`] where no embedder is installed; what the task ended with.
+    /// [`Code::ComponentUnavailable`] if no embedder is installed; the error of the embedding task.
     pub(crate) async fn embed(
         &self,
         caller: &Caller,
@@ -111,7 +113,7 @@ impl Embeddings {
             let count = some.len();
             let task = Task {
                 id: TaskId::new(),
-                caller: Caller::internal(caller.user(), caller.key(), Scope::Inference)
+                caller: Caller::internal(caller.user(), caller.key())
                     .with_request_id(caller.request_id().cloned()),
                 api: "memory",
                 model: MODEL.into(),
@@ -125,10 +127,10 @@ impl Embeddings {
             let admitted = self.gateway.admit(task).await.map_err(map_missing_embedder)?;
             let (answer, _) = self.gateway.dispatch(admitted).collect().await?;
             let TaskEvent::Vectors(found) = answer else {
-                return Err(Problem::new(Code::EngineFailed, "the embedder ended without vectors"));
+                return Err(Problem::new(Code::EngineFailed, "the embedder returned no vectors"));
             };
             if found.vectors.len() != count {
-                return Err(Problem::new(Code::EngineFailed, "the embedder left texts out"));
+                return Err(Problem::new(Code::EngineFailed, "the embedder left out the vector of a text"));
             }
             dimension = found.vectors.first().map_or(dimension, Vec::len);
             vectors.extend(found.vectors.iter().map(|vector| Quantized::of(vector)));
@@ -139,7 +141,8 @@ impl Embeddings {
     }
 }
 
-/// A remote engine that does not tell the digest of its weights is known by its name.
+/// Returns the digest that identifies an embedder. A remote engine without a digest is identified by its
+/// name.
 fn digest(pool: &str, digest: String) -> String {
     if digest.is_empty() { format!("name:{pool}") } else { digest }
 }

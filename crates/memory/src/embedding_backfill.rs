@@ -1,25 +1,26 @@
-//! Vectors for what was stored without: the embedder was absent, busy or another one.
+//! Embedding backfill: embeds chunks without a vector of the current embedder.
 //!
-//! Runs behind everything else (`batch`), from the beginning whenever it is woken, and changes nothing but
-//! vectors: a memory that is edited meanwhile has new passages, which come later in the order.
+//! Chunks lack one when the embedder was missing, busy or another model when they were stored. The backfill
+//! runs with the lowest priority (`batch`) and starts from the first chunk whenever it is woken. It changes
+//! only vectors. A memory that is edited meanwhile gets new chunks, which are later in the order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Caller, Problem, Scope};
-use lar_engines::scheduler::Priority;
+use lar_base::{Caller, Problem};
+use lar_inference::Priority;
 use lar_store::Vectors;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Memories, chunking};
 
-/// How often it looks by itself: an embedder may have been installed.
+/// The interval between runs without a wake-up, in case an embedder was installed.
 const EVERY: Duration = Duration::from_secs(60);
-/// Passages at once.
+/// The number of chunks loaded and embedded together.
 const PAGE: u32 = 32;
 
-/// Has the filling look at once.
+/// A handle that starts the next run of the backfill immediately.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wake(Arc<Notify>);
 
@@ -35,8 +36,8 @@ pub(crate) async fn run(memories: Memories, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
             backfilled = backfill(&memories) => match backfilled {
                 Ok(0) => {}
-                Ok(chunks) => tracing::info!(chunks, "passages that had no vectors of the embedder have them"),
-                Err(problem) => tracing::debug!(%problem, "passages wait for an embedder"),
+                Ok(chunks) => tracing::info!(chunks, "embeddings backfilled"),
+                Err(problem) => tracing::debug!(%problem, "could not backfill embeddings"),
             },
         }
         tokio::select! {
@@ -47,9 +48,9 @@ pub(crate) async fn run(memories: Memories, stopping: CancellationToken) {
     }
 }
 
-/// Gives every passage vectors of the embedder in use; how many there were.
+/// Embeds every chunk without a vector of the current embedder. Returns the number of chunks.
 async fn backfill(memories: &Memories) -> Result<usize, Problem> {
-    // Asking for the embedder makes it known to the engines, which is for those who remember something.
+    // Resolving the embedder registers it with the engines, so it is left alone until there is a memory.
     if !memories.store.chunks_exist().await? {
         return Ok(0);
     }
@@ -60,9 +61,9 @@ async fn backfill(memories: &Memories) -> Result<usize, Problem> {
         let Some(last) = page.last() else { return Ok(backfilled) };
         after = last.seq;
         backfilled += page.len();
-        // Those of one writer together, as their task.
+        // One task for each key, so that usage is recorded under the key that saved the memories.
         for some in page.chunk_by(|a, b| (a.user, a.key) == (b.user, b.key)) {
-            let caller = Caller::internal(some[0].user, some[0].key, Scope::Inference);
+            let caller = Caller::internal(some[0].user, some[0].key);
             let pieces: Vec<Vec<String>> = some
                 .iter()
                 .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())

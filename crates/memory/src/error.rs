@@ -1,32 +1,32 @@
-//! What can go wrong with memories.
+//! The errors of memory operations.
 
 use lar_base::{Code, Problem};
 
-/// A failed reading or writing of memories.
+/// The error of a memory operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] lar_store::Error),
-    /// The index of a space was thrown away while it was searched.
+    /// The index of a space was dropped during a search.
     #[error("the index was replaced during the search; search again")]
     Index,
     /// Work on another thread panicked or was cancelled.
-    #[error("{work} broke off; the log has more")]
+    #[error("{work} failed; the log has the details")]
     Aborted {
-        /// What was being done.
+        /// The work, as a noun phrase.
         work: &'static str,
-        /// How it ended.
+        /// The panic or cancellation.
         #[source]
         cause: tokio::task::JoinError,
     },
 }
 
 impl Error {
-    /// What becomes of the end of `work` that was not its own.
+    /// Returns a function that logs the failed join of `work` and converts it into an error.
     pub(crate) fn abort_error(work: &'static str) -> impl FnOnce(tokio::task::JoinError) -> Self {
         move |cause| {
-            tracing::error!(%cause, work, "work on another thread broke off");
+            tracing::error!(%cause, work, "a memory operation panicked or was cancelled");
             Self::Aborted { work, cause }
         }
     }

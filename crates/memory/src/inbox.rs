@@ -1,9 +1,11 @@
-//! The inbox: what may be worth remembering waits there for a person's word, for two weeks.
+//! The inbox: candidates for memories wait two weeks for the user to accept or reject them.
 //!
-//! What waits is private until it is accepted: a key sees, accepts and rejects what it noted itself, and with the scope
-//! `conversations` what any key of the person noted. A text that several keys noted waits for each of them and is one
-//! line for whoever sees them all: rejecting that line rejects the text for all of them. An accepted candidate is a memory,
-//! which every key that may read its space sees; its text waits for none of the person's keys any more.
+//! A candidate is private to the key that suggested it. With the scope `conversations`, a key has access to
+//! the candidates of all keys of the user. If several keys suggested the same text, a caller with access to
+//! all of them sees one entry, and rejecting it removes the text for all of these keys.
+//!
+//! An accepted candidate becomes a memory, visible to every key that may read its space. Accepting also
+//! removes the text from the inbox of all keys of the user.
 
 use std::time::Duration;
 
@@ -13,15 +15,16 @@ use lar_store::{Candidate, MemoryKind, Provenance};
 use crate::smart::SmartIngestResult;
 use crate::{Item, Memories, ReadAccess, WriteAccess, ingest, secret_scan};
 
-/// How long a candidate waits.
+/// The time after which a candidate expires.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
 
 impl Memories {
-    /// Notes that this may be worth remembering, and why it is not remembered at once. What holds a secret is not
-    /// noted.
+    /// Adds a candidate to the inbox, with the reason why it was not saved directly.
+    ///
+    /// A text that contains a secret is ignored.
     ///
     /// # Errors
-    /// Which field is wrong; when the database fails.
+    /// [`lar_base::Code::InvalidParams`] for an invalid text; when the database fails.
     pub async fn suggest(&self, writer: &WriteAccess, item: Item, reason: String) -> Result<(), Problem> {
         let content = ingest::check_content(&item.content)?;
         if secret_scan::has_secret(&content) {
@@ -44,7 +47,7 @@ impl Memories {
         Ok(self.store.candidate_create(candidate).await?)
     }
 
-    /// What waits and the caller may see, newest first: at most `limit`, of those that were noted before `after`.
+    /// Lists the candidates that the caller may see, newest first: at most `limit`, older than `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -59,10 +62,11 @@ impl Memories {
         Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, after, limit).await?)
     }
 
-    /// Remembers what waited, with regard to what is known; another text in its place where one is given.
+    /// Accepts a candidate: saves its text, or `content` instead, with smart ingest.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it; as [`Memories::ingest_smart`].
+    /// [`lar_base::Code::NotFound`] if there is no such candidate or the caller may not see it; as
+    /// [`Memories::ingest_smart`].
     pub async fn accept(
         &self,
         writer: &WriteAccess,
@@ -84,8 +88,8 @@ impl Memories {
         Ok(decided)
     }
 
-    /// Forgets what waits with this text in the writer's space, whichever keys of the person noted it: the person has
-    /// decided about it.
+    /// Removes a text from the inbox of the writer's space for all keys of the user, who has decided about
+    /// it.
     ///
     /// # Errors
     /// When the database fails.
@@ -95,17 +99,17 @@ impl Memories {
         Ok(())
     }
 
-    /// Forgets what waited, for every key that the caller sees and that noted it.
+    /// Rejects a candidate: removes its text for every key that suggested it and that the caller may see.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it.
+    /// [`lar_base::Code::NotFound`] if there is no such candidate or the caller may not see it.
     pub async fn dismiss(&self, writer: &WriteAccess, id: CandidateId) -> Result<(), Problem> {
         let Candidate { space, content, .. } = self.candidate(writer, id).await?;
         self.store.candidates_remove(space, writer.caller.visible_keys(), content).await?;
         Ok(())
     }
 
-    /// A candidate that a writer may accept or reject.
+    /// Loads a candidate that the writer may accept or reject.
     async fn candidate(&self, writer: &WriteAccess, id: CandidateId) -> Result<Candidate, Problem> {
         let visible = writer.caller.visible_keys();
         Ok(self.store.candidate_get(writer.spaces.clone(), visible, id).await?)

@@ -1,9 +1,10 @@
-//! What searches of one space run on: words and vectors of every passage, and what filters ask of every memory,
-//! in memory.
+//! The in-memory search index of one space.
 //!
-//! It is made of rows of the database and nothing else, holds nothing that they do not, and is kept nowhere: a
-//! process that dies leaves no index that could disagree with them. A memory that changes or goes leaves its
-//! passages behind, dead, until a quarter are; then the index is built anew.
+//! It contains the words and vectors of every chunk and the filter fields of every memory.
+//!
+//! The index is built only from database rows and is never stored, so a crash cannot leave an index that
+//! disagrees with the database. The chunks of a changed or removed memory stay in the index as dead chunks.
+//! When more than a quarter are dead, the index is rebuilt.
 
 mod keywords;
 mod scan;
@@ -23,19 +24,19 @@ use self::vector_store::VectorStore;
 use crate::terms::Terms;
 use crate::vectors;
 
-/// Dead passages are left until they are more than one in so many,
+/// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`] chunks.
 const DEAD_SHARE: usize = 4;
-/// and more than this.
+/// The number of dead chunks up to which an index is never rebuilt.
 const DEAD_MIN: usize = 1000;
 
-/// Which embedder an index's vectors are by.
+/// The embedder of an index's vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EmbedderId {
     pub(crate) digest: String,
     pub(crate) dimension: usize,
 }
 
-/// An index of one space.
+/// The index of one space.
 #[derive(Debug)]
 pub(crate) struct Index {
     embedder_id: Option<EmbedderId>,
@@ -46,13 +47,13 @@ pub(crate) struct Index {
     vectors: VectorStore,
     tags: HashMap<String, u32>,
     projects: HashMap<String, u32>,
-    /// The slots of each tag and project, by their numbers.
+    /// The slots with each tag, by the tag's number; `of_project` is the same for projects.
     tagged: Vec<Vec<u32>>,
     of_project: Vec<Vec<u32>>,
     dead: usize,
 }
 
-/// A memory, or what is left of one.
+/// A memory in the index, or a dead one.
 #[derive(Debug)]
 struct Slot {
     seq: i64,
@@ -79,7 +80,7 @@ struct Chunk {
 }
 
 impl Index {
-    /// An index of nothing, for vectors by this embedder.
+    /// Creates an empty index for vectors of this embedder.
     pub(crate) fn new(embedder_id: Option<EmbedderId>) -> Self {
         Self {
             embedder_id,
@@ -100,17 +101,17 @@ impl Index {
         self.embedder_id.as_ref()
     }
 
-    /// Memories that can be found.
+    /// Returns the number of live memories.
     pub(crate) fn len(&self) -> usize {
         self.by_seq.len()
     }
 
-    /// Whether so much of it is dead that it should be built anew.
+    /// Returns whether enough chunks are dead to rebuild the index.
     pub(crate) fn is_stale(&self) -> bool {
         self.dead > DEAD_MIN && self.dead > self.chunks.len() / DEAD_SHARE
     }
 
-    /// Bytes that it takes, about.
+    /// Returns the approximate number of bytes that the index takes.
     pub(crate) fn bytes(&self) -> usize {
         self.keywords.bytes()
             + self.vectors.size()
@@ -120,7 +121,7 @@ impl Index {
             + self.by_seq.capacity() * 16
     }
 
-    /// Takes in a memory as the database has it; one that the index knows newer is left as it is.
+    /// Adds or replaces a memory, unless the index already has a newer version of it.
     pub(crate) fn put(&mut self, memory: &IndexedMemory) {
         if let Some(slot) = self.by_seq.get(&memory.seq) {
             if self.slots[*slot as usize].version > memory.version {
@@ -172,7 +173,7 @@ impl Index {
         self.by_seq.insert(memory.seq, slot);
     }
 
-    /// Forgets a memory.
+    /// Removes a memory. Its chunks become dead.
     pub(crate) fn remove(&mut self, seq: i64) {
         if let Some(slot) = self.by_seq.remove(&seq) {
             let slot = &mut self.slots[slot as usize];
@@ -182,6 +183,7 @@ impl Index {
     }
 }
 
+/// Returns the number of a name and assigns the next number to a new name.
 fn intern(numbers: &mut HashMap<String, u32>, name: &str) -> u32 {
     if let Some(number) = numbers.get(name) {
         return *number;
@@ -191,7 +193,7 @@ fn intern(numbers: &mut HashMap<String, u32>, name: &str) -> u32 {
     number
 }
 
-/// Adds a slot to the list of a number, which may be a new one.
+/// Adds a slot to the list of a tag or project, whose number may be new.
 fn add_slot(lists: &mut Vec<Vec<u32>>, number: u32, slot: u32) {
     let number = number as usize;
     if lists.len() <= number {

@@ -1,19 +1,21 @@
-//! The index of each space: read from the database when it is first needed, kept up with every change, and built
-//! anew behind the one that serves when the embedder changed or too much of it is dead.
+//! The search indexes of all spaces.
+//!
+//! An index is built from the database on first use and updated with every change. When the embedder changes
+//! or too many chunks are dead, a new index is built in the background while the old one keeps serving.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use lar_base::{Instant, SpaceId};
+use lar_base::{Instant, SpaceId, error_chain};
 use lar_store::Store;
 
 use crate::Error;
 use crate::index::{EmbedderId, Index};
 
-/// Memories that are read at once while an index is built.
+/// The number of memories read together while an index is built.
 const PAGE: u32 = 2000;
 
-/// All of them. Clones share them.
+/// The indexes of all spaces. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Indexes {
     store: Store,
@@ -23,9 +25,9 @@ pub(crate) struct Indexes {
 #[derive(Debug, Default)]
 struct SpaceIndex {
     index: RwLock<Option<Index>>,
-    /// Held by whoever builds; searches that have no index wait for it.
+    /// Locked while an index is being built. Searches wait for it if there is no index yet.
     building: tokio::sync::Mutex<()>,
-    /// Memories that changed while an index is being built.
+    /// The memories that changed while an index is being built; `None` if none is.
     changed: Mutex<Option<Vec<i64>>>,
 }
 
@@ -34,10 +36,12 @@ impl Indexes {
         Self { store, spaces: Arc::default() }
     }
 
-    /// Searches a space. `stamp` is the embedder of the query's vector; the index may still be by another.
+    /// Runs a search on the index of a space.
+    ///
+    /// `embedder_id` is the embedder of the query's vector. The index may still have vectors of another one.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails; [`Error::Index`] if the index was dropped meanwhile.
     pub(crate) async fn search<T: Send + 'static>(
         &self,
         space: SpaceId,
@@ -52,7 +56,7 @@ impl Indexes {
         searched.await.map_err(Error::abort_error("the search"))?.ok_or(Error::Index)
     }
 
-    /// Brings the index of a space up to what the database has of these memories.
+    /// Updates the index of a space with the current state of these memories in the database.
     ///
     /// # Errors
     /// When the database fails.
@@ -77,19 +81,19 @@ impl Indexes {
         Ok(())
     }
 
-    /// Throws the index of a space away; the next search reads it anew.
+    /// Drops the index of a space. The next search rebuilds it.
     pub(crate) fn forget(&self, space: SpaceId) {
         self.spaces().remove(&space);
     }
 
-    /// Bytes that the index of a space takes, and the memories in it; `None` while it is not needed.
+    /// Returns the bytes and memories of a space's index, or `None` if it is not built.
     pub(crate) fn size(&self, space: SpaceId) -> Option<(usize, usize)> {
         let space_index = self.spaces().get(&space)?.clone();
         let index = space_index.index.read().unwrap_or_else(PoisonError::into_inner);
         index.as_ref().map(|index| (index.bytes(), index.len()))
     }
 
-    /// The place of a space with an index in it, if need be one whose successor is being built.
+    /// Returns a space with an index, which may be a stale one whose successor is being built.
     async fn ready(
         &self,
         space: SpaceId,
@@ -99,14 +103,18 @@ impl Indexes {
         match index_state(&space_index, embedder_id) {
             IndexState::Current => return Ok(space_index),
             IndexState::Stale => {
-                // It serves while the next one is built.
+                // The stale index serves while the next one is built.
                 if let Ok(building) = space_index.clone().building.try_lock() {
                     drop(building);
                     let (indexes, space_index, embedder_id) =
                         (self.clone(), space_index.clone(), embedder_id.cloned());
                     tokio::spawn(async move {
                         if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
-                            tracing::warn!(%error, %space, "an index could not be built anew");
+                            tracing::warn!(
+                                error = %error_chain(&error),
+                                %space,
+                                "could not rebuild a memory index"
+                            );
                         }
                     });
                 }
@@ -114,10 +122,10 @@ impl Indexes {
             }
             IndexState::Missing => {}
         }
-        // On a task of its own: who waits may go away, and the next one should not begin from nothing.
+        // The build runs on its own task, so that a disconnect does not waste the work done so far.
         let (indexes, built, embedder_id) = (self.clone(), space_index.clone(), embedder_id.cloned());
         let building = tokio::spawn(async move { indexes.build(space, &built, embedder_id.as_ref()).await });
-        building.await.map_err(Error::abort_error("reading the index"))??;
+        building.await.map_err(Error::abort_error("building the index"))??;
         Ok(space_index)
     }
 
@@ -141,7 +149,8 @@ impl Indexes {
                 return Err(error);
             }
         };
-        // What changed meanwhile is read again until nothing did; the last look and the exchange are one step.
+        // Memories that changed meanwhile are read again until none did. The last check and the swap happen
+        // under one lock.
         loop {
             let changed = lock(&space_index.changed).as_mut().map(std::mem::take).unwrap_or_default();
             for seq in changed {
@@ -155,7 +164,8 @@ impl Indexes {
                 let (memories, bytes) = (index.len(), index.bytes());
                 *space_index.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
                 *changed = None;
-                tracing::info!(%space, memories, bytes, took_ms = started.elapsed().as_millis() as u64, "an index was built");
+                let took_ms = started.elapsed().as_millis() as u64;
+                tracing::info!(%space, memories, bytes, took_ms, "memory index built");
                 return Ok(());
             }
         }
@@ -173,7 +183,7 @@ impl Indexes {
                 index
             })
             .await
-            .map_err(Error::abort_error("reading the index"))?;
+            .map_err(Error::abort_error("building the index"))?;
         }
     }
 
@@ -188,7 +198,7 @@ impl Indexes {
 
 enum IndexState {
     Current,
-    /// It can serve, though another should take its place.
+    /// The index can serve but should be rebuilt.
     Stale,
     Missing,
 }
@@ -263,21 +273,21 @@ mod tests {
         indexes.search(space, None, look).await.unwrap()
     }
 
-    /// An index is thrown away again and again while memories are written: what a writer was told is stored is found by
-    /// the next search, once, whichever index serves it.
+    /// The index is dropped repeatedly while memories are written. The next search must find each stored
+    /// memory exactly once.
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_index_that_is_dropped_under_load_hides_no_memory() {
+    async fn dropping_an_index_under_load_hides_no_memory() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("lar.db")).unwrap();
         let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
         let indexes = Indexes::new(store.clone());
-        let (over, thrown) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let thrower = tokio::spawn({
-            let (indexes, over, thrown) = (indexes.clone(), over.clone(), thrown.clone());
+        let (over, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let dropper = tokio::spawn({
+            let (indexes, over, dropped) = (indexes.clone(), over.clone(), dropped.clone());
             async move {
                 while !over.load(Ordering::Relaxed) {
                     indexes.forget(space);
-                    thrown.fetch_add(1, Ordering::Relaxed);
+                    dropped.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
             }
@@ -301,8 +311,8 @@ mod tests {
             writer.await.unwrap();
         }
         over.store(true, Ordering::Relaxed);
-        thrower.await.unwrap();
-        assert!(thrown.load(Ordering::Relaxed) > 10);
+        dropper.await.unwrap();
+        assert!(dropped.load(Ordering::Relaxed) > 10);
         for number in 0..WRITERS * EACH {
             assert_eq!(count_hits(&indexes, space, number).await, 1, "memory {number} at the end");
         }

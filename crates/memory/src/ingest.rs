@@ -1,8 +1,10 @@
-//! Remembering: checked, screened for secrets, split, embedded, and written in one commit with what makes it
-//! findable. What is answered is on disk.
+//! Ingest: a text is checked, screened for secrets, split into chunks and embedded.
+//!
+//! The memory is stored in one commit with its keyword entries and vectors, and it is on disk before the
+//! caller gets the answer.
 
 use lar_base::{MemoryId, Problem, Timestamp};
-use lar_engines::scheduler::Priority;
+use lar_inference::Priority;
 use lar_store::{
     Change, IdempotentRequest, MemoryKind, NewChunk, NewMemory, Provenance, StoredMemory, Vectors,
 };
@@ -12,83 +14,84 @@ use crate::secret_scan::SecretPolicy;
 use crate::terms::{Terms, fingerprint_of};
 use crate::{Error, Memories, WriteAccess, chunking, strength};
 
-/// Bytes of a memory at most.
+/// The most bytes in a memory.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
-/// Memories of one batch at most.
+/// The most memories in a batch.
 pub const BATCH_MAX: usize = 1000;
-/// Bytes of a batch's memories at most.
+/// The most bytes in a batch.
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// Tags of a memory at most.
+/// The most tags of a memory.
 pub const TAGS_MAX: usize = 64;
-/// Characters of a tag at most.
+/// The most characters in a tag.
 pub const TAG_CHARS_MAX: usize = 100;
-/// Characters of a source, a project or a name elsewhere at most.
+/// The most characters in a source, a project, or the id of a conversation or message.
 const NAME_CHARS_MAX: usize = 500;
-/// Bytes of the end of the turn before that a turn is embedded with.
+/// The number of bytes at the end of the previous turn that are embedded together with a turn.
 const BEFORE_BYTES: usize = 200;
 
-/// Something to be remembered.
+/// A memory to save.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Item {
     /// The text, up to 1 MiB.
     pub content: String,
-    /// What it is about; a fact where absent.
+    /// The kind. The default is a fact.
     pub kind: Option<MemoryKind>,
-    /// Up to 64, of one line each.
+    /// Up to 64 tags of one line each.
     pub tags: Vec<String>,
-    /// What its writer calls its source.
+    /// The source, a name of the caller's choice.
     pub source: Option<String>,
     /// The project it belongs to.
     pub project: Option<String>,
-    /// When it happened or was said.
+    /// The time when it happened or was said.
     pub occurred_at: Option<Timestamp>,
-    /// From when it is true.
+    /// The start of its validity.
     pub valid_from: Option<Timestamp>,
-    /// Until when it was true.
+    /// The end of its validity.
     pub valid_to: Option<Timestamp>,
-    /// The turn before, of a dialogue.
+    /// The previous turn of a dialogue.
     pub after: Option<MemoryId>,
-    /// The conversation it was said in.
+    /// The conversation it comes from.
     pub conversation: Option<String>,
-    /// The message it was said in.
+    /// The message it comes from.
     pub message: Option<String>,
 }
 
-/// What became of something that was to be remembered.
+/// The result of saving a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IngestResult {
     /// The memory.
     pub memory: lar_store::Memory,
-    /// False when the same memory was there already.
+    /// Whether the memory is new. False if an identical one existed.
     pub created: bool,
-    /// The rules of the secrets that were left out.
+    /// The rules that found secrets, which were redacted.
     pub redacted: Vec<String>,
-    /// Why it has no vectors yet; it is found by its words, and by its meaning once it has.
+    /// The reason why it has no vectors yet. Until the backfill, only keyword search finds it.
     pub unembedded: Option<String>,
 }
 
-/// The text of a memory made ready: its passages with what they are found by.
+/// The chunks of a text with their keyword entries, ready to be embedded.
 pub(crate) struct PreparedText {
     pub(crate) chunks: Vec<NewChunk>,
-    /// Which texts to embed for each passage.
+    /// The texts to embed for each chunk.
     pieces: Vec<Vec<String>>,
 }
 
-/// What is ready to be stored.
+/// Memories ready to be stored.
 pub(crate) struct PreparedItems {
     pub(crate) new: Vec<NewMemory>,
-    /// With each, the rules of the secrets that were left out.
+    /// For each memory, the rules that found secrets, which were redacted.
     pub(crate) redacted: Vec<Vec<String>>,
-    /// Why they have no vectors yet.
+    /// The reason why they have no vectors yet.
     pub(crate) unembedded: Option<String>,
 }
 
 impl Memories {
-    /// Remembers these, in order. The same again (content, tags, source, project and time) is not stored twice.
+    /// Saves memories in order. An item identical in content, tags, source, project and time is not stored
+    /// twice.
     ///
     /// # Errors
-    /// Which item is wrong and why; that one holds a secret; [`lar_base::Code::NotFound`] for a turn before that
-    /// is not in the space. Then nothing was stored.
+    /// [`lar_base::Code::InvalidParams`] for an invalid item or one that contains a secret;
+    /// [`lar_base::Code::NotFound`] for a previous turn that is not in the space. Nothing is stored then.
     pub async fn ingest(
         &self,
         writer: &WriteAccess,
@@ -102,7 +105,7 @@ impl Memories {
         }
         for stored in &stored {
             self.dismiss_text(writer, &stored.memory.content).await?;
-            self.metrics.record_ingest(if stored.created { "create" } else { "known" });
+            self.metrics.record_ingest(if stored.created { "create" } else { "duplicate" });
         }
         let ingested =
             stored.into_iter().zip(redacted).map(|(StoredMemory { memory, created }, redacted)| {
@@ -111,8 +114,9 @@ impl Memories {
         Ok(ingested.collect())
     }
 
-    /// [`Memories::ready`] for what was asked to be remembered: where that is the setting, what holds a secret goes on
-    /// to the inbox without it.
+    /// Prepares items like [`Memories::prepare_items`] and applies the quarantine policy.
+    ///
+    /// With that policy, an item with a secret is refused, and a copy without the secret goes to the inbox.
     ///
     /// # Errors
     /// As [`Memories::ingest`].
@@ -132,17 +136,17 @@ impl Memories {
             let redacted = items.into_iter().filter_map(|item| screen_item(item, SecretPolicy::Redact).ok());
             redacted.filter(|(_, rules)| !rules.is_empty()).collect::<Vec<_>>()
         });
-        let quarantined = screening.await.map_err(Error::abort_error("looking for secrets"))?;
+        let quarantined = screening.await.map_err(Error::abort_error("scanning for secrets"))?;
         if !quarantined.is_empty() {
-            problem.detail.push_str("; without it, it waits in the inbox");
+            problem.detail.push_str("; a copy without the secret is in the inbox");
         }
         for (item, rules) in quarantined {
-            self.suggest(writer, item, format!("a secret was left out of it ({})", rules.join(", "))).await?;
+            self.suggest(writer, item, format!("a secret was removed ({})", rules.join(", "))).await?;
         }
         Err(problem)
     }
 
-    /// Checks, screens, splits and embeds what is to be remembered.
+    /// Checks items, screens them for secrets, splits them into chunks and embeds them.
     ///
     /// # Errors
     /// As [`Memories::ingest`].
@@ -152,15 +156,15 @@ impl Memories {
         items: Vec<Item>,
     ) -> Result<PreparedItems, Problem> {
         if items.is_empty() || items.len() > BATCH_MAX {
-            return Err(Problem::invalid("items", format!("must hold 1 to {BATCH_MAX} memories")));
+            return Err(Problem::invalid("items", format!("must contain 1 to {BATCH_MAX} memories")));
         }
         let policy = self.options.secrets;
-        // A second's work for a long text: not on the threads that serve everyone.
+        // Checking a long text takes about a second, so it does not run on the async runtime's threads.
         let checking = tokio::task::spawn_blocking(move || check_all(items, policy));
         let (checked, redacted) = checking.await.map_err(Error::abort_error("checking memories"))??;
         let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
         if bytes > BATCH_BYTES_MAX {
-            let reason = format!("has {bytes} bytes in all; {BATCH_BYTES_MAX} are the most");
+            let reason = format!("has {bytes} bytes in total; the limit is {BATCH_BYTES_MAX}");
             return Err(Problem::invalid("items", reason));
         }
         let mut prepared = Vec::with_capacity(checked.len());
@@ -205,8 +209,7 @@ impl Memories {
         Ok(PreparedItems { new: new.collect(), redacted, unembedded })
     }
 
-    /// Stores memories whose passages and vectors are made already, as measurements and imports have them. Nothing
-    /// of them is checked or screened.
+    /// Stores memories with ready chunks and vectors, for benchmarks. They are neither checked nor screened.
     ///
     /// # Errors
     /// When the database fails.
@@ -228,10 +231,10 @@ impl Memories {
         self.commit_new(writer.space, new, change, once).await
     }
 
-    /// What a request that was sent before stored: the memories, which are all there already.
+    /// Returns the result of an earlier identical request, from the ids of the memories that it stored.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] when one is gone meanwhile.
+    /// [`lar_base::Code::NotFound`] if one of them no longer exists.
     pub async fn find_past_ingest(
         &self,
         writer: &WriteAccess,
@@ -245,10 +248,10 @@ impl Memories {
         Ok(found)
     }
 
-    /// Gives passages their vectors.
+    /// Embeds the pieces of prepared texts and adds the vectors to their chunks.
     ///
     /// # Errors
-    /// Why they have none; they are as before.
+    /// As [`crate::embed::Embeddings::embed`]; the texts are unchanged then.
     pub(crate) async fn embed_all(
         &self,
         writer: &WriteAccess,
@@ -270,7 +273,7 @@ impl Memories {
     }
 }
 
-/// Checks and screens items; with each the rules of the secrets that were left out.
+/// Checks and screens items. Returns them with the rules that found secrets in each.
 fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<Vec<String>>), Problem> {
     let single = items.len() == 1;
     let checked = items.into_iter().enumerate().map(|(at, item)| {
@@ -281,7 +284,7 @@ fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<V
     checked.collect::<Result<Vec<_>, _>>().map(|checked| checked.into_iter().unzip())
 }
 
-/// What is left of an item once its secrets are; their rules.
+/// Screens the fields of an item for secrets. Returns the redacted item and the rules that found secrets.
 fn screen_item(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
     let mut rules = Vec::new();
     let mut screen = |text: &mut String, field: &str| {
@@ -300,7 +303,7 @@ fn screen_item(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String
     Ok((item, rules))
 }
 
-/// Passages and words of a text; `before` is what the turn before says.
+/// Splits a text into chunks with keyword entries. `before` is the text of the previous turn.
 pub(crate) fn prepare(
     content: &str,
     tags: &[String],
@@ -311,21 +314,21 @@ pub(crate) fn prepare(
     for (at, range) in chunking::chunks(content).into_iter().enumerate() {
         let chunk_text = &content[range.clone()];
         let mut pieces: Vec<String> = chunking::pieces(chunk_text).into_iter().map(str::to_owned).collect();
-        let mut found_by = chunk_text.to_owned();
+        let mut keyword_text = chunk_text.to_owned();
         if at == 0 {
             if let (Some(before), Some(first)) = (before, pieces.first()) {
                 pieces.push(format!("{}\n{first}", end_of(before)));
             }
             let day = occurred_at.map(Timestamp::day_in_words).unwrap_or_default();
             for also in tags.iter().map(String::as_str).chain([day.as_str()]) {
-                found_by.push('\n');
-                found_by.push_str(also);
+                keyword_text.push('\n');
+                keyword_text.push_str(also);
             }
         }
         prepared.chunks.push(NewChunk {
             start: u32::try_from(range.start).unwrap_or(u32::MAX),
             length: u32::try_from(range.len()).unwrap_or(u32::MAX),
-            words: Terms::of(&found_by).encode(fingerprint_of(chunk_text)),
+            words: Terms::of(&keyword_text).encode(fingerprint_of(chunk_text)),
             vectors: None,
         });
         prepared.pieces.push(pieces);
@@ -333,13 +336,13 @@ pub(crate) fn prepare(
     prepared
 }
 
-/// The passages of a text without vectors, for who has those from elsewhere.
+/// Splits a text into chunks without vectors, for callers that have vectors from elsewhere.
 #[must_use]
 pub fn chunks(content: &str, tags: &[String], occurred_at: Option<Timestamp>) -> Vec<NewChunk> {
     prepare(content, tags, occurred_at, None).chunks
 }
 
-/// What makes a memory the same as another of its space.
+/// Returns the hash of the fields that identify a memory: equal hashes in one space mean the same memory.
 pub(crate) fn hash(
     content: &str,
     tags: &[String],
@@ -360,7 +363,7 @@ pub(crate) fn hash(
     hash.finalize().into()
 }
 
-/// The end of a text, from a word's beginning where there is one.
+/// Returns about the last [`BEFORE_BYTES`] of a text, starting at a word if possible.
 fn end_of(text: &str) -> &str {
     let mut start = text.len().saturating_sub(BEFORE_BYTES);
     while !text.is_char_boundary(start) {
@@ -393,22 +396,22 @@ pub(crate) fn check_content(content: &str) -> Result<String, Problem> {
         return Err(Problem::invalid("content", "must not be empty"));
     }
     if trimmed.len() > CONTENT_BYTES_MAX {
-        let reason = format!("has {} bytes; a memory has {CONTENT_BYTES_MAX} at most", trimmed.len());
+        let reason = format!("has {} bytes; the limit is {CONTENT_BYTES_MAX}", trimmed.len());
         return Err(Problem::invalid("content", reason));
     }
     if trimmed.contains('\0') {
-        return Err(Problem::invalid("content", "must not hold U+0000"));
+        return Err(Problem::invalid("content", "must not contain U+0000"));
     }
     Ok(trimmed.to_owned())
 }
 
 pub(crate) fn check_tags(mut tags: Vec<String>) -> Result<Vec<String>, Problem> {
     if tags.len() > TAGS_MAX {
-        return Err(Problem::invalid("tags", format!("has {} tags; {TAGS_MAX} are the most", tags.len())));
+        return Err(Problem::invalid("tags", format!("has {} tags; the limit is {TAGS_MAX}", tags.len())));
     }
     for tag in &tags {
         if !(1..=TAG_CHARS_MAX).contains(&tag.chars().count()) || tag.chars().any(char::is_control) {
-            let reason = format!("must be lines of 1 to {TAG_CHARS_MAX} characters each");
+            let reason = format!("must each be one line of 1 to {TAG_CHARS_MAX} characters");
             return Err(Problem::invalid("tags", reason));
         }
     }

@@ -1,40 +1,41 @@
-//! What a message of a chat asks memory to do: to remember something, or to forget it. Also what it tells of its writer
-//! unasked, which waits in the inbox.
+//! Detection of memory intents in a chat message: requests to remember or forget, and statements about the
+//! user.
 //!
-//! English, one sentence at a time, and only where the asking begins the sentence: "I remember that …", "remember when
-//! …?", quotations, translations and code ask for nothing. In doubt nothing is done.
+//! Only English is understood, sentence by sentence, and a request must start its sentence. "I remember that
+//! …", "remember when …?", quotations, translations and code are no requests. An ambiguous sentence has no
+//! effect.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// A longer message is a text to work on rather than something said to somebody.
+/// The most bytes in a message with intents. A longer one is probably a text to work on.
 const MESSAGE_BYTES_MAX: usize = 2000;
-/// Sentences of a message that are looked at.
+/// The number of sentences that are examined.
 const SENTENCES_MAX: usize = 12;
-/// Bytes of what may be remembered unasked.
+/// The most bytes in a statement.
 const STATEMENT_BYTES_MAX: usize = 300;
 
-/// What a sentence asks for, or tells.
+/// The memory intent of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemoryIntent {
-    /// To remember this.
+    /// A request to remember this text.
     Remember(String),
-    /// To forget what is known of this, or what was remembered last where it names nothing.
+    /// A request to forget.
     Forget {
-        /// What.
+        /// The subject to forget. `None` means the memory saved last.
         what: Option<String>,
-        /// Everything of it rather than the one memory.
+        /// Whether to forget every matching memory and not only the best match.
         all: bool,
     },
-    /// It says something that may be lasting.
+    /// A statement that may be worth remembering.
     LastingStatement(String),
-    /// It says something else.
+    /// Any other statement, which may correct a memory.
     OtherStatement(String),
 }
 
-/// Politeness and greetings before the asking.
+/// Greetings and polite phrases before a request.
 const POLITE_PREFIX: &str = r"(?:(?:hey|hi|ok|okay|thanks|thank you|also|and|so|well|lar)\b[,!.]?\s+)*(?:please\s+)?(?:(?:can|could|will|would|should)\s+you\s+(?:please\s+)?|you\s+(?:can|should|may|must)\s+(?:please\s+)?|i\s+(?:want|need|would like|'d like)\s+you\s+to\s+|please\s+)?";
 
 static REMEMBER: LazyLock<Regex> = LazyLock::new(|| {
@@ -47,38 +48,38 @@ static FORGET: LazyLock<Regex> = LazyLock::new(|| {
         r"^{POLITE_PREFIX}(?:forget\s+(?P<all>everything\s+|all\s+)?(?:what\s+i\s+(?:said|told\s+you)\s+)?(?:(?:that|about)\s+)?|(?:delete|erase|remove)\s+(?:the\s+|your\s+|that\s+)?(?:memory|(?P<many>memories))\s+(?:about|of|that)\s+|(?:delete|erase|remove)\s+from\s+(?:your\s+|the\s+)?memory\s+(?:that\s+)?)(?P<what>\S.*)$"
     ))
 });
-/// "Forget that" and the like, which name nothing.
+/// Matches "Forget that" and similar requests without a subject.
 static FORGET_LAST: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
         r"^{POLITE_PREFIX}(?:forget\s+(?:that|this)|(?:do not|don't)\s+(?:remember|save|keep)\s+(?:that|this))(?:\s+(?:again|please))?\s*[.!]*$"
     ))
 });
-/// What may follow "remember" and is no fact: questions, tasks, and chats about remembering itself.
+/// Texts after "remember" that are no facts: questions, tasks, and talk about remembering itself.
 static NO_FACT: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^(?:when|how|what|why|who|where|which|whether|if|to|me|it|this|that|them|nothing|everything|anything|things?|all)\b|^(?:that|the)\s+\w+[.?!]*$",
     )
 });
-/// What may follow "forget" and names no memory.
+/// Texts after "forget" that name no memory.
 static NO_MEMORY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^(?:it|me|this|everything|all|nothing|how|to|the\s+(?:previous|last|above|semicolon)|(?:all|any)?\s*(?:previous|prior|earlier)|(?:your|the|these|those)\s+(?:previous\s+)?(?:instructions?|rules|prompt))\b",
     )
 });
-/// Tells of its writer: what they are, have, like, use, in the present or of someone of theirs.
+/// Statements in the present about the user, and statements about their people and things.
 static LASTING_STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^(?:(?:i\s+am|i'm|we\s+are|we're)\s+(?:an?\s+\w+|allergic|vegetarian|vegan|married|learning|from|based|based\s+in)\b|(?:i|we)\s+(?:always\s+|usually\s+|never\s+|mostly\s+)?(?:live|work|use|prefer|like|love|hate|play|speak|drink|eat|drive|own|study|teach|run|deploy|host)\s+\S+|(?:my|our)\s+(?:\w+\s+){1,4}(?:is|are|was|were|has|have|lives?|starts?|works?|likes?|goes|plays?)\s+\S+)",
     )
 });
-/// Of those, what is about this chat or this moment.
+/// Words of statements about the current chat or moment, which are not lasting.
 static PASSING: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(?:question|error|problem|issue|guess|point|idea|code|prompt|this|that|it|here|following|above|below|answer|version|sure|sorry|going|getting|trying|looking|wondering)\b",
     )
 });
 
-/// What a message asks memory to do, in order. Nothing where it is a text to work on.
+/// Returns the memory intents of a message, in order. Empty if the message is a text to work on.
 #[must_use]
 pub fn parse_intents(message: &str) -> Vec<MemoryIntent> {
     let message = message.replace('’', "'");
@@ -87,7 +88,7 @@ pub fn parse_intents(message: &str) -> Vec<MemoryIntent> {
     }
     let mut found = Vec::new();
     for sentence in sentences(&message).into_iter().take(SENTENCES_MAX) {
-        // What is quoted, or follows a task ("Translate: …"), was said by or to somebody else.
+        // Quoted text, and text after a task ("Translate: …"), is not the user's own statement.
         let quoted = sentence.contains(['"', '“', '”', '«', '»']);
         if quoted || is_task(&sentence) {
             break;
@@ -125,13 +126,13 @@ fn parse_sentence(sentence: &str) -> Option<MemoryIntent> {
     })
 }
 
-/// What is asked for, without the question mark of "can you remember …?".
+/// Captures the subject of a request, without the question mark of "can you remember …?".
 fn capture_what(pattern: &Regex, sentence: &str) -> Option<String> {
     let what = pattern.captures(sentence)?.name("what")?.as_str().trim();
     Some(what.trim_end_matches('?').trim_end().to_owned())
 }
 
-/// Whether a sentence gives a text to work on, so that what follows is that text.
+/// Returns whether a sentence is a task on the text that follows it.
 fn is_task(sentence: &str) -> bool {
     static TASK: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
@@ -141,7 +142,7 @@ fn is_task(sentence: &str) -> bool {
     TASK.is_match(sentence)
 }
 
-/// The sentences of a message; a title's dot ends none.
+/// Splits a message into sentences. The dot after a title, as in "Dr. Okafor", does not end a sentence.
 fn sentences(message: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in message.lines() {
@@ -161,7 +162,7 @@ fn sentences(message: &str) -> Vec<String> {
 }
 
 fn pattern(pattern: &str) -> Regex {
-    #[expect(clippy::expect_used, reason = "constants, each tried by the test below")]
+    #[expect(clippy::expect_used, reason = "constants, each used by the test below")]
     Regex::new(&format!("(?is){pattern}")).expect("a regular expression")
 }
 
@@ -169,32 +170,33 @@ fn pattern(pattern: &str) -> Regex {
 mod tests {
     use super::*;
 
-    const MESSAGES: &str = include_str!("../../../benches/data/heard.tsv");
+    const MESSAGES: &str = include_str!("../../../benches/data/intents.tsv");
 
-    /// The gate: nothing is remembered or forgotten that was not asked for, and little that was asked for is missed.
+    /// The quality gate: almost no false requests (precision) and few missed ones (recall).
     #[test]
     fn parse_intents_finds_requests_and_nothing_else() {
-        let (mut right, mut done, mut asked) = (0, 0, 0);
+        let (mut correct, mut detected, mut requested) = (0, 0, 0);
         for row in MESSAGES.lines().filter(|row| !row.starts_with('#')) {
             let mut columns = row.split('\t');
             let (label, message) = (columns.next().unwrap(), columns.next().unwrap());
             let expected = columns.next().unwrap_or_default();
             let intents = parse_intents(message);
-            let acts = intents.iter().find(|intent| {
+            let request = intents.iter().find(|intent| {
                 !matches!(intent, MemoryIntent::LastingStatement(_) | MemoryIntent::OtherStatement(_))
             });
-            let is = match (label, acts) {
+            let is_correct = match (label, request) {
                 ("remember", Some(MemoryIntent::Remember(what))) => what == expected,
                 ("forget", Some(MemoryIntent::Forget { what, .. })) => {
                     what.as_deref().unwrap_or_default() == expected
                 }
                 _ => false,
             };
-            right += u32::from(is);
-            done += u32::from(acts.is_some());
-            asked += u32::from(matches!(label, "remember" | "forget"));
+            correct += u32::from(is_correct);
+            detected += u32::from(request.is_some());
+            requested += u32::from(matches!(label, "remember" | "forget"));
         }
-        let (precision, recall) = (f64::from(right) / f64::from(done), f64::from(right) / f64::from(asked));
+        let precision = f64::from(correct) / f64::from(detected);
+        let recall = f64::from(correct) / f64::from(requested);
         assert!(precision >= 0.95 && recall >= 0.8, "precision {precision:.3}, recall {recall:.3}");
     }
 }

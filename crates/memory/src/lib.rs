@@ -1,11 +1,11 @@
-//! What Lar remembers: ingest, search, strength, and every change of a memory.
+//! Memories: ingest, search, strength, and all changes of a memory.
 //!
-//! The database is the truth: a memory's text, words and vectors are one commit. Searches run on indexes that are
-//! made of it ([`index`](self) is private: nothing else sees one). Reading changes nothing; *use* is told apart
-//! from it and counts as a review ([`strength`]). Writing needs no language model.
+//! The database is the source of truth: a memory's text, keyword entry and vectors are stored in one commit.
+//! Searches run on indexes built from it, which are private to this crate. Reading a memory changes nothing.
+//! *Using* one is a separate event and counts as a review ([`strength`]). Saving needs no language model.
 //!
-//! Whose memories a call may see is decided once, when a [`ReadAccess`] or [`WriteAccess`] is made of its caller, and held
-//! to by every query of the store.
+//! Access is decided once, when a [`ReadAccess`] or [`WriteAccess`] is created for a caller. Every query of
+//! the store is limited to the spaces in it.
 
 mod access;
 mod brief;
@@ -51,21 +51,21 @@ pub use smart::{Decision, Difference, SimilarityThresholds, SmartIngestResult, d
 pub use transfer::Export;
 pub use vectors::encode_vector;
 
-/// Limits of what is saved and searched, for the API's description.
+/// Limits on saved memories and queries, for the API's description.
 pub mod limits {
     pub use crate::access::NAME_CHARS_MAX;
     pub use crate::ingest::{BATCH_MAX, CONTENT_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
     pub use crate::search::QUERY_BYTES_MAX;
 }
 
-/// What becomes of memories.
+/// The settings of the memory service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// What is done about a secret in what is to be remembered.
+    /// The treatment of texts that contain secrets.
     pub secrets: SecretPolicy,
 }
 
-/// All memories. Clones share them.
+/// The memory service. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct Memories {
     store: Store,
@@ -80,7 +80,8 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// Starts what goes on in the background: vectors for what was stored without, and notes of who used what.
+    /// Creates the service and starts its background tasks: embedding backfill and recording the clients'
+    /// last use.
     pub fn start(
         store: Store,
         gateway: Gateway,

@@ -1,4 +1,4 @@
-//! Memory's numbers, under the names of the contract.
+//! The Prometheus metrics of memory.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct ByMode {
     mode: &'static str,
 }
 
-/// Counters and a histogram of all spaces.
+/// The metrics over all spaces.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     ingests: Family<ByDecision, Counter>,
@@ -34,11 +34,11 @@ pub struct Metrics {
     stage_seconds: Family<ByStage, Histogram>,
 }
 
-/// Around a millisecond for 100,000 memories, ten for a million.
+/// Histogram buckets. A search takes about 1 ms with 100,000 memories and 10 ms with a million.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
 impl Metrics {
-    /// Makes the numbers and names them in `registry`.
+    /// Creates the metrics and registers them in `registry`.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -49,22 +49,22 @@ impl Metrics {
         };
         registry.register(
             "lar_memory_ingests",
-            "Memories told, by what became of them",
+            "Texts given to memory, by decision",
             metrics.ingests.clone(),
         );
         registry.register(
             "lar_memory_searches",
-            "Searches, by words and meaning or by words alone",
+            "Memory searches, by mode: hybrid or keyword",
             metrics.searches.clone(),
         );
         registry.register(
             "lar_memory_search_seconds",
-            "Time of a search once its query is embedded",
+            "Duration of a memory search, without embedding the query",
             metrics.search_seconds.clone(),
         );
         registry.register(
             "lar_memory_search_stage_seconds",
-            "Time of each stage of a search that took any",
+            "Duration of each stage of a memory search, without skipped stages",
             metrics.stage_seconds.clone(),
         );
         metrics
@@ -77,7 +77,7 @@ impl Metrics {
     pub(crate) fn record_search(&self, mode: &Mode, stages: &Stages) {
         let mode = match mode {
             Mode::Hybrid => "hybrid",
-            Mode::Keyword(_) => "words",
+            Mode::Keyword(_) => "keyword",
         };
         self.searches.get_or_create(&ByMode { mode }).inc();
         let named = stages.named();

@@ -1,22 +1,23 @@
-//! The order of a reranker: the best of what was found, read together with the query, where a search asks for it.
+//! Reranking of the best search results by a reranker model, if a search asks for it.
 
-use lar_base::{Caller, Code, Problem, Scope, TaskId};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
+use lar_base::{Caller, Code, Problem, TaskId};
+use lar_gateway::{OnDisconnect, Task, Work};
+use lar_inference::{Priority, TaskEvent};
 
 use crate::Memories;
 
-/// What memories are reranked with.
+/// The alias of the reranker for memories.
 const MODEL: &str = "default-rerank";
-/// Memories that a reranker reads at most: its cost grows with each.
+/// The most memories that are reranked, as the cost grows with each.
 pub(crate) const READ_MAX: usize = 32;
 
 impl Memories {
-    /// How well each text answers a query, 0 to 1, in order. It is Lar's own work for the caller, so it needs no scope of
-    /// the key's.
+    /// Returns the relevance of each text to a query, 0 to 1, in the order of the texts.
+    ///
+    /// Reranking is Lar's own work for the caller, so the key needs no scope for it.
     ///
     /// # Errors
-    /// [`Code::ComponentUnavailable`] where no reranker is installed; what the task ended with.
+    /// [`Code::ComponentUnavailable`] if no reranker is installed; the error of the reranking task.
     pub(crate) async fn relevance(
         &self,
         caller: &Caller,
@@ -26,7 +27,7 @@ impl Memories {
         let count = texts.len();
         let task = Task {
             id: TaskId::new(),
-            caller: Caller::internal(caller.user(), caller.key(), Scope::Inference)
+            caller: Caller::internal(caller.user(), caller.key())
                 .with_request_id(caller.request_id().cloned()),
             api: "memory",
             model: MODEL.into(),
@@ -40,7 +41,7 @@ impl Memories {
         let admitted = self.gateway.admit(task).await.map_err(map_missing_reranker)?;
         match self.gateway.dispatch(admitted).collect().await? {
             (TaskEvent::Scores(found), _) if found.scores.len() == count => Ok(found.scores.clone()),
-            _ => Err(Problem::new(Code::EngineFailed, "the reranker left texts out")),
+            _ => Err(Problem::new(Code::EngineFailed, "the reranker left out a text")),
         }
     }
 }
@@ -50,7 +51,7 @@ fn map_missing_reranker(problem: Problem) -> Problem {
         Code::NotFound => Problem::about(
             Code::ComponentUnavailable,
             "rerank",
-            format!("no reranker is installed: `lar models pull` one, or `lar alias set {MODEL} NAME`"),
+            format!("no reranker is installed: use `lar models pull`, or `lar alias set {MODEL} NAME`"),
         ),
         _ => problem,
     }

@@ -1,17 +1,20 @@
-//! Finding: words and meaning scored together over every passage, filtered inside the scan, strength and age as
-//! bounded factors. What differs from a better result in punctuation, case and space only is told with it; what
-//! differs in a word ("is", "is not") is not. Reading changes nothing.
+//! Hybrid search: keyword score and cosine similarity are combined for every chunk, with filters inside the
+//! scan.
 //!
-//! The score is `weight · BM25 ⁄ the most the query's words can give + (1 − weight) · cosine`. Both parts are
-//! between 0 and 1 for any store, so that a score means the same everywhere. The weight is calibrated per embedder
-//! (`benches/RESULTS.md`, "Finding memories"); rank fusion, which needs none, does worse with a weak embedder.
+//! The score is `weight · BM25 ⁄ (highest possible BM25 of the query) + (1 − weight) · cosine`, reduced by
+//! bounded factors for decay and age. Both parts are between 0 and 1 in any store, so scores are comparable
+//! everywhere. The weight is calibrated per embedder (`benches/RESULTS.md`, "Memory search quality"). Rank
+//! fusion, which needs no weight, is worse with a weak embedder.
+//!
+//! A result that differs from a better one only in punctuation, case and whitespace is listed as its
+//! duplicate. A result that differs in a word ("is", "is not") is not. Searching changes nothing.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
 use lar_base::{Code, Instant, MemoryId, Problem, SpaceId, Timestamp};
-use lar_engines::driver::Prompt;
+use lar_inference::Prompt;
 use lar_store::Memory;
 
 use crate::embed::QueryVector;
@@ -21,104 +24,105 @@ use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
 
-/// Bytes of a query at most.
+/// The most bytes in a query.
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
-/// What words weigh beside meaning, with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S finds all
-/// of its sessions at 0.5 and 0.6.
+/// The weight of the keyword score with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S
+/// finds all of its sessions at 0.5 and 0.6.
 const KEYWORD_WEIGHT: f32 = 0.6;
-/// A memory that has none of the query's words must mean this much of it: MiniLM gives unrelated texts less.
+/// The least similarity of a memory without any word of the query. MiniLM gives unrelated texts less.
 const SIMILARITY_MIN: f32 = 0.25;
-/// A memory must have this part of the words of a query that the embedder cannot read: scripts without blanks are
-/// indexed letter by letter, and any two sentences share some (two Thai ones about other things: 0.57).
+/// The least share of the query's words that a memory must contain if the embedder cannot read the query.
+/// Scripts without spaces are indexed letter by letter, and any two sentences share some (two unrelated Thai
+/// ones: 0.57).
 const UNREADABLE_SHARE_MIN: f32 = 0.8;
-/// Characters of a brief result.
+/// The characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 
-/// How much of each memory a search tells.
+/// How much of each memory a search returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
-    /// A line of it.
+    /// One line of the matching chunk.
     Brief,
-    /// The passage that was found.
+    /// The matching chunk.
     #[default]
     Summary,
-    /// All of it, with the turns before and behind.
+    /// The whole memory, with the previous and the next turn.
     Full,
 }
 
-/// What is looked for.
+/// A search.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Search {
-    /// In words, up to 8 KiB.
+    /// The query text, up to 8 KiB.
     pub query: String,
-    /// Results at most, from 1.
+    /// The most results, at least 1.
     pub limit: usize,
-    /// Which memories count.
+    /// The memories to search.
     pub filter: Filter,
-    /// How much of each is told.
+    /// How much of each memory to return.
     pub detail: Detail,
-    /// Tokens of all results together at most, as the model counts them.
+    /// The most tokens in all results together, as the model counts them.
     pub token_budget: Option<usize>,
-    /// The model whose tokens count; `default` where absent.
+    /// The model that counts tokens. The default is `default`.
     pub model: Option<String>,
-    /// Whether a reranker orders the best of what is found.
+    /// Whether to rerank the best results.
     pub rerank: bool,
-    /// What words weigh beside meaning, 0 to 1, in place of what was calibrated; for measurements. With it, nothing
-    /// is left out for meaning too little.
+    /// The weight of the keyword score, 0 to 1, instead of the calibrated one; for benchmarks. If set,
+    /// results with a low similarity are not removed.
     pub keyword_weight: Option<f32>,
 }
 
-/// How a search was done.
+/// The mode in which a search ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// By words and meaning.
+    /// Keywords and vectors.
     Hybrid,
-    /// By words alone, and why.
+    /// Keywords only, with the reason.
     Keyword(String),
 }
 
-/// What a memory took the place of.
+/// A memory that another one superseded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superseded {
-    /// The memory of before.
+    /// The superseded memory.
     pub id: MemoryId,
-    /// A line of what it said.
+    /// One line of its text.
     pub text: String,
-    /// Until when it held.
+    /// The time when it was superseded.
     pub until: Timestamp,
 }
 
-/// A memory that was found.
+/// A search result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
     /// The memory.
     pub memory: Memory,
-    /// What is told of it.
+    /// The returned text, as [`Detail`] says.
     pub text: String,
-    /// Whether that is less than all.
+    /// Whether the text is shorter than the memory.
     pub is_truncated: bool,
-    /// 0 to 1.
+    /// The score, 0 to 1.
     pub score: f32,
-    /// Its share of the query's words, 0 to 1.
+    /// The keyword score, 0 to 1.
     pub keyword_score: f32,
-    /// How near its meaning is, −1 to 1; absent where it has no vectors.
+    /// The cosine similarity, −1 to 1, or `None` without vectors.
     pub similarity: Option<f32>,
-    /// The probability that it would be recalled, 0 to 1.
+    /// The retrievability, 0 to 1.
     pub retrievability: f32,
-    /// The factor of its age, 0.97 to 1.
+    /// The age factor, 0.97 to 1.
     pub recency: f32,
-    /// What a reranker gave it, 0 to 1, in place of words and meaning.
+    /// The reranker's score, 0 to 1, which replaces the combined score.
     pub relevance: Option<f32>,
-    /// Others that say nearly the same.
+    /// Memories that differ only in punctuation, case and whitespace.
     pub duplicates: Vec<MemoryId>,
-    /// What it took the place of last.
+    /// The last memory that it superseded.
     pub supersedes: Option<Superseded>,
-    /// The turns before and behind, where all is told.
+    /// The previous and the next turn, with [`Detail::Full`].
     pub neighbours: (Option<Memory>, Option<Memory>),
 }
 
 impl Hit {
-    /// A memory that no search found, told as a whole.
+    /// Creates a hit with the whole text for a memory that no search found.
     pub(crate) fn whole(memory: Memory) -> Self {
         Self {
             text: memory.content.clone(),
@@ -136,7 +140,7 @@ impl Hit {
         }
     }
 
-    /// All that is told of it, as a budget counts it.
+    /// Returns the text whose tokens count against a budget.
     fn budget_text(&self) -> String {
         match &self.supersedes {
             None => self.text.clone(),
@@ -145,48 +149,48 @@ impl Hit {
     }
 }
 
-/// What a search found, best first.
+/// The results of a search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchResults {
-    /// May be none.
+    /// The hits, best first. May be empty.
     pub hits: Vec<Hit>,
-    /// How it was done.
+    /// The mode in which the search ran.
     pub mode: Mode,
-    /// Tokens of the texts, where a budget was given.
+    /// The tokens of all texts, if there is a budget.
     pub tokens: Option<usize>,
-    /// Memories that were found and left out for the budget.
+    /// The number of hits that did not fit in the budget.
     pub left_out: usize,
-    /// How long it took.
+    /// The durations of the stages.
     pub stages: Stages,
 }
 
-/// How long the stages of a search took.
+/// The durations of a search's stages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stages {
-    /// The query's vector.
+    /// Embedding the query.
     pub embed: Duration,
-    /// Getting at the indexes, and folding what says the same.
+    /// Waiting for the indexes and folding duplicates.
     pub index: Duration,
-    /// What the words give each passage.
+    /// Computing keyword scores.
     pub words: Duration,
-    /// The product with every vector, filters, strength and age, and the best of it.
+    /// Computing similarities, filtering, applying decay and age, and selecting the best.
     pub scan: Duration,
-    /// The memories from the database.
+    /// Reading memories from the database.
     pub read: Duration,
-    /// The reranker.
+    /// Reranking.
     pub rerank: Duration,
-    /// Counting tokens for a budget.
+    /// Counting tokens for the budget.
     pub pack: Duration,
 }
 
 impl Stages {
-    /// Each with its name, in order.
+    /// Returns each stage's name and duration, in order.
     #[must_use]
     pub const fn named(&self) -> [(&'static str, Duration); 7] {
         [
             ("embed", self.embed),
             ("index", self.index),
-            ("words", self.words),
+            ("keyword", self.words),
             ("scan", self.scan),
             ("read", self.read),
             ("rerank", self.rerank),
@@ -195,19 +199,21 @@ impl Stages {
     }
 }
 
-/// Checks a budget of tokens, of a search or a brief.
+/// Checks the token budget of a search or a brief.
 ///
 /// # Errors
-/// [`Code::InvalidParams`] for a budget that no memory fits.
+/// [`Code::InvalidParams`] for a budget of zero.
 pub(crate) fn check_token_budget(tokens: usize) -> Result<(), Problem> {
     if tokens == 0 { Err(Problem::invalid("token_budget", "must be at least 1")) } else { Ok(()) }
 }
 
 impl Memories {
-    /// Looks for memories. Nothing found is an answer.
+    /// Searches memories. The result may be empty.
     ///
     /// # Errors
-    /// Which field is wrong; when the database fails; when a budget is given and no model counts tokens.
+    /// [`Code::InvalidParams`] for an invalid field; [`Code::ComponentUnavailable`] if there is a budget and
+    /// no model can count tokens, or reranking is requested and no reranker is installed; when the database
+    /// fails.
     pub async fn search(&self, reader: &ReadAccess, search: Search) -> Result<SearchResults, Problem> {
         let query = search.query.trim();
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
@@ -230,10 +236,10 @@ impl Memories {
         self.search_near(reader, &search, query, vector, mode, stages).await
     }
 
-    /// [`Memories::search`] for who has the query's vector already, by the embedder with this digest.
+    /// Searches like [`Memories::search`] with a given query vector, by the embedder with this digest.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Memories::search`]; the query is not checked.
     pub async fn search_embedded(
         &self,
         reader: &ReadAccess,
@@ -292,7 +298,7 @@ impl Memories {
         Ok(SearchResults { hits, mode, tokens, left_out, stages })
     }
 
-    /// Puts the best of what was found in the reranker's order, the rest behind; returns what it gave each memory.
+    /// Sorts the best results by the reranker's score and drops the rest. Returns the score of each memory.
     async fn rerank(
         &self,
         reader: &ReadAccess,
@@ -333,12 +339,12 @@ impl Memories {
         stages: &mut Stages,
     ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
         let words = Terms::of(query);
-        let unreadable = vector.is_none() && readable::nonsense_of(query).is_some();
+        let unreadable = vector.is_none() && readable::scrambled_form(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.keyword_weight);
         let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
         let look = move |index: &Index| {
-            // An index that is still by another embedder is searched by its words.
+            // If the index still has vectors of another embedder, only its keywords are searched.
             let other =
                 vector.as_ref().is_some_and(|(embedder_id, _)| index.embedder_id() != Some(embedder_id));
             let query = Query {
@@ -365,7 +371,7 @@ impl Memories {
         stages.scan += searched.scan;
         stages.index += started.elapsed().saturating_sub(searched.words + searched.scan);
         if other {
-            // The embedder was exchanged: what is there needs vectors of the new one.
+            // The embedder changed, so existing chunks need vectors of the new one.
             self.backfill.wake();
         }
         Ok(hits)
@@ -383,7 +389,7 @@ impl Memories {
         let before = self.store.memories_superseded_by(reader.spaces.clone(), ids).await?;
         let mut hits = Vec::with_capacity(found.len());
         for (hit, same) in found {
-            // Gone since the index was read.
+            // The memory was deleted after the index was searched.
             let Some(memory) = find(hit.memory).cloned() else { continue };
             let (text, cut) = render_text(&memory.content, &hit.chunk, detail);
             let neighbours = match detail {
@@ -412,7 +418,9 @@ impl Memories {
         Ok(hits)
     }
 
-    /// The first hits that fit in a budget together, each as it is `told`; a longer one does not keep shorter ones out.
+    /// Selects the hits that fit in a token budget together, in order.
+    ///
+    /// `render` returns the text to count. A hit that does not fit is skipped, and later ones may still fit.
     pub(crate) async fn pack_to_budget(
         &self,
         hits: Vec<Hit>,
@@ -438,7 +446,7 @@ impl Memories {
     }
 }
 
-/// Puts what says the same as a better hit behind it.
+/// Folds hits with equal fingerprints: a hit becomes a duplicate of the better one.
 fn fold_duplicates(hits: Vec<index::IndexHit>, limit: usize) -> Vec<(index::IndexHit, Vec<i64>)> {
     let mut folded: Vec<(index::IndexHit, Vec<i64>)> = Vec::with_capacity(limit);
     for hit in hits {
@@ -451,7 +459,7 @@ fn fold_duplicates(hits: Vec<index::IndexHit>, limit: usize) -> Vec<(index::Inde
     folded
 }
 
-/// What is told of a memory, and whether it is less than all.
+/// Returns the text of a hit for a level of detail, and whether it is shorter than the memory.
 fn render_text(content: &str, chunk: &Range<u32>, detail: Detail) -> (String, bool) {
     let range = chunk.start as usize..chunk.end as usize;
     let chunk = content.get(range).unwrap_or(content);
@@ -464,7 +472,7 @@ fn render_text(content: &str, chunk: &Range<u32>, detail: Detail) -> (String, bo
     (text, cut)
 }
 
-/// The beginning of a text on one line.
+/// Returns the first [`BRIEF_CHARS`] characters of a text on one line.
 fn line(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     line.join(" ").chars().take(BRIEF_CHARS).collect()

@@ -1,7 +1,7 @@
-//! Keeps secrets out: what looks like a credential is found before anything is stored.
+//! The secret scan: finds texts that look like credentials before a memory is stored.
 //!
-//! The rules are gitleaks' and others' (`screen/rules.rs`). They know how programs write credentials; how people
-//! tell a password or the number of a card is added here.
+//! The rules of gitleaks and others (`secret_scan/rules.rs`) find credentials as programs write them. The
+//! patterns here add passwords and card numbers as people write them.
 
 mod rules;
 
@@ -14,26 +14,26 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use self::rules::SecretRules;
 
-/// What stands in a text in place of a secret.
+/// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
 
-/// What is done about a secret.
+/// The handling of texts that contain secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SecretPolicy {
     /// The memory is refused.
     #[default]
     Refuse,
-    /// The secret is left out and the rest is stored.
+    /// The secret is redacted and the rest is saved.
     Redact,
-    /// The memory is refused, and without its secret waits in the inbox for a person's word.
+    /// The memory is refused, and a redacted copy goes to the inbox for the user to decide.
     Quarantine,
 }
 
 impl SecretPolicy {
-    /// Looks at a text of this field; leaves its secrets out where that is done, and returns the rules that found them.
+    /// Scans the text of a field, redacts it if the policy says so, and returns the rules that found secrets.
     ///
     /// # Errors
-    /// Where it holds secrets and what holds them is refused.
+    /// [`lar_base::Code::InvalidParams`] if the text contains secrets and the policy refuses them.
     pub(crate) fn screen(self, field: &str, text: &mut String) -> Result<Vec<String>, Problem> {
         let secrets = find(text);
         if secrets.is_empty() {
@@ -45,30 +45,30 @@ impl SecretPolicy {
         }
         let rules: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
         let reason =
-            format!("holds what looks like a secret ({}); secrets are not remembered", rules.join(", "));
+            format!("contains what looks like a secret ({}); secrets are not saved", rules.join(", "));
         Err(Problem::invalid(field, reason))
     }
 }
 
-/// Something that looks like a secret.
+/// A text that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SecretMatch {
     /// The rule that found it.
     rule: String,
-    /// Where it is, in bytes.
+    /// Its byte range.
     at: Range<usize>,
 }
 
 static RULES: LazyLock<Option<SecretRules>> = LazyLock::new(|| {
     let rules = SecretRules::read();
     if rules.is_none() {
-        tracing::error!("the rules that find secrets cannot be read");
+        tracing::error!("could not load the secret rules");
     }
     rules
 });
 
-/// "my password is hunter2", "PIN: 4711". A value that is a plain word ("is wrong", "is needed") is none: it must
-/// have a digit or a sign, or stand in quotes.
+/// Matches "my password is hunter2" and "PIN: 4711". A plain word ("is wrong", "is needed") is not a
+/// password: the value must contain a digit or a symbol, or be in quotes.
 static STATED_PASSWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let name = r"(?:pass\s?words?|pass\s?phrases?|pass\s?codes?|passwort|kennwort|contraseña|mot de passe|passwd|pwd|pin(?:\s?code)?|cvv|cvc|secret(?:\s?key)?|api[ _-]?key|access[ _-]?token|auth[ _-]?token)";
     let link = r"(?:\s+(?:for|to|of|on|at)\s+[^\n]{1,60}?)?\s*(?:\s(?:is|was|are|ist|es|est)(?:\s+now)?\s*:?|=|:|→|->)\s*";
@@ -81,23 +81,25 @@ static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b\d(?:[ -]
 /// Lar's own keys, such as `lar_` and 64 hexadecimal digits.
 static OWN_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\blar_[0-9A-Za-z]{32,}").ok());
 
-/// The password of an address: `postgres://user:password@host`.
+/// The password in a URL: `postgres://user:password@host`.
 static URL_PASSWORD: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]*:(?P<value>[^\s/@]+)@").ok());
 
-/// A variable of an environment file whose name says that it is secret: `DB_PASSWORD=…`.
+/// An environment variable whose name indicates a secret: `DB_PASSWORD=…`.
 static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let name = r"[A-Z0-9_]*(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)[A-Z0-9_]*";
     Regex::new(&format!(r#"\b{name}=(?P<value>"[^"\n]+"|'[^'\n]+'|[^\s"']+)"#)).ok()
 });
 
-/// Whether a text holds any.
+/// Returns whether a text contains a secret.
 pub(crate) fn has_secret(text: &str) -> bool {
     !find(text).is_empty()
 }
 
-/// The secrets in a text, in order. Those that overlap are one, named by the rule of the first. Other spellings of
-/// the same characters (full width, with invisible ones between) are the same secret.
+/// Finds the secrets in a text, in order.
+///
+/// Overlapping matches are merged under the rule of the first. Full-width characters, and invisible
+/// characters in between, do not hide a secret.
 fn find(text: &str) -> Vec<SecretMatch> {
     if text.is_ascii() {
         return find_plain(text);
@@ -108,10 +110,10 @@ fn find(text: &str) -> Vec<SecretMatch> {
     found
 }
 
-/// A text in Unicode's compatibility form (NFKC, character by character) without invisible characters.
+/// A text in Unicode's compatibility form (NFKC, per character) without invisible characters.
 struct NormalizedText {
     text: String,
-    /// For each byte of `text`, the range of bytes of the original that its character was.
+    /// For each byte of `text`, the byte range of its character in the original.
     origin: Vec<Range<usize>>,
 }
 
@@ -126,14 +128,15 @@ impl NormalizedText {
         Self { text, origin }
     }
 
-    /// Where in the original a non-empty range of the text stands.
+    /// Returns the range in the original of a non-empty range of the text.
     fn original(&self, at: &Range<usize>) -> Range<usize> {
         let byte = |at: usize| self.origin.get(at).cloned().unwrap_or_default();
         byte(at.start).start..byte(at.end.saturating_sub(1)).end
     }
 }
 
-/// Characters that show nothing and part nothing: soft hyphens, zero width ones, marks of direction.
+/// Returns whether a character is invisible and separates nothing: soft hyphens, zero-width characters and
+/// direction marks.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
@@ -153,17 +156,17 @@ fn find_plain(text: &str) -> Vec<SecretMatch> {
     if let Some(stated) = STATED_PASSWORD.as_ref() {
         let values = stated.captures_iter(text).filter_map(|captures| captures.name("value"));
         let secrets = values.filter(|value| is_secret(value.as_str()));
-        found.extend(secrets.map(|value| SecretMatch { rule: "told-password".into(), at: value.range() }));
+        found.extend(secrets.map(|value| SecretMatch { rule: "stated-password".into(), at: value.range() }));
     }
     if let Some(card) = CARD.as_ref() {
         let numbers = card.find_iter(text).filter(|number| is_card_number(number.as_str()));
         found.extend(numbers.map(|number| SecretMatch { rule: "card-number".into(), at: number.range() }));
     }
-    found.retain(|secret| text.get(secret.at.clone()).is_some_and(|said| !said.is_empty()));
+    found.retain(|secret| text.get(secret.at.clone()).is_some_and(|text| !text.is_empty()));
     merge_overlaps(found)
 }
 
-/// The same in order, with those that overlap as one.
+/// Sorts matches and merges those that overlap.
 fn merge_overlaps(mut found: Vec<SecretMatch>) -> Vec<SecretMatch> {
     found.sort_by_key(|secret| (secret.at.start, std::cmp::Reverse(secret.at.end)));
     found.dedup_by(|secret, before| {
@@ -176,7 +179,7 @@ fn merge_overlaps(mut found: Vec<SecretMatch>) -> Vec<SecretMatch> {
     found
 }
 
-/// The text with its secrets left out.
+/// Replaces the secrets in a text by [`REDACTED`].
 fn redact(text: &str, secrets: &[SecretMatch]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut at = 0;
@@ -189,7 +192,8 @@ fn redact(text: &str, secrets: &[SecretMatch]) -> String {
     redacted
 }
 
-/// What stands for a value: `$TOKEN`, `${TOKEN}`, `<token>`, `...`, `***`, what was left out before.
+/// Returns whether a value is a placeholder: `$TOKEN`, `${TOKEN}`, `<token>`, `...`, `***`, or already
+/// redacted.
 fn is_placeholder(value: &str) -> bool {
     let bare = value.trim_matches(['"', '\'', '`']);
     bare.starts_with(['$', '<', '{'])
@@ -197,14 +201,16 @@ fn is_placeholder(value: &str) -> bool {
         || bare.chars().all(|c| matches!(c, '.' | '*' | '…' | 'x' | 'X'))
 }
 
-/// Not a number of things ("the password is 12 characters long"), nor what was left out before.
+/// Returns whether a stated value can be a password: at least 4 characters, not a long number, and not
+/// redacted.
 fn is_secret(value: &str) -> bool {
     let bare = value.trim_matches(|c: char| "\"'`.,;:!?)(".contains(c));
     let digits = bare.chars().filter(char::is_ascii_digit).count();
     bare.len() >= 4 && !bare.starts_with("[redacted") && (digits < bare.len() || digits <= 8)
 }
 
-/// Whether digits are a card's: the check digit of ISO/IEC 7812 (Luhn) fits, and they are not all one digit.
+/// Returns whether digits form a card number: the check digit (Luhn, ISO/IEC 7812) is valid, and the digits
+/// are not all the same.
 fn is_card_number(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
     let sum: u32 = digits

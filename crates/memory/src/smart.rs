@@ -1,10 +1,12 @@
-//! Remembering with regard to what is known: a thing said again strengthens its memory, one that adds to it or
-//! corrects it changes it, and only what is new becomes another. No language model is asked.
+//! Smart ingest: a new text is compared with similar memories before it is saved.
 //!
-//! Nothing is lost by a decision: the old text stays in the history, the new one is stored or kept there, and both
-//! can be had back by `undo`. Contradiction is looked for before sameness. Where nothing is sure, a new memory is
-//! made. Which rules there are and how often they are right is in `compare` and `benches/RESULTS.md`, "Deciding
-//! what is new".
+//! A repeated text reinforces its memory. A text that adds to a memory or corrects it changes that memory.
+//! Any other text becomes a new memory. The rules need no language model.
+//!
+//! No decision loses text: the old text stays in the history, the new one is stored in a memory or in the
+//! history, and `undo` reverts the decision. Contradictions are checked before equality. If no rule is
+//! certain, the text becomes a new memory. The rules and their accuracy are in `compare` and
+//! `benches/RESULTS.md`, "Smart ingest decisions".
 
 mod compare;
 mod english;
@@ -30,27 +32,30 @@ use crate::terms::{Terms, fingerprint_of};
 use crate::vectors::{self, Quantized};
 use crate::{Memories, WriteAccess};
 
-/// Memories that a text is compared with at most.
+/// The most memories that a text is compared with.
 const CANDIDATES_MAX: usize = 32;
-/// A text of more bytes tells of more than one thing; it is not compared.
+/// The most bytes in a text that is compared. A longer one is about more than one thing.
 const COMPARED_BYTES_MAX: usize = 400;
-/// How often a decision is made anew because a memory changed in between.
-/// Decisions about one space are made one after another, so that only changes of another kind come in between.
+/// The most attempts at a decision when a memory changes meanwhile. Smart ingests of one space run one after
+/// another, so only other kinds of changes can interfere.
 const TRIES_MAX: usize = 4;
-/// What words weigh in looking for candidates: half, so that neither other words nor another language hides one.
+/// The weight of the keyword score in the search for candidates. With one half, neither different words nor
+/// another language hides a candidate.
 const KEYWORD_WEIGHT: f32 = 0.5;
-/// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for, by the digest of its weights: all-MiniLM-L6-v2.
+/// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for: all-MiniLM-L6-v2, by the digest of its
+/// weights.
 const CALIBRATED_EMBEDDER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
-/// Bounds under which no right decision of the calibration set lies and some wrong ones do. With another embedder the
-/// words decide alone.
+/// Thresholds below which the calibration set has no correct decision and some wrong ones. With another
+/// embedder, only the words decide.
 const SIMILARITY_THRESHOLDS: SimilarityThresholds =
     SimilarityThresholds { same: 0.85, changed: 0.45, part: 0.5 };
 
 impl Memories {
-    /// Remembers this with regard to what is known of its project.
+    /// Saves a text with smart ingest, which compares it with memories of the same space and project.
     ///
     /// # Errors
-    /// As [`Memories::ingest`]; [`Code::VersionMismatch`] when others keep changing what it is about.
+    /// As [`Memories::ingest`]; [`Code::VersionMismatch`] if other requests keep changing the compared
+    /// memories.
     pub async fn ingest_smart(
         &self,
         writer: &WriteAccess,
@@ -69,16 +74,16 @@ impl Memories {
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
         let _lock = self.space_locks.lock(writer.space).await;
         for _ in 0..TRIES_MAX {
-            let judgement = self.judge(writer, &new).await?;
-            let new = self.inherit_kind_and_tags(writer, &item, new.clone(), &judgement).await?;
-            match self.decide(writer, new, judgement, once.clone()).await {
+            let judgment = self.judge(writer, &new).await?;
+            let new = self.inherit_kind_and_tags(writer, &item, new.clone(), &judgment).await?;
+            match self.decide(writer, new, judgment, once.clone()).await {
                 Err(problem) if problem.code == Code::VersionMismatch => {}
                 Err(problem) => return Err(problem),
                 Ok(mut decided) => {
                     if unembedded.is_some() {
                         self.backfill.wake();
                     }
-                    // It may have been said before, unasked.
+                    // The text may be in the inbox from an earlier message.
                     self.dismiss_text(writer, &item.content).await?;
                     decided.redacted = redacted.pop().unwrap_or_default();
                     decided.unembedded = unembedded.filter(|_| decided.decision != Decision::Reinforce);
@@ -86,10 +91,10 @@ impl Memories {
                 }
             }
         }
-        Err(Problem::new(Code::VersionMismatch, "others keep changing the memories that this is about"))
+        Err(Problem::new(Code::VersionMismatch, "other requests keep changing similar memories; try again"))
     }
 
-    /// Remembers this if it corrects what is known, and only then.
+    /// Saves a text only if it corrects a memory.
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
@@ -104,15 +109,15 @@ impl Memories {
         let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(None) };
         let _lock = self.space_locks.lock(writer.space).await;
-        let judgement = self.judge(writer, &new).await?;
-        if judgement.relation != Relation::Correction {
+        let judgment = self.judge(writer, &new).await?;
+        if judgment.relation != Relation::Correction {
             return Ok(None);
         }
-        let new = self.inherit_kind_and_tags(writer, &item, new, &judgement).await?;
-        self.decide(writer, new, judgement, None).await.map(Some)
+        let new = self.inherit_kind_and_tags(writer, &item, new, &judgment).await?;
+        self.decide(writer, new, judgment, None).await.map(Some)
     }
 
-    /// Whether nothing that is known says this already.
+    /// Returns whether no memory is related to this text.
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
@@ -122,16 +127,18 @@ impl Memories {
         Ok(self.judge(writer, &new).await?.relation == Relation::Other)
     }
 
-    /// What was decided about a request that was sent before, told by the note of it.
+    /// Returns the decision of an earlier identical request.
+    ///
+    /// `made` is the stored result of that request: the ids of the change and of the memory.
     ///
     /// # Errors
-    /// [`Code::NotFound`] when the memory is gone meanwhile.
+    /// [`Code::NotFound`] if the memory no longer exists.
     pub async fn find_past_decision(
         &self,
         writer: &WriteAccess,
         made: &str,
     ) -> Result<SmartIngestResult, Problem> {
-        let unknown = || Problem::not_found("what this request made");
+        let unknown = || Problem::not_found("result of the earlier request");
         let (decision, id) = made.split_once(' ').ok_or_else(unknown)?;
         let (decision, id) = (decision.parse::<ChangeId>(), id.parse::<MemoryId>());
         let (decision, id) = decision.ok().zip(id.ok()).ok_or_else(unknown)?;
@@ -151,14 +158,14 @@ impl Memories {
         })
     }
 
-    /// The memory that decides what becomes of a text, and how.
-    async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgement, Problem> {
+    /// Compares a text with similar memories and returns the most important relation.
+    async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgment, Problem> {
         if let Some(same) = self.store.memory_by_hash(writer.space, new.hash).await? {
             let known = if same.superseded.is_some() { Relation::Correction } else { Relation::Same };
-            return Ok(Judgement { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
+            return Ok(Judgment { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
         }
         let incoming = is_comparable(&new.content).then(|| ParsedText::of(&new.content));
-        let mut best = Judgement { relation: Relation::Other, rule: DecisionRule::None, against: None };
+        let mut best = Judgment { relation: Relation::Other, rule: DecisionRule::None, against: None };
         for (known, similarity) in self.candidates(writer, new).await? {
             let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
                 (Relation::Same, DecisionRule::SameWords)
@@ -168,13 +175,14 @@ impl Memories {
                 (Relation::Other, DecisionRule::None)
             };
             if precedence(relation) > precedence(best.relation) {
-                best = Judgement { relation, rule, against: Some(known) };
+                best = Judgment { relation, rule, against: Some(known) };
             }
         }
         Ok(best)
     }
 
-    /// The current memories nearest to a text, with how near they mean the same.
+    /// Returns the current memories most similar to a text, each with its cosine and the embedder's
+    /// thresholds.
     async fn candidates(
         &self,
         writer: &WriteAccess,
@@ -212,24 +220,23 @@ impl Memories {
         let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
         let found = hits.into_iter().filter_map(|hit| {
             let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
-            // What is said without a project is about none of them.
-            let meant = memory.superseded.is_none() && memory.project == new.project;
-            meant.then(|| (memory.clone(), hit.similarity.zip(thresholds)))
+            // A text without a project is compared only with memories without a project.
+            let is_candidate = memory.superseded.is_none() && memory.project == new.project;
+            is_candidate.then(|| (memory.clone(), hit.similarity.zip(thresholds)))
         });
         Ok(found.collect())
     }
 
-    /// What takes a memory's place is about the same: it has that one's kind and tags where it was given none.
+    /// Gives a correction the kind and tags of the memory it supersedes, unless the caller set them.
     async fn inherit_kind_and_tags(
         &self,
         writer: &WriteAccess,
         item: &Item,
         new: NewMemory,
-        judgement: &Judgement,
+        judgment: &Judgment,
     ) -> Result<NewMemory, Problem> {
-        let corrects = judgement.relation == Relation::Correction;
-        let Some(known) = judgement.against.as_ref().filter(|known| corrects && known.hash != new.hash)
-        else {
+        let corrects = judgment.relation == Relation::Correction;
+        let Some(known) = judgment.against.as_ref().filter(|known| corrects && known.hash != new.hash) else {
             return Ok(new);
         };
         let kind = item.kind.or(Some(known.kind));
@@ -246,10 +253,10 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         new: NewMemory,
-        judgement: Judgement,
+        judgment: Judgment,
         once: Option<IdempotentRequest>,
     ) -> Result<SmartIngestResult, Problem> {
-        let Judgement { relation, rule, against } = judgement;
+        let Judgment { relation, rule, against } = judgment;
         let decision = if against.is_some() { decision_for(relation) } else { Decision::Create };
         let mut reason = explanation(rule).to_owned();
         let (mut stored, mut changes, mut diff) = (None, Vec::new(), Vec::new());
@@ -272,7 +279,7 @@ impl Memories {
                 diff = difference(&known.content, &content);
                 changes.push(self.rewrite_change(writer, known, &new, content).await?);
             }
-            // It was so before, and is again.
+            // The text equals a superseded memory, which becomes current again.
             (Decision::Supersede, Some(known)) if known.hash == new.hash => {
                 changes.push(memory_change(
                     known,
@@ -283,7 +290,7 @@ impl Memories {
                     && by.superseded.is_none()
                     && by.deleted_at.is_none()
                 {
-                    tracing::debug!(%at, "what was corrected is so again");
+                    tracing::debug!(%at, "a superseded memory is current again");
                     changes.push(supersede_change(&by, known.id, &new));
                 }
                 reason = explanation(DecisionRule::Changed).to_owned();
@@ -313,7 +320,7 @@ impl Memories {
         })
     }
 
-    /// A memory with another text, and the tags of both.
+    /// Returns the change that gives a memory another text and the tags of both.
     async fn rewrite_change(
         &self,
         writer: &WriteAccess,
@@ -335,7 +342,7 @@ impl Memories {
     }
 }
 
-/// What would be decided about a text against one known thing; for measurements.
+/// Returns the decision about a text compared with one memory, for benchmarks.
 #[must_use]
 pub fn decision_on(known: &str, incoming: &str, similarity: Option<(f32, SimilarityThresholds)>) -> Decision {
     let parsed = ParsedText::of(incoming);
@@ -358,14 +365,14 @@ const fn decision_for(relation: Relation) -> Decision {
     }
 }
 
-/// What a text is to the memory that decides.
-struct Judgement {
+/// The relation of a text to the memory that decides about it.
+struct Judgment {
     relation: Relation,
     rule: DecisionRule,
     against: Option<Memory>,
 }
 
-/// Whether a text is one sentence that can be compared with another.
+/// Returns whether a text is a single sentence of limited length, which can be compared with another.
 fn is_comparable(content: &str) -> bool {
     let ended = |sentence: &&str| {
         let end =
@@ -375,7 +382,7 @@ fn is_comparable(content: &str) -> bool {
     content.len() <= COMPARED_BYTES_MAX && content.unicode_sentences().filter(ended).count() <= 1
 }
 
-/// Of several, the contradiction decides first, then what is nearest to saying the same.
+/// Returns the precedence of a relation: corrections first, then the closest relation.
 const fn precedence(relation: Relation) -> u8 {
     match relation {
         Relation::Correction => 4,
@@ -390,7 +397,7 @@ fn memory_change(known: &Memory, patch: MemoryPatch) -> MemoryChange {
     MemoryChange { id: known.id, patch, chunks: Vec::new(), expected: Some(known.version) }
 }
 
-/// A memory whose place another takes: from now on, and in its own time from when the other is true.
+/// Returns the change that supersedes a memory now. Its validity ends when that of the new memory starts.
 fn supersede_change(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChange {
     let from = new.valid_from.filter(|from| known.valid_from.is_none_or(|start| *from > start));
     let patch = MemoryPatch {
@@ -403,19 +410,19 @@ fn supersede_change(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChan
 
 const fn explanation(rule: DecisionRule) -> &'static str {
     match rule {
-        DecisionRule::SameWords => "it was known, in the same words",
-        DecisionRule::SameMeaning => "it was known, in other words",
-        DecisionRule::Contained => "it says all that was known, and more",
-        DecisionRule::Negated => "one denies what the other says",
-        DecisionRule::OtherValue => "it says the same of the same, with another value",
-        DecisionRule::Changed => "it tells that what was known has changed",
-        DecisionRule::OneThing => "it tells another part of the same thing",
-        DecisionRule::None => "nothing like it was known",
+        DecisionRule::SameWords => "already saved, in the same words",
+        DecisionRule::SameMeaning => "already saved, in other words",
+        DecisionRule::Contained => "repeats a memory and adds to it",
+        DecisionRule::Negated => "contradicts a memory",
+        DecisionRule::OtherValue => "same subject, new value",
+        DecisionRule::Changed => "reports a change to a memory",
+        DecisionRule::OneThing => "another detail of the same thing",
+        DecisionRule::None => "no similar memory",
     }
 }
 
-/// How often a rule is right, by Laplace's rule of succession on the calibration set and the second
-/// (`benches/RESULTS.md`, "Deciding what is new").
+/// Returns the accuracy of a rule, by Laplace's rule of succession on the calibration set and the second set
+/// (`benches/RESULTS.md`, "Smart ingest decisions").
 const fn confidence(rule: DecisionRule) -> f32 {
     match rule {
         DecisionRule::SameWords => 0.96,

@@ -1,11 +1,12 @@
-//! How memories fade: FSRS-6, the one forgetting curve of Lar.
+//! Memory strength: the decay of memories by the forgetting curve of FSRS-6.
 //!
 //! The formulas and the 21 weights are those of FSRS-6 as its authors publish them (open-spaced-repetition,
-//! "The Algorithm", FSRS-6; the weights are the defaults of PyPI `fsrs` 6.3, with whose
-//! results `scripts/fsrs-reference.py` fills what 2,000 histories are compared with below). Days are the unit of time.
+//! "The Algorithm", FSRS-6). The weights are the defaults of PyPI `fsrs` 6.3. The tests compare 2,000
+//! histories with the results of that package, which `scripts/fsrs-reference.py` writes. The unit of time is
+//! the day.
 //!
-//! What is a review, and how good a one, is Lar's own choice, in [`Event`]. Reading is none: a search changes
-//! nothing.
+//! [`Event`] defines which events count as reviews, and with which grade. Reading is not a review: a search
+//! changes nothing.
 
 use lar_base::Timestamp;
 use lar_store::Strength;
@@ -15,43 +16,43 @@ const W: [f64; 21] = [
     0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796, 1.4835, 0.0614,
     0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542,
 ];
-/// The least stability, in days.
+/// The minimum stability, in days.
 const STABILITY_MIN: f64 = 0.001;
-/// Milliseconds of a day.
+/// The milliseconds of a day.
 const DAY_MS: f64 = 86_400_000.0;
 
-/// How well something was recalled.
+/// FSRS's grade of a review: how well the memory was recalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
-    /// Not at all.
+    /// Not recalled.
     Again,
-    /// With effort.
+    /// Recalled with effort.
     Hard,
-    /// As expected.
+    /// Recalled as expected.
     Good,
-    /// At once.
+    /// Recalled immediately.
     Easy,
 }
 
-/// What happened to a memory that says how well it holds.
+/// An event that counts as a review of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A person says that it matters. They had it present: `Easy`.
+    /// The user marked it as important: `Easy`, because the user recalled it unprompted.
     Promoted,
-    /// A person says that it matters less. It should come up less, not vanish: `Again`.
+    /// The user marked it as less important: `Again`, so that it ranks lower but stays.
     Demoted,
-    /// A caller reports that it was of use: `Good`.
+    /// A caller reported that it was useful: `Good`.
     Used,
-    /// An answer says what it says: `Good`, as it was there when it was wanted.
+    /// An answer cited it: `Good`.
     Cited,
-    /// It was told again: `Good`.
+    /// A text repeated it: `Good`.
     Confirmed,
-    /// A person says that it was wrong or out of date here: `Again`.
+    /// The user marked it as wrong or outdated: `Again`.
     Wrong,
 }
 
 impl Event {
-    /// As it is written in a memory's history.
+    /// Returns the event as written in a memory's history.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +65,7 @@ impl Event {
         }
     }
 
-    /// The grade that it counts as.
+    /// Returns the grade of the review.
     #[must_use]
     pub const fn grade(self) -> Grade {
         match self {
@@ -75,20 +76,20 @@ impl Event {
     }
 }
 
-/// How well something holds that was just learned, at `now`. What is told deliberately starts as `Good`.
+/// Returns the strength of a memory saved at `now`. Saving counts as a first review with `Good`.
 #[must_use]
 pub fn new(now: Timestamp) -> Strength {
     first(Grade::Good, now)
 }
 
-/// The probability, 0 to 1, that it would be recalled at `now`: R(t, S) = (1 + f·t/S)^(−w20), where f makes
+/// Returns the probability, 0 to 1, of recall at `now`: R(t, S) = (1 + f·t/S)^(−w20), with f such that
 /// R(S, S) = 0.9.
 #[must_use]
 pub fn retrievability(strength: &Strength, now: Timestamp) -> f64 {
     retrievability_after(days(strength.reviewed_at, now), strength.stability)
 }
 
-/// How well it holds after it was recalled so well at `now`.
+/// Returns the strength after a review with this grade at `now`.
 #[must_use]
 pub fn review(strength: &Strength, grade: Grade, now: Timestamp) -> Strength {
     let elapsed = days(strength.reviewed_at, now);
@@ -126,7 +127,7 @@ fn retrievability_after(days: f64, stability: f64) -> f64 {
     (1.0 + factor * days / stability).powf(-W[20])
 }
 
-/// S′ = S · e^(w17·(G−3+w18)) · S^(−w19), never less than S where it was recalled.
+/// S′ = S · e^(w17·(G−3+w18)) · S^(−w19), never less than S unless the grade is `Again`.
 fn same_day(stability: f64, grade: Grade) -> f64 {
     let increase = (W[17] * (number(grade) - 2.0 + W[18])).exp() * stability.powf(-W[19]);
     let increase = if grade == Grade::Again { increase } else { increase.max(1.0) };
@@ -163,12 +164,12 @@ fn next_difficulty(difficulty: f64, grade: Grade) -> f64 {
     (W[7] * easiest + (1.0 - W[7]) * damped).clamp(1.0, 10.0)
 }
 
-/// The grade's number, from 0.
+/// Returns the grade's number, starting at 0.
 fn number(grade: Grade) -> f64 {
     f64::from(grade as u8)
 }
 
-/// Whole and broken days from one time to another; 0 where the other is earlier.
+/// Returns the days between two times, with fractions; 0 if `to` is before `from`.
 fn days(from: Timestamp, to: Timestamp) -> f64 {
     ((to.as_millis() - from.as_millis()) as f64 / DAY_MS).max(0.0)
 }
@@ -183,7 +184,8 @@ mod tests {
         Timestamp::from_millis(time.as_millis() + (days * DAY_MS) as i64)
     }
 
-    /// 2,000 histories, each to six digits; `scripts/fsrs-reference.py` writes the other side.
+    /// Compares 2,000 histories with the reference from `scripts/fsrs-reference.py`, to a relative error of
+    /// 1e-5.
     #[test]
     fn review_histories_match_the_fsrs_reference() {
         let reference = include_str!("strength/reference.txt");
@@ -218,10 +220,10 @@ mod tests {
         assert_eq!(at(0.0), 1.0);
         assert!((at(strength.stability) - 0.9).abs() < 1e-9, "by the definition of stability");
         assert!(at(1.0) > at(10.0) && at(10.0) > at(10_000.0) && at(10_000.0) > 0.0);
-        assert_eq!(retrievability(&strength, Timestamp::from_millis(-1)), 1.0, "a clock that went back");
+        assert_eq!(retrievability(&strength, Timestamp::from_millis(-1)), 1.0, "the clock went back");
     }
 
-    /// Used a thousand times in a day, it is not pinned to the top for good.
+    /// A thousand uses in a day must not keep a memory at the top forever.
     #[test]
     fn frequent_use_decays() {
         let mut now = Timestamp::from_millis(0);

@@ -1,7 +1,7 @@
-//! What words a text is found by: its words in one form each, with how often each comes.
+//! The tokenizer of the keyword index: the normalized words of a text with their counts.
 //!
-//! Lower case, accents folded, split at word borders (Unicode annex 29), English words stemmed (Snowball), words
-//! that every text has left out. Ideographs are words of their own.
+//! Text is split at word boundaries (Unicode annex 29), lower-cased, stripped of accents and stemmed
+//! (Snowball, English words only). Stop words are removed. Each ideograph is a word.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// Bytes of a word at most; a longer one is cut: it is a blob, not a word.
+/// The most bytes in a word. A longer one is truncated; it is more likely encoded data than a word.
 const WORD_BYTES_MAX: usize = 64;
-/// Words that say too little to be found by.
+/// Words that are too common to search for.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "am", "an", "and", "are", "as", "at", "be", "but", "by", "did", "do", "does", "for",
     "from", "had", "has", "have", "he", "how", "i", "if", "in", "into", "is", "it", "me", "my", "no", "not",
@@ -21,19 +21,21 @@ const STOP_WORDS: &[&str] = &[
     "to", "was", "we", "what", "when", "where", "which", "who", "will", "with", "you", "your",
 ];
 
-/// Bytes of a stored entry before its words.
+/// The bytes of a stored entry before its words.
 const FINGERPRINT_BYTES: usize = 8;
 
-/// The words of a text, each once and with how often it comes, in the order of their first coming.
+/// The distinct words of a text with their counts, in order of first occurrence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// Word and count, from 1.
+    /// Each word with its count, at least 1.
     pub(crate) counts: Vec<(String, u32)>,
-    /// Words in all, the common ones left out.
+    /// The total number of words, without stop words.
     pub(crate) length: u32,
 }
 
-/// Tells texts apart that differ in more than punctuation, case and space: of all words, in order.
+/// Returns a fingerprint of all words in order.
+///
+/// Texts that differ only in punctuation, case and whitespace have the same fingerprint.
 pub(crate) fn fingerprint_of(text: &str) -> u64 {
     let mut hash = Sha256::new();
     for word in split_words(text) {
@@ -45,7 +47,7 @@ pub(crate) fn fingerprint_of(text: &str) -> u64 {
 }
 
 impl Terms {
-    /// Finds the words of a text. Where all are common ones, those count.
+    /// Returns the words of a text without stop words, or with them if there are no others.
     #[must_use]
     pub(crate) fn of(text: &str) -> Self {
         let found = Self::count_terms(split_words(text).filter(|word| !STOP_WORDS.contains(&word.as_str())));
@@ -55,14 +57,14 @@ impl Terms {
     fn count_terms(words: impl Iterator<Item = String>) -> Self {
         let stemmer = Stemmer::create(Algorithm::English);
         let mut found = Self::default();
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut positions: HashMap<String, usize> = HashMap::new();
         for word in words {
             let stem = if word.is_ascii() { stemmer.stem(&word).into_owned() } else { word };
             found.length = found.length.saturating_add(1);
-            match places.get(&stem) {
-                Some(place) => found.counts[*place].1 += 1,
+            match positions.get(&stem) {
+                Some(position) => found.counts[*position].1 += 1,
                 None => {
-                    places.insert(stem.clone(), found.counts.len());
+                    positions.insert(stem.clone(), found.counts.len());
                     found.counts.push((stem, 1));
                 }
             }
@@ -70,8 +72,8 @@ impl Terms {
         found
     }
 
-    /// The keyword entry as it is stored: what tells the text apart, then for each word its count, its length in
-    /// bytes, itself.
+    /// Encodes the keyword entry for storage: the fingerprint, then each word's count, length in bytes and
+    /// text.
     #[must_use]
     pub(crate) fn encode(&self, fingerprint: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FINGERPRINT_BYTES + self.counts.len() * 8);
@@ -84,7 +86,8 @@ impl Terms {
         bytes
     }
 
-    /// Reads a stored keyword entry: what tells its text apart, and its words. What is cut off is left out.
+    /// Decodes a stored keyword entry: the fingerprint and the words. An incomplete word at the end is
+    /// ignored.
     pub(crate) fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
         let (fingerprint, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; FINGERPRINT_BYTES], &[]));
         let words = std::iter::from_fn(move || {
@@ -133,7 +136,7 @@ mod tests {
             terms_of("We moved to Postgres; moving the café’s menu."),
             "move×2 postgr×1 cafe×1 menu×1"
         );
-        assert_eq!(terms_of("to be or not to be"), "to×2 be×2 or×1 not×1", "where there are no others");
+        assert_eq!(terms_of("to be or not to be"), "to×2 be×2 or×1 not×1", "only stop words");
         assert_eq!(terms_of("東京 Straße ﬁne"), "東×1 京×1 straße×1 fine×1");
         assert_eq!(terms_of(" … !"), "");
     }
@@ -154,7 +157,8 @@ mod tests {
             let (fingerprint, read) = Terms::decode(&encoded);
             prop_assert_eq!(fingerprint, fingerprint_of(&text));
             let read: Vec<(String, u32)> = read.map(|(word, count)| (word.to_owned(), count)).collect();
-            let written: Vec<(String, u32)> = words.counts.into_iter().map(|(word, count)| (word, count.min(255))).collect();
+            let written = words.counts.into_iter().map(|(word, count)| (word, count.min(255)));
+            let written: Vec<(String, u32)> = written.collect();
             prop_assert_eq!(read, written);
         }
 

@@ -1,5 +1,7 @@
-//! Moving memories in and out, with their vectors and histories, so that nothing is lost or made anew. What comes in
-//! is checked as if it were told: it may have been written by anybody.
+//! Export and import of memories with their vectors and histories.
+//!
+//! Nothing is lost, and existing vectors are not recomputed. Imported memories are checked and screened like
+//! new ones, because anybody may have written the file.
 
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
 use lar_store::{ExportedMemory, Memory, NewChunk, SpaceKind};
@@ -7,14 +9,14 @@ use lar_store::{ExportedMemory, Memory, NewChunk, SpaceKind};
 use crate::secret_scan::SecretPolicy;
 use crate::{Memories, MemoryScope, WriteAccess, ingest, vectors};
 
-/// Memories that are read at once while they are exported.
+/// The number of memories per page of an export.
 const PAGE: u32 = 200;
-/// Days of stability at most, a hundred years: FSRS never reaches it.
+/// The maximum stability in days: a hundred years, which FSRS never reaches.
 const STABILITY_MAX: f64 = 36_500.0;
-/// Numbers of a vector at most.
+/// The maximum dimension of a vector.
 const DIMENSION_MAX: u32 = 8192;
 
-/// The memories of one place, in pages.
+/// A running export of one space, in pages.
 #[derive(Debug)]
 pub struct Export {
     memories: Memories,
@@ -24,10 +26,10 @@ pub struct Export {
 }
 
 impl Memories {
-    /// Begins an export of the place named, of the person's own memories where none is.
+    /// Starts an export of the named space, or of the user's own space if none is named.
     ///
     /// # Errors
-    /// As [`Memories::reader`].
+    /// As [`Memories::authorize_read`].
     pub async fn export(&self, caller: Caller, memory_scope: MemoryScope<'_>) -> Result<Export, Problem> {
         caller.require(Scope::MemoryRead)?;
         let named = memory_scope != MemoryScope::default() || caller.agent().is_some();
@@ -37,11 +39,14 @@ impl Memories {
         Ok(Export { memories: self.clone(), space, after: 0, unreadable: 0 })
     }
 
-    /// Stores memories that were exported, all or none; those that are there already stay as they are. Returns how
-    /// many are new. In a space that others use they are by whoever imports them: nobody writes in another's name.
+    /// Imports exported memories, all or none, and returns how many are new. Existing memories are left
+    /// unchanged.
+    ///
+    /// In a team space, the importing key becomes the author, so that nobody can write in another user's
+    /// name.
     ///
     /// # Errors
-    /// Which of them is wrong and why.
+    /// [`lar_base::Code::InvalidParams`] with the invalid memory and the reason; when the database fails.
     pub async fn import(&self, writer: &WriteAccess, moved: Vec<ExportedMemory>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
         let by = writer.is_shared.then_some(writer.caller.key());
@@ -59,10 +64,11 @@ impl Memories {
 }
 
 impl Export {
-    /// The next page, oldest first; empty at the end. Memories that cannot be read are passed over and counted.
+    /// Returns the next page, oldest first. Empty at the end. Memories that cannot be read are skipped and
+    /// counted.
     ///
     /// # Errors
-    /// When the database fails for another reason than damage.
+    /// When the database fails for a reason other than damage.
     pub async fn page(&mut self) -> Result<Vec<ExportedMemory>, Problem> {
         let Some(space) = self.space else { return Ok(Vec::new()) };
         loop {
@@ -76,13 +82,14 @@ impl Export {
         }
     }
 
-    /// How many memories could not be read so far, because the database is damaged.
+    /// Returns how many memories were skipped so far because the database is damaged.
     #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.unreadable
     }
 }
 
+/// Checks and screens an imported memory. `by` replaces the authors of the memory and of its history.
 fn check(
     mut moved: ExportedMemory,
     policy: SecretPolicy,
@@ -111,7 +118,7 @@ fn check(
         return Err(Problem::invalid("stability", format!("must be above 0 and at most {STABILITY_MAX}")));
     }
     if !(1.0..=10.0).contains(&strength.difficulty) {
-        return Err(Problem::invalid("difficulty", "must be from 1 to 10"));
+        return Err(Problem::invalid("difficulty", "must be between 1 and 10"));
     }
     policy.screen("content", &mut memory.content)?;
     memory.tags.iter_mut().try_for_each(|tag| policy.screen("tags", tag).map(drop))?;
@@ -139,8 +146,8 @@ fn hash(memory: &Memory) -> [u8; 32] {
     )
 }
 
-/// The passages of the content as Lar makes them, with the vectors that came for the same ones; others are embedded
-/// in the background.
+/// Splits the content into chunks and reuses the imported vectors of equal chunks. The backfill embeds the
+/// others.
 fn chunks(memory: &Memory, incoming: &[NewChunk]) -> Result<Vec<NewChunk>, Problem> {
     let mut made = ingest::chunks(&memory.content, &memory.tags, memory.occurred_at);
     for chunk in &mut made {
@@ -153,7 +160,8 @@ fn chunks(memory: &Memory, incoming: &[NewChunk]) -> Result<Vec<NewChunk>, Probl
             && !found.bytes.is_empty()
             && vectors::are_valid(&found.bytes, dimension as usize);
         if !sound {
-            let reason = format!("must be scales and bytes of {dimension} numbers, up to {DIMENSION_MAX}");
+            let reason =
+                format!("must be vectors of dimension {dimension}; the largest dimension is {DIMENSION_MAX}");
             return Err(Problem::invalid("passages.vectors", reason));
         }
         chunk.vectors = Some(found);

@@ -1,25 +1,30 @@
-//! Restricts a child that is another program, such as pip: what it changes, whom it reaches. What it reads and runs is its own
-//! affair, since nobody but it knows where it has its parts.
+//! Landlock restrictions for a child that runs another program, such as pip: file writes and TCP connections.
+//!
+//! Reading and executing files is not restricted, because Lar does not know which files the program needs.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::{Mechanism, MissingMechanism};
 
-/// What a child may change and reach.
+/// The file writes and TCP connections that a child is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildLimits {
-    /// Folders below which it may write.
+    /// The folders under which the child may write.
     pub write: Vec<PathBuf>,
-    /// The only TCP port that it may connect to, at any address; none where absent. Other protocols are not restricted.
+    /// The only TCP port that the child may connect to, at any address. `None` allows no TCP connection.
+    /// Other protocols are not restricted.
     pub connect: Option<u16>,
 }
 
-/// Has the child restrict itself before it becomes its program: by Landlock it writes nothing but below some folders and to
-/// `/dev/null`, makes and takes no TCP connection but to one port, and signals no process but its own children.
+/// Makes the child restrict itself with Landlock after `fork` and before `exec`.
+///
+/// The child may write only under the given folders and to `/dev/null`, may connect over TCP only to the
+/// given port, cannot bind TCP ports, and can signal only itself and its children.
 ///
 /// # Errors
-/// When the kernel has no Landlock; the child then starts unrestricted. An older kernel restricts a part.
+/// When the Landlock ruleset cannot be created; the child then starts unrestricted. A kernel without
+/// Landlock, or with an older version, enforces only the restrictions that it supports and reports no error.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 pub fn restrict_child(command: &mut Command, limits: &ChildLimits) -> Result<(), MissingMechanism> {
@@ -32,20 +37,21 @@ pub fn restrict_child(command: &mut Command, limits: &ChildLimits) -> Result<(),
         Some(Ok(_)) => Ok(()),
         Some(Err(_)) | None => Err(std::io::ErrorKind::PermissionDenied.into()),
     };
-    // SAFETY: between fork and exec it makes two system calls on a descriptor that was opened before, and allocates nothing.
+    // SAFETY: between fork and exec, the closure only makes two system calls on a descriptor that is already
+    // open, and allocates nothing.
     unsafe {
         command.pre_exec(restrict);
     }
     Ok(())
 }
 
-/// Only Linux has an implementation.
+/// Restricts nothing: only Linux has an implementation.
 ///
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
 pub fn restrict_child(_: &mut Command, _: &ChildLimits) -> Result<(), MissingMechanism> {
-    Err(MissingMechanism { mechanism: Mechanism::Files, reason: "only Linux has it here".into() })
+    Err(MissingMechanism { mechanism: Mechanism::Files, reason: "supported only on Linux".into() })
 }
 
 #[cfg(target_os = "linux")]

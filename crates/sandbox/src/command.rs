@@ -1,25 +1,26 @@
-//! Commands for child processes, made in this one place: without the server's environment, folder and descriptors.
+//! Commands for child processes, without the server's environment, working directory and file descriptors.
 //!
-//! A child gets the variables that [`Inherit`] lists, the root folder as its working directory, no standard input and
-//! no descriptor but those given to it. `xtask/tests/house.rs` checks that no other file of `crates/` makes one.
+//! A child inherits the environment variables that [`Inherit`] selects. Its working directory is the root
+//! directory, its standard input is empty, and it has no file descriptors except those given to it explicitly.
+//! `xtask/tests/house.rs` checks that no other file in `crates/` creates a command.
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 
-/// Which of this process's variables a child gets.
+/// The set of this process's environment variables that a child inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inherit {
-    /// Those that say which GPU is used and where libraries are: for engines.
+    /// For engines: the variables that select GPUs and locate libraries.
     Engine,
-    /// Those that every tool needs, and pip's own: for tools that Lar runs for itself.
+    /// For tools that Lar runs itself: the basic variables and pip's.
     Tool,
-    /// Those of the person's session: for a browser, git, systemctl.
+    /// For a browser, git or systemctl: the basic variables and those of the desktop or login session.
     Session,
-    /// Lar's own settings: for another run of Lar.
+    /// For another Lar process: the basic variables, `XDG_*` and Lar's settings without its secrets.
     Lar,
 }
 
-/// Read by C libraries and by those who look for programs.
+/// Variables that C libraries read, and those for finding programs.
 const BASICS: &[&str] = &["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME", "TMPDIR"];
 const ENGINE: &[&str] = &[
     "LD_LIBRARY_PATH",
@@ -34,7 +35,7 @@ const ENGINE: &[&str] = &[
     "VK_DRIVER_FILES",
     "VK_ICD_FILENAMES",
 ];
-/// What names an index and whom to trust; proxies are Lar's to set.
+/// Variables for the package index and for TLS certificates. Lar sets proxy variables itself.
 const TOOL: &[&str] = &[
     "XDG_CONFIG_HOME",
     "PIP_CONFIG_FILE",
@@ -65,11 +66,11 @@ const SESSION: &[&str] = &[
     "WSL_DISTRO_NAME",
     "WSL_INTEROP",
 ];
-/// Names that begin so are of the session, too.
+/// The prefix of further session variables.
 const SESSION_PREFIX: &str = "XDG_";
-/// Names that begin so are Lar's settings, which say where its data are.
+/// The prefix of Lar's settings, such as the location of its data.
 const LAR_PREFIX: &str = "LAR_";
-/// Lar's secrets, which no child gets.
+/// Lar's secrets, which no child inherits.
 const SECRETS: &[&str] = &["LAR_OWNER_KEY", "LAR_KEY"];
 
 impl Inherit {
@@ -87,8 +88,9 @@ impl Inherit {
     }
 }
 
-/// A command for `program`, which is a name to look for or an absolute path. Its standard input is empty and its folder
-/// is the root.
+/// Creates a command for `program`, which is a name to look up in `PATH` or an absolute path.
+///
+/// Its standard input is empty and its working directory is the root directory.
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>, inherit: Inherit) -> Command {
     let mut command = Command::new(program);
@@ -96,7 +98,9 @@ pub fn command(program: impl AsRef<OsStr>, inherit: Inherit) -> Command {
     command
 }
 
-/// Becomes `program`, with this process's environment, rights and descriptors. Returns only if that fails.
+/// Replaces this process by `program`, with the same environment, rights and descriptors.
+///
+/// Returns only if that fails.
 #[cfg(unix)]
 #[must_use]
 pub fn exec_program(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
@@ -104,22 +108,23 @@ pub fn exec_program(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
     Command::new(program).args(arguments).exec()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that hands variables on")]
+#[expect(clippy::disallowed_methods, reason = "the only place that passes environment variables to children")]
 fn variables(inherit: Inherit) -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(move |(name, _)| name.to_str().is_some_and(|name| inherit.includes(name)))
 }
 
-/// Takes a secret out of this process's environment: children do not get it, and its text is overwritten, so that
-/// `/proc/PID/environ` does not show it either. `None` where the variable is absent or no text.
+/// Removes a secret from this process's environment and returns it.
 ///
-/// Must be called while the process has a single thread.
+/// Children do not inherit it, and its bytes are overwritten, so `/proc/PID/environ` does not show it either.
+/// Returns `None` if the variable is not set or is not UTF-8. Must be called while the process has one
+/// thread.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 pub fn take_secret(name: &str) -> Option<String> {
     let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: nothing else reads or changes the environment meanwhile, as there is one thread. `getenv` returns null or
-    // a text that ends with a zero and belongs to the process, writable as the kernel laid it out or the library copied it;
-    // its bytes are overwritten up to that zero and no further.
+    // SAFETY: the process has one thread, so nothing else reads or changes the environment. `getenv` returns
+    // null or a text that ends with a zero byte. The text belongs to the process and is writable, whether the
+    // kernel placed it there or the C library copied it. Only the bytes before the zero byte are overwritten.
     unsafe {
         let text = libc::getenv(name.as_ptr());
         if text.is_null() {
@@ -133,13 +138,13 @@ pub fn take_secret(name: &str) -> Option<String> {
     }
 }
 
-/// Marks every descriptor but the standard three so that no child gets it, wherever it came from.
+/// Sets close-on-exec on every file descriptor except the standard three, so that no child inherits one.
 pub fn set_close_on_exec() {
     #[cfg(target_os = "linux")]
     close_range(libc::CLOSE_RANGE_CLOEXEC);
 }
 
-/// Closes every descriptor but the standard three: those that a parent left open.
+/// Closes every file descriptor except the standard three: those that the parent process left open.
 ///
 /// Must be called before the process has opened anything of its own.
 pub fn close_descriptors() {
@@ -147,12 +152,15 @@ pub fn close_descriptors() {
     close_range(0);
 }
 
-/// Kernels before 5.9 refuse; descriptors of Lar's own making are closed on execution anyway.
+/// Calls `close_range` for all descriptors above 2.
+///
+/// Kernels before 5.9 do not have it. The error is ignored, because Lar opens its own descriptors with
+/// close-on-exec anyway.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 fn close_range(flags: libc::c_uint) {
-    // SAFETY: the call takes numbers only. With the flag it closes nothing; without it the caller owns no descriptor
-    // above 2 yet.
+    // SAFETY: the call takes only numbers. With the flag it closes nothing. Without the flag, the caller owns
+    // no descriptor above 2 yet.
     let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };
 }
 
@@ -161,23 +169,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_get_what_is_listed_and_no_secret() {
+    fn children_inherit_listed_variables_and_no_secrets() {
         let all = [Inherit::Engine, Inherit::Tool, Inherit::Session, Inherit::Lar];
-        let who = |name: &str| all.into_iter().filter(|inherit| inherit.includes(name)).collect::<Vec<_>>();
-        assert_eq!(who("LAR_OWNER_KEY"), []);
-        assert_eq!(who("LAR_KEY"), []);
-        assert_eq!(who("AWS_SECRET_ACCESS_KEY"), []);
-        assert_eq!(who("HTTPS_PROXY"), []);
-        assert_eq!(who("LD_PRELOAD"), []);
-        assert_eq!(who("PYTHONPATH"), []);
-        assert_eq!(who("LAR_MODELS_DIR"), [Inherit::Lar]);
-        assert_eq!(who("PATH"), [Inherit::Tool, Inherit::Session, Inherit::Lar]);
-        assert_eq!(who("CUDA_VISIBLE_DEVICES"), [Inherit::Engine]);
-        assert_eq!(who("XDG_RUNTIME_DIR"), [Inherit::Session, Inherit::Lar]);
+        let sets = |name: &str| all.into_iter().filter(|set| set.includes(name)).collect::<Vec<_>>();
+        assert_eq!(sets("LAR_OWNER_KEY"), []);
+        assert_eq!(sets("LAR_KEY"), []);
+        assert_eq!(sets("AWS_SECRET_ACCESS_KEY"), []);
+        assert_eq!(sets("HTTPS_PROXY"), []);
+        assert_eq!(sets("LD_PRELOAD"), []);
+        assert_eq!(sets("PYTHONPATH"), []);
+        assert_eq!(sets("LAR_MODELS_DIR"), [Inherit::Lar]);
+        assert_eq!(sets("PATH"), [Inherit::Tool, Inherit::Session, Inherit::Lar]);
+        assert_eq!(sets("CUDA_VISIBLE_DEVICES"), [Inherit::Engine]);
+        assert_eq!(sets("XDG_RUNTIME_DIR"), [Inherit::Session, Inherit::Lar]);
     }
 
     #[test]
-    fn a_command_begins_in_the_root_folder_with_nothing_else() {
+    fn a_command_starts_in_the_root_directory_with_a_clean_environment() {
         let output = |program: &str| {
             let output = command(program, Inherit::Engine).env("GIVEN", "1").output().unwrap();
             String::from_utf8(output.stdout).unwrap()

@@ -1,81 +1,84 @@
-//! A process confines itself: no network, no other programs, only the files it names and those to be read.
+//! Confinement of the calling process: no network, no other programs, only the listed files.
 //!
-//! Five means of the kernel, each reported when the kernel lacks it or has a part of it only: limits on resources, a
-//! network namespace, no capabilities, Landlock for files, seccomp for system calls. None can be undone.
-//! [`confine`] must be called before the process has a second thread: namespaces take a single one, and other threads
-//! would keep their rights.
+//! It uses five kernel mechanisms: resource limits, a network namespace, dropped capabilities, Landlock for
+//! files and seccomp for system calls. None can be undone. A mechanism that the kernel lacks, or supports
+//! only in part, is reported.
+//!
+//! [`confine`] must be called before the process starts a second thread: a user namespace requires a single
+//! thread, and other threads would keep their rights.
 
 use std::path::PathBuf;
 
 use lar_base::Bytes;
 
-/// Open files at most of what computes on the processor: a model may be split into some tens.
+/// The limit of open files with [`Profile::Cpu`]. A model may be split into dozens of files.
 #[cfg(target_os = "linux")]
 const OPEN_FILES_MAX: u64 = 256;
-/// Open files at most of a GPU's driver, which opens some tens for each device and thread, and of a server.
+/// The limit of open files with the other profiles. GPU drivers open dozens for each device and thread.
 #[cfg(target_os = "linux")]
 const OPEN_FILES_GPU_MAX: u64 = 4096;
-/// The main thread's stack at most. It is no data, so that the limit on memory does not count it.
+/// The limit of the main thread's stack. `RLIMIT_DATA` does not count stack memory.
 #[cfg(target_os = "linux")]
 pub(crate) const STACK_BYTES_MAX: u64 = 64 << 20;
-/// Addresses beside private memory and files: for the stacks and heaps of threads, which reserve more than they use. What
-/// is only read is not counted as data; its page tables take a 512th of its size.
+/// Address space allowed in addition to private memory and mapped files, for thread stacks and heaps, which
+/// reserve more than they use. `RLIMIT_DATA` does not count read-only mappings; their page tables take 1/512
+/// of their size.
 #[cfg(target_os = "linux")]
 const EXTRA_ADDRESS_SPACE_BYTES: u64 = 64 << 30;
-/// The version of Landlock that restricts everything which is asked for here (Linux 6.12).
+/// The Landlock version that supports every restriction used here (Linux 6.12).
 #[cfg(target_os = "linux")]
 pub(crate) const LANDLOCK: landlock::ABI = landlock::ABI::V6;
 
-/// What kind of work a process does after it is confined. It decides which system calls remain.
+/// The kind of work that a confined process does. It decides which system calls are allowed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Computes on the processor and speaks over descriptors that are open already.
+    /// Computes on the CPU and communicates over descriptors that are already open.
     #[default]
     Cpu,
-    /// Computes on a GPU, too: its driver opens files, maps code and controls devices at any time.
+    /// Also computes on a GPU, whose driver opens files, maps code and controls devices at any time.
     Gpu,
-    /// Becomes another program that serves one TCP port, such as a `llama-server`.
+    /// Executes another program that serves one TCP port, such as `llama-server`.
     Server {
-        /// The port.
+        /// The TCP port.
         port: u16,
     },
 }
 
-/// What a process needs after it is confined; it loses everything else.
+/// The access that a process keeps after it is confined. It loses all other access.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// What kind of work it does.
+    /// The kind of work that the process does.
     pub profile: Profile,
     /// Files and directories that may be read.
     pub read: Vec<PathBuf>,
-    /// Directories whose files' names may be listed, and those of the directories in them.
+    /// Directories whose entries may be listed, recursively.
     pub list: Vec<PathBuf>,
-    /// Programs that may be run, and what loads them.
+    /// Programs that may be executed, and their loaders.
     pub execute: Vec<PathBuf>,
-    /// Files and directories that may be read and written, such as a GPU's devices.
+    /// Files and directories that may be read and written, such as GPU devices.
     pub write: Vec<PathBuf>,
-    /// Private writable memory at most; files that are mapped to be read do not count. It cannot be kept to with
-    /// [`Profile::Gpu`] and [`Profile::Server`], which may share memory.
+    /// The limit of private writable memory. Read-only file mappings do not count. The limit is not reliable
+    /// with [`Profile::Gpu`] and [`Profile::Server`], which may use shared memory.
     pub memory_max: Option<Bytes>,
 }
 
-/// A way in which the kernel confines a process.
+/// A kernel mechanism that confines a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     /// Limits on memory, open files, written files and core dumps.
     Limits,
-    /// No network but its own, which leads nowhere; of a server, its port alone.
+    /// No network: a namespace without connections. A server may use only its port.
     Network,
-    /// No capabilities, not even over its own namespace.
+    /// No capabilities, not even in the process's own namespaces.
     Capabilities,
-    /// Landlock: only the files that were named.
+    /// Landlock: access only to the files in the [`Confinement`].
     Files,
-    /// seccomp: only the system calls that its work needs.
+    /// seccomp: only the system calls that the [`Profile`] needs.
     Syscalls,
 }
 
 impl Mechanism {
-    /// Its name for people.
+    /// Returns the name shown to people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,32 +91,34 @@ impl Mechanism {
     }
 }
 
-/// A means that this kernel lacks, or has a part of only.
+/// A mechanism that this kernel lacks or supports only in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", mechanism.as_str())]
 pub struct MissingMechanism {
-    /// Which means.
+    /// The mechanism.
     pub mechanism: Mechanism,
-    /// What is missing of it and why.
+    /// The missing part and the cause.
     pub reason: String,
 }
 
-/// Confines this process. Returns every means that the kernel lacks or has in part; empty when all are in force.
+/// Confines this process and returns the mechanisms that are missing in whole or in part.
 ///
-/// Each means is tried even if another failed. All but the limits bind the calling thread and those that it starts: in a
-/// process that has other threads already, each of them is reported as missing.
+/// Each mechanism is tried even if another failed. All except the resource limits apply only to the calling
+/// thread and the threads it starts. In a process that already has other threads, they are reported as
+/// missing.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn confine(confinement: &Confinement) -> Vec<MissingMechanism> {
     let others = other_threads();
-    let of_all = |outcome: Result<(), String>| outcome.and(others.clone());
-    // Capabilities go once they have made the namespace. The filter comes last: it forbids the rest.
+    let for_all_threads = |outcome: Result<(), String>| outcome.and(others.clone());
+    // Creating the namespace needs capabilities, so they are dropped after it. The system call filter comes
+    // last, because it forbids the calls that the other mechanisms need.
     let tried = [
         (Mechanism::Limits, set_limits(confinement)),
-        (Mechanism::Network, of_all(isolate_network(confinement.profile))),
-        (Mechanism::Capabilities, of_all(drop_capabilities())),
-        (Mechanism::Files, of_all(restrict_files(confinement))),
-        (Mechanism::Syscalls, of_all(crate::syscalls::allow_only(confinement.profile))),
+        (Mechanism::Network, for_all_threads(isolate_network(confinement.profile))),
+        (Mechanism::Capabilities, for_all_threads(drop_capabilities())),
+        (Mechanism::Files, for_all_threads(restrict_files(confinement))),
+        (Mechanism::Syscalls, for_all_threads(crate::syscalls::allow_only(confinement.profile))),
     ];
     tried
         .into_iter()
@@ -121,39 +126,41 @@ pub fn confine(confinement: &Confinement) -> Vec<MissingMechanism> {
         .collect()
 }
 
-/// Only Linux has an implementation.
+/// Confines nothing and returns every mechanism as missing: only Linux has an implementation.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub fn confine(_: &Confinement) -> Vec<MissingMechanism> {
-    let missing = |mechanism| MissingMechanism { mechanism, reason: "only Linux has it here".into() };
+    let missing = |mechanism| MissingMechanism { mechanism, reason: "supported only on Linux".into() };
     [Mechanism::Limits, Mechanism::Network, Mechanism::Capabilities, Mechanism::Files, Mechanism::Syscalls]
         .map(missing)
         .into()
 }
 
-/// Takes from all threads of a [`Profile::Cpu`] what only loading needs: from now on it opens no file at all.
+/// Removes the rights that only loading needs from all threads of a [`Profile::Cpu`] process.
+///
+/// Afterwards the process cannot open any file. Other profiles keep their rights.
 ///
 /// # Errors
-/// When the kernel refuses; what [`confine`] did stays in force.
+/// When the kernel refuses; the restrictions of [`confine`] stay in force.
 #[cfg(target_os = "linux")]
 pub fn finish_loading(profile: Profile) -> Result<(), MissingMechanism> {
     crate::syscalls::finish_loading(profile)
         .map_err(|reason| MissingMechanism { mechanism: Mechanism::Syscalls, reason })
 }
 
-/// Does nothing where nothing was confined.
+/// Does nothing: only Linux has an implementation.
 #[cfg(not(target_os = "linux"))]
 pub fn finish_loading(_: Profile) -> Result<(), MissingMechanism> {
     Ok(())
 }
 
-/// An error where this thread is not the only one.
+/// Returns an error if the process has other threads.
 #[cfg(target_os = "linux")]
 fn other_threads() -> Result<(), String> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     match threads.saturating_sub(1) {
         0 => Ok(()),
-        others => Err(format!("it binds one thread, and not the {others} that ran before")),
+        others => Err(format!("it applies only to the calling thread, not to the {others} started earlier")),
     }
 }
 
@@ -167,7 +174,7 @@ fn set_limits(confinement: &Confinement) -> Result<(), String> {
         setrlimit(resource, limit).map_err(|error| error.to_string())
     };
     limit(Resource::Core, 0)?;
-    // GPU drivers keep memory in files without a name, which this limit would count.
+    // GPU drivers keep memory in anonymous files, which this limit would count.
     if confinement.write.is_empty() {
         limit(Resource::Fsize, 0)?;
     }
@@ -183,14 +190,14 @@ fn set_limits(confinement: &Confinement) -> Result<(), String> {
     let stack = Rlimit { current: least(stack.current), maximum: least(stack.maximum) };
     setrlimit(Resource::Stack, stack).map_err(|error| error.to_string())?;
     let Some(most) = confinement.memory_max else { return Ok(()) };
-    // RLIMIT_DATA counts private writable memory, not a mapped model file.
+    // RLIMIT_DATA counts private writable memory and not a mapped model file.
     limit(Resource::Data, most.get())?;
     let files = confinement.read.iter().filter_map(|path| std::fs::metadata(path).ok());
     let files: u64 = files.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum();
     limit(Resource::As, most.get().saturating_add(files).saturating_add(EXTRA_ADDRESS_SPACE_BYTES))
 }
 
-/// Gives up root's rights, those over its own namespaces too.
+/// Drops all capabilities, including those in the process's own namespaces.
 #[cfg(target_os = "linux")]
 fn drop_capabilities() -> Result<(), String> {
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -200,8 +207,10 @@ fn drop_capabilities() -> Result<(), String> {
     set_capabilities(None, sets).map_err(|error| error.to_string())
 }
 
-/// A network namespace of its own, whose only interface is a loopback that is down. A user namespace gives those who
-/// are not root the right to make it. A server keeps the machine's network: Landlock and the filter leave it its port.
+/// Moves the process to a new network namespace, whose only interface is a loopback that is down.
+///
+/// A user namespace gives processes that are not root the right to create it. A server keeps the machine's
+/// network; Landlock and the system call filter allow only its port.
 #[cfg(target_os = "linux")]
 fn isolate_network(profile: Profile) -> Result<(), String> {
     use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -211,7 +220,7 @@ fn isolate_network(profile: Profile) -> Result<(), String> {
     }
     let both = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
     let own = |flags| {
-        // SAFETY: the flags move no memory or file table; namespaces alone change.
+        // SAFETY: the flags change only namespaces, not memory or the file table.
         #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
         unsafe {
             unshare_unsafe(flags)
@@ -255,7 +264,7 @@ fn restrict_files(confinement: &Confinement) -> Result<(), String> {
     }
 }
 
-/// What a version of Landlock leaves free.
+/// Returns an error that lists the access that this Landlock version cannot restrict, if any.
 #[cfg(target_os = "linux")]
 fn unrestricted(version: landlock::ABI) -> Result<(), String> {
     use landlock::ABI;
@@ -272,7 +281,7 @@ fn unrestricted(version: landlock::ABI) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this kernel's version does not restrict {} (Linux 6.12 does); the system call filter alone does",
+        "this kernel's Landlock does not restrict {} (Linux 6.12 does); only the system call filter does",
         free.join(", ")
     ))
 }
@@ -284,13 +293,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_landlock_is_reported_with_what_it_lacks() {
+    fn an_older_landlock_is_reported_with_its_missing_restrictions() {
         assert_eq!(unrestricted(ABI::V7), Ok(()));
         assert_eq!(unrestricted(ABI::V6), Ok(()));
         assert_eq!(
             unrestricted(ABI::V5).unwrap_err(),
-            "this kernel's version does not restrict signals to other processes and abstract sockets (Linux 6.12 \
-             does); the system call filter alone does"
+            "this kernel's Landlock does not restrict signals to other processes and abstract sockets \
+             (Linux 6.12 does); only the system call filter does"
         );
         let oldest = unrestricted(ABI::V1).unwrap_err();
         assert!(

@@ -1,11 +1,12 @@
-//! The files and devices that a GPU's driver needs: taken from the documentation of NVIDIA's, AMD's and Mesa's drivers.
+//! The files and devices that GPU drivers need, from the documentation of NVIDIA's, AMD's and Mesa's drivers.
 //!
-//! Not a folder as a whole where a few names in it do: of `/dev` only GPU nodes, of `/proc` and `/etc` only what drivers
-//! read. `/tmp` and the other devices, such as disks and terminals, stay closed.
+//! The lists name single files instead of whole folders where possible: only GPU nodes in `/dev`, and only
+//! the files that drivers read in `/proc` and `/etc`. `/tmp` and other devices, such as disks and terminals,
+//! are not accessible.
 
 use std::path::{Path, PathBuf};
 
-/// Read by the drivers' libraries and their loader.
+/// Paths that driver libraries and the dynamic loader read.
 const READ: &[&str] = &[
     "/usr",
     "/lib",
@@ -35,21 +36,21 @@ const READ: &[&str] = &[
     "/proc/self",
     "/dev/urandom",
 ];
-/// Names in `/dev` that belong to GPUs begin so: NVIDIA's, AMD's compute, Intel's and Mesa's.
+/// Prefixes of GPU device names in `/dev`: NVIDIA's, AMD's compute driver (`kfd`) and WSL's (`dxg`).
 const DEVICES: &[&str] = &["nvidia", "kfd", "dxg"];
-/// Folders of `/dev` that hold only GPUs.
+/// Folders in `/dev` that contain only GPU devices.
 const DEVICE_FOLDERS: &[&str] = &["dri", "nvidia-caps"];
 
-/// What a process that computes on this machine's GPUs may open.
+/// The files that a process needs to compute on this machine's GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GpuFiles {
-    /// To be read.
+    /// Files and folders to read.
     pub read: Vec<PathBuf>,
-    /// Devices, to be read, written and controlled.
+    /// Devices to read, write and control.
     pub write: Vec<PathBuf>,
 }
 
-/// Finds this machine's GPU devices and what their drivers read.
+/// Finds this machine's GPU devices and lists the files that their drivers read.
 #[must_use]
 pub fn find_gpu_files() -> GpuFiles {
     let names = Path::new("/dev").read_dir().into_iter().flatten().flatten();
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_nodes_of_gpus_are_open() {
+    fn only_gpu_devices_are_included() {
         for name in ["nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-caps", "dri", "kfd", "dxg"] {
             assert!(is_gpu(name), "{name}");
         }

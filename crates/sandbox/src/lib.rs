@@ -1,10 +1,10 @@
-//! Sandboxes: what a process may do on this machine.
+//! Sandboxing of Lar's processes and their children.
 //!
-//! [`confine`](confine()) takes from the calling process, for good, every right that it does not need.
-//! [`command`](command()) starts children without the server's environment, folder and descriptors.
-//! [`restrict_child`] limits what a child that is another program may change and reach.
-//! [`return_large_allocations`] has the C library keep no large memory that was freed.
-//! Nothing here decides what a process needs.
+//! [`confine`](confine()) permanently removes every right that the calling process does not need.
+//! [`command`](command()) creates children without the server's environment, working directory and
+//! descriptors. [`restrict_child`] limits the file writes and TCP connections of a child that runs another
+//! program. [`return_large_allocations`] makes the C library return large freed allocations to the system.
+//! The callers decide which rights a process needs.
 
 mod child;
 mod command;

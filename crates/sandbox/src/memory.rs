@@ -1,10 +1,11 @@
-//! How this process gives memory back.
+//! Returning freed memory to the operating system.
 
-/// Has the C library map large allocations one by one, so that freed bodies and prompts take no memory any more. Does nothing
-/// with C libraries other than glibc.
+/// Makes the C library map each large allocation separately, so that it is returned to the system when freed.
 ///
-/// By default glibc raises its threshold up to 32 MiB with every such allocation that is freed, and keeps what is smaller
-/// for later; a threshold that is set stays (mallopt(3), `M_MMAP_THRESHOLD`).
+/// Large allocations are mostly request bodies and prompts. By default, glibc raises its mmap threshold up to
+/// 32 MiB whenever a mapped allocation is freed, and keeps smaller freed allocations for reuse. An explicitly
+/// set threshold stays fixed (mallopt(3), `M_MMAP_THRESHOLD`). Does nothing with C libraries other than
+/// glibc.
 pub fn return_large_allocations() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     set_threshold();
@@ -13,9 +14,11 @@ pub fn return_large_allocations() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 fn set_threshold() {
-    /// Far above what is allocated often: mapping costs a system call and a fault for each page.
+    /// Far above the size of frequent allocations: mapping costs a system call and a page fault for each
+    /// page.
     const MAPPED_FROM_BYTES: libc::c_int = 1 << 20;
-    // SAFETY: it takes two numbers, keeps no pointer and may be called at any time. Where it fails, all stays as it was.
+    // SAFETY: the call takes two numbers, keeps no pointer and may be made at any time. If it fails, nothing
+    // changes.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
     }

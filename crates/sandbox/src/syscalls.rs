@@ -1,9 +1,10 @@
-//! The system calls that a confined process may make. All others end with EPERM.
+//! The seccomp filters: the system calls that a confined process may make. All others fail with EPERM.
 //!
-//! The list for the processor is what llama.cpp, OpenMP, the encoder, glibc or musl and Rust's library were seen to
-//! call on x86-64 (`strace -f`), with their counterparts on aarch64. A process loads with one list and computes with a
-//! shorter one, which opens no file. GPU drivers and other programs get longer lists, built from documentation.
-//! Filters cannot read memory: of a call with a path, Landlock decides which files it reaches.
+//! The list for the CPU profile was recorded with `strace -f` on x86-64 from llama.cpp, OpenMP, the encoder,
+//! glibc, musl and Rust's standard library, and extended by the counterparts on aarch64. A process loads with
+//! one list and computes with a shorter one, which cannot open files. GPU drivers and other programs get
+//! longer lists, built from documentation. A filter cannot read memory, so for calls with a path, Landlock
+//! decides which files are accessible.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use seccompiler::{
 use crate::Profile;
 use crate::confine::STACK_BYTES_MAX;
 
-/// What any computing process does with its own memory, threads and open descriptors.
+/// Calls of every process that computes: on its own memory, threads and open descriptors.
 const COMPUTING: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_munmap,
@@ -50,11 +51,12 @@ const COMPUTING: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_close,
-    // Refused as unknown by a filter of its own.
+    // A separate filter makes it fail as an unknown call.
     libc::SYS_clone3,
 ];
 
-/// What GPU drivers and whole programs do beside that. Landlock decides which files and devices these reach.
+/// Additional calls of GPU drivers and other programs. Landlock decides which files and devices are
+/// accessible.
 const ANY_PROGRAM: &[i64] = &[
     libc::SYS_mmap,
     libc::SYS_mprotect,
@@ -113,7 +115,7 @@ const ANY_PROGRAM: &[i64] = &[
     libc::SYS_rt_sigsuspend,
 ];
 
-/// Older names of the above that only this processor has.
+/// Older variants of the calls above, which only x86-64 has.
 #[cfg(target_arch = "x86_64")]
 const ANY_PROGRAM_HERE: &[i64] = &[
     libc::SYS_open,
@@ -131,7 +133,7 @@ const ANY_PROGRAM_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ANY_PROGRAM_HERE: &[i64] = &[];
 
-/// What a program does that takes connections. It makes none: `connect` is not here.
+/// Additional calls of a server. It accepts connections but opens none, so `connect` is missing.
 const SERVING: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_bind,
@@ -145,16 +147,16 @@ const SERVING: &[i64] = &[
     libc::SYS_shutdown,
 ];
 
-/// Allows this thread, and those that it starts, what `profile` needs and nothing else.
+/// Restricts this thread and the threads it starts to the system calls that `profile` needs.
 pub(crate) fn allow_only(profile: Profile) -> Result<(), String> {
-    // Told that there is no such call, C libraries use `clone`, whose flags a filter can read.
+    // If `clone3` fails with ENOSYS, C libraries use `clone`, whose flags a filter can read.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let program = compile(unknown, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.unsigned_abs()))?;
     apply_filter(&program).map_err(|error| error.to_string())?;
     apply_filter(&allowing(allowed_calls(profile)?)?).map_err(|error| error.to_string())
 }
 
-/// Takes from all threads of this process what only loading needs.
+/// Removes the system calls that only loading needs from all threads of this process.
 pub(crate) fn finish_loading(profile: Profile) -> Result<(), String> {
     match profile {
         Profile::Cpu => apply_filter_all_threads(&allowing(computing()?)?).map_err(|error| error.to_string()),
@@ -162,7 +164,7 @@ pub(crate) fn finish_loading(profile: Profile) -> Result<(), String> {
     }
 }
 
-/// Calls, each with the arguments that it may have; any where there are none.
+/// Allowed system calls with alternative rules for their arguments; an empty list allows any arguments.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn allowed_calls(profile: Profile) -> Result<Rules, String> {
@@ -181,7 +183,7 @@ fn allowed_calls(profile: Profile) -> Result<Rules, String> {
             rules.insert(libc::SYS_open, vec![rule(&[when(1, reading, 0)?])?]);
             whole(&[libc::SYS_fadvise64], &mut rules);
             rules.insert(libc::SYS_mremap, vec![rule(&[below_the_stack()?])?]);
-            // For the shorter list that follows.
+            // `finish_loading` needs these to install the shorter list.
             let filter = u64::from(libc::SECCOMP_SET_MODE_FILTER);
             rules.insert(libc::SYS_seccomp, vec![rule(&[when(0, SeccompCmpOp::Eq, filter)?])?]);
             let no_new_privileges = libc::PR_SET_NO_NEW_PRIVS.unsigned_abs().into();
@@ -199,7 +201,7 @@ fn allowed_calls(profile: Profile) -> Result<Rules, String> {
             whole(SERVING, &mut rules);
             rules.extend(any_program_arguments()?);
             rules.insert(libc::SYS_socket, tcp_sockets()?);
-            // With this flag sending connects.
+            // With this flag, sending opens a connection.
             let connects = masked(libc::MSG_FASTOPEN.unsigned_abs().into());
             rules.insert(libc::SYS_sendmsg, vec![rule(&[when(2, connects, 0)?])?]);
             whole(&[libc::SYS_recvmsg], &mut rules);
@@ -208,9 +210,9 @@ fn allowed_calls(profile: Profile) -> Result<Rules, String> {
     Ok(rules)
 }
 
-/// Commands of `fcntl` on a process's own descriptors. Owners, signals, leases and notices are not among them.
+/// `fcntl` commands on a process's own descriptors. Owners, signals, leases and notifications are excluded.
 const FCNTL: &[i32] = &[libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL];
-/// Further ones that drivers and programs use.
+/// Additional `fcntl` commands of GPU drivers and other programs.
 const FCNTL_FILES: &[i32] = &[
     libc::F_DUPFD,
     libc::F_SETFL,
@@ -220,7 +222,7 @@ const FCNTL_FILES: &[i32] = &[
     libc::F_ADD_SEALS,
     libc::F_GET_SEALS,
 ];
-/// Advice on a process's own memory.
+/// Allowed `madvise` advice on a process's own memory.
 const ADVICE: &[i32] = &[
     libc::MADV_NORMAL,
     libc::MADV_RANDOM,
@@ -233,13 +235,14 @@ const ADVICE: &[i32] = &[
     libc::MADV_DONTDUMP,
 ];
 
-/// What a process does that opens nothing, with the arguments that it needs.
+/// Returns the rules for a process that computes and opens nothing.
 fn computing() -> Result<Rules, String> {
     let mut rules: Rules = COMPUTING.iter().map(|call| (*call, Vec::new())).collect();
-    // No code but what is mapped already.
+    // No new executable memory.
     let no_code = || when(2, masked(libc::PROT_EXEC.unsigned_abs().into()), 0);
     rules.insert(libc::SYS_mprotect, vec![rule(&[no_code()?])?]);
-    // Memory that RLIMIT_DATA counts: files, and what is private and does not grow like a stack.
+    // Only mappings of files, and private mappings that RLIMIT_DATA counts because they do not grow like a
+    // stack.
     let anonymous = libc::MAP_ANONYMOUS.unsigned_abs().into();
     let counted = u64::from((libc::MAP_TYPE | libc::MAP_GROWSDOWN).unsigned_abs());
     let private = libc::MAP_PRIVATE.unsigned_abs().into();
@@ -251,7 +254,8 @@ fn computing() -> Result<Rules, String> {
         ],
     );
     rules.insert(libc::SYS_madvise, one_of(2, ADVICE)?);
-    // Threads yes, processes and namespaces no. The flags are the first argument on x86-64 and aarch64.
+    // New threads, but no new processes or namespaces. The flags are the first argument on x86-64 and
+    // aarch64.
     let threads = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
     let others = libc::CLONE_NEWNS
         | libc::CLONE_NEWUTS
@@ -264,27 +268,29 @@ fn computing() -> Result<Rules, String> {
         | libc::CLONE_UNTRACED;
     let mask = masked((threads | others).cast_unsigned().into());
     rules.insert(libc::SYS_clone, vec![rule(&[when(0, mask, threads.cast_unsigned().into())?])?]);
-    // Signals to itself only.
+    // Signals only to itself.
     let itself = u64::from(std::process::id());
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         rules.insert(call, vec![rule(&[when(0, SeccompCmpOp::Eq, itself)?])?]);
     }
-    // Where the thread that calls runs.
+    // The CPU affinity of only the calling thread.
     rules.insert(libc::SYS_sched_setaffinity, vec![rule(&[when(0, SeccompCmpOp::Eq, 0)?])?]);
-    // Its own limits, to be read.
+    // Reading its own limits.
     let read_limits = [when(0, SeccompCmpOp::Eq, 0)?, null(2)?];
     rules.insert(libc::SYS_prlimit64, vec![rule(&read_limits)?]);
     rules.insert(libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME, libc::PR_GET_NAME])?);
     rules.insert(libc::SYS_fcntl, one_of(1, FCNTL)?);
-    // On sockets that are connected: no address, neither of whom to send to nor of who sent.
+    // Only on connected sockets: without a destination or source address.
     for call in [libc::SYS_sendto, libc::SYS_recvfrom] {
         rules.insert(call, vec![rule(&[null(4)?])?]);
     }
     Ok(rules)
 }
 
-/// An address below the main thread's stack, which must be the calling one. The stack is no data: moved away, it could grow
-/// without being counted. (Memory that is mapped lies below it; the kernel keeps 128 MiB free between the two.)
+/// Returns a condition for addresses below the main thread's stack. The main thread must be the calling one.
+///
+/// `RLIMIT_DATA` does not count the stack, so a stack moved elsewhere could grow without limit. Mapped memory
+/// lies below the stack, and the kernel keeps 128 MiB free between the two.
 fn below_the_stack() -> Result<SeccompCondition, String> {
     let here = 0_u8;
     let here = u64::try_from(std::ptr::from_ref(&here).addr()).map_err(|error| error.to_string())?;
@@ -293,9 +299,10 @@ fn below_the_stack() -> Result<SeccompCondition, String> {
         .map_err(|error| error.to_string())
 }
 
-/// What [`ANY_PROGRAM`] does with some arguments only.
+/// Returns the rules for the calls that GPU drivers and other programs may make only with some arguments.
 fn any_program_arguments() -> Result<Rules, String> {
-    // Of its own process; the thread that calls is 0 or, for the first one, the process.
+    // The affinity of only the calling thread, which is named by 0 or, for the main thread, by the process
+    // id.
     let itself = u64::from(std::process::id());
     let affinity =
         [rule(&[when(0, SeccompCmpOp::Eq, 0)?])?, rule(&[when(0, SeccompCmpOp::Eq, itself)?])?].into();
@@ -306,31 +313,34 @@ fn any_program_arguments() -> Result<Rules, String> {
     ]))
 }
 
-/// Controls of any descriptor that a device needs none of: input into terminals, signals to others, attributes of files.
-/// The numbers that `libc` lacks are those of `asm-generic/sockios.h`, `asm-generic/ioctls.h` and `linux/fs.h`.
+/// `ioctl` requests that no device needs: input into terminals, signals to others, attributes of files.
+///
+/// The numbers that `libc` lacks come from `asm-generic/sockios.h`, `asm-generic/ioctls.h` and `linux/fs.h`.
 const REFUSED_CONTROLS: &[libc::Ioctl] = &[
     libc::TIOCSTI,
     libc::TIOCLINUX,
     libc::TIOCSCTTY,
-    // FIOSETOWN, SIOCSPGRP, FIOASYNC: a signal to the owner whenever the descriptor is ready.
+    // FIOSETOWN, SIOCSPGRP, FIOASYNC: send a signal to the owner whenever the descriptor is ready.
     0x8901,
     0x8902,
     0x5452,
-    // FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY: the owner may, of a file open for reading.
+    // FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY: change a file that its
+    // owner opened only for reading.
     0x4008_6602,
     0x4008_7602,
     0x401c_5820,
     0x4080_6685,
 ];
 
-/// Any device that Landlock leaves open, but for [`REFUSED_CONTROLS`].
+/// Allows `ioctl` on every device that Landlock allows, except for [`REFUSED_CONTROLS`].
 fn own_devices() -> Result<SeccompRule, String> {
     let differs = |request: &libc::Ioctl| when(1, SeccompCmpOp::Ne, *request);
     let conditions: Vec<_> = REFUSED_CONTROLS.iter().map(differs).collect::<Result<_, _>>()?;
     rule(&conditions)
 }
 
-/// TCP only; no raw, packet, netlink or Unix sockets, and no other protocol of streams, such as SCTP or MPTCP.
+/// Allows only TCP sockets: no raw, packet, netlink or Unix sockets, and no other stream protocol such as
+/// SCTP or MPTCP.
 fn tcp_sockets() -> Result<Vec<SeccompRule>, String> {
     let mut rules = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -345,7 +355,7 @@ fn tcp_sockets() -> Result<Vec<SeccompRule>, String> {
     Ok(rules)
 }
 
-/// The bits of a mask, which are compared with those of the value.
+/// Returns an operator that compares only the bits of `mask`.
 fn masked(mask: u64) -> SeccompCmpOp {
     SeccompCmpOp::MaskedEq(mask)
 }
@@ -365,7 +375,7 @@ fn when(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondi
         .map_err(|error| error.to_string())
 }
 
-/// All of these conditions together.
+/// Returns a rule that requires all of these conditions.
 fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, String> {
     SeccompRule::new(conditions.to_vec()).map_err(|error| error.to_string())
 }
@@ -375,7 +385,8 @@ fn allowing(rules: Rules) -> Result<BpfProgram, String> {
 }
 
 fn compile(rules: Rules, otherwise: SeccompAction, matching: SeccompAction) -> Result<BpfProgram, String> {
-    let here = std::env::consts::ARCH.try_into().map_err(|_| "it is not known on this processor")?;
+    let here =
+        std::env::consts::ARCH.try_into().map_err(|_| "this processor architecture is not supported")?;
     let filter = SeccompFilter::new(rules, otherwise, matching, here);
     filter.and_then(TryInto::try_into).map_err(|error| error.to_string())
 }

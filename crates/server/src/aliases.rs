@@ -1,4 +1,4 @@
-//! `/lar/v1/aliases`: names that stand for models.
+//! `/lar/v1/aliases`: additional names of models.
 
 use axum::http::StatusCode;
 use lar_api::Page;
@@ -10,14 +10,18 @@ use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
 
-/// Every alias, by name.
+/// List aliases
+///
+/// Returns all aliases, sorted by name.
 #[utoipa::path(get, path = "/lar/v1/aliases", tag = "catalog", responses((status = 200, body = Page<Alias>)))]
 pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Alias>> {
     let data = app.catalog.aliases().into_iter().map(|(name, target)| Alias { name, target }).collect();
     axum::Json(Page { data, next: None })
 }
 
-/// Lets a name stand for an installed model.
+/// Set an alias
+///
+/// Creates an alias of an installed model, or points an existing alias to another model.
 #[utoipa::path(post, path = "/lar/v1/aliases", tag = "catalog", request_body = Alias,
     responses((status = 200, body = Alias), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn set(
@@ -29,7 +33,7 @@ pub(crate) async fn set(
     Ok(axum::Json(alias))
 }
 
-/// Removes an alias.
+/// Remove an alias
 #[utoipa::path(delete, path = "/lar/v1/aliases/{name}", tag = "catalog", params(("name" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(app: State, _: Admin, Path(name): Path<String>) -> Result<StatusCode, Failure> {

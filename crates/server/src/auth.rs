@@ -1,8 +1,9 @@
-//! Who is calling: a key in a header, or a browser session's cookie that stands on one.
+//! Authentication: an API key in a header, or the session cookie of a browser. A session belongs to a key.
 //!
-//! Secrets are 256 random bits and are stored as HMAC-SHA-256 under a key of the data directory. A lookup
-//! is by that HMAC, so comparing takes the same time whatever was sent. Known secrets are in [`cache`]; there is one
-//! server per data directory, so nobody else can revoke a key.
+//! A secret has 256 random bits. The database stores its HMAC-SHA-256 under a key of the data directory, and
+//! looks a secret up by that HMAC, so the time of a lookup reveals nothing about other secrets. [`cache`]
+//! keeps recently recognized secrets. Only one server uses a data directory, so no other process can revoke a
+//! key behind the cache.
 
 mod cache;
 
@@ -19,30 +20,30 @@ use sha2::Sha256;
 
 use crate::errors::Failure;
 use crate::listen::{Arrival, ConnectionHandle};
-use crate::middleware::{CallerSlot, CurrentRequestId, RecognisedKey};
+use crate::middleware::{CallerSlot, CurrentRequestId, RecognizedKey};
 use crate::{App, origin_guard};
 use cache::{CachedSecret, SecretCache, SecretKind, check_validity};
 
 /// How long a browser stays signed in.
 pub(crate) const SESSION_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
-/// What secrets of ours begin with.
+/// The prefix of Lar's secrets.
 const SECRET_START: &str = "lar_";
-/// Characters that are shown of a refused key's beginning and of its end.
+/// The number of characters that an error shows of each end of a rejected key.
 const SHOWN_CHARS: usize = 4;
-/// Of a key with fewer characters nothing is shown.
+/// The minimum length of a rejected key whose ends an error shows.
 const MASKED_CHARS_MIN: usize = 20;
-/// A longer secret is none of ours.
+/// The maximum length of a secret. Lar issues none that is longer.
 const SECRET_CHARS_MAX: usize = 256;
-/// What requests without a key of their own may never do, whatever the listener's key may.
+/// The scopes that a request without its own key never has, even if the listener's key has them.
 const NEVER_KEYLESS: [Scope; 2] = [Scope::Admin, Scope::Conversations];
 
-/// Makes a new key's secret.
+/// Generates the secret of a new key.
 #[must_use]
 pub fn new_secret() -> Secret {
     Secret::new(format!("{SECRET_START}{}", secret::hex(&secret::random_bytes::<32>())))
 }
 
-/// Recognises secrets. Clones share what is known.
+/// Recognizes secrets. Clones share one cache.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     store: Store,
@@ -52,23 +53,20 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An authenticator whose HMAC key is `pepper`.
+    /// Creates an authenticator with the HMAC key `pepper`.
     #[must_use]
     pub fn new(store: Store, pepper: Secret) -> Self {
         let (cache, owner_key) = (Arc::default(), Arc::default());
         Self { store, pepper: Arc::new(pepper), cache, owner_key }
     }
 
-    /// What is stored in place of a secret.
+    /// Returns the digest that the database stores instead of a secret.
     #[must_use]
     pub fn digest(&self, secret: &str) -> [u8; 32] {
-        let mut mac = <Hmac<Sha256>>::new_from_slice(self.pepper.expose().as_bytes())
-            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        mac.update(secret.as_bytes());
-        mac.finalize().into_bytes().into()
+        hmac_sha256(&self.pepper, secret)
     }
 
-    /// Stores the owner's key if it is not there yet. One that was revoked stays so: its record says it.
+    /// Stores the owner's key if it is missing, and returns its record. A revoked key stays revoked.
     ///
     /// # Errors
     /// When the database fails.
@@ -90,24 +88,24 @@ impl Authenticator {
         Ok(key)
     }
 
-    /// The key that `owner.key` in the data directory holds, which the command line uses.
+    /// Returns whether this is the key in `owner.key` in the data directory, which the command line uses.
     pub(crate) fn is_owner_key(&self, id: KeyId) -> bool {
         self.owner_key.get() == Some(&id)
     }
 
-    /// Checks that requests without a key may be given this one: it is good, may not administrate and does not see
-    /// conversations.
+    /// Checks that requests without a key may use this key: it is valid, and has neither the scope `admin`
+    /// nor the scope `conversations`.
     ///
     /// # Errors
-    /// Why it is not for that.
+    /// [`Code::Unauthenticated`] for an invalid key; [`Code::ForbiddenScope`] for a key with one of these
+    /// scopes; when the database fails.
     pub async fn check_listeners_key(&self, secret: &Secret) -> Result<(), Problem> {
         let key = self.by_key(secret.expose()).await?;
-        for (scope, does) in
-            [(Scope::Admin, "may administrate"), (Scope::Conversations, "sees conversations")]
-        {
+        for scope in NEVER_KEYLESS {
             if key.scopes.contains(scope) {
                 let detail = format!(
-                    "the key {} {does}; make one without the scope `{scope}`: lar keys create NAME --scopes inference",
+                    "the key {} has the scope `{scope}`; create one without it: \
+                     lar keys create NAME --scopes inference",
                     key.id
                 );
                 return Err(Problem::new(Code::ForbiddenScope, detail));
@@ -116,22 +114,22 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Checks that a key is there, was not revoked and has not expired.
+    /// Checks that a key exists, is not revoked and has not expired.
     ///
     /// # Errors
-    /// [`Code::Unauthenticated`], saying which; when the database fails.
+    /// [`Code::Unauthenticated`], naming the reason; when the database fails.
     pub(crate) async fn check_usable(&self, id: KeyId) -> Result<(), Problem> {
         let key = self.store.key_get(id).await?.ok_or_else(cache::unknown_key)?;
         check_validity(&CachedSecret { key: Arc::new(key), session_expires_at: None })
     }
 
-    /// Forgets all known secrets, after a key was revoked or a session ended.
+    /// Empties the cache, after a key was revoked or a session ended.
     pub(crate) fn forget(&self) {
         self.cache.forget();
     }
 
     async fn by_key(&self, secret: &str) -> Result<Arc<KeyRecord>, Problem> {
-        // OpenAI's phrase, by which clients such as LiteLLM tell a wrong key from a wrong request.
+        // Clients such as LiteLLM recognize a wrong key by this phrase of OpenAI's API.
         let refused = |problem: Problem| match problem.code {
             Code::Unauthenticated => {
                 let detail = format!("Incorrect API key provided: {}; {}", mask_key(secret), problem.detail);
@@ -166,7 +164,7 @@ impl Authenticator {
     }
 }
 
-/// A key's beginning and end, as OpenAI shows one that it refuses; of a short one nothing.
+/// Returns the start and the end of a rejected key, as OpenAI's API shows it; only asterisks for a short key.
 fn mask_key(secret: &str) -> String {
     let plain: Vec<char> = secret.chars().filter(char::is_ascii_graphic).take(SECRET_CHARS_MAX).collect();
     if plain.len() < MASKED_CHARS_MIN {
@@ -176,7 +174,7 @@ fn mask_key(secret: &str) -> String {
     start.iter().chain(&['*'; 8]).chain(end).collect()
 }
 
-/// An authenticated request, within its key's rate.
+/// An authenticated request within its key's rate limit.
 pub(crate) struct Authenticated(pub(crate) Caller);
 
 impl FromRequestParts<Arc<App>> for Authenticated {
@@ -187,7 +185,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
         let sent = (bearer(&parts.headers), cookie(&parts.headers, app.address.port()));
         let mut keyless = false;
         let key = match (sent, &arrival.key) {
-            // Apps that insist on a key of any kind send one of their own making.
+            // Apps that cannot leave the key out send a made-up one.
             ((Some(secret), _), Some(own)) if !secret.starts_with(SECRET_START) => {
                 keyless = true;
                 app.authenticator.by_key(own.expose()).await?
@@ -198,19 +196,20 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 app.authenticator.by_key(own.expose()).await?
             }
             ((None, Some(session)), None) => {
-                // Browsers tell where an unsafe request comes from; what does not is no browser.
+                // A browser names the origin of an unsafe request. Without it, the request is not from Lar's
+                // page.
                 if !parts.method.is_safe() && !origin_guard::from_own_page(&parts.headers) {
                     return Err(Problem::new(
                         Code::ForbiddenScope,
-                        "a session's cookie works from Lar's own page only",
+                        "a session cookie works only from Lar's own page; send an API key instead",
                     )
                     .into());
                 }
                 app.authenticator.by_session(session).await?
             }
             ((None, None), None) => {
-                let detail = "a key is needed: `Authorization: Bearer lar_…`; `lar keys create NAME` makes one, and `lar open` signs a \
-                              browser in";
+                let detail = "the request has no API key; send `Authorization: Bearer lar_…`. Create a key \
+                              with `lar keys create NAME`, or sign in a browser with `lar open`";
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
@@ -222,7 +221,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
         let allowed = |scope: &Scope| !(keyless && NEVER_KEYLESS.contains(scope));
         let scopes = Scopes::of(key.scopes.iter().filter(allowed));
         if let Some(caller_slot) = parts.extensions.get::<CallerSlot>() {
-            caller_slot.set(RecognisedKey {
+            caller_slot.set(RecognizedKey {
                 key: key.id,
                 rate_limit,
                 is_admin: scopes.contains(Scope::Admin),
@@ -235,7 +234,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     }
 }
 
-/// An authenticated request of a key that may administrate.
+/// An authenticated request of a key with the scope `admin`.
 pub(crate) struct Admin(pub(crate) Caller);
 
 impl FromRequestParts<Arc<App>> for Admin {
@@ -248,7 +247,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
-/// An authenticated request of a key that may use models.
+/// An authenticated request of a key with the scope `inference`.
 pub(crate) struct Inference(pub(crate) Caller);
 
 impl FromRequestParts<Arc<App>> for Inference {
@@ -261,7 +260,7 @@ impl FromRequestParts<Arc<App>> for Inference {
     }
 }
 
-/// An authenticated request of a key that may see and change the person's conversations.
+/// An authenticated request of a key with the scope `conversations`.
 pub(crate) struct Conversing(pub(crate) Caller);
 
 impl FromRequestParts<Arc<App>> for Conversing {
@@ -277,17 +276,25 @@ impl FromRequestParts<Arc<App>> for Conversing {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let authorization = text("authorization").and_then(|value| value.split_once(' '));
-    // Another scheme is a proxy's, such as `Basic`.
+    // Another scheme, such as `Basic`, is for a reverse proxy.
     let secret = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     secret.map(|(_, secret)| secret.trim()).or_else(|| text("x-api-key"))
 }
 
-/// The name of the session's cookie. Browsers do not tell ports apart, so the name does.
+fn hmac_sha256(pepper: &Secret, secret: &str) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256>>::new_from_slice(pepper.expose().as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC accepts keys of any length"));
+    mac.update(secret.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+/// Returns the name of the session cookie. The name has the port, because browsers share cookies between
+/// ports.
 pub(crate) fn cookie_name(port: u16) -> String {
     format!("lar_session_{port}")
 }
 
-/// The session's secret that a request carries.
+/// Returns the session secret in a request's cookies.
 pub(crate) fn cookie(headers: &HeaderMap, port: u16) -> Option<&str> {
     let name = cookie_name(port);
     headers
@@ -303,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_found_beside_a_proxys_own_authorization() {
+    fn the_key_is_found_next_to_the_authorization_of_a_proxy() {
         let found = |pairs: &[(&'static str, &str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
@@ -319,7 +326,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_shows_its_beginning_and_its_end_alone() {
+    fn a_key_has_256_random_bits_and_its_digest_is_an_hmac() {
+        let [one, other] = [new_secret(), new_secret()];
+        assert_ne!(one.expose(), other.expose());
+        for secret in [one, other] {
+            let digits = secret.expose().strip_prefix(SECRET_START).unwrap();
+            assert!(digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{digits}");
+        }
+        // Computed by OpenSSL: `openssl dgst -sha256 -hmac key`.
+        let text = "The quick brown fox jumps over the lazy dog";
+        let expected = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
+        assert_eq!(secret::hex(&hmac_sha256(&Secret::new("key"), text)), expected);
+        assert_ne!(secret::hex(&hmac_sha256(&Secret::new("another"), text)), expected);
+    }
+
+    #[test]
+    fn only_the_start_and_the_end_of_a_rejected_key_are_shown() {
         let secret = format!("lar_{}", "0123456789abcdef".repeat(4));
         assert_eq!(mask_key(&secret), "lar_********cdef");
         assert_eq!(mask_key("sk-short"), "****");

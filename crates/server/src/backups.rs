@@ -1,5 +1,6 @@
-//! `/lar/v1/backups`: copies of the data directory, made while it serves. They stay on the server's machine: each holds every
-//! memory and every key's digest.
+//! `/lar/v1/backups`: backups of the data directory, made while Lar serves.
+//!
+//! The API never returns the content of a backup, which has every memory and the digest of every key.
 
 use std::path::Path;
 
@@ -14,16 +15,20 @@ use crate::State;
 use crate::auth::Admin;
 use crate::errors::Failure;
 
-/// Makes one.
+/// Create a backup
+///
+/// Writes the backup to a file on the server's machine and returns its path.
 #[utoipa::path(post, path = "/lar/v1/backups", tag = "backups", responses((status = 201, body = Backup)))]
 pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Backup>), Failure> {
     let path = backup::next_path(&app.data_dir)?;
     let manifest = app.store.backup(app.data_dir.clone(), path.clone()).await?;
-    tracing::info!(file = %path.display(), "a backup was made");
+    tracing::info!(file = %path.display(), "created a backup");
     Ok((StatusCode::CREATED, Json(to_wire(&path, manifest.created_at))))
 }
 
-/// Those that are there, oldest first.
+/// List backups
+///
+/// Returns the backups in the data directory, oldest first.
 #[utoipa::path(get, path = "/lar/v1/backups", tag = "backups", responses((status = 200, body = Page<Backup>)))]
 pub(crate) async fn list(app: State, _: Admin) -> Result<Json<Page<Backup>>, Failure> {
     let mut data = Vec::new();

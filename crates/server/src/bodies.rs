@@ -1,9 +1,11 @@
-//! Receiving bodies, within what they may take of memory together.
+//! Receives request bodies within a memory budget that all bodies share.
 //!
-//! A body that is not small is received only when its length fits into what all bodies may take, and into its key's part of
-//! that; until then it waits in the kernel and in its sender. Small ones are bounded by the number of connections. The
-//! share is kept until the answer's head is there, since what was decoded takes memory, too; a handler whose prompts have
-//! become tokens gives it back before ([`BodyShare::release`]).
+//! Invariant: bodies over [`SMALL_BYTES_MAX`] together take no more memory than the budget, and those of one
+//! key no more than its share. A body that does not fit waits in the kernel and at its sender. Small bodies
+//! take no permits; the number of connections limits them.
+//!
+//! A body keeps its permits until the response head is ready, because the decoded request takes memory, too.
+//! A handler whose prompts are tokenized returns them earlier with [`BodyShare::release`].
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -19,32 +21,32 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::middleware::CallerSlot;
 
-/// Bodies up to this size need no share.
+/// The maximum size in bytes of a body that takes no permits.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
-/// What shares are counted in.
+/// The bytes that one permit stands for.
 const UNIT: usize = 1024;
-/// A body of unknown length gets its share in steps of this size.
+/// The bytes for which a body of unknown length takes permits at a time.
 const STEP_BYTES: usize = 256 * 1024;
-/// How long a body waits for its share.
+/// The maximum time that a body waits for permits.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// When a sender that was refused may try again.
+/// The delay after which a rejected sender may retry.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// A sender that sends nothing for this long is given up.
+/// The maximum time between two parts of a body.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// A body of no more bytes than this may hold any values.
+/// The maximum size in bytes of a body whose values are not counted before it is decoded.
 const PLAIN_BYTES_MAX: usize = 1 << 20;
-/// What the values of one body may take once they are decoded: 2 million numbers, or 180,000 objects.
+/// The maximum estimated size in bytes of one decoded body: 2 million numbers, or 180,000 objects.
 const DECODED_BYTES_MAX: usize = 128 << 20;
-/// What one more value of a list takes: 32 bytes, in a list that doubles when it is full.
+/// The bytes per further value of an array: 32, in a vector that doubles its capacity when it is full.
 const VALUE_BYTES: usize = 64;
-/// What a list of one value takes: room for four.
+/// The bytes of an array with one value: a vector with room for four.
 const LIST_BYTES: usize = 160;
-/// What an object of one member takes: a node of serde_json's B-tree, with room for eleven names and values.
+/// The bytes of an object with one member: a node of serde_json's B-tree, with room for eleven names and values.
 const OBJECT_BYTES: usize = 720;
-/// Keys whose parts are kept before those that are not used are forgotten.
+/// The number of keys whose shares are kept before unused shares are dropped.
 const KEYS_KEPT: usize = 1000;
 
-/// What all bodies may take together, and each key's part of it.
+/// The memory budget of all request bodies, with a share for each key.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     all: Arc<Semaphore>,
@@ -55,13 +57,14 @@ pub(crate) struct BodyBudget {
     silence_max: Duration,
 }
 
-/// What a request's body has of the budget, until the last clone is dropped or one is released. One is in the extensions of
-/// every request, and the frame around all handlers keeps a clone until there is an answer.
+/// The permits of a request body. They return to the budget when the last clone is dropped or any clone is released.
+///
+/// Each request has one in its extensions. The middleware keeps a clone until the response head is ready.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BodyShare(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 
 impl BodyShare {
-    /// Gives the share back: nothing large is kept any more of what the body said.
+    /// Returns the permits to the budget. The caller must no longer hold large parts of the request.
     pub(crate) fn release(&self) {
         self.permits().clear();
     }
@@ -71,7 +74,7 @@ impl BodyShare {
     }
 }
 
-/// A body that was received, with its share of the budget.
+/// A received body with its permits.
 #[derive(Debug)]
 pub(crate) struct ReceivedBody {
     bytes: Vec<u8>,
@@ -86,23 +89,23 @@ impl Deref for ReceivedBody {
 }
 
 impl ReceivedBody {
-    /// The bytes, and what keeps their share of the budget until it is dropped.
+    /// Returns the bytes and their permits. Dropping the permits returns them to the budget.
     pub(crate) fn into_parts(self) -> (Vec<u8>, BodyShare) {
         (self.bytes, self.share)
     }
 }
 
-/// What a path takes.
+/// The limits for the body of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyLimits {
-    /// Bytes at most.
+    /// The maximum size.
     pub(crate) bytes_max: Bytes,
-    /// All of it is there within this time.
+    /// The maximum time until the whole body has arrived.
     pub(crate) time_max: Duration,
 }
 
 impl BodyBudget {
-    /// All bodies may take `total` together; those of one key half of that, but one of the largest size always.
+    /// Creates a budget of `total` for all bodies. One key may use half of it, or `body_max` if that is more.
     pub(crate) fn new(total: Bytes, body_max: Bytes) -> Self {
         let units = |bytes: Bytes| usize::try_from(bytes.get()).unwrap_or(usize::MAX).div_ceil(UNIT);
         let all = units(total).clamp(1, Semaphore::MAX_PERMITS);
@@ -120,8 +123,9 @@ impl BodyBudget {
     /// Receives a request's body.
     ///
     /// # Errors
-    /// [`Code::BodyTooLarge`] without reading it where its length is announced; [`Code::RateLimited`] when there is no
-    /// room for it; [`Code::InvalidParams`] when it breaks off or does not come in time.
+    /// [`Code::BodyTooLarge`] before any byte is read if the announced length is over the limit, else as soon
+    /// as the limit is exceeded; [`Code::RateLimited`] if the budget has no room in time;
+    /// [`Code::InvalidParams`] if the body is incomplete or late.
     pub(crate) async fn receive(
         &self,
         request: Request,
@@ -131,8 +135,12 @@ impl BodyBudget {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let max = usize::try_from(limits.bytes_max.get()).unwrap_or(usize::MAX);
-        let too_large =
-            || Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", limits.bytes_max));
+        let too_large = || {
+            Problem::new(
+                Code::BodyTooLarge,
+                format!("the body is larger than the limit of {}", limits.bytes_max),
+            )
+        };
         let length = match length.map(usize::try_from) {
             None => None,
             Some(Ok(length)) if length <= max => Some(length),
@@ -160,10 +168,10 @@ impl BodyBudget {
                     Ok(None) => return Ok(body),
                     Ok(Some(Ok(frame))) => frame,
                     Ok(Some(Err(_))) => {
-                        return Err(Problem::new(Code::InvalidParams, "the body broke off"));
+                        return Err(Problem::new(Code::InvalidParams, "the body is incomplete"));
                     }
                     Err(_) => {
-                        let detail = format!("nothing of the body arrived for {:?}", self.silence_max);
+                        let detail = format!("no part of the body arrived for {:?}", self.silence_max);
                         return Err(Problem::new(Code::InvalidParams, detail));
                     }
                 },
@@ -182,19 +190,20 @@ impl BodyBudget {
         }
     }
 
-    /// Gets room for so many bytes more, first of the key's part and then of everybody's.
+    /// Takes permits for more bytes, first from the key's share and then from the whole budget.
     async fn extend(&self, share: &BodyShare, key: Option<KeyId>, bytes: usize) -> Result<(), Problem> {
         let units = bytes.div_ceil(UNIT);
         let permits = u32::try_from(units).unwrap_or(u32::MAX);
-        let parts = [key.map(|key| self.part_of(key)), Some(self.all.clone())];
-        for (part, whose) in parts.into_iter().zip(["of this key", "of all callers"]) {
-            let Some(part) = part else { continue };
-            match tokio::time::timeout(self.wait_max, part.acquire_many_owned(permits)).await {
+        let shares = [key.map(|key| self.share_of(key)), Some(self.all.clone())];
+        for (semaphore, whose) in shares.into_iter().zip(["of this key", "of all callers"]) {
+            let Some(semaphore) = semaphore else { continue };
+            match tokio::time::timeout(self.wait_max, semaphore.acquire_many_owned(permits)).await {
                 Ok(Ok(permit)) => share.permits().push(permit),
                 Ok(Err(_)) | Err(_) => {
                     let detail = format!(
-                        "the bodies {whose} that are being read and worked on take all that they may (all bodies together: \
-                         {}, `limits.bodies`; those of one key half of it); send this again",
+                        "the request bodies {whose} that are in progress use all their memory \
+                         (`limits.bodies` is {} for all callers; one key may use half of it); send the \
+                         request again",
                         self.total
                     );
                     return Err(Problem::new(Code::RateLimited, detail).retry_after(RETRY_AFTER));
@@ -204,16 +213,16 @@ impl BodyBudget {
         Ok(())
     }
 
-    fn part_of(&self, key: KeyId) -> Arc<Semaphore> {
+    fn share_of(&self, key: KeyId) -> Arc<Semaphore> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= KEYS_KEPT {
-            keys.retain(|_, part| Arc::strong_count(part) > 1);
+            keys.retain(|_, share| Arc::strong_count(share) > 1);
         }
         keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.key_units))).clone()
     }
 }
 
-/// Refuses a body of JSON whose values would take many times its length in memory, such as millions of numbers of one digit.
+/// Rejects a JSON body that would take many times its length in memory, such as millions of one-digit numbers.
 ///
 /// # Errors
 /// [`Code::BodyTooLarge`].
@@ -222,13 +231,15 @@ pub(crate) fn check_values(body: &[u8]) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!(
-        "the body's JSON has so many values that they would take more than {} decoded",
+        "the body has too many JSON values: decoded, they would take more than {}",
         Bytes(DECODED_BYTES_MAX as u64)
     );
     Err(Problem::new(Code::BodyTooLarge, detail))
 }
 
-/// What the values of JSON take beside their texts, once they are decoded: an estimate by the marks between them.
+/// Estimates the bytes that the values of a JSON text take when decoded, without their strings.
+///
+/// The estimate counts commas, brackets and braces outside strings.
 fn decoded_bytes(body: &[u8]) -> usize {
     let (mut bytes, mut in_string, mut is_escaped) = (0, false, false);
     for byte in body {
@@ -251,7 +262,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::middleware::RecognisedKey;
+    use crate::middleware::RecognizedKey;
 
     const LIMITS: BodyLimits = BodyLimits { bytes_max: Bytes::mib(1), time_max: Duration::from_secs(30) };
 
@@ -267,7 +278,7 @@ mod tests {
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
         let caller_slot = CallerSlot::default();
-        caller_slot.set(RecognisedKey { key, rate_limit: None, is_admin: false });
+        caller_slot.set(RecognizedKey { key, rate_limit: None, is_admin: false });
         request.extensions_mut().insert(caller_slot);
         request
     }
@@ -286,15 +297,15 @@ mod tests {
         assert!(refused.detail.contains("of this key"), "{}", refused.detail);
         let others = budget.receive(of(other, size), LIMITS).await.unwrap();
         let small = budget.receive(of(one, SMALL_BYTES_MAX), LIMITS).await.unwrap();
-        assert_eq!(small.len(), SMALL_BYTES_MAX, "small ones need no share");
+        assert_eq!(small.len(), SMALL_BYTES_MAX, "a small body takes no permits");
         drop(first);
         assert_eq!(budget.receive(of(one, size), LIMITS).await.unwrap().len(), size);
         drop(others);
-        assert_eq!(budget.all.available_permits(), 2048, "all of it is given back");
+        assert_eq!(budget.all.available_permits(), 2048, "all permits are returned");
     }
 
     #[tokio::test]
-    async fn a_body_of_unknown_length_is_counted_as_it_comes() {
+    async fn a_body_of_unknown_length_is_counted_as_it_arrives() {
         let (budget, key) = (budget(Bytes::mib(2)), KeyId::new());
         let frames = (0..20).map(|_| Ok::<_, std::convert::Infallible>(vec![0_u8; 50_000]));
         let body = Body::from_stream(futures_util::stream::iter(frames));
@@ -315,7 +326,7 @@ mod tests {
         let mut request = of(key, 900_000);
         request.extensions_mut().insert(share.clone());
         drop(budget.receive(request, LIMITS).await.unwrap());
-        assert_eq!(budget.all.available_permits(), 2048 - 879, "what was decoded takes memory, too");
+        assert_eq!(budget.all.available_permits(), 2048 - 879, "the decoded request takes memory, too");
         let refused = budget.receive(of(key, 900_000), LIMITS).await.unwrap_err();
         assert_eq!(refused.code, Code::RateLimited);
         share.release();
@@ -324,7 +335,7 @@ mod tests {
         request.extensions_mut().insert(share.clone());
         drop(budget.receive(request, LIMITS).await.unwrap());
         drop(share);
-        assert_eq!(budget.all.available_permits(), 2048, "a request that is over keeps nothing");
+        assert_eq!(budget.all.available_permits(), 2048, "a finished request holds no permits");
     }
 
     #[test]
@@ -350,7 +361,7 @@ mod tests {
         let half = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(vec![0_u8; 10]) });
         let body = Body::from_stream(half.chain(futures_util::stream::pending()));
         let refused = budget.receive(request(key, body, Some(900_000)), LIMITS).await.unwrap_err();
-        assert_eq!(refused.detail, "nothing of the body arrived for 50ms");
+        assert_eq!(refused.detail, "no part of the body arrived for 50ms");
         assert_eq!(budget.all.available_permits(), 2048);
     }
 }

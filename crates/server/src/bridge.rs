@@ -1,7 +1,8 @@
-//! `/bridge`: the HTTP bridge of an earlier memory service, for plugins that were written against it. Its requests are
-//! translated to that service's tools, which are answered as over MCP; answers are `{success, data, error}`.
+//! `/bridge`: the HTTP bridge of the memory service Vestige, for plugins that were written against it.
 //!
-//! The bridge of old passed on names that its service did not know, so that they had no effect; here they are translated.
+//! A request is translated to a call of the MCP tool of the same name, which [`vestige`] answers. A response
+//! has the form `{success, data, error}`. Vestige's own bridge passed on argument names that its service did
+//! not know, so they had no effect. Lar translates them.
 
 use axum::Json;
 use axum::extract::Request;
@@ -15,10 +16,10 @@ use crate::extract::Path;
 use crate::mcp::vestige;
 use crate::{State, extract, health, lenient};
 
-/// Its paths, each a tool of the same name.
+/// The paths of the bridge, each named after its tool.
 const TOOLS: [&str; 8] =
     ["search", "ingest", "smart_ingest", "promote", "demote", "memory", "codebase", "intention"];
-/// What it calls an argument, and what its tools do.
+/// Argument names of the bridge, each with the name that the tools use; an empty name drops the argument.
 const NAMES: [(&str, &str); 4] =
     [("memory_id", "id"), ("threshold", "min_similarity"), ("context", "source"), ("mode", "")];
 
@@ -38,13 +39,13 @@ pub(crate) async fn call(
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
 
-/// Whether the memory can be used; 503 where it cannot.
+/// Checks readiness as `/readyz` does, and responds in the form of the bridge.
 pub(crate) async fn health(app: State) -> Result<Json<Value>, Failure> {
     let Json(data) = health::ready(app).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
 
-/// Reads a body leniently; an empty one holds no arguments.
+/// Parses the arguments in a body leniently. An empty body has no arguments.
 fn read(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if body.is_empty() {
         return Ok(Map::new());
@@ -55,7 +56,7 @@ fn read(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads a body for a tool up to its arguments, for tests of the decoders.
+/// Decodes a body and returns the arguments of the tool as text, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(tool: &str, body: &[u8]) -> Result<String, Problem> {
     vestige::check(tool, translate(tool, read(body)?)?)
@@ -66,14 +67,14 @@ fn translate(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
     for (name, value) in body {
         let known = NAMES.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
         let name = match known {
-            // How it searches is its own matter.
+            // The search mode has no effect, because every search is hybrid.
             Some("") => continue,
             Some(new) => new.to_owned(),
             None => name,
         };
-        // Its clients send null for what they leave out.
+        // The clients of the bridge send null for a missing argument.
         if !value.is_null() && arguments.insert(name.clone(), value).is_some() {
-            return Err(Problem::invalid(name, "is there twice, under its old and its new name"));
+            return Err(Problem::invalid(name, "is given twice, under its old and its new name"));
         }
     }
     if tool == "memory" && arguments.get("action") == Some(&json!("check_state")) {

@@ -1,4 +1,5 @@
-//! `GET capabilities`, `GET devices`: what this Lar can do and on what.
+//! `GET /lar/v1/capabilities` and `GET /lar/v1/devices`: what this Lar supports, and the hardware of its
+//! server.
 
 use axum::Json;
 use lar_api::models::{Capabilities, Confinement, Devices, EngineCapability};
@@ -9,10 +10,13 @@ use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
 
-/// The APIs that are served.
+/// The names of the APIs that Lar serves.
 const APIS: [&str; 6] = ["openai", "anthropic", "ollama", "llama.cpp", "mcp", "lar"];
 
-/// What this Lar can do.
+/// Show capabilities
+///
+/// Returns Lar's version, its APIs, the installed models, the hardware, and the sandbox of the model
+/// processes.
 #[utoipa::path(get, path = "/lar/v1/capabilities", tag = "operate", responses((status = 200, body = Capabilities)))]
 pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>, Failure> {
     let (policy, missing) = app.gateway.confinement().await?;
@@ -41,7 +45,9 @@ pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>,
     }))
 }
 
-/// What the machine has.
+/// Show devices
+///
+/// Returns the processor threads, the memory and the GPUs of the server.
 #[utoipa::path(get, path = "/lar/v1/devices", tag = "operate", responses((status = 200, body = Devices)))]
 pub(crate) async fn devices(_: State, _: Inference) -> Json<Devices> {
     Json(list_devices())

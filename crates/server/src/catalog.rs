@@ -1,4 +1,4 @@
-//! `/lar/v1/catalog`: installed models, better ones, pulls.
+//! `/lar/v1/catalog`: installed models, recommended models, and pulls.
 
 pub(crate) mod pulls;
 mod speed;
@@ -21,7 +21,9 @@ use crate::extract::Path;
 use crate::pools::{self, state_name};
 use crate::{App, State};
 
-/// The installed models and those of remote engines, by name.
+/// List models
+///
+/// Returns the installed models, sorted by name, then the models of remote engines.
 #[utoipa::path(get, path = "/lar/v1/catalog/models", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Inference(caller): Inference) -> Json<Page<Wire>> {
     let speeds = app.gateway.measured_speeds().await;
@@ -29,7 +31,9 @@ pub(crate) async fn list(app: State, Inference(caller): Inference) -> Json<Page<
     Json(Page { data: data.collect(), next: None })
 }
 
-/// One model, by its name or an alias.
+/// Show a model
+///
+/// The path names the model by its name or an alias.
 #[utoipa::path(get, path = "/lar/v1/catalog/models/{name}", tag = "catalog", params(("name" = String, Path)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
@@ -43,7 +47,9 @@ pub(crate) async fn show(
     Ok(Json(redact_for(&caller, model)))
 }
 
-/// Uninstalls a model. Adopted files stay where they are.
+/// Uninstall a model
+///
+/// Deletes the model's files, except adopted ones. Fails while tasks run on the model.
 #[utoipa::path(delete, path = "/lar/v1/catalog/models/{name}", tag = "catalog", params(("name" = String, Path)),
     responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(
@@ -57,7 +63,9 @@ pub(crate) async fn remove(
     Ok(Json(json!({ "removed": name, "freed_bytes": freed })))
 }
 
-/// Compares a model's files with their digests.
+/// Verify a model
+///
+/// Compares the model's files with their recorded digests. `differing` names the files that do not match.
 #[utoipa::path(post, path = "/lar/v1/catalog/models/{name}/verify", tag = "catalog", params(("name" = String, Path)),
     responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn verify(
@@ -69,7 +77,10 @@ pub(crate) async fn verify(
     Ok(Json(json!({ "verified": wrong.is_empty(), "differing": wrong })))
 }
 
-/// A list of models, smallest first: whether they fit this machine's memory, and how fast they run on it.
+/// List recommended models
+///
+/// Returns Lar's list of models, smallest first, with their expected speed on this machine and whether they
+/// fit in its memory.
 #[utoipa::path(get, path = "/lar/v1/catalog/recommended", tag = "catalog",
     responses((status = 200, body = Page<RecommendedModel>)))]
 pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<RecommendedModel>> {
@@ -96,7 +107,9 @@ pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<Recommend
     Json(Page { data: RECOMMENDED.iter().map(wire).collect(), next: None })
 }
 
-/// Registers the GGUF files that Ollama, LM Studio and the Hugging Face cache hold, in place.
+/// Adopt models
+///
+/// Registers the GGUF files of Ollama, LM Studio and the Hugging Face cache without copying them.
 #[utoipa::path(post, path = "/lar/v1/catalog/adopt", tag = "catalog", responses((status = 200)))]
 pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value>, Failure> {
     let mut rows = Vec::new();
@@ -111,7 +124,7 @@ pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value
     Ok(Json(json!({ "data": rows })))
 }
 
-/// A model as a caller may see it: who does not administrate sees no folder of the machine.
+/// Returns a model as the caller may see it: without the scope `admin`, file paths have no folders.
 fn redact_for(caller: &Caller, mut model: Wire) -> Wire {
     if !caller.has(Scope::Admin) {
         for text in [&mut model.reason, &mut model.license_file].into_iter().flatten() {
@@ -180,7 +193,7 @@ fn to_wire(app: &App, model: &Model, pools: &[PoolStatus], speeds: &BTreeMap<Str
     }
 }
 
-/// A remote engine's model, of which little is known.
+/// Returns the model of a remote engine, most of whose properties are unknown.
 fn remote_model(name: &str, pool: &PoolStatus) -> Wire {
     Wire {
         name: name.into(),

@@ -1,27 +1,24 @@
-//! `/lar/v1/clients`: the clients that can be told of this Lar, how, and when each was last seen.
+//! `/lar/v1/clients`: the clients that can be connected to Lar, how to connect each, and when each was last
+//! seen.
+//!
+//! The recipes are in `crates/clients`. This API writes no files of clients; `lar connect` does.
 
 use axum::Json;
 use axum::extract::Request;
 use lar_api::Page;
-use lar_api::clients::{ClientCard, FileRecipe, Form, Part, RECIPES, Recipe, Root, Snippet, fill_template};
+use lar_api::clients::{ClientCard, Snippet};
+use lar_base::{Scope, Secret};
 use lar_catalog::DEFAULT_CHAT;
+use lar_clients::{Recipe, Variables, When, recipes};
 use lar_store::KeyRecord;
-use serde_json::Value;
 
 use crate::auth::Admin;
 use crate::errors::Failure;
 use crate::{State, mcp};
 
-/// What stands in the place of what only the client's machine knows.
-const VALUES: [(&str, &str); 5] = [
-    ("key", "lar_YOUR_KEY"),
-    ("lar", "lar"),
-    ("data_dir", "YOUR_DATA_DIRECTORY"),
-    ("key_file", "YOUR_KEY_FILE"),
-    ("env_file", "open-webui.env"),
-];
-
-/// Every client there is a recipe for.
+/// List clients
+///
+/// Returns the clients that can be connected to Lar, with instructions and the time each was last seen.
 #[utoipa::path(get, path = "/lar/v1/clients", tag = "keys", responses((status = 200, body = Page<ClientCard>)))]
 pub(crate) async fn list(
     app: State,
@@ -31,52 +28,39 @@ pub(crate) async fn list(
     let url = mcp::origin(&request);
     app.key_activity.try_flush().await;
     let keys = app.store.key_list(caller.user()).await?;
-    let context_tokens = app.gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten();
-    let context_tokens = context_tokens.map_or_else(String::new, |tokens| tokens.to_string());
-    let values: Vec<(&str, &str)> = VALUES
-        .into_iter()
-        .chain([("url", url.as_str()), ("context_tokens", context_tokens.as_str())])
-        .collect();
-    let data = RECIPES.iter().map(|recipe| card(recipe, &values, &keys)).collect();
+    // The other values depend on the client's machine, so the user fills them in.
+    let variables = Variables {
+        url,
+        key: Secret::new("lar_YOUR_KEY"),
+        lar_program: "lar".into(),
+        data_dir: "YOUR_DATA_DIRECTORY".into(),
+        key_file: "YOUR_KEY_FILE".into(),
+        env_file: "open-webui.env".into(),
+        context_tokens: app.gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten(),
+    };
+    let data = recipes().iter().map(|recipe| card(recipe, &variables, &keys)).collect();
     Ok(Json(Page { data, next: None }))
 }
 
-fn card(recipe: &Recipe, values: &[(&str, &str)], keys: &[KeyRecord]) -> ClientCard {
-    let key =
-        keys.iter().rev().find(|key| key.client.as_deref() == Some(recipe.name) && key.revoked_at.is_none());
-    let of = |file: &FileRecipe| Snippet { file: Some(path(file)), text: text(file, values) };
-    // What stands on files of Lar's is not done by hand.
+fn card(recipe: &Recipe, variables: &Variables, keys: &[KeyRecord]) -> ClientCard {
+    let is_current =
+        |key: &&KeyRecord| key.client.as_deref() == Some(recipe.name.as_str()) && key.revoked_at.is_none();
+    let key = keys.iter().rev().find(is_current);
+    let rendered = recipe.render(variables);
+    // Hooks need the files that `lar connect` creates, so they are not set up by hand.
+    let files = rendered.files.into_iter().filter(|file| file.edit.when != When::Hooks);
     let files =
-        recipe.files.iter().filter(|file| file.part != Part::Hooks && file.by_hand != Some("")).map(of);
-    let example = recipe.example.map(|example| Snippet { file: None, text: fill_template(example, values) });
+        files.filter_map(|file| Some(Snippet { file: Some(file.edit.usual_path()), text: file.by_hand? }));
+    let example = rendered.next_step.example.map(|text| Snippet { file: None, text });
     ClientCard {
-        name: recipe.name.into(),
-        title: recipe.title.into(),
-        about: recipe.about.into(),
-        scopes: recipe.scopes.iter().map(ToString::to_string).collect(),
+        name: recipe.name.clone(),
+        title: recipe.title.clone(),
+        about: recipe.about.clone(),
+        scopes: recipe.scopes.iter().map(Scope::to_string).collect(),
         command: format!("lar connect {}", recipe.name),
         by_hand: files.chain(example).collect(),
-        then: fill_template(recipe.then, values),
+        then: rendered.next_step.text,
         key_id: key.map(|key| key.id.to_string()),
         last_seen_at: key.and_then(|key| key.last_seen_at).map(|at| at.to_string()),
-    }
-}
-
-fn path(file: &FileRecipe) -> String {
-    let folder = match file.root {
-        Root::Home | Root::ClaudeState => "~/",
-        Root::Codex => "~/.codex/",
-        Root::Claude => "~/.claude/",
-        Root::Clients => "",
-    };
-    format!("{folder}{}", file.path)
-}
-
-fn text(file: &FileRecipe, values: &[(&str, &str)]) -> String {
-    let text = fill_template(file.by_hand.unwrap_or(file.text), values);
-    let pretty = |value: Value| serde_json::to_string_pretty(&value).ok();
-    match file.form {
-        Form::Json => serde_json::from_str(&text).ok().and_then(pretty).unwrap_or(text),
-        Form::Toml | Form::Whole => text.trim().to_owned(),
     }
 }

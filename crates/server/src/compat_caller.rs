@@ -1,5 +1,6 @@
-//! Who asks for text through a compatible API, and what memory does for their request: by the header `X-Lar-Memory`,
-//! else by the model's name (`NAME+memory`), else by their key.
+//! The caller of a compatible API and the memory mode of the request.
+//!
+//! The mode comes from the `X-Lar-Memory` header, else from the model's name (`NAME+memory`), else from the key.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::response::Response;
 use lar_agents::compat_memory::RequestActivity;
 use lar_base::{Caller, MemoryMode, Problem, Scope};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::Prompt;
+use lar_inference::Prompt;
 use lar_memory::{MemoryActivityIds, MemoryScope};
 
 use crate::App;
@@ -21,25 +22,27 @@ use crate::fields::with_ignored;
 use crate::generate::GenerationRequest;
 use crate::memories::requested_scope;
 
-/// Says what memory does for a request.
+/// The header that sets the memory mode of a request.
 const MEMORY: &str = "x-lar-memory";
-/// At the end of a model's name, the same as `X-Lar-Memory: remember`, as far as the key may.
+/// The suffix of a model's name that means `X-Lar-Memory: remember`, or `recall` if the key may not write memories.
 const SUFFIX: &str = "+memory";
 
-/// A model's name without what it says of memory.
+/// Returns a model's name without the memory suffix.
 pub(crate) fn plain_name(model: &str) -> &str {
     model.strip_suffix(SUFFIX).unwrap_or(model)
 }
 
-/// What the default model with memory is called, for lists of models; none for keys that may not read what is remembered.
+/// Returns the default model's name with the memory suffix, for lists of models.
+///
+/// Returns `None` if the key may not read memories.
 pub(crate) fn default_with_memory(caller: &Caller) -> Option<String> {
     caller.has(Scope::MemoryRead).then(|| format!("{DEFAULT_CHAT}{SUFFIX}"))
 }
 
-/// An authenticated caller who may use models, and what they wish of memory.
+/// An authenticated caller with permission to use models, and the memory headers of the request.
 pub(crate) struct CompatCaller {
     pub(crate) caller: Caller,
-    /// What the request's body has of the budget for bodies.
+    /// The permits of the request's body.
     pub(crate) body: BodyShare,
     memory_mode: Option<MemoryMode>,
     agent: Option<String>,
@@ -63,7 +66,10 @@ impl FromRequestParts<Arc<App>> for CompatCaller {
 }
 
 impl CompatCaller {
-    /// Does for a request what it wishes of memory; the model's name loses its suffix.
+    /// Applies memory to a request as its mode says, and removes the memory suffix from the model's name.
+    ///
+    /// # Errors
+    /// If the model does not exist, or the key lacks the scope or the space for the mode.
     pub(crate) async fn apply_memory(
         &self,
         app: &App,
@@ -85,7 +91,7 @@ impl CompatCaller {
         }
         let context_tokens = app.gateway.context_tokens(&request.model).await;
         let context_tokens = context_tokens.map_err(crate::generate::about_model)?.unwrap_or(usize::MAX);
-        // What must have a form is made for a program.
+        // A structured answer is for a program, not for a user, so nothing is saved.
         let mode = if request.sampling.constraint.is_some() { mode.min(MemoryMode::Recall) } else { mode };
         let scope = MemoryScope { agent: self.agent.as_deref(), space: self.space.as_deref() };
         app.request_memory
@@ -94,7 +100,7 @@ impl CompatCaller {
     }
 }
 
-/// Names the fields that had no effect, and what memory did.
+/// Adds the headers that name the fields without effect and the memories that were recalled, saved and forgotten.
 pub(crate) fn with_lar_headers(
     response: Response,
     ignored: &[String],

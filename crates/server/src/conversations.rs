@@ -1,4 +1,4 @@
-//! `/lar/v1/conversations`: the person's conversations.
+//! `/lar/v1/conversations`: the conversations of a user.
 
 pub(crate) mod messages;
 pub(crate) mod transfer;
@@ -17,10 +17,10 @@ use crate::extract::{self, Json, PageQuery, Path};
 use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State};
 
-/// Characters of a title at most.
+/// The maximum length of a title.
 const TITLE_CHARS_MAX: usize = 200;
 
-/// Starts a conversation.
+/// Create a conversation
 #[utoipa::path(post, path = "/lar/v1/conversations", tag = "conversations", request_body = NewConversation,
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
@@ -46,7 +46,10 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, respond_with_etag(&app, &made)).into_response())
 }
 
-/// The conversations, last changed first; with `q`, those in which the words occur, best first.
+/// List conversations
+///
+/// Returns the conversations, most recently changed first. With `q`, returns the conversations that contain
+/// its words, best match first.
 #[utoipa::path(get, path = "/lar/v1/conversations", tag = "conversations",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("q" = Option<String>, Query)),
     responses((status = 200, body = Page<Wire>)))]
@@ -68,7 +71,9 @@ pub(crate) async fn list(
     Ok(axum::Json(Page { data: rows.iter().map(|row| to_wire(&app, row)).collect(), next }))
 }
 
-/// One conversation with all its messages.
+/// Show a conversation
+///
+/// Returns the conversation with all its messages.
 #[utoipa::path(get, path = "/lar/v1/conversations/{id}", tag = "conversations", params(("id" = String, Path)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
@@ -82,7 +87,9 @@ pub(crate) async fn show(
     Ok(with_etag(axum::Json(body).into_response(), version))
 }
 
-/// Changes the title, the model, the branch that is shown, or brings a deleted conversation back.
+/// Change a conversation
+///
+/// Sets the title, the model or the current branch, or restores a deleted conversation.
 #[utoipa::path(patch, path = "/lar/v1/conversations/{id}", tag = "conversations", request_body = WirePatch,
     params(("id" = String, Path), ("if-match" = Option<String>, Header)),
     responses((status = 200, body = Wire), (status = 412, body = lar_api::ProblemBody)))]
@@ -108,7 +115,9 @@ pub(crate) async fn update(
     Ok(respond_with_etag(&app, &changed))
 }
 
-/// Deletes a conversation; it can be brought back for 30 days, unless `erase=true`.
+/// Delete a conversation
+///
+/// The conversation can be restored for 30 days. With `erase=true`, it is erased immediately and permanently.
 #[utoipa::path(delete, path = "/lar/v1/conversations/{id}", tag = "conversations",
     params(("id" = String, Path), ("erase" = Option<bool>, Query)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
@@ -130,7 +139,9 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Stops the answer that is being written; what is there is kept.
+/// Stop the current answer
+///
+/// Cancels the answer that is being written, and keeps the text so far.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/stop", tag = "conversations", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn stop(
@@ -155,7 +166,7 @@ fn to_wire(app: &App, found: &Conversation) -> Wire {
     Wire { running_task, ..summary(found) }
 }
 
-/// A conversation as it is stored, without its messages.
+/// Returns a conversation as stored, without its messages.
 fn summary(found: &Conversation) -> Wire {
     Wire {
         id: found.id.to_string(),
@@ -173,23 +184,23 @@ fn summary(found: &Conversation) -> Wire {
     }
 }
 
-/// The conversation that a path names, if it is the caller's. To be asked for before anything is done to it.
+/// Returns the conversation that a path names, if it belongs to the caller. Call it before any access.
 async fn find_owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation, Problem> {
     let id: ConversationId = extract::id(id, "conversation")?;
     Ok(app.store.conversation_get(caller.user(), id).await?)
 }
 
-/// A conversation with all its messages.
+/// Returns a conversation with all its messages.
 async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
     let all = app.store.message_list(owned).await?;
     let messages = all.iter().map(|message| messages::message_for(caller, message)).collect();
     Ok(Wire { messages: Some(messages), ..to_wire(app, owned.get()) })
 }
 
-/// A conversation as exports write it.
+/// Returns the line of a conversation in an export.
 #[must_use]
 pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wire {
-    // Of a damaged database a message may be lost that others follow; an import takes only what is whole.
+    // A damaged database may have lost a message that others refer to, and an import rejects such references.
     let is_there = |id: &String| all.iter().any(|message| message.id.to_string() == *id);
     let mut line = Wire { messages: Some(all.iter().map(messages::to_wire).collect()), ..summary(found) };
     line.head = line.head.filter(is_there);

@@ -1,32 +1,34 @@
-//! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
-//! Anthropic's at its paths there, llama.cpp's at its own, Ollama's below `/api`, an earlier bridge's below `/bridge`.
+//! The only file that turns errors into responses, in the format of the API that the path belongs to.
+//!
+//! Lar's own API uses RFC 9457. Paths below `/v1` use OpenAI's format, or Anthropic's for its paths there.
+//! llama.cpp's paths use its format, paths below `/api` Ollama's, and paths below `/bridge` Vestige's.
 
 mod paths;
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lar_api::openai::{ErrorBody, ErrorDetail};
+use lar_api::openai::{OpenAiErrorBody, OpenAiErrorDetail};
 use lar_api::problem::{FieldProblem, ProblemBody};
 use lar_api::{anthropic, llama_cpp, ollama};
 use lar_base::{Code, Problem};
 
 pub(crate) use self::paths::{file_names, hide_folders};
 
-/// Where the pages of the error codes are, relative to the origin: the page shows them.
+/// The path of the pages of the error codes, relative to the origin. [`crate::page`] serves them.
 const PAGES: &str = "/errors/";
-/// Anthropic's status of a service that has too much to do.
+/// The status of Anthropic's API when it is overloaded.
 const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
     Ok(status) => status,
     Err(_) => StatusCode::SERVICE_UNAVAILABLE,
 };
-/// The type of the error of a cancelled task, in the APIs that have types: none of theirs means that nothing is wrong with
-/// the request, the server or the load.
+/// The error type of a cancelled task, in the APIs whose errors have types. The types of these APIs all blame
+/// the request, the server or the load, so none of them fits.
 const CANCELLED: &str = "cancelled";
 
-/// The first segments of OpenAI's paths that stand without `/v1`.
+/// The first segments of OpenAI's paths that Lar also serves without `/v1`.
 const OPENAI_PATHS: [&str; 6] = ["chat", "embeddings", "models", "rerank", "reranking", "responses"];
-/// The paths that llama.cpp's server has.
+/// The first segments of the paths of llama.cpp's server.
 const LLAMA_CPP_PATHS: [&str; 10] = [
     "apply-template",
     "completion",
@@ -40,7 +42,7 @@ const LLAMA_CPP_PATHS: [&str; 10] = [
     "tokenize",
 ];
 
-/// A handler's error. It has no shape yet: [`crate::middleware`] knows the path and gives it one.
+/// A handler's error, without a format. [`crate::middleware`] knows the path and formats the error.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) Problem);
 
@@ -58,21 +60,23 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A problem on its way to the frame.
+/// A response extension: the problem that [`crate::middleware`] has yet to format.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingError(pub(crate) Problem);
 
-/// Who reads an error.
+/// The readers of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// The key that asked, which may administrate.
+    /// The key that sent the request, which has the scope `admin`.
     Administrator,
-    /// Any key, or none. Streams, tasks and the results of tools are for everybody: others than who began them may follow
-    /// them, or an app hands them on.
+    /// Any key, or none. Errors in streams, tasks and tool results are for everybody, because other keys may
+    /// read them and apps may pass them on.
     Everybody,
 }
 
-/// The problem as this audience may read it. It logs nothing: a task's fault was logged where the task ended.
+/// Returns the problem as this audience may read it.
+///
+/// Logs nothing: the error of a task is logged where the task ends.
 pub(crate) fn redact(audience: Audience, problem: Problem) -> Problem {
     match audience {
         Audience::Administrator => problem,
@@ -80,22 +84,25 @@ pub(crate) fn redact(audience: Audience, problem: Problem) -> Problem {
     }
 }
 
-/// [`redact`]s the problem that a request is answered with. The log has the whole of it, in one line, where it is a fault of
-/// Lar's own or its reader is shown less, unless the log has it already. To be called once for each answer.
+/// [`redact`]s the problem of a response, and logs the full problem in one line if necessary.
+///
+/// It is logged if it is an internal error or if the audience reads less than the full problem, unless it is
+/// logged already. Call this once per response.
 pub(crate) fn log_and_redact(audience: Audience, problem: Problem, request_id: Option<&str>) -> Problem {
     let shown = redact(audience, problem.clone());
     if problem.is_logged {
         return shown;
     }
     if problem.code == Code::Internal {
-        tracing::error!(request_id, detail = %problem.detail, "a request met a fault of Lar's own");
+        tracing::error!(request_id, detail = %problem.detail, "a request failed with an internal error");
     } else if shown != problem {
-        tracing::warn!(request_id, code = %problem.code, detail = %problem.detail, "an answer leaves out the folders of a fault");
+        let (code, detail) = (problem.code, &problem.detail);
+        tracing::warn!(request_id, %code, %detail, "an error response leaves out folder names");
     }
     shown
 }
 
-/// Whose shape an answer has.
+/// The error format of an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorFormat {
     Lar,
@@ -107,18 +114,18 @@ pub(crate) enum ErrorFormat {
 }
 
 impl ErrorFormat {
-    /// The shape of the API that a request is meant for.
+    /// Returns the error format of the API that a request is for.
     pub(crate) fn of(request: &axum::extract::Request) -> Self {
         match Self::of_path(request.uri().path()) {
-            // Both list their models at the same path.
+            // OpenAI's and Anthropic's APIs share the path of the model list.
             Self::OpenAi if request.headers().contains_key("anthropic-version") => Self::Anthropic,
             format => format,
         }
     }
 
-    /// The shape of the API that a path belongs to.
+    /// Returns the error format of the API that a path belongs to.
     pub(crate) fn of_path(path: &str) -> Self {
-        // A base URL with a slash too many.
+        // A client whose base URL ends with a slash sends two of them.
         let path = path.trim_start_matches('/');
         let begins =
             |with: &str| path.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -139,7 +146,7 @@ impl ErrorFormat {
     }
 }
 
-/// The whole answer for a problem.
+/// Renders the complete response for a problem.
 pub(crate) fn render(problem: &Problem, format: ErrorFormat, request_id: &str) -> Response {
     let mut response = match format {
         ErrorFormat::Lar => {
@@ -150,7 +157,9 @@ pub(crate) fn render(problem: &Problem, format: ErrorFormat, request_id: &str) -
         }
         ErrorFormat::OpenAi => Json(openai(problem)).into_response(),
         ErrorFormat::LlamaCpp => Json(llama_cpp(problem)).into_response(),
-        ErrorFormat::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
+        ErrorFormat::Ollama => {
+            Json(ollama::OllamaErrorBody { error: problem.detail.clone() }).into_response()
+        }
         ErrorFormat::Bridge => {
             let error = serde_json::json!({ "success": false, "data": null, "error": problem.detail });
             Json(error).into_response()
@@ -197,8 +206,8 @@ fn problem_details(problem: &Problem, request_id: &str) -> ProblemBody {
     }
 }
 
-/// OpenAI's body; also what a stream sends when it fails in the middle.
-pub(crate) fn openai(problem: &Problem) -> ErrorBody {
+/// Returns OpenAI's error body. A stream that fails sends the same body.
+pub(crate) fn openai(problem: &Problem) -> OpenAiErrorBody {
     let (kind, code) = match problem.code {
         Code::Unauthenticated => ("invalid_request_error", "invalid_api_key"),
         Code::NotFound if problem.fields.iter().any(|field| field.field == "model") => {
@@ -216,11 +225,11 @@ pub(crate) fn openai(problem: &Problem) -> ErrorBody {
         _ => problem.fields.first().map(|field| field.field.clone()),
     };
     let code = Some(code.to_ascii_lowercase());
-    ErrorBody { error: ErrorDetail { message: problem.detail.clone(), kind, param, code } }
+    OpenAiErrorBody { error: OpenAiErrorDetail { message: problem.detail.clone(), kind, param, code } }
 }
 
-/// llama.cpp's body; also what a stream sends when it fails in the middle.
-pub(crate) fn llama_cpp(problem: &Problem) -> llama_cpp::ErrorBody {
+/// Returns llama.cpp's error body. A stream that fails sends the same body.
+pub(crate) fn llama_cpp(problem: &Problem) -> llama_cpp::LlamaCppErrorBody {
     let kind = match problem.code {
         Code::Unauthenticated => "authentication_error",
         Code::ForbiddenScope | Code::ForbiddenSpace => "permission_error",
@@ -233,13 +242,17 @@ pub(crate) fn llama_cpp(problem: &Problem) -> llama_cpp::ErrorBody {
         _ => "invalid_request_error",
     };
     let param = problem.fields.first().map(|field| field.field.clone());
-    let error =
-        llama_cpp::ErrorDetail { code: problem.code.status(), message: problem.detail.clone(), kind, param };
-    llama_cpp::ErrorBody { error }
+    let error = llama_cpp::LlamaCppErrorDetail {
+        code: problem.code.status(),
+        message: problem.detail.clone(),
+        kind,
+        param,
+    };
+    llama_cpp::LlamaCppErrorBody { error }
 }
 
-/// Anthropic's body; also what a stream sends when it fails in the middle.
-pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthropic::ErrorBody {
+/// Returns Anthropic's error body. A stream that fails sends the same body.
+pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthropic::AnthropicErrorBody {
     let kind = match problem.code {
         code if is_overload(code) => "overloaded_error",
         Code::Unauthenticated => "authentication_error",
@@ -252,18 +265,19 @@ pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthro
         code if code.status() >= 500 => "api_error",
         _ => "invalid_request_error",
     };
-    // The SDKs' threads look for this, and go on without one.
+    // Anthropic's SDKs look for these details, and continue without a thread.
     let threads =
         problem.code == Code::UnsupportedParam && problem.fields.iter().any(|field| field.field == "thread");
     let details = threads.then_some(anthropic::ErrorDetails {
         error_code: "thread_unsupported_request",
         unsupported: ["thread"],
     });
-    let error = anthropic::ErrorDetail { kind, message: problem.detail.clone(), details };
-    anthropic::ErrorBody { kind: "error", error, request_id }
+    let error = anthropic::AnthropicErrorDetail { kind, message: problem.detail.clone(), details };
+    anthropic::AnthropicErrorBody { kind: "error", error, request_id }
 }
 
-/// Whether trying again later, or elsewhere, would do: Anthropic has a status of its own for it.
+/// Returns whether a retry later, or on another server, may succeed. Anthropic's API has its own status for
+/// this.
 fn is_overload(code: Code) -> bool {
     matches!(code, Code::QueueFull | Code::PoolUnready | Code::PoolUnavailable)
 }
@@ -283,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    /// The lines that were logged.
+    /// Collects the logged lines.
     #[derive(Clone, Default)]
     struct LoggedLines(Arc<Mutex<Vec<String>>>);
 
@@ -320,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_one_line_of_the_log_with_the_whole_path_in_it() {
+    fn an_internal_error_is_logged_in_one_line_with_the_full_path() {
         let whole = "/data/x/lar.db broke";
         for (code, audience, detail, level) in [
             (Code::Internal, Audience::Everybody, "lar.db broke", Some("ERROR")),
@@ -344,7 +358,7 @@ mod tests {
                 let logged = Problem { is_logged: true, ..Problem::new(code, whole) };
                 [log_and_redact(audience, logged.clone(), Some("request_1")), redact(audience, logged)]
             });
-            assert_eq!(again.map(|shown| shown.detail), [detail, detail], "what is logged is shown alike");
+            assert_eq!(again.map(|shown| shown.detail), [detail, detail], "logged problems are redacted");
             assert_eq!(*lines.0.lock().unwrap(), Vec::<String>::new(), "nothing is logged twice");
         }
     }

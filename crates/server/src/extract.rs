@@ -1,4 +1,7 @@
-//! Reading what callers send: bodies within their limits, JSON with the path of what is wrong, ids.
+//! Extractors for request bodies, paths, queries and headers. Their errors name the field and the reason.
+//!
+//! Lar's own API is read strictly, with [`json`] and [`from_own_value`]. The compatible APIs are read
+//! leniently, with [`crate::lenient`].
 
 mod normalize;
 mod objects;
@@ -24,15 +27,16 @@ use crate::lenient::OutOfRange;
 use crate::{App, lenient};
 
 const JSON: &str = "application/json";
-/// One JSON value a line.
+/// The media type of bodies with one JSON value per line.
 pub(crate) const JSON_LINES: &str = "application/x-ndjson";
-/// Bytes of a body beyond the limit that are read and thrown away: some clients send all of it before they read the answer.
+/// The maximum size in bytes of an oversized body that is read and discarded.
+///
+/// Some clients send the whole body before they read the response.
 const DISCARD_MAX: u64 = 64 << 20;
-/// How long that may take.
+/// The maximum time for discarding a body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A JSON body, with the field and the reason when it is not what it should be, and the nearest known name
-/// when a field is unknown.
+/// A JSON body, read strictly. An error names the field and the reason, and suggests a name for an unknown field.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
@@ -43,64 +47,74 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     }
 }
 
-/// Reads JSON, strictly.
+/// Reads a JSON body strictly. An empty body is read as an empty object.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // An empty body is an empty object: every field of it is optional or named as missing.
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // Each field of an empty object is optional or reported as missing.
+    json_named(if bytes.is_empty() { b"{}" } else { bytes }, "the body")
+}
+
+/// Reads JSON strictly. Errors about the whole value call it `what`.
+fn json_named<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(objects::Objects(&mut deserializer));
-    let value = value.map_err(|error| problem(&error))?;
-    deserializer
-        .end()
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    let value = value.map_err(|error| problem_in(&error, what))?;
+    deserializer.end().map_err(|error| {
+        let reason = lenient::in_plain_words(&error.to_string());
+        Problem::new(Code::InvalidParams, format!("{what} is not valid JSON: {reason}"))
+    })?;
     Ok(value)
 }
 
-/// What begins the last line of an export that could not read everything.
+/// The start of the last line of an export that skipped unreadable records.
 const UNREADABLE: &[u8] = b"{\"unreadable\":";
 
-/// The last line of an export of `what`, where some could not be read; imports pass over it.
+/// Returns the last line of an export of `what` if records could not be read. Imports skip this line.
 pub(crate) fn unreadable_line(what: &str, count: u64) -> Option<Bytes> {
     let line = format!("{{\"unreadable\":{count},\"of\":\"{what}\"}}\n");
     (count > 0).then(|| line.into())
 }
 
-/// Reads a body of JSON lines, each made something of; empty ones, and the last one of an export that could not read
-/// everything, are passed over. An error names its line.
+/// Reads a body of JSON lines and converts each line. An error names its line.
+///
+/// Empty lines and the line that [`unreadable_line`] adds to an export are skipped.
 pub(crate) async fn json_lines<W: DeserializeOwned, T>(
     request: Request,
     app: &App,
-    mut made: impl FnMut(W) -> Result<T, Problem>,
+    mut convert: impl FnMut(W) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
     let bytes = body_of(request, app, JSON_LINES).await?;
     if bytes.is_empty() {
-        return Err(Problem::new(
-            Code::InvalidParams,
-            "the body is empty; it must be one JSON object a line",
-        ));
+        return Err(Problem::new(Code::InvalidParams, "the body is empty; send one JSON object per line"));
     }
     let mut read = Vec::new();
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() || line.starts_with(UNREADABLE) {
             continue;
         }
-        let one = json(line).and_then(&mut made).map_err(|problem| {
-            let detail = format!("line {}: {}", number + 1, problem.detail);
-            Problem { detail, ..problem }
-        });
-        read.push(one?);
+        let name = format!("line {}", number + 1);
+        let in_line = |problem: Problem| Problem { detail: format!("{name}: {}", problem.detail), ..problem };
+        let value = json_named(line, &name).map_err(|problem| match problem.fields.is_empty() {
+            // The message names the line already.
+            true => problem,
+            false => in_line(problem),
+        })?;
+        read.push(convert(value).map_err(in_line)?);
     }
     Ok(read)
 }
 
-/// Reads a whole body within the server's limits of size and time; it must say that it is JSON.
+/// Reads a JSON body within the server's limits of size and time.
+///
+/// # Errors
+/// [`Code::UnsupportedMedia`] if the media type is not JSON, except on paths that accept any type. Otherwise
+/// the errors of [`crate::bodies::BodyBudget::receive`] and [`check_values`].
 pub(crate) async fn body(request: Request, app: &App) -> Result<ReceivedBody, Problem> {
     let body = body_of(request, app, JSON).await?;
     check_values(&body)?;
     Ok(body)
 }
 
-/// As [`body`], for a body that must say that it is of this type.
+/// Reads a body of the given media type, like [`body`].
 pub(crate) async fn body_of(request: Request, app: &App, media_type: &str) -> Result<ReceivedBody, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let fits = kind.is_some_and(|kind| {
@@ -119,15 +133,20 @@ pub(crate) async fn body_of(request: Request, app: &App, media_type: &str) -> Re
         && !request.headers().contains_key(header::EXPECT)
     {
         discard(request.into_body()).await;
-        return Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", app.limits.body)));
+        return Err(Problem::new(
+            Code::BodyTooLarge,
+            format!("the body is larger than the limit of {}", app.limits.body),
+        ));
     }
     let limits = BodyLimits { bytes_max: app.limits.body, time_max: app.limits.body_timeout };
     app.bodies.receive(request, limits).await
 }
 
-/// Whether a body is read as JSON whatever type it says it is of, as the servers of the compatible APIs do: curl says
-/// that it is a form, and some clients say nothing. A page of another site could say so, too, without a preflight. Below `/api`
-/// its `Origin` gives it away ([`crate::origin_guard`]); elsewhere a key in a header is asked for as well, which it cannot send.
+/// Returns whether a body is read as JSON whatever its `Content-Type` is, as the vendors' servers do.
+///
+/// curl sends a form's type, and some clients send none. A web page of another site could do the same without
+/// a CORS preflight. On `/api` paths, [`crate::origin_guard`] rejects such a page by its `Origin`. On other
+/// paths the request must also have a key in a header, which forces a preflight.
 fn takes_any_type(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let ours = ["/lar/", "/bridge/", "/mcp"].iter().any(|start| route.starts_with(start));
@@ -136,7 +155,7 @@ fn takes_any_type(request: &Request) -> bool {
     route.starts_with("/api/") || (!ours && has_key)
 }
 
-/// Reads a body to its end and keeps nothing of it.
+/// Reads and discards a body, up to [`DISCARD_MAX`] bytes.
 async fn discard(body: Body) {
     let reading = async {
         let (mut parts, mut read) = (body.into_data_stream(), 0);
@@ -150,22 +169,22 @@ async fn discard(body: Body) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
-/// Converts a JSON value of Lar's own, strictly: null is a value, too.
+/// Converts a JSON value of Lar's own API strictly: null is a value, not an absent field.
 pub(crate) fn from_own_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| problem(&error))
 }
 
-/// Converts a JSON value into a request of one of the compatible APIs, leniently. A number that is out of range is an error.
+/// Converts a JSON value into a request of a compatible API leniently. Out-of-range numbers are errors.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     lenient::from_value(value, OutOfRange::Refused)
 }
 
-/// As [`from_value`], for the requests in which a number that is out of range stands for the nearest.
+/// Converts a JSON value like [`from_value`], but clamps out-of-range numbers.
 pub(crate) fn from_value_clamped<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     lenient::from_value(value, OutOfRange::Nearest)
 }
 
-/// What a path names.
+/// The parameters of a path.
 pub(crate) struct Path<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Path<T> {
@@ -179,13 +198,16 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Path<T> {
     }
 }
 
-/// An id out of a path.
+/// Parses an id from a path.
+///
+/// # Errors
+/// [`Code::NotFound`], as if there were no `what` with this id.
 pub(crate) fn id<T: FromStr>(text: &str, what: &str) -> Result<T, Problem> {
     let shown: String = text.chars().take(64).collect();
     text.parse().map_err(|_| Problem::not_found(format!("{what} `{shown}`")))
 }
 
-/// The page that a list is asked for.
+/// The query parameters of a paginated list.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
@@ -195,9 +217,9 @@ pub(crate) struct PageQuery {
     pub(crate) q: Option<String>,
 }
 
-/// Rows on a page at most.
+/// The maximum number of rows on a page.
 pub(crate) const PAGE_MAX: u32 = 200;
-/// Rows on a page where nothing is said.
+/// The default number of rows on a page.
 const PAGE_DEFAULT: u32 = 50;
 
 impl PageQuery {
@@ -210,22 +232,22 @@ impl PageQuery {
     }
 }
 
-/// How many rows a page is to have.
+/// Parses the number of rows on a page.
 pub(crate) fn limit(text: Option<&str>) -> Result<u32, Problem> {
-    let reason = || Problem::invalid("limit", format!("must be a number from 1 to {PAGE_MAX}"));
+    let reason = || Problem::invalid("limit", format!("must be a number between 1 and {PAGE_MAX}"));
     match text {
         None => Ok(PAGE_DEFAULT),
         Some(text) => text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(reason),
     }
 }
 
-/// The last row of the page before.
+/// Parses the cursor of a page.
 pub(crate) fn after<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Problem> {
-    let reason = || Problem::invalid("after", "must be the `next` of the page before");
+    let reason = || Problem::invalid("after", "must be the `next` value of the previous page");
     text.map(|text| text.parse().map_err(|_| reason())).transpose()
 }
 
-/// What stands behind the question mark.
+/// Parses the query string.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
     axum::extract::Query::try_from_uri(uri)
         .map(|query| query.0)
@@ -237,8 +259,10 @@ struct Deletion {
     erase: Option<String>,
 }
 
-/// Whether a deletion is to be for good. What says neither yes nor no is refused: a caller who believes that a thing was
-/// erased must not find it kept.
+/// Parses `erase`: whether a deletion is permanent.
+///
+/// # Errors
+/// If the value is neither `true` nor `false`. A caller who expects a permanent deletion must not get another one.
 pub(crate) fn erases(uri: &Uri) -> Result<bool, Failure> {
     let Deletion { erase } = query(uri)?;
     match erase.as_deref() {
@@ -248,14 +272,13 @@ pub(crate) fn erases(uri: &Uri) -> Result<bool, Failure> {
     }
 }
 
-/// The version that a change insists on.
+/// Parses `If-Match`: the version that a change requires, if it requires one.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
         None | Some("*") => Ok(None),
-        Some(tag) => tag
-            .parse()
-            .map(Some)
-            .map_err(|_| Problem::invalid("If-Match", "must be the version that was read")),
+        Some(tag) => {
+            tag.parse().map(Some).map_err(|_| Problem::invalid("If-Match", "must be a version number"))
+        }
     }
 }
 
@@ -267,8 +290,13 @@ impl FromRequest<Arc<App>> for PageQuery {
     }
 }
 
-/// What a caller is told of a mismatch: the field, and what it must be.
+/// Converts a deserialization error of a body into a problem that names the field and the reason.
 pub(crate) fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Problem {
+    problem_in(error, "the body")
+}
+
+/// Converts an error like [`problem`]. An error about the whole value calls it `what`.
+fn problem_in<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>, what: &str) -> Problem {
     let reason = error.inner().to_string();
     let field = error.path().to_string();
     if let Some(unknown) = quoted_after(&reason, "unknown field ") {
@@ -290,7 +318,7 @@ pub(crate) fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E
             full,
             match near {
                 Some((_, name)) => format!("is unknown; did you mean `{name}`?"),
-                None => format!("is unknown; known are: {}", known.join(", ")),
+                None => format!("is unknown; the known fields are: {}", known.join(", ")),
             },
         );
     }
@@ -300,8 +328,8 @@ pub(crate) fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E
     }
     let reason = lenient::in_plain_words(&reason);
     match (field == "." || field.is_empty(), reason.starts_with("must ")) {
-        (true, true) => Problem::new(Code::InvalidParams, format!("the body {reason}")),
-        (true, false) => Problem::new(Code::InvalidParams, format!("the body is not valid: {reason}")),
+        (true, true) => Problem::new(Code::InvalidParams, format!("{what} {reason}")),
+        (true, false) => Problem::new(Code::InvalidParams, format!("{what} is not valid JSON: {reason}")),
         (false, true) => Problem::invalid(field, reason),
         (false, false) => Problem::invalid(field, format!("is not valid: {reason}")),
     }
@@ -326,7 +354,7 @@ mod tests {
         assert_eq!(detail_of(json!({})), "`content` is missing");
         assert_eq!(
             detail_of(json!({ "content": "x", "max_tokens": -1 })),
-            "`max_tokens` must be a whole number from 0 to 4294967295"
+            "`max_tokens` must be an integer between 0 and 4294967295"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of the compatible APIs: their fields by the tables of [`lar_api::fields`].
+//! Checks the fields of compatible APIs' request bodies against the tables of [`lar_api::fields`].
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -8,43 +8,39 @@ use serde_json::Value;
 
 use crate::lenient;
 
-/// The names in `X-Lar-Ignored` at most.
+/// The maximum number of names in `X-Lar-Ignored`.
 const IGNORED_MAX: usize = 32;
 
-/// Reads a body: its fields without nulls, and the names of those that have no effect.
+/// Reads a body as JSON. Returns its non-null fields and the names of the fields that have no effect.
 pub(crate) fn read(body: &[u8], table: &[Field]) -> Result<(Value, Vec<String>), Problem> {
     let mut body = lenient::parse(body)?;
     let ignored = check_fields(&mut body, table)?;
     Ok((body, ignored))
 }
 
-/// Checks a request's fields against the API's table. Returns the fields that have no effect.
+/// Removes null fields and checks the others against the API's table. Returns the fields that have no effect.
 pub(crate) fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Problem> {
     let Some(fields) = body.as_object_mut() else {
         return Err(Problem::new(Code::InvalidParams, "the body must be a JSON object"));
     };
-    // SDKs send null for what was not set.
+    // SDKs send null for unset fields.
     fields.retain(|_, value| !value.is_null());
     let mut ignored = Vec::new();
     for (name, value) in fields.iter() {
         match table.iter().find(|field| field.name == name).map(|field| field.support) {
-            Some(FieldSupport::Honoured) => {}
-            Some(FieldSupport::Refused) if is_default(name, value) => {}
-            Some(FieldSupport::Refused) => {
-                return Err(Problem::about(
-                    Code::UnsupportedParam,
-                    name,
-                    "is not supported by this engine yet",
-                ));
+            Some(FieldSupport::Supported) => {}
+            Some(FieldSupport::Rejected) if is_default(name, value) => {}
+            Some(FieldSupport::Rejected) => {
+                return Err(Problem::about(Code::UnsupportedParam, name, "is not supported"));
             }
-            Some(FieldSupport::NoEffect) | None => ignored.push(name.chars().take(64).collect()),
+            Some(FieldSupport::Ignored) | None => ignored.push(name.chars().take(64).collect()),
         }
     }
     ignored.sort_unstable();
     Ok(ignored)
 }
 
-/// Whether a refused field has the value that means the same as leaving it out.
+/// Returns whether an unsupported field has a value that means the same as leaving the field out.
 fn is_default(name: &str, value: &Value) -> bool {
     match value {
         Value::Bool(set) => !set,
@@ -52,21 +48,21 @@ fn is_default(name: &str, value: &Value) -> bool {
             items.is_empty() || (name == "modalities" && items.iter().all(|item| item == "text"))
         }
         Value::Number(number) => match name {
-            // The whole of the context.
+            // -1 means the whole context.
             "truncate_prompt_tokens" => number.as_i64() == Some(-1),
             "dimensions" => true,
             _ => number.as_f64() == Some(0.0),
         },
         Value::String(text) => {
-            let usual = matches!((name, text.as_str()), ("function_call", "none" | "auto"));
-            text.is_empty() || usual
+            let is_default_mode = matches!((name, text.as_str()), ("function_call", "none" | "auto"));
+            text.is_empty() || is_default_mode
         }
         Value::Object(_) => false,
         Value::Null => true,
     }
 }
 
-/// Names the fields that had no effect.
+/// Adds the `X-Lar-Ignored` header with the names of the fields that had no effect.
 pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Response {
     if !ignored.is_empty() {
         let names = ignored.iter().take(IGNORED_MAX).cloned().collect::<Vec<_>>().join(", ");
@@ -77,7 +73,9 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
     response
 }
 
-/// What becomes of each field of an API's requests, for the reference: its name, and its paths with a Markdown table each.
+/// Returns the field tables of the compatible APIs for the reference pages.
+///
+/// Each API has a name and a list of its paths, each with a Markdown table.
 pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
     use lar_api::anthropic::{COUNT_TOKENS_FIELDS, MESSAGES_FIELDS};
     use lar_api::llama_cpp;
@@ -99,7 +97,7 @@ pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
         ("/api/generate", ollama::GENERATE_FIELDS),
         ("/api/embed", ollama::EMBED_FIELDS),
         ("/api/embeddings", ollama::EMBEDDINGS_FIELDS),
-        ("/api/chat, generate: options", ollama::OPTIONS),
+        ("/api/chat, /api/generate: options", ollama::OPTIONS),
     ];
     let llama_cpp = [
         ("/completion, /infill", llama_cpp::COMPLETION_FIELDS),
@@ -121,14 +119,13 @@ pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
 fn table(fields: &[Field]) -> String {
     let row = |field: &Field| {
         let support = match field.support {
-            FieldSupport::Honoured => "honoured",
-            FieldSupport::NoEffect => "no effect",
-            FieldSupport::Refused => "refused",
+            FieldSupport::Supported => "supported",
+            FieldSupport::Ignored => "ignored",
+            FieldSupport::Rejected => "rejected",
         };
         format!("| `{}` | {support} | {} |\n", field.name, field.note)
     };
-    "| field | what becomes of it | note |\n|---|---|---|\n".to_owned()
-        + &fields.iter().map(row).collect::<String>()
+    "| field | support | note |\n|---|---|---|\n".to_owned() + &fields.iter().map(row).collect::<String>()
 }
 
 #[cfg(test)]
@@ -139,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_honoured_named_or_refused() {
+    fn fields_are_supported_ignored_or_rejected() {
         let mut body = json!({
             "model": "m", "messages": [], "n": 1, "modalities": ["text"], "user": "u", "made_up": 1,
             "stop": null,

@@ -1,6 +1,7 @@
-//! What every API that asks for text shares: the task, waiting for its first word, following it to its end. Each API
-//! decodes its requests into [`GenerationRequest`] and encodes the events of [`AnswerStream`]. The tools of a request are in [`tools`], limits
-//! that end an answer at its lines in [`lines`].
+//! Text generation, as all compatible APIs share it: admits a request's tasks, dispatches them and reads their events.
+//!
+//! Each API decodes its requests into [`GenerationRequest`] and encodes the events of [`AnswerStream`]. Tools
+//! are in [`tools`], and limits that end an answer at a line in [`lines`].
 
 mod lines;
 mod tools;
@@ -11,13 +12,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lar_agents::compat_memory::RequestActivity;
 use lar_base::{Code, Instant, Problem, TaskId};
-use lar_engines::chat_format::CallPart;
-use lar_engines::driver::{
-    Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
-};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{
-    Admitted, End, OnDisconnect, Task, TaskEvent, TaskEventReader, TaskHandle, Work, cancelled_problem,
+use lar_gateway::{Admitted, OnDisconnect, Task, TaskEventReader, TaskHandle, Work};
+use lar_inference::{
+    CallPart, Chat, ChatMessage, Constraint, Priority, Prompt, Sampling, TaskEvent, TaskSummary,
+    TokenLogprobs, ToolCall, ToolChoice, cancelled_problem,
 };
 use lar_memory::MemoryActivityIds;
 use serde_json::Value;
@@ -29,23 +27,23 @@ pub(crate) use lines::LineLimits;
 use lines::LineTracker;
 pub(crate) use tools::{add_tool, choose_mode, choose_named};
 
-/// A name in `X-Lar-Ignored` is no longer than this.
+/// The maximum length of a name in `X-Lar-Ignored`, in characters.
 const IGNORED_NAME_MAX: usize = 128;
-/// Stop texts at most.
+/// The maximum number of stop sequences.
 pub(crate) const STOP_MAX: usize = 32;
-/// Bytes of one stop text at most.
+/// The maximum size of a stop sequence in bytes.
 pub(crate) const STOP_BYTES_MAX: usize = 1024;
 
-/// A request for text, read and checked.
+/// A decoded and validated request for text.
 #[derive(Debug, Clone)]
 pub(crate) struct GenerationRequest {
     pub(crate) id: TaskId,
     pub(crate) model: String,
     pub(crate) prompt: Prompt,
     pub(crate) sampling: Sampling,
-    /// Answers to the same prompt.
+    /// The number of answers to the prompt.
     pub(crate) n: u32,
-    /// The field that says what an answer must look like.
+    /// The request field that sets the constraint, for errors.
     pub(crate) constraint_field: &'static str,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
@@ -54,7 +52,9 @@ pub(crate) struct GenerationRequest {
 }
 
 impl GenerationRequest {
-    /// The task of one of the answers, numbered from 0. The last one takes the prompt along, unless it may be needed again.
+    /// Returns the task of an answer, numbered from 0.
+    ///
+    /// The last answer takes the prompt out of the request, unless injected memories may have to be removed from it.
     fn task(&mut self, prepared: &PreparedRequest<'_>, answer: u32, on_disconnect: OnDisconnect) -> Task {
         let prompt = if answer + 1 < self.n || prepared.memory.has_injected_memory() {
             self.prompt.clone()
@@ -77,28 +77,29 @@ impl GenerationRequest {
     }
 }
 
-/// Checks that a schema is an object; what it says is checked by whoever must keep to it.
+/// Checks that a schema is an object. The engine that compiles the schema checks its contents.
 pub(crate) fn json_schema(field: &str, schema: &Value) -> Result<Constraint, Problem> {
     if schema.is_object() {
         Ok(Constraint::JsonSchema(schema.to_string()))
     } else {
-        Err(Problem::invalid(field, "must be a JSON Schema, which is an object"))
+        Err(Problem::invalid(field, "must be a JSON Schema object"))
     }
 }
 
-/// Checks the texts that end an answer.
+/// Checks the number and the sizes of stop sequences.
 pub(crate) fn stop_texts(field: &str, stop: Vec<String>) -> Result<Vec<String>, Problem> {
     if stop.len() > STOP_MAX {
-        return Err(Problem::invalid(field, format!("has {} texts; {STOP_MAX} at most", stop.len())));
+        let reason = format!("has {} stop sequences; the limit is {STOP_MAX}", stop.len());
+        return Err(Problem::invalid(field, reason));
     }
     if stop.iter().any(|text| text.is_empty() || text.len() > STOP_BYTES_MAX) {
-        let reason = format!("holds a text that is empty or over {STOP_BYTES_MAX} bytes");
+        let reason = format!("has a stop sequence that is empty or longer than {STOP_BYTES_MAX} bytes");
         return Err(Problem::invalid(field, reason));
     }
     Ok(stop)
 }
 
-/// The seed of a task that names none: its id's random end.
+/// Returns a seed for a request without one: the low 32 bits of the task's id, which are random.
 pub(crate) fn derived_seed(task: TaskId) -> u32 {
     task.as_u128() as u32
 }
@@ -107,39 +108,41 @@ pub(crate) fn derived_seed(task: TaskId) -> u32 {
 pub(crate) fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
     match value {
         Some(value) if !(low..=high).contains(&value) => {
-            Err(Problem::invalid(field, format!("must be from {low} to {high}, is {value}")))
+            Err(Problem::invalid(field, format!("must be between {low} and {high}, got {value}")))
         }
         value => Ok(value),
     }
 }
 
-/// Tasks that an engine has begun, or that wait and whose caller may be told so: one for each answer.
+/// The events of a request's dispatched tasks, one task per answer.
 pub(crate) struct AnswerStream {
     pub(crate) model: String,
-    /// Tokens of each answer's prompt; 0 where the engine counts them later.
+    /// The prompt tokens of each answer; 0 if the engine counts them later.
     tokens_in: Vec<u64>,
-    /// One of each answer, until a limit of its lines ends it.
+    /// The reader of each answer; `None` once a line limit ended the answer.
     readers: Vec<Option<TaskEventReader>>,
-    /// The lines of each answer; empty where nothing limits them.
+    /// The line limits of each answer; empty without limits.
     lines: Vec<LineTracker>,
-    /// What memory did.
+    /// The ids of the memories that the request recalled and changed.
     pub(crate) memory_activity: Option<MemoryActivityIds>,
-    /// Read already, to be handled before the readers'.
+    /// Events with the index of their answer, to be returned before those of the readers.
     first: VecDeque<(usize, TaskEvent)>,
-    /// What of the request has no effect.
+    /// The fields and schema keywords that have no effect.
     pub(crate) ignored: Vec<String>,
     constraint_field: &'static str,
 }
 
-/// A request with what memory did for it.
+/// The context of a request whose memory is applied.
 struct PreparedRequest<'a> {
     compat_caller: &'a CompatCaller,
     api: &'static str,
     memory: RequestActivity,
 }
 
-/// Admits a request's tasks, dispatches them and waits for their first events, so that what is refused at once is an
-/// error of the request and not of a stream. Its body's share of the budget is given back: prompts are tokens then.
+/// Admits a request's tasks, dispatches them and waits for their first events.
+///
+/// A failure before the first event is therefore an error of the request, not of a stream. After admission
+/// the prompts are tokenized, and the permits of the request's body are released.
 pub(crate) async fn begin(
     app: &App,
     compat_caller: &CompatCaller,
@@ -152,11 +155,12 @@ pub(crate) async fn begin(
     admitted.begin(app).await
 }
 
-/// Refuses a request for more answers than its key can ever have at once, before any work is done for it. `field` says how many
-/// answers are wanted.
+/// Rejects a request for more answers than its key can have at the same time, before any work is done for it.
+///
+/// `field` is the request field that sets the number of answers.
 ///
 /// # Errors
-/// [`Code::InvalidParams`]; when the model is not there.
+/// [`Code::InvalidParams`] for too many answers; [`Code::NotFound`] if the model does not exist.
 pub(crate) async fn check_answers(
     app: &App,
     model: &str,
@@ -170,8 +174,9 @@ pub(crate) async fn check_answers(
     match most {
         Some(most) if answers > most => {
             let reason = format!(
-                "asks for {answers} answers in all, and a key can have {most} at once with this model: its slots and half of \
-                 `limits.queue_len_max`; send fewer prompts, or ask for fewer answers to each"
+                "asks for {answers} answers in total, but a key can have {most} at a time with this model: as \
+                 many as the model has slots, plus half of `limits.queue_len_max`; send fewer prompts, or \
+                 ask for fewer answers to each prompt"
             );
             Err(Problem::invalid(field, reason))
         }
@@ -179,7 +184,7 @@ pub(crate) async fn check_answers(
     }
 }
 
-/// The tasks of a request, all of which may run and none of which was dispatched.
+/// The admitted tasks of a request, not yet dispatched.
 pub(crate) struct AdmittedTasks {
     tasks: Vec<Admitted>,
     memory_activity: Option<MemoryActivityIds>,
@@ -187,7 +192,7 @@ pub(crate) struct AdmittedTasks {
     constraint_field: &'static str,
 }
 
-/// Checks that all tasks of a request may run: the answers to its first prompt come first.
+/// Admits all tasks of a request, in the order of its prompts.
 pub(crate) async fn admit_all(
     app: &App,
     compat_caller: &CompatCaller,
@@ -245,8 +250,7 @@ impl AdmittedTasks {
     }
 }
 
-/// Checks that a task that goes on when nobody reads it may run; it is dispatched by its caller, who is told what memory
-/// did.
+/// Admits a task that keeps running without readers. Returns the task, not yet dispatched, and its memory activity.
 pub(crate) async fn admit_detached(
     app: &App,
     compat_caller: &CompatCaller,
@@ -260,7 +264,7 @@ pub(crate) async fn admit_detached(
     Ok((admitted, prepared.memory.activity.ids()))
 }
 
-/// Has memory do its part, and another model where one is named for an app's own requests.
+/// Applies memory to a request, and chooses the background model for an app's background request.
 async fn prepare<'a>(
     app: &App,
     compat_caller: &'a CompatCaller,
@@ -276,7 +280,7 @@ async fn prepare<'a>(
     Ok(PreparedRequest { compat_caller, api, memory })
 }
 
-/// Checks that a request may run; where it is too long with what memory added to it, without.
+/// Admits an answer's task. A prompt that is too long with injected memories is tried again without them.
 async fn admit(
     app: &App,
     prepared: &mut PreparedRequest<'_>,
@@ -294,20 +298,22 @@ async fn admit(
     admitted.map_err(|problem| about_model(about_constraint(problem, request.constraint_field)))
 }
 
-/// A problem with an answer's format, by the name that its API has for that.
+/// Renames the field of a constraint's error to the request field that set the constraint.
 fn about_constraint(problem: Problem, field: &str) -> Problem {
     match problem.fields.as_slice() {
-        [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
-            Problem::invalid(field, format!("cannot be kept to: {}", about.reason))
+        [about] if about.field == lar_inference::CONSTRAINT_FIELD => {
+            Problem::invalid(field, format!("cannot be enforced: {}", about.reason))
         }
         _ => problem,
     }
 }
 
-/// What of a request has no effect with its model, by the API's names and in characters that a header takes.
+/// Returns the fields and schema keywords that have no effect with this model.
+///
+/// They have the API's names and only characters that a header allows.
 fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> {
     let name = |name: &String| {
-        let rest = name.strip_prefix(lar_engines::CONSTRAINT_FIELD).filter(|rest| rest.starts_with('.'));
+        let rest = name.strip_prefix(lar_inference::CONSTRAINT_FIELD).filter(|rest| rest.starts_with('.'));
         let name = rest.map_or_else(|| name.clone(), |rest| format!("{constraint_field}{rest}"));
         let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
         name.chars().map(|one| if plain(one) { one } else { '_' }).take(IGNORED_NAME_MAX).collect()
@@ -316,11 +322,11 @@ fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> 
 }
 
 impl AnswerStream {
-    /// A task that was dispatched, from its beginning.
+    /// Returns the events of a dispatched task, from its first event.
     pub(crate) fn of(handle: &TaskHandle) -> Self {
         let (model, readers) = (handle.model().to_owned(), vec![Some(handle.read(0))]);
         let (first, lines, ignored) = (VecDeque::new(), Vec::new(), Vec::new());
-        let constraint_field = lar_engines::CONSTRAINT_FIELD;
+        let constraint_field = lar_inference::CONSTRAINT_FIELD;
         Self {
             model,
             tokens_in: Vec::new(),
@@ -337,34 +343,35 @@ impl AnswerStream {
         self.readers.len()
     }
 
-    /// Tokens of the prompt of one of the answers; 0 where the engine counts them later.
+    /// Returns the prompt tokens of an answer; 0 if the engine counts them later.
     pub(crate) fn tokens_in(&self, answer: usize) -> u64 {
         self.tokens_in.get(answer).copied().unwrap_or(0)
     }
 
-    /// What is known of one of the answers at this moment.
-    pub(crate) fn so_far(&self, answer: usize) -> Option<End> {
+    /// Returns the current token counts and times of an answer.
+    pub(crate) fn so_far(&self, answer: usize) -> Option<TaskSummary> {
         if let Some(reader) = self.readers.get(answer)? {
             return reader.so_far();
         }
-        // A limit of its lines has just ended it: its end is about to be read.
+        // A line limit has just ended the answer, and its end is still in `first`.
         self.first.iter().find_map(|(of, event)| match event {
             TaskEvent::End(end) if *of == answer => Some(end.clone()),
             _ => None,
         })
     }
 
-    /// Has limits end each answer at its lines. They are told as ends by length, and their tasks are cancelled.
+    /// Applies line limits to each answer. An answer that a limit ends has the finish reason `length`, and
+    /// its task is cancelled.
     pub(crate) fn limit_lines(&mut self, limits: LineLimits) {
         self.lines = vec![LineTracker::new(limits); self.answers()];
     }
 
-    /// Whether a limit of its lines ended one of the answers.
+    /// Returns whether a line limit ended an answer.
     pub(crate) fn is_cut(&self, answer: usize) -> bool {
         self.lines.get(answer).is_some_and(LineTracker::is_over)
     }
 
-    /// The next event of any answer, for a stream: as [`AnswerStream::next_unredacted`], a failure as everybody may read it.
+    /// Returns the next event of any answer, like [`AnswerStream::next_unredacted`], with redacted errors.
     pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
         self.next_unredacted().await.map(|(answer, event)| match event {
             TaskEvent::Error(problem) => (answer, TaskEvent::Error(redact(Audience::Everybody, problem))),
@@ -372,7 +379,9 @@ impl AnswerStream {
         })
     }
 
-    /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
+    /// Returns the next event of any answer; `None` when all have ended.
+    ///
+    /// Dropping the future loses no event.
     pub(crate) async fn next_unredacted(&mut self) -> Option<(usize, TaskEvent)> {
         let field = self.constraint_field;
         self.next_event().await.map(|(answer, event)| match event {
@@ -389,7 +398,7 @@ impl AnswerStream {
         Some((answer, self.apply_line_limits(answer, event)))
     }
 
-    /// What is left of an event where a limit of its lines ends the answer with it; the end follows as the next event.
+    /// Shortens an event's text if a line limit ends the answer in it, and queues the answer's end.
     fn apply_line_limits(&mut self, answer: usize, event: TaskEvent) -> TaskEvent {
         let TaskEvent::Token { text, index, logprobs } = &event else { return event };
         let Some(lines) = self.lines.get_mut(answer) else { return event };
@@ -397,7 +406,7 @@ impl AnswerStream {
         let Some(end) = self.so_far(answer) else { return event };
         let left = TaskEvent::Token { text: text[..kept].into(), index: *index, logprobs: logprobs.clone() };
         self.first.push_back((answer, TaskEvent::End(end)));
-        // A task that nobody reads any more is cancelled.
+        // Dropping the reader cancels the task.
         self.readers[answer] = None;
         left
     }
@@ -418,7 +427,7 @@ impl AnswerStream {
         None
     }
 
-    /// Reads the tasks to their ends.
+    /// Reads all events and returns the complete answers.
     pub(crate) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
         let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
         while let Some((index, event)) = self.next_unredacted().await {
@@ -448,19 +457,20 @@ impl AnswerStream {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) content: String,
     pub(crate) reasoning: String,
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) logprobs: Vec<TokenLogprobs>,
-    pub(crate) end: Option<End>,
-    /// Whether a limit of its lines ended it.
+    pub(crate) end: Option<TaskSummary>,
+    /// Whether a line limit ended the answer.
     pub(crate) is_cut: bool,
 }
 
 impl Answer {
+    /// Adds a part of a tool call.
     pub(crate) fn call(&mut self, part: CallPart) {
         if part.index >= self.calls.len() {
             self.calls.push(ToolCall { id: call_id(), name: String::new(), arguments: String::new() });
@@ -471,7 +481,7 @@ impl Answer {
         }
     }
 
-    /// The name and the arguments of each call.
+    /// Returns the name and the arguments of each call.
     pub(crate) fn named_calls(&self) -> impl Iterator<Item = (&str, &str)> {
         self.calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str()))
     }
@@ -481,7 +491,7 @@ impl Answer {
     }
 }
 
-/// A name for a tool call that nobody else has.
+/// Creates a unique id for a tool call.
 pub(crate) fn call_id() -> String {
     format!("call_{:032x}", TaskId::new().as_u128())
 }
@@ -490,7 +500,7 @@ fn task_stopped() -> Problem {
     Problem::new(Code::EngineFailed, "the task was stopped")
 }
 
-/// A model that is not there, told as clients of other APIs expect it.
+/// Adds the field `model` to a not-found error, as clients of the compatible APIs expect it.
 pub(crate) fn about_model(mut problem: Problem) -> Problem {
     if problem.code == Code::NotFound {
         let reason = problem.detail.clone();
@@ -499,7 +509,9 @@ pub(crate) fn about_model(mut problem: Problem) -> Problem {
     problem
 }
 
-/// Takes the beginning of an answer from a chat that ends with one: an assistant's last words, unless it must call a tool.
+/// Moves a final assistant message into the chat's prefill, so that the answer continues it.
+///
+/// The chat is unchanged if a tool call is required, or if it has no other message.
 pub(crate) fn take_prefill(chat: &mut Chat) {
     if chat.tool_choice != ToolChoice::Auto || chat.messages.len() < 2 {
         return;

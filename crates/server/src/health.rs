@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it can serve, and its numbers.
+//! `/healthz`, `/readyz` and `/metrics`: liveness, readiness and metrics of the server.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -10,13 +10,17 @@ use crate::State;
 use crate::auth::Admin;
 use crate::errors::Failure;
 
-/// The process lives.
+/// Check liveness
+///
+/// Succeeds while the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200)))]
 pub(crate) async fn alive() -> axum::Json<serde_json::Value> {
     axum::Json(json!({ "status": "ok" }))
 }
 
-/// The store is open; and if a default model is installed, loading it has not failed.
+/// Check readiness
+///
+/// Succeeds if the database is open and, in case a default model is installed, loading it has not failed.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200), (status = 503)))]
 pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, Failure> {
     app.store.ping().await?;
@@ -34,7 +38,9 @@ pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, F
     Ok(axum::Json(json!({ "status": "ok" })))
 }
 
-/// The numbers of the whole server, in Prometheus' text form; they need the scope `admin`.
+/// Show metrics
+///
+/// Returns the metrics of the whole server in the OpenMetrics text format. Requires the scope `admin`.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200)))]
 pub(crate) async fn metrics(app: State, _: Admin) -> Result<Response, Failure> {
     let mut text = String::new();
@@ -45,7 +51,7 @@ pub(crate) async fn metrics(app: State, _: Admin) -> Result<Response, Failure> {
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-/// What is read where it stands rather than counted.
+/// Renders the metrics that are read from the current state instead of counted.
 fn gauges(app: &crate::App) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
@@ -62,22 +68,22 @@ fn gauges(app: &crate::App) -> String {
             (format!("model=\"{}\",priority=\"{priority}\"", pool.pool), count as f64)
         })
     });
-    family("lar_queue_depth", "gauge", "Tasks that wait", waiting.collect());
+    family("lar_queue_depth", "gauge", "Waiting tasks", waiting.collect());
     let row = |pool: &lar_engines::PoolStatus, value: f64| (format!("model=\"{}\"", pool.pool), value);
     let active = pools.iter().map(|pool| row(pool, pool.active as f64));
-    family("lar_active_leases", "gauge", "Tasks that run", active.collect());
+    family("lar_active_leases", "gauge", "Running tasks", active.collect());
     let ready = pools.iter().map(|pool| row(pool, f64::from(u8::from(pool.state == PoolState::Ready))));
     family("lar_pool_ready", "gauge", "Whether the model is loaded", ready.collect());
     let states = pools.iter().map(|pool| {
         (format!("model=\"{}\",state=\"{}\"", pool.pool, crate::pools::state_name(&pool.state)), 1.0)
     });
-    family("lar_model_state", "gauge", "What the model's engine is doing", states.collect());
+    family("lar_model_state", "gauge", "State of the model's engine", states.collect());
     let memory = lar_engines::device::memory();
     let used = memory.map(|memory| memory.total.get().saturating_sub(memory.available.get()));
     let used = used.map(|bytes| ("device=\"cpu\"".to_owned(), bytes as f64));
-    family("lar_device_memory_used_bytes", "gauge", "Memory that is taken", used.into_iter().collect());
+    family("lar_device_memory_used_bytes", "gauge", "Memory in use", used.into_iter().collect());
     let out = app.ledger.snapshot().into_iter();
     let out = out.map(|(destination, count)| (format!("destination=\"{destination}\""), count as f64));
-    family("lar_egress_connections", "counter", "Connections to the outside", out.collect());
+    family("lar_egress_connections", "counter", "Connections that left this machine", out.collect());
     text
 }

@@ -1,8 +1,8 @@
-//! `Idempotency-Key`: a creating request that is sent again within a day makes nothing new and is answered
-//! with what the first one made. Who sends the same key with another body is told so.
+//! `Idempotency-Key`: a creating request that is sent again within a day creates nothing new.
 //!
-//! What was made is noted by `store` in the transaction that makes it. Pulls, aliases, loads and ratings
-//! need no note: repeating them changes nothing.
+//! Its response has the object that the first request created. The same key with another body is an error.
+//! The store records the created object in the transaction that creates it. Pulls, aliases, loads and ratings
+//! need no record, because repeating them changes nothing.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::App;
 use crate::errors::Failure;
 use crate::extract;
 
-/// The request's header.
+/// The request header with the idempotency key.
 const HEADER: &str = "idempotency-key";
-/// Tells that an answer is one given before.
+/// The response header that marks the response to a repeated request.
 const REPLAYED: &str = "idempotent-replayed";
-/// Characters of a key at most.
+/// The maximum length of an idempotency key.
 pub(crate) const NAME_CHARS_MAX: usize = 255;
 
-/// The JSON body of a creating request, which its caller may send again.
+/// The JSON body of a creating request that the caller may send again.
 pub(crate) struct IdempotentJson<T> {
     pub(crate) body: T,
     name: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct IdempotentJson<T> {
 }
 
 impl<T> IdempotentJson<T> {
-    /// The body, and what the request is known by when `caller` sends it again.
+    /// Returns the body, and the identity by which Lar recognizes the request if `caller` sends it again.
     pub(crate) fn into_parts(self, caller: &Caller) -> (T, Option<IdempotentRequest>) {
         let Self { body, name, fingerprint } = self;
         (body, name.map(|name| IdempotentRequest { key: caller.key(), name, fingerprint }))
@@ -66,7 +66,7 @@ fn name(value: &HeaderValue) -> Result<String, Problem> {
     }
 }
 
-/// The id of what this request made when it was sent before.
+/// Returns the id of the object that this request created when it was first sent.
 pub(crate) async fn earlier_id<T: FromStr>(
     app: &App,
     once: Option<&IdempotentRequest>,
@@ -76,7 +76,7 @@ pub(crate) async fn earlier_id<T: FromStr>(
     Ok(found.and_then(|id| id.parse().ok()))
 }
 
-/// Marks an answer as one that was given before.
+/// Marks a response as the response to a repeated request.
 pub(crate) fn mark_replayed(mut response: Response) -> Response {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response

@@ -1,16 +1,17 @@
-//! When each key was last used: noted in memory, and kept once a minute, so that a request costs no write.
+//! The last use of each key. It is recorded in memory and stored once a minute, so that a request needs no
+//! write.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lar_base::{KeyId, TaskGroup, Timestamp};
+use lar_base::{KeyId, TaskGroup, Timestamp, error_chain};
 use lar_store::Store;
 
-/// How often what was noted is kept.
+/// How often the recorded times are stored.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The notes. Clones share them.
+/// The recorded times of use. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyActivity {
     store: Store,
@@ -18,7 +19,7 @@ pub(crate) struct KeyActivity {
 }
 
 impl KeyActivity {
-    /// Keeps what is noted until `tasks` stop, and once more then.
+    /// Starts storing the recorded times once per [`PERIOD`], and a last time when `tasks` stop.
     pub(crate) fn run(store: Store, tasks: &TaskGroup) -> Self {
         let activity = Self { store, notes: Arc::default() };
         let (flusher, stopping) = (activity.clone(), tasks.stopping());
@@ -26,7 +27,7 @@ impl KeyActivity {
             loop {
                 let stopped = tokio::time::timeout(PERIOD, stopping.cancelled()).await.is_ok();
                 if let Err(error) = flusher.flush().await {
-                    tracing::warn!(%error, "when keys were used could not be noted");
+                    tracing::warn!(error = %error_chain(&error), "could not store when keys were last used");
                 }
                 if stopped {
                     return;
@@ -36,12 +37,13 @@ impl KeyActivity {
         activity
     }
 
-    /// A key is used now. There are as many notes as keys that are used within a minute.
+    /// Records that a key is used now. Memory holds one entry per key that was used since the last
+    /// [`PERIOD`].
     pub(crate) fn record(&self, key: KeyId) {
         self.lock().insert(key, Timestamp::now());
     }
 
-    /// Keeps what was noted so far.
+    /// Stores the recorded times.
     pub(crate) async fn flush(&self) -> Result<(), lar_store::Error> {
         let notes = std::mem::take(&mut *self.lock());
         if notes.is_empty() {
@@ -49,7 +51,7 @@ impl KeyActivity {
         }
         let stored = self.store.keys_record_use(notes.iter().map(|(key, at)| (*key, *at)).collect()).await;
         if stored.is_err() {
-            // For the next time, unless they were used again since.
+            // The next flush stores them, unless the keys have been used again since.
             let mut newer = self.lock();
             for (key, at) in notes {
                 newer.entry(key).or_insert(at);
@@ -58,11 +60,12 @@ impl KeyActivity {
         stored
     }
 
-    /// As [`KeyActivity::flush`], before keys are listed: reading takes no write, so that on a full disk the last minute's use is
-    /// missing and nothing else.
+    /// Stores the recorded times before keys are listed, and only logs an error.
+    ///
+    /// On a full disk, the list lacks the uses of the last minute and is otherwise complete.
     pub(crate) async fn try_flush(&self) {
         if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "when keys were used could not be noted");
+            tracing::warn!(error = %error_chain(&error), "could not store when keys were last used");
         }
     }
 

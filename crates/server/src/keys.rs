@@ -1,11 +1,10 @@
-//! `/lar/v1/keys`: keys for apps. A secret is shown once, in the answer that makes it.
+//! `/lar/v1/keys`: the API keys of a user. Only the response that creates a key contains its secret.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
-use lar_api::clients::RECIPES;
 use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
 use lar_base::{Code, KeyId, MemoryMode, Problem, Scope, Scopes, Timestamp};
 use lar_store::{KeyRecord, NewKey};
@@ -16,13 +15,15 @@ use crate::errors::Failure;
 use crate::extract::{self, Path};
 use crate::idempotency::{self, IdempotentJson};
 
-/// A key may be told to end by itself within a hundred years.
+/// The maximum time until a key expires: a hundred years.
 const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Characters of a key's name at most.
+/// The maximum length of a key's name.
 pub(crate) const NAME_CHARS_MAX: usize = 100;
 
-/// Makes a key.
+/// Create an API key
+///
+/// Only this response contains the key's secret.
 #[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
@@ -33,9 +34,10 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
     if let Some(id) = idempotency::earlier_id::<KeyId>(&app, once.as_ref()).await? {
-        // The secret is not kept, so the answer cannot be given again.
+        // Only the secret's digest is stored, so Lar cannot repeat the response.
         let detail = format!(
-            "this request made the key {id} before; its secret was shown then. Revoke it and make another"
+            "this request already created the key {id}, and Lar cannot show its secret again. Revoke the key \
+             and send a new request"
         );
         return Err(Problem::new(Code::Conflict, detail).into());
     }
@@ -57,11 +59,11 @@ pub(crate) async fn create(
     };
     let allowed = app.store.user_scopes(caller.user()).await?;
     if let Some(beyond) = scopes.iter().find(|scope| !allowed.contains(*scope)) {
-        let reason = format!("`{beyond}` is a scope that none of this person's keys has");
+        let reason = format!("contains `{beyond}`, a scope that none of this user's keys has");
         return Err(Problem::invalid("scopes", reason).into());
     }
     if new.expires_in_s.is_some_and(|seconds| !(1..=LIFE_MAX.as_secs()).contains(&seconds)) {
-        let reason = format!("must be from 1 to {} (a hundred years)", LIFE_MAX.as_secs());
+        let reason = format!("must be between 1 and {} (a hundred years)", LIFE_MAX.as_secs());
         return Err(Problem::invalid("expires_in_s", reason).into());
     }
     if new.requests_per_minute == Some(0) {
@@ -75,15 +77,15 @@ pub(crate) async fn create(
     for (mode, scope) in [(MemoryMode::Recall, Scope::MemoryRead), (MemoryMode::Remember, Scope::MemoryWrite)]
     {
         if memory >= mode && !scopes.contains(scope) {
-            let reason = format!("`{}` needs the scope `{scope}`", memory.as_str());
+            let reason = format!("is `{}`, which needs the scope `{scope}`", memory.as_str());
             return Err(Problem::invalid("memory", reason).into());
         }
     }
     let client = new.client;
     if let Some(client) = &client
-        && !RECIPES.iter().any(|recipe| recipe.name == client)
+        && lar_clients::find(client).is_none()
     {
-        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+        let known: Vec<&str> = lar_clients::recipes().iter().map(|recipe| recipe.name.as_str()).collect();
         return Err(Problem::invalid("client", format!("must be one of {}", known.join(", "))).into());
     }
     let secret = new_secret();
@@ -103,7 +105,9 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
-/// The person's keys, oldest first, revoked ones included.
+/// List API keys
+///
+/// Returns the keys of the user, including revoked ones, oldest first.
 #[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
     app.key_activity.try_flush().await;
@@ -111,7 +115,10 @@ pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<
     Ok(axum::Json(Page { data: keys.iter().map(to_wire).collect(), next: None }))
 }
 
-/// Revokes a key, with every browser session that stands on it. The owner's key, which the data directory holds, stays.
+/// Revoke an API key
+///
+/// Also ends the browser sessions that belong to the key. The owner's key in the data directory cannot be
+/// revoked.
 #[utoipa::path(delete, path = "/lar/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn revoke(
@@ -121,8 +128,9 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Failure> {
     let id = extract::id(&id, "key")?;
     if app.authenticator.is_owner_key(id) {
-        let detail = "this is the owner's key, which the command line uses. To replace it, stop Lar, remove `owner.key` \
-                      from the data directory and start Lar: it makes another, and this one can be revoked then";
+        let detail = "this is the owner's key, which the command line uses. To replace it, stop Lar, \
+                      remove `owner.key` from the data directory, and start Lar, which creates a new one. \
+                      Then revoke this key";
         return Err(Problem::new(Code::Conflict, detail).into());
     }
     app.store.key_revoke(caller.user(), id).await?;
@@ -131,7 +139,7 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a key may do where nothing is said: what apps need. Conversations are not among it.
+/// Returns the scopes of a new key whose request names none: those that apps need, without `conversations`.
 pub(crate) fn default_scopes() -> Scopes {
     Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite])
 }

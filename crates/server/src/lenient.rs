@@ -1,11 +1,14 @@
-//! The one reader of JSON for the compatible APIs, as lenient as the servers that their clients were written for.
+//! The JSON reader of the compatible APIs, as lenient as the servers that their clients were written for.
 //!
-//! [`parse`] takes a byte order mark, lone surrogates and repeated names; the last one counts. [`from_value`] takes whole
-//! numbers that are written `8.0`, and reads a member that is `null` as one that is absent, at any depth that a type
-//! describes. [`OutOfRange`] says what becomes of a whole number that a field cannot hold. What a type keeps as a [`Value`]
-//! (schemas, arguments) stays exactly as it came. Errors name the field and say what it must be in JSON's words, never in
-//! Rust's. [`rewrite`] is for messages that a library reads strictly, such as MCP's. Lar's own API does not read with this:
-//! it is strict.
+//! - [`parse`] accepts a byte order mark and lone surrogates. If a name is repeated, the last member counts.
+//! - [`from_value`] accepts integers written as `8.0` and treats a `null` member as absent, at any depth that
+//!   a type describes. [`OutOfRange`] says whether an integer that does not fit its field is an error or is
+//!   clamped.
+//! - Fields of type [`Value`], such as schemas and arguments, are never changed.
+//! - Errors name the field and what it must be, with JSON's names for types instead of Rust's.
+//! - [`rewrite`] prepares messages for a library that reads them strictly, such as the MCP library.
+//!
+//! Lar's own API is strict and read by [`crate::extract`].
 
 #[cfg(test)]
 mod corpus;
@@ -26,18 +29,19 @@ pub(crate) use words::in_plain_words;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads a body as JSON.
+/// Parses a body as JSON.
 ///
 /// # Errors
-/// When it is not JSON.
+/// If the body is not valid JSON.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     serde_json::from_slice(&without_lone_surrogates(body))
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))
+        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not valid JSON: {error}")))
 }
 
-/// Rewrites a body for a strict reader of JSON: what [`parse`] reads, written plainly. A body that is not JSON stays as it
-/// is, so that the strict reader refuses it.
+/// Rewrites a body that [`parse`] accepts as strict JSON.
+///
+/// A body that is not JSON is returned unchanged, so that the strict reader rejects it.
 pub(crate) fn rewrite(body: Vec<u8>) -> Vec<u8> {
     match parse(&body) {
         Ok(value) => serde_json::to_vec(&value).unwrap_or(body),
@@ -45,37 +49,40 @@ pub(crate) fn rewrite(body: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// What becomes of numbers that are out of range.
+/// The treatment of numbers that are out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutOfRange {
-    /// An error, as at OpenAI and Anthropic.
+    /// They are errors, as in OpenAI's and Anthropic's APIs.
     Refused,
-    /// The nearest that makes sense: Ollama and llama.cpp take any. They also cut the fraction of a whole number off.
+    /// They are clamped to the nearest valid number, and integers lose their fraction. Ollama and llama.cpp
+    /// accept any number.
     Nearest,
 }
 
 /// Converts a value into a request.
 ///
 /// # Errors
-/// Which field is wrong, and what it must be.
+/// If a field has the wrong type. The error names the field and what it must be.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value, out_of_range: OutOfRange) -> Result<T, Problem> {
     serde_path_to_error::deserialize(Reader { value, out_of_range })
         .map_err(|error| crate::extract::problem(&error))
 }
 
-/// The model that a request names, or `usual` where it names none.
-pub(crate) fn model_or(named: Option<String>, usual: &str) -> String {
-    named.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| usual.to_owned())
+/// Returns the model that a request names, or `default` for an absent or blank name.
+pub(crate) fn model_or(named: Option<String>, default: &str) -> String {
+    named.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
-/// Replaces each escape of half a surrogate pair by U+FFFD, as JavaScript and Python write and other servers read it.
+/// Replaces escapes of lone surrogates by U+FFFD.
+///
+/// JavaScript and Python write such escapes, and other servers accept them.
 fn without_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     let mut fixed: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = body[at..].iter().position(|byte| *byte == b'\\') {
         at += found;
         let Some(unit) = escaped_unit(&body[at..]) else {
-            // An escape of one character; a second backslash begins no escape.
+            // A one-character escape. If it is a backslash, that backslash does not start an escape.
             at = (at + 2).min(body.len());
             continue;
         };
@@ -93,13 +100,13 @@ fn without_lone_surrogates(body: &[u8]) -> Cow<'_, [u8]> {
     fixed.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
-/// The UTF-16 unit of an escape such as `\u00e9` at the beginning of this.
+/// Returns the UTF-16 unit of an escape such as `\u00e9` at the start of the text.
 fn escaped_unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|_| digits[0] != b'+')
 }
 
-/// Why a value is not what a type needs.
+/// The reason why a value does not match its type.
 #[derive(Debug)]
 pub(crate) struct Mismatch(String);
 
@@ -123,7 +130,7 @@ impl From<serde_json::Error> for Mismatch {
     }
 }
 
-/// A value that is read leniently.
+/// A lenient deserializer over a JSON value.
 #[derive(Debug, Clone, Copy)]
 struct Reader<'a> {
     value: &'a Value,
@@ -135,13 +142,13 @@ impl<'a> Reader<'a> {
         Err(Mismatch(format!("must be {what}")))
     }
 
-    /// The value as a number without a fraction, however it is written.
+    /// Returns the value as an integer, whether or not it is written with a fraction or an exponent.
     fn whole(self) -> Option<i128> {
         let number = self.value.as_number()?;
         let exact = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
         exact.or_else(|| {
             let number = number.as_f64()?;
-            // Beyond 128 bits this is the nearest number, which no field can hold either.
+            // The cast saturates beyond 128 bits, and no field can hold such a number anyway.
             (number.fract() == 0.0 || self.out_of_range == OutOfRange::Nearest).then_some(number as i128)
         })
     }
@@ -151,7 +158,7 @@ impl<'a> Reader<'a> {
             OutOfRange::Refused => self.whole().filter(|number| (low..=high).contains(number)),
             OutOfRange::Nearest => self.whole().map(|number| number.clamp(low, high)),
         };
-        let Some(number) = number else { return Self::must_be(&words::whole_number(low, high)) };
+        let Some(number) = number else { return Self::must_be(&words::integer(low, high)) };
         match u64::try_from(number) {
             Ok(number) => visitor.visit_u64(number),
             Err(_) => visitor.visit_i64(i64::try_from(number).unwrap_or(i64::MIN)),
@@ -218,7 +225,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         deserialize_identifier();
     }
 
-    /// For [`TokenLimit`], which says itself what becomes of a number of any size.
+    /// Reads a [`TokenLimit`], whose own code handles numbers of any size.
     fn deserialize_i128<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         let number = match self.out_of_range {
             OutOfRange::Refused => self.whole(),
@@ -226,14 +233,14 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         };
         match number {
             Some(number) => visitor.visit_i128(number),
-            None => Self::must_be("a whole number"),
+            None => Self::must_be("an integer"),
         }
     }
 
     fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
             Value::Bool(value) => visitor.visit_bool(*value),
-            _ => Self::must_be("true or false"),
+            _ => Self::must_be("a boolean"),
         }
     }
 
@@ -314,7 +321,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 }
 
-/// An object's members but for nulls, which SDKs send for what was not set.
+/// The members of an object without nulls, which SDKs send for unset fields.
 struct Members<'a> {
     rest: serde_json::map::Iter<'a>,
     value: Option<&'a Value>,

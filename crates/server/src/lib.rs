@@ -1,7 +1,9 @@
-//! The only crate that knows HTTP servers: authenticates, converts, calls one function, converts back.
+//! The HTTP server. A handler authenticates the caller, converts the request, calls one function of another
+//! crate, and converts the result back.
 //!
-//! [`routes`] is the table of paths; a path's handler is in the file that its name spells. Errors of all
-//! floors become answers in [`errors`] and nowhere else. [`middleware`] is what every request walks through.
+//! This is the only crate that knows about HTTP servers. [`routes`] is the route table, and each handler is
+//! in the file that its path names. Only [`errors`] turns errors into responses. Every request passes through
+//! [`middleware`].
 
 mod aliases;
 mod anthropic;
@@ -20,6 +22,7 @@ mod fields;
 mod generate;
 mod health;
 mod idempotency;
+mod json;
 mod key_activity;
 mod keys;
 mod lenient;
@@ -60,11 +63,11 @@ use lar_memory::Memories;
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 
-/// The decoders of what callers send, for the fuzz targets.
+/// The decoders of request bodies, for the fuzz targets.
 pub mod decoders {
     use lar_base::TaskId;
 
-    /// Reads `body` as each of OpenAI's requests.
+    /// Decodes `body` as each request type of OpenAI's API.
     pub fn openai(body: &[u8]) {
         let _ = crate::openai::chat_completions::decode(body, TaskId::new());
         let _ = crate::openai::completions::decode(body, TaskId::new());
@@ -73,21 +76,21 @@ pub mod decoders {
         let _ = crate::openai::rerank::decode(body);
     }
 
-    /// Reads `body` as each of Ollama's requests.
+    /// Decodes `body` as each request type of Ollama's API.
     pub fn ollama(body: &[u8]) {
         let _ = crate::ollama::chat::decode(body, TaskId::new());
         let _ = crate::ollama::generate::decode(body, TaskId::new());
         let _ = crate::ollama::embed::decode(body, crate::ollama::embed::EmbedPath::Embed);
     }
 
-    /// Reads `body` as each of Anthropic's requests.
+    /// Decodes `body` as each request type of Anthropic's API.
     pub fn anthropic(body: &[u8]) {
         let _ = crate::anthropic::decode_messages(body, TaskId::new());
         let _ = crate::anthropic::decode_count(body);
     }
 }
 
-/// The lines of exports, for those who have only the database.
+/// The line formats of exports, for code that has the database but no running server.
 pub mod exports {
     pub use crate::conversations::conversation_line;
     pub use crate::memories::transfer::memory_line;
@@ -100,28 +103,34 @@ pub use openai::responses::RETENTION as RESPONSES_RETENTION;
 pub use openapi::document as openapi_document;
 pub use origin_guard::cors::AllowedOrigins;
 
-/// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
+/// Returns how Lar treats each request field of the compatible APIs.
+///
+/// The result has one item per API: its name, and a Markdown table for each of its paths.
 #[must_use]
 pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
     fields::tables()
 }
 
-/// Named limits of the HTTP surface.
+/// The limits of the HTTP server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A request's body.
+    /// The maximum size of a request body.
     pub body: Bytes,
-    /// The bodies of all requests together, until their prompts are tokens or they are answered.
+    /// The maximum size of all request bodies together. A body over 16 KiB counts until its prompt is
+    /// tokenized or the request is answered.
     pub bodies: Bytes,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a request's head may take to arrive, and an idle connection may be kept.
+    /// How long a TLS handshake and a request's head may each take, and how long an idle connection stays
+    /// open.
     pub head_timeout: Duration,
-    /// Open connections. Beyond it an idle one is closed for a new one; where none is idle, the new one is refused.
+    /// The maximum number of open connections. At the limit, a new connection replaces the one that has been
+    /// idle longest, and is refused if none is idle.
     pub connections: usize,
-    /// Open connections of one address; this machine's own may have seven eighths of all.
+    /// The maximum number of open connections per IPv4 address or IPv6 /64 network. Loopback connections may
+    /// take seven eighths of `connections` instead.
     pub connections_per_address: usize,
-    /// Requests per minute of a key that has no limit of its own; 0 is none.
+    /// The rate limit of keys that have no limit of their own, in requests per minute; 0 means no limit.
     pub requests_per_minute: u32,
 }
 
@@ -139,45 +148,46 @@ impl Default for Limits {
     }
 }
 
-/// What the server is made of.
+/// The parts that a server is built from.
 #[derive(Debug)]
 pub struct Parts {
     /// The database.
     pub store: Store,
     /// The installed models.
     pub catalog: Catalog,
-    /// The pipeline.
+    /// The gateway, which admits and dispatches tasks.
     pub gateway: Gateway,
-    /// What is remembered.
+    /// The memories.
     pub memories: Memories,
-    /// Conversations' turns.
+    /// The service that runs conversation turns.
     pub turns: Turns,
-    /// Who is calling.
+    /// The authenticator of requests.
     pub authenticator: Authenticator,
-    /// What was connected to.
+    /// The record of outgoing connections.
     pub ledger: Ledger,
-    /// Where the pipeline registered its numbers; the server adds its own.
+    /// The metrics of the other crates; the server adds its own.
     pub registry: Registry,
-    /// Where other programs keep models.
+    /// The folders in which other programs keep models.
     pub places: ModelFolders,
-    /// The model for titles, tags and the like, rather than the one that is asked for.
+    /// The model that serves background requests of chat apps, such as titles and tags, instead of the
+    /// requested model.
     pub background_model: Option<String>,
-    /// Names and addresses, beside loopback's, that requests may be addressed to.
+    /// The host names and addresses that requests may use besides loopback.
     pub allowed_hosts: Vec<String>,
-    /// Pages of other origins that may use the model APIs with a key.
+    /// The other origins whose pages may use the model APIs with a key.
     pub allowed_origins: AllowedOrigins,
-    /// Where everything of this Lar's is kept.
+    /// The data directory.
     pub data_dir: std::path::PathBuf,
-    /// Folders that errors name to nobody but administrators, such as the person's home and the one of models. The data
-    /// directory is among them anyway.
+    /// Folders that error messages show only to keys with the scope `admin`, such as the home folder and the
+    /// model folder. The server adds the data directory.
     pub hidden_folders: Vec<std::path::PathBuf>,
-    /// Where what goes on behind a request runs.
+    /// The group of background work that outlives a request.
     pub tasks: TaskGroup,
-    /// Named limits.
+    /// The limits of the server.
     pub limits: Limits,
 }
 
-/// What handlers share.
+/// The state that all handlers share.
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) catalog: Catalog,
@@ -199,7 +209,7 @@ pub(crate) struct App {
     pub(crate) tasks: TaskGroup,
     pub(crate) background_model: Option<String>,
     pub(crate) limits: Limits,
-    /// Where this machine reaches it.
+    /// The address at which this machine reaches the server.
     pub(crate) address: SocketAddr,
 }
 
@@ -233,5 +243,5 @@ impl App {
     }
 }
 
-/// What axum hands to handlers.
+/// The extractor of the shared state.
 pub(crate) type State = axum::extract::State<Arc<App>>;

@@ -1,4 +1,4 @@
-//! Listening, on one place or several, serving connections within their limits, and stopping in order.
+//! Listening on one or more addresses, serving connections within the limits, and graceful shutdown.
 
 mod connections;
 mod tls;
@@ -22,50 +22,50 @@ use self::tls::Tls;
 pub use self::tls::TlsFiles;
 use crate::{App, Parts, routes, sign_in};
 
-/// Bytes of a request's head at most.
+/// The maximum size of a request's head in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Headers of a request at most.
+/// The maximum number of headers of a request.
 const HEADERS_MAX: usize = 100;
-/// A connection whose peer takes nothing for this long is cut.
+/// How long a peer may leave sent data unread before its connection is closed.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
-/// Bytes of an answer that the kernel holds for a peer that does not read; Linux doubles it.
+/// The size of a socket's send buffer in bytes; Linux doubles it.
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
-/// Connections that are being closed for others, beside those that may be open.
+/// The number of sockets for connections that are being closed to make room, in addition to the limit.
 const CLOSING_MAX: usize = 64;
-/// What a connection is told for which there is no room.
+/// The response to a connection for which there is no room.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-/// How long to wait after an accept that failed, for instance for want of file descriptors.
+/// The delay after a failed accept, for example when no file descriptor was free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A further place to listen.
+/// An additional listener.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Where.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// The key that requests without one get, for apps that cannot send any.
+    /// The key of requests that have none, for apps that cannot send a key.
     pub key: Option<Secret>,
-    /// The files that it speaks TLS with.
+    /// The TLS files; `None` for plain HTTP.
     pub tls: Option<TlsFiles>,
 }
 
-/// How a request came in.
+/// A request extension: the properties of the listener that the request arrived at.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arrival {
-    /// The key of the listener, for requests without one.
+    /// The key of requests that have none.
     pub(crate) key: Option<Arc<Secret>>,
-    /// Whether it came over TLS.
+    /// Whether the listener uses TLS.
     pub(crate) secure: bool,
 }
 
-/// A place that is listened on.
+/// A listener with its open socket.
 struct BoundListener {
     socket: TcpListener,
     arrival: Arrival,
     tls: Option<Arc<Tls>>,
 }
 
-/// A server that listens and does not serve yet.
+/// A server that is listening but does not serve yet.
 pub struct Server {
     app: Arc<App>,
     bound: Vec<BoundListener>,
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// Where this machine reaches what listens at `address`: on every address, also on loopback's.
+/// Returns the address at which this machine reaches a listener: loopback if it listens on every address.
 fn local_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -88,10 +88,10 @@ fn local_address(address: SocketAddr) -> SocketAddr {
 }
 
 impl Server {
-    /// Listens on `address` and on the further places; port 0 takes a free one.
+    /// Listens on `address` and on the additional listeners; port 0 picks a free port.
     ///
     /// # Errors
-    /// When an address cannot be had, or a file of TLS not be used; the error names it.
+    /// The address that cannot be bound, or whose TLS files cannot be used, and the reason.
     pub async fn bind(
         address: SocketAddr,
         listeners: Vec<Listener>,
@@ -109,13 +109,13 @@ impl Server {
         Ok(Self { app, bound })
     }
 
-    /// Where this machine reaches it.
+    /// Returns the address at which this machine reaches the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.app.address
     }
 
-    /// Where else it listens, as URLs.
+    /// Returns the URLs of the additional listeners.
     #[must_use]
     pub fn other_urls(&self) -> Vec<String> {
         let further = self.bound.iter().skip(1);
@@ -127,14 +127,16 @@ impl Server {
             .collect()
     }
 
-    /// Makes a link that signs a browser in, once; its session stands on `key`.
+    /// Creates a link that signs in a browser once, and returns it with its expiry. The session belongs to
+    /// `key`.
     #[must_use]
     pub fn sign_in_link(&self, key: KeyId) -> (String, Timestamp) {
         let (secret, expires_at) = self.app.links.make(&self.app.authenticator, key);
         (sign_in::url(&self.app, &secret), expires_at)
     }
 
-    /// Serves until `stop`, then takes nothing new and lets what is under way finish within `grace`.
+    /// Serves until `stop`. Then it accepts nothing new, and running requests have the time `grace` to
+    /// finish.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) {
         let graceful = Arc::new(GracefulShutdown::new());
         let limits = &self.app.limits;
@@ -160,7 +162,7 @@ impl Server {
         while accepting.join_next().await.is_some() {}
         let Some(graceful) = Arc::into_inner(graceful) else { return };
         if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!(grace_s = grace.as_secs(), "connections are cut: they did not finish in time");
+            tracing::warn!(grace_s = grace.as_secs(), "closed connections that did not finish in time");
         }
     }
 }
@@ -173,13 +175,13 @@ impl BoundListener {
     }
 }
 
-/// Accepts the connections of one place.
+/// Accepts the connections of one listener.
 struct Accept {
     bound: BoundListener,
     router: Router,
     head_timeout: Duration,
     connections: Arc<Connections>,
-    /// Descriptors that connections may have.
+    /// One permit per socket, including those of connections that are being closed.
     sockets: Arc<Semaphore>,
     graceful: Arc<GracefulShutdown>,
 }
@@ -202,7 +204,7 @@ impl Accept {
                 accepted = self.bound.socket.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "could not accept a connection");
                         tokio::time::sleep(ACCEPT_RETRY).await;
                         continue;
                     }
@@ -212,7 +214,7 @@ impl Accept {
             prepare(&socket);
             let (tls, limit) = (self.bound.tls.clone(), self.head_timeout);
             let Some(connection) = self.connections.admit(peer.ip()) else {
-                tracing::warn!(%peer, "a connection was refused: as many are in use as may be");
+                tracing::warn!(%peer, "refused a connection: the limit is reached and none is idle");
                 refuse(socket, tls.is_none());
                 continue;
             };
@@ -227,7 +229,7 @@ impl Accept {
                                 watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await
                             }
                             Ok(Err(error)) => {
-                                tracing::debug!(%error, "a connection could not be secured");
+                                tracing::debug!(%error, "a TLS handshake failed");
                                 Ok(())
                             }
                             Err(_) => Ok(()),
@@ -238,8 +240,8 @@ impl Accept {
                     served = serve => if let Err(error) = served {
                         tracing::debug!(%error, "a connection ended early");
                     },
-                    // Dropping what serves it closes it.
-                    () = connection.closed() => tracing::debug!(%peer, "an idle connection was closed for another"),
+                    // Dropping `serve` closes the connection.
+                    () = connection.closed() => tracing::debug!(%peer, "closed an idle connection"),
                 }
                 drop(descriptor);
             });
@@ -247,7 +249,7 @@ impl Accept {
     }
 }
 
-/// Tells a connection that there is no room for it, as far as it takes that at once.
+/// Answers that there is no room, if the socket is not encrypted and can take the response immediately.
 fn refuse(socket: TcpStream, plain: bool) {
     use std::io::Write as _;
     if let (true, Ok(mut socket)) = (plain, socket.into_std()) {
@@ -257,9 +259,10 @@ fn refuse(socket: TcpStream, plain: bool) {
 
 fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
-    // A peer that does not read is noticed by what stays here; the kernel's own bound on loopback is two megabytes.
+    // A small buffer fills soon if the peer does not read. The kernel's own limit on loopback is two
+    // megabytes.
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(socket, UNREAD_BYTES_MAX);
-    // The kernel drops a connection whose peer does not read: what was sent stays unacknowledged.
+    // The kernel closes the connection of a peer that does not read, because sent data stays unacknowledged.
     let millis = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(socket, millis);

@@ -1,5 +1,6 @@
-//! llama.cpp's server's own endpoints, for its clients: editors that fill in code, programs that count tokens. Each has
-//! its file; OpenAI's paths without `/v1` lead to the handlers of [`crate::openai`].
+//! The native endpoints of llama.cpp's server, for editors that complete code and programs that count tokens.
+//!
+//! Each endpoint has its own module. OpenAI's paths without `/v1` use the handlers of [`crate::openai`].
 
 pub(crate) mod completion;
 pub(crate) mod embedding;

@@ -1,4 +1,6 @@
-//! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent; with `X-Space`, those of a team.
+//! `/lar/v1/memories`: the memories of a user.
+//!
+//! The header `X-Agent-Id` selects the memories of an agent, and `X-Space` those of a team space.
 
 pub(crate) mod inbox;
 pub(crate) mod intent;
@@ -30,15 +32,15 @@ use crate::extract::{self, Json, Path};
 use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State};
 
-/// The agent whose memories are meant.
+/// The header that selects an agent.
 const AGENT: &str = "x-agent-id";
-/// The team's space whose memories are meant.
+/// The header that selects a team space.
 const SPACE: &str = "x-space";
 
-/// A caller who may read memories.
+/// An authenticated request that may read the memories that its headers select.
 pub(crate) struct Reading(pub(crate) ReadAccess);
 
-/// A caller who may change memories.
+/// An authenticated request that may change the memories that its headers select.
 pub(crate) struct Writing(pub(crate) WriteAccess);
 
 impl FromRequestParts<Arc<App>> for Reading {
@@ -59,7 +61,7 @@ impl FromRequestParts<Arc<App>> for Writing {
     }
 }
 
-/// Which memories a request is about.
+/// Returns the memory scope that the headers of a request select.
 pub(crate) fn requested_scope(headers: &HeaderMap) -> Result<MemoryScope<'_>, Problem> {
     let text = |header: &str, name: &str| match headers.get(header).map(HeaderValue::to_str) {
         None => Ok(None),
@@ -69,7 +71,9 @@ pub(crate) fn requested_scope(headers: &HeaderMap) -> Result<MemoryScope<'_>, Pr
     Ok(MemoryScope { agent: text(AGENT, "X-Agent-Id")?, space: text(SPACE, "X-Space")? })
 }
 
-/// Remembers something. The same again is not stored twice and answered with 200.
+/// Save a memory
+///
+/// Returns 201 for a new memory. If the same memory exists already, stores nothing and returns it with 200.
 #[utoipa::path(post, path = "/lar/v1/memories", tag = "memories", request_body = NewMemory,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 201, body = WireIngested), (status = 200, body = WireIngested),
@@ -92,7 +96,9 @@ pub(crate) async fn create(
     Ok((status, axum::Json(view.show_ingested(made))).into_response())
 }
 
-/// Remembers several things, all or none.
+/// Save several memories
+///
+/// Saves all of them or none.
 #[utoipa::path(post, path = "/lar/v1/memories/batch", tag = "memories", request_body = NewMemories,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 201, body = IngestResults), (status = 400, body = lar_api::ProblemBody)))]
@@ -116,7 +122,7 @@ pub(crate) async fn create_batch(
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
-/// What a list of memories is asked for.
+/// The query parameters of a list of memories.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
@@ -136,7 +142,9 @@ impl FromRequest<Arc<App>> for ListQuery {
     }
 }
 
-/// Memories, newest first; with `deleted=true` those that can be brought back.
+/// List memories
+///
+/// Returns memories, newest first. With `deleted=true`, returns the deleted memories that can be restored.
 #[utoipa::path(get, path = "/lar/v1/memories", tag = "memories",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("kind" = Option<String>, Query),
            ("tag" = Option<String>, Query), ("project" = Option<String>, Query), ("deleted" = Option<bool>, Query),
@@ -162,7 +170,9 @@ pub(crate) async fn list(
     Ok(axum::Json(Page { data: rows.iter().map(|row| view::whole(&reader, row)).collect(), next }))
 }
 
-/// How many memories there are.
+/// Count memories
+///
+/// Returns the numbers of memories and of indexed chunks, and the size of the index.
 #[utoipa::path(get, path = "/lar/v1/memories/stats", tag = "memories", params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = MemoryStats)))]
 pub(crate) async fn stats(app: State, Reading(reader): Reading) -> Result<axum::Json<MemoryStats>, Failure> {
@@ -172,13 +182,17 @@ pub(crate) async fn stats(app: State, Reading(reader): Reading) -> Result<axum::
         superseded: stats.superseded,
         deleted: stats.deleted,
         pinned: stats.pinned,
+        chunks: stats.chunks,
+        chunks_without_embeddings: stats.chunks_without_vectors,
         passages: stats.chunks,
         passages_without_vectors: stats.chunks_without_vectors,
         index_bytes: index_bytes as u64,
     }))
 }
 
-/// One memory, also a deleted one.
+/// Show a memory
+///
+/// Also returns deleted memories.
 #[utoipa::path(get, path = "/lar/v1/memories/{id}", tag = "memories",
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
@@ -191,7 +205,9 @@ pub(crate) async fn show(
     Ok(respond_with_etag(view::whole(&reader, &memory), memory.version))
 }
 
-/// Changes a memory, pins it, or brings a deleted one back.
+/// Change a memory
+///
+/// Edits or pins a memory, or restores a deleted one.
 #[utoipa::path(patch, path = "/lar/v1/memories/{id}", tag = "memories", request_body = MemoryPatch,
     params(("id" = String, Path), ("if-match" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody),
@@ -222,7 +238,9 @@ pub(crate) async fn update(
     Ok(respond_with_etag(WriterView::of(&writer).memory(&memory), memory.version))
 }
 
-/// Deletes a memory; it can be brought back for 30 days, unless `erase=true`.
+/// Delete a memory
+///
+/// The memory can be restored for 30 days. With `erase=true`, it is erased immediately and permanently.
 #[utoipa::path(delete, path = "/lar/v1/memories/{id}", tag = "memories",
     params(("id" = String, Path), ("erase" = Option<bool>, Query), ("x-agent-id" = Option<String>, Header)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
@@ -266,7 +284,7 @@ fn kind(field: &str, text: &str) -> Result<MemoryKind, Problem> {
     text.parse().map_err(|reason: String| Problem::invalid(field, reason))
 }
 
-/// A time as RFC 3339 writes it, or a day, which begins at midnight UTC.
+/// Parses a time in the format of RFC 3339, or a day, which stands for its midnight in UTC.
 fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
     let day = || format!("{text}T00:00:00Z").parse();
     text.parse().or_else(|_| day()).map_err(|_| {
@@ -278,7 +296,7 @@ pub(crate) fn memory_id(text: &str) -> Result<MemoryId, Problem> {
     extract::id(text, "memory")
 }
 
-/// The answer with the memory, and its version as the ETag.
+/// Returns a response with the memory, and with its version as the `ETag`.
 fn respond_with_etag(memory: impl serde::Serialize, version: i64) -> Response {
     let mut response = axum::Json(memory).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {

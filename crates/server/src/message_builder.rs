@@ -1,21 +1,23 @@
-//! A chat that grows by parts, as the APIs send it whose messages are made of blocks or items: what one role says in a
-//! row is one turn, calls belong to the turn before them, a result answers a call.
+//! Builds a chat from the content blocks of Anthropic's API or the items of OpenAI's Responses API.
+//!
+//! Consecutive texts of one role become one message. Tool calls belong to the assistant message before them.
+//! Each tool result belongs to an earlier call.
 
 use std::collections::HashMap;
 
 use lar_base::Problem;
-use lar_engines::driver::{ChatMessage, ToolCall};
+use lar_inference::{ChatMessage, ToolCall};
 
-/// The turns so far.
+/// A builder of a chat's messages.
 #[derive(Debug, Default)]
 pub(crate) struct MessageBuilder {
     pub(crate) messages: Vec<ChatMessage>,
-    /// The ids of calls that have no result yet, and which tools they call.
+    /// The calls without a result: their ids and the names of their tools.
     open_calls: HashMap<String, String>,
 }
 
 impl MessageBuilder {
-    /// Adds text; what one role says in a row is one turn.
+    /// Adds text, to the last message if it has the same role and no tool calls.
     pub(crate) fn add_text(&mut self, role: &str, text: String) {
         match self.messages.last_mut() {
             Some(last) if last.role == role && last.tool_calls.is_empty() => {
@@ -28,7 +30,7 @@ impl MessageBuilder {
         }
     }
 
-    /// Adds what the assistant thought before what it says or calls next.
+    /// Adds reasoning that precedes the assistant's next text or tool call.
     pub(crate) fn add_reasoning(&mut self, text: String) {
         if text.is_empty() {
             return;
@@ -46,7 +48,7 @@ impl MessageBuilder {
         }
     }
 
-    /// Adds a call of the assistant's.
+    /// Adds a tool call to the last assistant message.
     pub(crate) fn add_call(&mut self, call: ToolCall) {
         self.open_calls.insert(call.id.clone(), call.name.clone());
         match self.messages.last_mut() {
@@ -57,13 +59,13 @@ impl MessageBuilder {
         }
     }
 
-    /// Adds what a call brought; `field` is where its id stands.
+    /// Adds the result of a tool call; `field` is the path of the call's id, for errors.
     ///
     /// # Errors
-    /// When no call with this id waits for its result.
+    /// If no call with this id is without a result.
     pub(crate) fn add_result(&mut self, field: String, id: String, content: String) -> Result<(), Problem> {
         let Some(tool) = self.open_calls.remove(&id) else {
-            let reason = "is the id of no call before it that has no result yet";
+            let reason = "must be the id of an earlier tool call without a result";
             return Err(Problem::invalid(field, reason));
         };
         let result = ChatMessage::new("tool", content);
@@ -72,8 +74,9 @@ impl MessageBuilder {
     }
 }
 
-/// A call's arguments as they stand in its history: any text, since models write broken ones and a limit of tokens cuts
-/// them; none are an empty object.
+/// Returns the arguments of a call in a chat history; empty ones become an empty object.
+///
+/// Arguments may be any text: models write invalid JSON, and a token limit cuts it off.
 pub(crate) fn arguments(text: String) -> String {
     if text.trim().is_empty() { "{}".into() } else { text }
 }

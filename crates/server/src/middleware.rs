@@ -1,5 +1,7 @@
-//! What every request walks through: an id, the browser-side protections, the shape of its error, one log
-//! line and the clock.
+//! The middleware that every request passes through.
+//!
+//! It sets the request id, checks the host and the origin, formats errors, writes one log line and measures
+//! the duration. [`crate::auth`] authenticates the caller inside it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,9 +21,9 @@ use crate::origin_guard::{RequestHost, cors};
 use crate::rate_limit::RateLimitStatus;
 use crate::{App, mcp};
 
-/// An id that a caller sends is echoed if it is no longer than this and plain.
+/// The maximum length of a caller's request id that is echoed.
 const REQUEST_ID_CHARS_MAX: usize = 128;
-/// Characters of a path that an error shows.
+/// The maximum number of characters that an error shows of a path.
 pub(crate) const SHOWN_CHARS_MAX: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +33,7 @@ struct RequestLabels {
     status: u16,
 }
 
-/// How long requests took, by path.
+/// The durations of requests, by method, path and status.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestMetrics(Family<RequestLabels, Histogram>);
 
@@ -39,37 +41,37 @@ impl RequestMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let seconds = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0]);
         let family = Family::new_with_constructor(seconds as fn() -> Histogram);
-        let help = "From a request's head to its answer's head";
+        let help = "Time from a request's head to the response's head";
         registry.register("lar_http_request_duration_seconds", help, family.clone());
         Self(family)
     }
 }
 
-/// The id of the request that is served, left in its extensions for the authenticator.
+/// A request extension: the id of the request, for the authenticator.
 #[derive(Debug, Clone)]
 pub(crate) struct CurrentRequestId(pub(crate) Arc<str>);
 
-/// Who called, left here by the authenticator for log and answer.
+/// A request extension in which the authenticator stores the key, for the log and the response headers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CallerSlot(Arc<OnceLock<RecognisedKey>>);
+pub(crate) struct CallerSlot(Arc<OnceLock<RecognizedKey>>);
 
-/// A key that was recognised.
+/// A key that the authenticator recognized.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RecognisedKey {
+pub(crate) struct RecognizedKey {
     pub(crate) key: KeyId,
-    /// How often it may call still.
+    /// The state of the key's rate limit; `None` if the key has no limit.
     pub(crate) rate_limit: Option<RateLimitStatus>,
-    /// Whether it may administrate.
+    /// Whether the request has the scope `admin`.
     pub(crate) is_admin: bool,
 }
 
 impl CallerSlot {
-    /// The key, once it was recognised.
+    /// Returns the key, or `None` before the authenticator has recognized it.
     pub(crate) fn key(&self) -> Option<KeyId> {
         self.0.get().map(|caller| caller.key)
     }
 
-    pub(crate) fn set(&self, caller: RecognisedKey) {
+    pub(crate) fn set(&self, caller: RecognizedKey) {
         let _ = self.0.set(caller);
     }
 }
@@ -87,7 +89,7 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let caller_slot = CallerSlot::default();
     request.extensions_mut().insert(caller_slot.clone());
-    // Given back when there is an answer, if no handler did before.
+    // The body's share of the budget is released with the response, unless a handler released it before.
     let body_share = BodyShare::default();
     request.extensions_mut().insert(body_share.clone());
     let (mut other_page, mut origin) = (None, None);
@@ -97,7 +99,7 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
             origin = Some(mcp::origin(&request));
             other_page = origin_check.other_page;
             if other_page.is_some() {
-                // Of a page of another origin only its key counts.
+                // A page of another origin must send a key; the user's session is not for it.
                 request.headers_mut().remove(header::COOKIE);
             }
             if other_page.is_some() && cors::is_preflight(&request) {
@@ -111,7 +113,7 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
     drop(body_share);
     if let Some(PendingError(problem)) = response.extensions_mut().remove::<PendingError>() {
         let audience = match caller_slot.0.get() {
-            Some(RecognisedKey { is_admin: true, .. }) => Audience::Administrator,
+            Some(RecognizedKey { is_admin: true, .. }) => Audience::Administrator,
             _ => Audience::Everybody,
         };
         let problem = log_and_redact(audience, problem, Some(&id));
@@ -123,7 +125,7 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
     if let Some(page) = other_page {
         cors::let_read(response.headers_mut(), page);
     }
-    // Answers hold keys, links and what people said.
+    // Responses contain keys, sign-in links and private texts.
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         if format == ErrorFormat::Anthropic {
@@ -150,14 +152,14 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
     response
 }
 
-/// The answer to a path that exists with a method that it does not take.
+/// Answers a request for an existing path with a method that the path does not support.
 pub(crate) async fn method_not_allowed(request: Request) -> Failure {
     let path: String = request.uri().path().chars().take(SHOWN_CHARS_MAX).collect();
-    let detail = format!("{path} does not take {}", request.method());
+    let detail = format!("{path} does not support {}", request.method());
     Failure(Problem::new(Code::MethodNotAllowed, detail))
 }
 
-/// The id of a request, echoed or made.
+/// Returns the request id that the caller sent, or a new one.
 fn request_id(request: &Request) -> String {
     let sent = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -166,7 +168,8 @@ fn request_id(request: &Request) -> String {
     sent.map_or_else(|| RequestId::new().to_string(), ToOwned::to_owned)
 }
 
-/// The trace that a request belongs to: W3C `traceparent`, version 00 and what later ones keep of it.
+/// Returns the trace id in the W3C header `traceparent`, of version 00 or a later one with the same first
+/// fields.
 fn trace_id(request: &Request) -> Option<String> {
     let sent = request.headers().get("traceparent")?.to_str().ok()?;
     let mut parts = sent.split('-');

@@ -1,4 +1,6 @@
-//! `/api`: Ollama's API, for its unchanged clients. Requests become the same tasks as OpenAI's; answers are JSON lines.
+//! `/api`: Ollama's API for unmodified clients. Requests become the same tasks as those of OpenAI's API.
+//!
+//! Decoding of the options that chat and generate share is here. Responses, which are JSON lines, are in [`lines`].
 
 pub(crate) mod chat;
 pub(crate) mod embed;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use axum::response::Response;
 use lar_api::ollama::OPTIONS;
 use lar_base::{Caller, Instant, Problem, Scope, TaskId};
-use lar_engines::driver::{ChatMessage, Constraint, Sampling, TemplateVariable};
+use lar_inference::{ChatMessage, Constraint, Sampling, TemplateVariable};
 use serde_json::{Map, Value};
 
 use self::lines::{AnswerForm, AnswerLines};
@@ -22,32 +24,32 @@ use crate::tool_call_check::ToolSchemas;
 use crate::truncate::{self, Cut};
 use crate::{App, extract, fields, openai, variables};
 
-/// Tokens of a prompt that a shift keeps where `num_keep` says nothing: Ollama's default.
+/// The number of prompt tokens that a context shift keeps without `num_keep`: Ollama's default.
 const SHIFT_KEEP: i64 = 4;
-/// Tokens of the smallest `num_ctx`, as at Ollama.
+/// The smallest `num_ctx` in tokens, as at Ollama.
 const CONTEXT_TOKENS_MIN: usize = 4;
-/// Longer than any Lar runs.
+/// A time longer than any process runs.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A request, read and checked.
+/// A decoded and validated request.
 #[derive(Debug)]
 pub(crate) struct OllamaInput {
-    /// Absent where nothing is asked: the model is loaded, or let go.
+    /// `None` without a prompt: the request only loads or unloads the model.
     request: Option<GenerationRequest>,
     model: String,
     stream: bool,
     thinking: bool,
     keep_alive: Option<Duration>,
-    /// Whether a prompt beyond the context is cut.
+    /// Whether a prompt that exceeds the context is truncated.
     truncates: bool,
-    /// `num_ctx`: the context that a prompt is cut to, in tokens, where it is smaller than the model's.
+    /// `num_ctx`: the context in tokens to which a prompt is truncated, if it is smaller than the model's.
     context_max: Option<usize>,
-    /// Of `generate`: what was said until now, to which the answer is added.
+    /// The conversation so far, for the `context` of a generate response.
     context: Option<Vec<ChatMessage>>,
 }
 
 impl OllamaInput {
-    /// A request that only loads the model, or lets it go.
+    /// Creates a request that only loads or unloads the model.
     fn load(model: String, stream: bool, keep_alive: Option<Duration>) -> Self {
         Self {
             request: None,
@@ -62,7 +64,7 @@ impl OllamaInput {
     }
 }
 
-/// Answers a request that came at `asked`.
+/// Responds to a decoded request. `received_at` is the start of the durations in the response.
 async fn answer(
     app: &App,
     compat_caller: &CompatCaller,
@@ -75,7 +77,7 @@ async fn answer(
         return Ok(lines::load_answer(form, read.model, done, read.stream));
     };
     let key = compat_caller.caller.key();
-    let left_out = if read.truncates {
+    let removed = if read.truncates {
         truncate::fit(app, key, &mut request, Cut::MessagesAndText, read.context_max).await?
     } else {
         None
@@ -90,36 +92,38 @@ async fn answer(
     }
     let lines = AnswerLines::new(form, read.model, answer_stream, read.thinking, read.context, received_at);
     let mut response = lines.respond(read.stream, &schemas).await?;
-    if let Some(left_out) = left_out {
-        truncate::set_truncated_header(&mut response, left_out);
+    if let Some(removed) = removed {
+        truncate::set_truncated_header(&mut response, removed);
     }
     Ok(response)
 }
 
-/// A name without the tag that stands for none.
+/// Removes the tag `:latest`, which Ollama's clients add to names without a tag.
 fn strip_tag(name: String) -> String {
     name.strip_suffix(":latest").map_or(name.clone(), ToOwned::to_owned)
 }
 
-/// Whether what the model thinks is shown: where it is not said, as the model does it.
+/// Returns whether the response shows reasoning: unless `think` is false.
 fn shows_thinking(think: Option<&Value>) -> bool {
     think != Some(&Value::Bool(false))
 }
 
-/// What `think` says to the chat template.
+/// Returns the chat template variables for `think`.
 fn thinking(think: Option<&Value>) -> Result<Vec<TemplateVariable>, Problem> {
     match think {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Bool(on)) => Ok(variables::thinking("think", *on)),
         Some(Value::String(effort)) => variables::effort("think", effort),
-        Some(_) => Err(Problem::invalid("think", "must be true, false, or how much: low, medium or high")),
+        Some(_) => {
+            Err(Problem::invalid("think", "must be a boolean, or a level such as low, medium or high"))
+        }
     }
 }
 
-/// Reads `num_ctx` of a request's options; a number below 1 says nothing, as at Ollama.
+/// Reads `num_ctx` of a request's options. A number below 1 sets no limit, as at Ollama.
 ///
 /// # Errors
-/// When it is no number.
+/// If it is not a number.
 fn context_max(options: &Map<String, Value>) -> Result<Option<usize>, Problem> {
     let Some(tokens) = options.get("num_ctx").filter(|tokens| !tokens.is_null()) else { return Ok(None) };
     let tokens =
@@ -127,7 +131,7 @@ fn context_max(options: &Map<String, Value>) -> Result<Option<usize>, Problem> {
     Ok((tokens >= 1.0).then_some((tokens as usize).max(CONTEXT_TOKENS_MIN)))
 }
 
-/// What chat and generate say of an answer, beside the prompt.
+/// The fields that chat and generate share, apart from the prompt.
 struct AnswerOptions {
     options: Map<String, Value>,
     format: Option<Value>,
@@ -136,7 +140,7 @@ struct AnswerOptions {
     shift: Option<bool>,
 }
 
-/// Reads what is wished of an answer; the names of options that have no effect are added to `ignored`.
+/// Converts the options of a request. The names of options without effect are added to `ignored`.
 fn sampling(
     answer_options: AnswerOptions,
     id: TaskId,
@@ -151,18 +155,18 @@ fn sampling(
     let Value::Object(all) = options else { return Err(Problem::invalid("options", "must be an object")) };
     let mut wire: Map<String, Value> = all.into_iter().filter(known).collect();
     ignored.extend(unused.into_iter().map(|name| format!("options.{name}")));
-    // It says how a prompt is cut, not how an answer is sampled.
+    // It limits the prompt and is read by `context_max`.
     wire.remove("num_ctx");
     let tokens_max = match wire.remove("num_predict") {
         None => None,
         Some(number) => {
             let wrong = |_| Problem::invalid("options.num_predict", "must be a number");
             let number: i64 = extract::from_value_clamped(&number).map_err(wrong)?;
-            // -1 and -2 are as long as it goes, and so is 0 of clients that send all options.
+            // -1 and -2 mean no limit, and so does 0, which clients send that always send all options.
             u32::try_from(number).ok().filter(|number| *number > 0)
         }
     };
-    // What llama.cpp turns off by a number below 0.
+    // A negative number turns `top_k` off in llama.cpp.
     if wire.get("top_k").and_then(Value::as_i64).is_some_and(|k| k < 0) {
         wire.insert("top_k".into(), 0.into());
     }
@@ -182,7 +186,7 @@ fn sampling(
     match (logprobs, top) {
         (Some(true), top) => sampling.logprobs = Some(top),
         (_, 0) => {}
-        _ => return Err(Problem::invalid("top_logprobs", "needs `logprobs` set to true")),
+        _ => return Err(Problem::invalid("top_logprobs", "requires `logprobs` to be true")),
     }
     sampling.constraint = match format {
         None => None,
@@ -190,16 +194,19 @@ fn sampling(
         Some(Value::String(name)) if name == "json" => Some(Constraint::JsonObject),
         Some(schema) if schema.is_object() => Some(json_schema("format", &schema)?),
         Some(_) => {
-            return Err(Problem::invalid("format", "must be `json` or a JSON Schema, which is an object"));
+            return Err(Problem::invalid("format", "must be `json` or a JSON Schema object"));
         }
     };
     Ok(sampling)
 }
 
-/// Reads `keep_alive`: seconds, or a text such as `10m` or `1h30m`; what is below 0 is for good.
+/// Reads `keep_alive`: a number of seconds, or a duration such as `10m` or `1h30m`. A negative value means forever.
 fn parse_keep_alive(value: Option<&Value>) -> Result<Option<Duration>, Problem> {
-    let wrong =
-        || Problem::invalid("keep_alive", "must be seconds, or a time such as `10m`; below 0 is for good");
+    let wrong = || {
+        let reason =
+            "must be a number of seconds or a duration such as `10m`; a negative value means forever";
+        Problem::invalid("keep_alive", reason)
+    };
     let seconds = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(seconds)) => seconds.as_f64().ok_or_else(wrong)?,
@@ -212,7 +219,7 @@ fn parse_keep_alive(value: Option<&Value>) -> Result<Option<Duration>, Problem> 
     Ok(Some(Duration::try_from_secs_f64(seconds).map_or(FOREVER, |kept| kept.min(FOREVER))))
 }
 
-/// The seconds of a time as Go writes it: numbers with their units, or one number.
+/// Parses a duration in Go's format, numbers with units, or a plain number of seconds.
 fn seconds(text: &str) -> Option<f64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
@@ -242,8 +249,9 @@ fn seconds(text: &str) -> Option<f64> {
     (!text.is_empty()).then_some(sign * sum)
 }
 
-/// Lets a model stay as long after its last use as a request says. For less time than is set only those may that
-/// may let it go: others use it, too.
+/// Sets how long a model stays loaded after its last use, as a request asks.
+///
+/// Only an admin may set less than the default, because other callers use the model, too.
 fn set_keep_alive(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) {
     let set = app.gateway.engines().keep_alive().unwrap_or(FOREVER);
     if keep_alive >= set || caller.require(Scope::Admin).is_ok() {
@@ -251,7 +259,7 @@ fn set_keep_alive(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) 
     }
 }
 
-/// Loads a model, or lets it go where `keep_alive` is 0; says which.
+/// Loads a model, or unloads it if `keep_alive` is 0. Returns the response's `done_reason`.
 async fn load(
     app: &App,
     caller: &Caller,

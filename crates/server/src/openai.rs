@@ -1,4 +1,6 @@
-//! `/v1`: OpenAI's API, for its unchanged clients, and what others put beside it. What the endpoints share is here; each has its file.
+//! `/v1`: OpenAI's API for unmodified clients, and the rerank endpoint that other vendors put beside it.
+//!
+//! Each endpoint has its own module. This file has the code that several of them share.
 
 pub(crate) mod chat_completions;
 pub(crate) mod completions;
@@ -13,7 +15,7 @@ pub(crate) mod sampling;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
-/// Names the texts that were longer than the model reads.
+/// Adds the `X-Lar-Truncated` header with the indexes of the texts that were truncated to the model's context.
 pub(crate) fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
     let indexes: Vec<String> = truncated.iter().map(ToString::to_string).collect();
     if let (false, Ok(value)) = (indexes.is_empty(), HeaderValue::from_str(&indexes.join(","))) {
@@ -90,12 +92,13 @@ mod tests {
                 "model": "m", "messages": [{ "role": "user", "content": "x" }],
                 "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
             });
-            if let Ok((generation, _)) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+            let body = body.to_string();
+            if let Ok((generation, _)) = chat_completions::decode(body.as_bytes(), TaskId::new()) {
                 let sampling = generation.sampling;
                 prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
                 prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));
                 prop_assert!(sampling.stop.len() <= 32 && sampling.stop.iter().all(|text| !text.is_empty()));
-                // -1, and more than any context has, are no limit.
+                // -1 and numbers beyond 32 bits mean no limit.
                 prop_assert!(sampling.tokens_max > 0 || max == -1 || max > i64::from(u32::MAX));
             }
         }

@@ -1,9 +1,10 @@
-//! `GET /openapi.json`: the description of Lar's own API, made from the handlers.
+//! `GET /openapi.json`: the OpenAPI document of Lar's own API, generated from the handlers.
 
 mod complete;
 
 use utoipa::OpenApi;
 
+use crate::json::to_value;
 use crate::{
     aliases, backups, capabilities, catalog, clients, conversations, health, keys, memories, pools, sign_in,
     spaces, tasks, usage, users,
@@ -13,7 +14,7 @@ use crate::{
 #[openapi(
     info(
         title = "Lar",
-        description = "Lar's own API. `/v1` is OpenAI's and described by its makers.",
+        description = "Lar's own API. This document does not describe the compatible APIs, such as OpenAI's.",
         license(name = "Apache-2.0")
     ),
     paths(
@@ -43,6 +44,7 @@ use crate::{
         memories::remove,
         memories::smart::smart,
         memories::intent::create,
+        memories::intent::create_by_old_path,
         backups::create,
         backups::list,
         clients::list,
@@ -99,12 +101,12 @@ use crate::{
 )]
 struct Document;
 
-/// The document as it is served and checked in.
+/// Returns the OpenAPI document, as Lar serves it and as `openapi/v1.json` has it.
 #[must_use]
 pub fn document() -> String {
-    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let mut document = to_value(Document::openapi());
     complete::complete(&mut document);
-    serde_json::to_string_pretty(&document).unwrap_or_default()
+    serde_json::to_string_pretty(&document).expect("a JSON value serializes")
 }
 
 pub(crate) async fn show() -> ([(axum::http::HeaderName, &'static str); 1], String) {

@@ -1,5 +1,7 @@
-//! Keeps other sites' pages out: a request must be addressed to a name of ours (a rebound DNS name is not),
-//! and an unsafe one must not come from another origin, unless [`cors`] allows that origin.
+//! Protection against requests from pages of other sites.
+//!
+//! The host of a request must be allowed, which prevents DNS rebinding. An unsafe request must not come from
+//! another origin, which prevents CSRF, unless [`cors`] allows that origin.
 
 pub(crate) mod cors;
 
@@ -9,23 +11,23 @@ use lar_base::{Code, Problem};
 
 use self::cors::AllowedOrigins;
 
-/// The names and addresses that requests may be addressed to, and the origins of other pages that may send some.
+/// The allowed hosts of requests, and the allowed origins of other pages.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     names: Vec<String>,
     origins: AllowedOrigins,
 }
 
-/// A request that passed [`Hosts::check`].
+/// The host and the origin of a request that passed [`Hosts::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestOrigin {
-    /// The host that it was addressed to, with its port.
+    /// The host of the request, with its port.
     pub(crate) host: String,
-    /// The allowed origin of another page that sent it.
+    /// The origin of the page that sent the request, if it is an allowed one of another site.
     pub(crate) other_page: Option<HeaderValue>,
 }
 
-/// The host that a request was addressed to, left in its extensions: no other header may be believed.
+/// A request extension: the checked host of the request. No header is trusted in its place.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestHost(pub(crate) String);
 
@@ -36,24 +38,27 @@ impl Hosts {
         Self { names: names.collect(), origins }
     }
 
-    /// Checks a request's Host, and an unsafe one's Origin and `Sec-Fetch-Site`.
+    /// Checks the host of a request, and of an unsafe request the headers `Origin` and `Sec-Fetch-Site`.
+    ///
+    /// # Errors
+    /// [`Code::ForbiddenScope`], naming the setting that would allow the request, if there is one.
     pub(crate) fn check(&self, request: &Request) -> Result<RequestOrigin, Problem> {
         let named = request.headers().get_all(header::HOST);
-        // A request line may name a host too, and then that is the one (RFC 9112, 3.2.2); more than one is an attack.
+        // A host in the request line overrides the header (RFC 9112, 3.2.2). Several headers are an attack.
         let in_line = request.uri().authority().map(|authority| authority.as_str());
         let host = match (in_line, named.iter().count()) {
             (Some(host), 0 | 1) => host,
             (None, 1) => text(request.headers(), "host").unwrap_or_default(),
             (_, count) => {
-                return Err(forbidden(format!("the request has {count} Host headers; one is needed")));
+                return Err(forbidden(format!("the request has {count} Host headers; send exactly one")));
             }
         };
         if !host.bytes().all(is_host_byte) {
-            return Err(forbidden("the request's Host is no host name"));
+            return Err(forbidden("the request's Host header is not a host name"));
         }
         if !self.names.contains(&without_port(host).to_ascii_lowercase()) {
             return Err(forbidden(format!(
-                "requests for the host `{}` are not served; add it to `allowed_hosts`",
+                "the request's host `{}` is not allowed; to allow it, add it to `allowed_hosts`",
                 host.chars().take(100).collect::<String>()
             )));
         }
@@ -70,37 +75,47 @@ impl Hosts {
         if let Some(site) = text(request.headers(), "sec-fetch-site")
             && !matches!(site, "same-origin" | "none")
         {
-            return Err(refused_page("a page of another site may not do this", request, &self.origins));
+            return Err(refused_page(
+                "a page of another site may not send this request",
+                request,
+                &self.origins,
+            ));
         }
         if !is_own {
-            return Err(refused_page("a page of another origin may not do this", request, &self.origins));
+            return Err(refused_page(
+                "a page of another origin may not send this request",
+                request,
+                &self.origins,
+            ));
         }
         Ok(RequestOrigin { host: host.to_owned(), other_page: None })
     }
 }
 
-/// Refuses a page of another origin, and says which setting would allow it where one would.
+/// Returns the error for a page of another origin, with the setting that would allow the page if one would.
 fn refused_page(what: &str, request: &Request, origins: &AllowedOrigins) -> Problem {
     let origin = text(request.headers(), "origin").filter(|_| cors::serves_other_pages(request.uri().path()));
     let can_be_allowed = origin.filter(|origin| origins.could_allow(origin));
     forbidden(match can_be_allowed {
-        Some(origin) => format!("{what}; add `{origin}` to `allowed_origins` if you trust that page"),
+        Some(origin) => format!("{what}; add `{origin}` to `allowed_origins` if you trust it"),
         None => what.to_owned(),
     })
 }
 
-/// Whether a page of this origin came from the host that the request is addressed to.
+/// Returns whether the host of the request serves this origin.
 fn is_origin_of(origin: &HeaderValue, host: &str) -> bool {
     let from = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     from.is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
 }
 
-/// What host names, addresses and ports are made of.
+/// Returns whether host names, addresses and ports may contain this byte.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte)
 }
 
-/// Whether a browser says that its own page sent this, as it does with every unsafe request.
+/// Returns whether a page that [`Hosts::check`] let pass sent an unsafe request.
+///
+/// Browsers send one of these headers with every unsafe request; other programs usually send neither.
 pub(crate) fn from_own_page(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
 }
@@ -139,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_allowed_reaches_the_model_apis_and_nothing_else() {
+    fn an_allowed_page_reaches_only_the_model_apis() {
         let origins = AllowedOrigins::parse(&["app://obsidian.md".into()]).unwrap();
         let hosts = Hosts::new(Vec::new(), origins);
         let from = |path: &str, origin: &str| {
@@ -150,10 +165,9 @@ mod tests {
         };
         let page = HeaderValue::from_static("app://obsidian.md");
         assert_eq!(from("/v1/embeddings", "app://obsidian.md"), Ok(Some(page)));
-        let refused = "a page of another site may not do this";
+        let refused = "a page of another site may not send this request";
         assert_eq!(from("/lar/v1/keys", "app://obsidian.md"), Err(refused.into()));
-        let advice =
-            format!("{refused}; add `http://evil.example` to `allowed_origins` if you trust that page");
+        let advice = format!("{refused}; add `http://evil.example` to `allowed_origins` if you trust it");
         assert_eq!(from("/v1/embeddings", "http://evil.example"), Err(advice));
         assert_eq!(from("/v1/embeddings", "http://evil.example/\"x"), Err(refused.into()));
     }
@@ -188,10 +202,6 @@ mod tests {
         assert!(hosts.check(&elsewhere).is_err(), "the request line's host counts");
         let mut odd = request("GET", &[("host", "evil.example\"x")]);
         *odd.uri_mut() = "http://127.0.0.1:5270/lar/v1/keys".parse().unwrap();
-        assert_eq!(
-            hosts.check(&odd).unwrap().host,
-            "127.0.0.1:5270",
-            "what the other header says is dropped"
-        );
+        assert_eq!(hosts.check(&odd).unwrap().host, "127.0.0.1:5270", "the Host header is ignored");
     }
 }

@@ -1,8 +1,9 @@
-//! The page's files, embedded in the binary, and the answer to every path that nothing else serves.
+//! The files of the web page, embedded in the binary, and the response for every path without a route.
 //!
-//! A browser that opens a path of the page's gets the page, which routes by its own. Everyone else is told that there is
-//! no such path: a program that looks for another server's API must not take HTML for it. The page's build puts each
-//! larger file beside itself compressed (`.br`, `.gz`); nothing is compressed here.
+//! A browser that opens a path of the page gets the page, which does its own routing. Every other request
+//! gets a "not found" error, because a program that looks for the API of another server must not mistake HTML
+//! for it. The page's build stores a compressed copy (`.br`, `.gz`) of each larger file. Nothing is
+//! compressed here.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -18,22 +19,23 @@ use crate::middleware::SHOWN_CHARS_MAX;
 #[allow_missing = true]
 struct Files;
 
-/// The pages of the error codes, to which every problem's `type` leads.
+/// The pages of the error codes, to which the `type` of a problem links.
 #[derive(RustEmbed)]
 #[folder = "../../docs/errors"]
 struct ErrorPages;
 
-/// Only our own files run, and nobody may frame the page.
+/// The content security policy: only Lar's own files run, and no other page may frame this one.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
                       connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
-/// Shown when the binary was built without the page.
-const NOTICE: &str = "<!doctype html><title>Lar</title><p>This Lar was built without its page. \
-                      Build it with <code>make</code>; the APIs work.";
+/// The page of a binary that was built without the web page.
+const NOTICE: &str = "<!doctype html><title>Lar</title><p>This Lar was built without its web page. \
+                      To include it, build Lar with <code>make</code>. The APIs work.";
 const INDEX: &str = "index.html";
-/// Forms in which a file may lie beside itself, the smaller one first: what HTTP calls it, and the end of its name.
+/// The compressed copies of a file, smallest first: the encoding's name in HTTP, and the suffix of the copy's
+/// name.
 const COMPRESSED: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
-/// Bytes of a digest that tell versions of a file apart.
+/// The number of bytes of a file's digest in its `ETag`.
 const TAG_BYTES: usize = 16;
 
 pub(crate) async fn show(request: Request) -> Response {
@@ -63,11 +65,11 @@ pub(crate) async fn show(request: Request) -> Response {
 
 fn unknown(path: &str) -> Response {
     let shown: String = path.chars().take(SHOWN_CHARS_MAX).collect();
-    let advice = if path.starts_with("//") { "; the base URL ends with a slash too many" } else { "" };
+    let advice = if path.starts_with("//") { "; remove the slash at the end of the base URL" } else { "" };
     Failure(Problem::not_found(format!("path {shown}{advice}"))).into_response()
 }
 
-/// Whether a browser opens the path, rather than a program that asks for it.
+/// Returns whether a browser opens the path, rather than another program.
 fn is_navigation(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
@@ -75,13 +77,15 @@ fn is_navigation(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// Whether a path, without its first slash, is one that the page routes by (`web/src/App.tsx`): a conversation's, or the memories'.
+/// Returns whether the page routes this path, which has no first slash: a conversation's path or `memory`.
+///
+/// The routes of the page are in `web/src/App.tsx`.
 fn is_page_route(name: &str) -> bool {
     let conversation = name.strip_prefix("c/").filter(|id| !id.is_empty() && !id.contains(['/', '.']));
     name == "memory" || conversation.is_some()
 }
 
-/// Answers with one of the page's files, as it is asked for.
+/// Returns the response with a file of the page, compressed and cached as the request allows.
 fn file(name: &str, request_headers: &HeaderMap) -> Response {
     let (file, encoding) = match find_file(name, request_headers) {
         Some((file, encoding)) => (Some(file), encoding),
@@ -109,13 +113,13 @@ fn file(name: &str, request_headers: &HeaderMap) -> Response {
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
         headers.insert(header::ETAG, tag);
     }
-    // Names in assets/ hold a digest of their content.
+    // The name of a file in `assets/` contains a digest of its content.
     let cache = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }
 
-/// A file in the smallest form that there is of it and that the caller takes, and which form that is.
+/// Returns the smallest copy of a file that the request accepts, and the encoding of that copy.
 fn find_file(name: &str, request_headers: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
     let accepted = request_headers
         .get(header::ACCEPT_ENCODING)
@@ -131,7 +135,7 @@ fn find_file(name: &str, request_headers: &HeaderMap) -> Option<(EmbeddedFile, O
     Files::get(name).map(|file| (file, None))
 }
 
-/// Whether an `Accept-Encoding` takes this form.
+/// Returns whether an `Accept-Encoding` header accepts this encoding.
 fn accepts(accepted: &str, encoding: &str) -> bool {
     accepted.split(',').any(|one| {
         let mut parts = one.split(';').map(str::trim);
@@ -161,7 +165,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_answers_to_its_own_paths_only() {
+    fn every_file_of_the_page_forbids_code_and_requests_of_others() {
+        for name in [INDEX, "assets/none.js"] {
+            let response = file(name, &HeaderMap::new());
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            let rules: Vec<&str> = policy.split("; ").collect();
+            for rule in
+                ["default-src 'self'", "connect-src 'self'", "object-src 'none'", "frame-ancestors 'none'"]
+            {
+                assert!(rules.contains(&rule), "{name}: {policy}");
+            }
+            assert!(!policy.contains("script-src") && !policy.contains("http"), "{name}: {policy}");
+        }
+    }
+
+    #[test]
+    fn only_paths_of_the_page_are_page_routes() {
         for name in ["c/conv_1", "memory"] {
             assert!(is_page_route(name), "{name}");
         }
@@ -183,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_taken_as_they_are_weighed() {
+    fn an_encoding_with_weight_zero_is_not_accepted() {
         assert!(accepts("gzip, deflate, br;q=1.0", "br") && accepts("GZIP", "gzip"));
         assert!(!accepts("gzip, br;q=0", "br") && !accepts("", "gzip") && !accepts("brotli", "br"));
     }

@@ -1,4 +1,4 @@
-//! `/lar/v1/pools`: what each model's engine is doing, loading and unloading it.
+//! `/lar/v1/pools`: the state of each model's engine, and loading and unloading of models.
 
 use axum::http::StatusCode;
 use lar_api::Page;
@@ -12,14 +12,16 @@ use crate::errors::{Failure, file_names};
 use crate::extract::Path;
 use crate::{App, State};
 
-/// Every pool, by name.
+/// List pools
+///
+/// Returns all pools, sorted by name.
 #[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Inference(caller): Inference) -> axum::Json<Page<Wire>> {
     let data = app.gateway.engines().status().iter().map(|pool| to_wire(&app, &caller, pool)).collect();
     axum::Json(Page { data, next: None })
 }
 
-/// One pool.
+/// Show a pool
 #[utoipa::path(get, path = "/lar/v1/pools/{id}/health", tag = "pools", params(("id" = String, Path)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn health(
@@ -32,7 +34,9 @@ pub(crate) async fn health(
     Ok(axum::Json(to_wire(&app, &caller, &found)))
 }
 
-/// Loads a model before anyone asks for it.
+/// Load a model
+///
+/// Starts loading a model before a request needs it, and does not wait for the end.
 #[utoipa::path(post, path = "/lar/v1/pools/{id}/load", tag = "pools", params(("id" = String, Path)),
     responses((status = 202), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn load(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
@@ -41,7 +45,9 @@ pub(crate) async fn load(app: State, _: Admin, Path(id): Path<String>) -> Result
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Lets a model go. It is refused while tasks run on it.
+/// Unload a model
+///
+/// Fails while tasks run on the model.
 #[utoipa::path(post, path = "/lar/v1/pools/{id}/unload", tag = "pools", params(("id" = String, Path)),
     responses((status = 202), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn unload(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
@@ -51,18 +57,22 @@ pub(crate) async fn unload(app: State, _: Admin, Path(id): Path<String>) -> Resu
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Refuses to take a model away while tasks run on it.
+/// Checks that no tasks run on a model.
+///
+/// # Errors
+/// [`Code::Conflict`], with the number of running tasks.
 pub(crate) fn refuse_active(app: &App, pool: &str) -> Result<(), Problem> {
     let all = app.gateway.engines().status();
     match all.iter().find(|status| status.pool == pool).map_or(0, |status| status.active) {
         0 => Ok(()),
         active => {
-            Err(Problem::new(Code::Conflict, format!("tasks run on `{pool}` ({active}); stop them first")))
+            let detail = format!("`{pool}` has running tasks ({active}); cancel them or wait for their end");
+            Err(Problem::new(Code::Conflict, detail))
         }
     }
 }
 
-/// A state's name on the wire.
+/// Returns the name of a state on the wire.
 pub(crate) fn state_name(state: &PoolState) -> &'static str {
     match state {
         PoolState::Unloaded => "unloaded",

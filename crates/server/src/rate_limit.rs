@@ -1,4 +1,4 @@
-//! How many requests a key may make: a bucket of one minute's worth that refills evenly.
+//! The rate limit of each key: a token bucket with the requests of one minute, which refills evenly.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lar_base::{Code, Instant, KeyId, Problem};
 
-/// Buckets kept; full ones are forgotten first.
+/// The number of buckets at which those of keys unused for a minute are removed.
 const BUCKETS_MAX: usize = 10_000;
 
 #[derive(Debug)]
@@ -22,12 +22,12 @@ struct Bucket {
 }
 
 impl RateLimiter {
-    /// `default_per_minute` holds for keys without a limit of their own; 0 is none.
+    /// Creates a limiter. `default_per_minute` is the limit of keys without their own; 0 means no limit.
     pub(crate) fn new(default_per_minute: u32) -> Self {
         Self { default_per_minute, buckets: Mutex::default() }
     }
 
-    /// Takes one request from the key's bucket and says how it stands then; `None` where there is no limit.
+    /// Takes one request from the key's bucket and returns its state, or `None` if the key has no limit.
     pub(crate) fn take(&self, key: KeyId, own_per_minute: Option<u32>) -> Option<RateLimitStatus> {
         let per_minute = own_per_minute.unwrap_or(self.default_per_minute);
         (per_minute > 0).then(|| self.take_at(Instant::now(), key, per_minute))
@@ -54,7 +54,7 @@ impl RateLimiter {
     }
 }
 
-/// How a key's bucket stands after a request.
+/// The state of a key's bucket after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLimitStatus {
     per_minute: u32,
@@ -64,15 +64,20 @@ pub(crate) struct RateLimitStatus {
 }
 
 impl RateLimitStatus {
-    /// The request may go on, or why not.
+    /// Checks that the request was within the limit.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`], with the delay until the next request is within the limit.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         let Some(wait) = self.refused_for else { return Ok(()) };
-        let detail = format!("this key may make {} requests a minute", self.per_minute);
+        let detail = format!("this key is limited to {} requests per minute", self.per_minute);
         Err(Problem::new(Code::RateLimited, detail).retry_after(wait))
     }
 
-    /// The values of the `RateLimit-Policy` and `RateLimit` fields (IETF httpapi draft): quota and window, what
-    /// is left and in how many seconds all of it is there again.
+    /// Returns the headers `RateLimit-Policy` and `RateLimit` (IETF httpapi draft).
+    ///
+    /// They state the quota and its window in seconds, the remaining requests, and the seconds until the
+    /// bucket is full.
     pub(crate) fn fields(&self) -> [(&'static str, String); 2] {
         [
             ("ratelimit-policy", format!("\"requests\";q={};w=60", self.per_minute)),

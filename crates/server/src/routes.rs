@@ -1,5 +1,5 @@
-//! The table of paths. `POST /lar/v1/conversations/{id}/messages` is served by
-//! `conversations/messages.rs`, and so on.
+//! The route table. A path names the file of its handler: `conversations/messages.rs` serves
+//! `POST /lar/v1/conversations/{id}/messages`.
 
 use std::sync::Arc;
 
@@ -54,7 +54,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/batch", post(memories::create_batch))
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
-        .route("/memories/heard", post(memories::intent::create))
+        .route("/memories/intents", post(memories::intent::create))
+        .route("/memories/heard", post(memories::intent::create_by_old_path))
         .route("/memories/stats", get(memories::stats))
         .route("/memories/export", get(memories::transfer::export))
         .route("/memories/import", post(memories::transfer::import))
@@ -133,7 +134,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// The paths below no prefix, each with the shape of its errors: llama.cpp's server has its own there, and OpenAI's without `/v1`.
+/// Returns the routes without a prefix, each with its error format.
+///
+/// These are the paths of llama.cpp's server, OpenAI's paths without `/v1`, and Lar's health, metrics and
+/// OpenAPI paths.
 pub(crate) fn at_root() -> Vec<(&'static str, ErrorFormat, MethodRouter<Arc<App>>)> {
     use ErrorFormat::{Lar, LlamaCpp, OpenAi};
     vec![

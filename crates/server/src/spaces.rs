@@ -1,4 +1,4 @@
-//! `/lar/v1/spaces`: where memories lie, and who may use those of teams.
+//! `/lar/v1/spaces`: memory spaces, and the access of users to team spaces.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +12,10 @@ use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
 
-/// The spaces that this key sees: the person's own, those of their agents and of teams, or its agent's alone.
+/// List spaces
+///
+/// Returns the spaces that the key can use: the user's own space, the spaces of their agents, and team
+/// spaces. The key of an agent gets only the agent's space.
 #[utoipa::path(get, path = "/lar/v1/spaces", tag = "memories", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(
     app: State,
@@ -26,7 +29,9 @@ pub(crate) async fn list(
     Ok(axum::Json(Page { data: spaces.into_iter().map(to_wire).collect(), next: None }))
 }
 
-/// Makes a team's space. Whoever makes it says who else may use it.
+/// Create a team space
+///
+/// The user who creates the space owns it and can grant other users access.
 #[utoipa::path(post, path = "/lar/v1/spaces", tag = "memories", request_body = NewSpace,
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
               (status = 409, body = lar_api::ProblemBody)))]
@@ -41,7 +46,9 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, axum::Json(to_wire(space))).into_response())
 }
 
-/// Who may use a team's space, named or by its id.
+/// List grants
+///
+/// Returns the users with access to a team space, which the path names by name or id.
 #[utoipa::path(get, path = "/lar/v1/spaces/{id}/grants", tag = "memories", params(("id" = String, Path)),
     responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody)))]
 pub(crate) async fn grants(
@@ -55,7 +62,9 @@ pub(crate) async fn grants(
     Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
-/// Lets somebody read a team's space, or write there as well.
+/// Grant access to a team space
+///
+/// Lets a user read the space, or read and write it. Returns all grants of the space.
 #[utoipa::path(post, path = "/lar/v1/spaces/{id}/grants", tag = "memories", request_body = NewGrant,
     params(("id" = String, Path)),
     responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody),
@@ -66,7 +75,7 @@ pub(crate) async fn grant(
     Path(named): Path<String>,
     Json(new): Json<NewGrant>,
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
-    // Whoever grants lets others read what this key may not.
+    // A grant lets others read the space, so a key that must not read it must not grant access.
     caller.require(Scope::MemoryRead)?;
     let caller = require_person(caller)?;
     let access = match new.access.as_str() {
@@ -77,14 +86,14 @@ pub(crate) async fn grant(
     let space = find_shared(&app, &caller, named, Access::Own).await?;
     let user = app.store.user_named(new.user).await?;
     if user.id == caller.user() {
-        return Err(Problem::invalid("user", "this space is theirs already").into());
+        return Err(Problem::invalid("user", "already owns this space").into());
     }
     app.store.grant_set(space.id, user.id, Some(access)).await?;
     let grants = app.store.grant_list(space.id).await?;
     Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
-/// Takes somebody's grant of a team's space away.
+/// Revoke access to a team space
 #[utoipa::path(delete, path = "/lar/v1/spaces/{id}/grants/{user}", tag = "memories",
     params(("id" = String, Path), ("user" = String, Path)),
     responses((status = 204), (status = 403, body = lar_api::ProblemBody), (status = 404, body = lar_api::ProblemBody)))]
@@ -99,14 +108,17 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Teams are of people: an agent's key has no part in them.
+/// Checks that the key has the scope `memory:write` and does not belong to an agent.
+///
+/// # Errors
+/// [`Code::ForbiddenScope`] without the scope; [`Code::ForbiddenSpace`] for the key of an agent.
 fn require_person(caller: Caller) -> Result<Caller, Problem> {
     caller.require(Scope::MemoryWrite)?;
     match caller.agent() {
         None => Ok(caller),
         Some(agent) => Err(Problem::new(
             Code::ForbiddenSpace,
-            format!("the agent `{agent}` has a space of its own and shares none"),
+            format!("this key belongs to the agent `{agent}`, and agents have no access to team spaces"),
         )),
     }
 }
@@ -116,7 +128,7 @@ async fn find_shared(app: &State, caller: &Caller, named: String, least: Access)
     if space.access < least {
         return Err(Problem::new(
             Code::ForbiddenSpace,
-            "who may use this space is for whoever made it to say",
+            "only the owner of this space can grant or revoke access to it",
         ));
     }
     Ok(space)

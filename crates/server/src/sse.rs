@@ -1,4 +1,4 @@
-//! Server-sent events: the encoding, and the heartbeat that keeps proxies from closing a quiet stream.
+//! Server-sent events: their encoding, and a heartbeat that keeps proxies from closing an idle stream.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,19 +9,21 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 
-/// The contract's heartbeat.
+/// The time without events after which a heartbeat is sent.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
-/// What ends a stream of OpenAI's.
+/// The end of a stream in OpenAI's APIs.
 pub(crate) const DONE: &str = "data: [DONE]\n\n";
 
-/// Makes the parts of a stream's body, one after the other.
+/// A producer of the parts of a stream's body.
 pub(crate) trait Source: Send + 'static {
-    /// The next part; `None` ends the stream. Dropping the future loses nothing.
+    /// Returns the next part; `None` ends the stream.
+    ///
+    /// Implementations must be cancel-safe: dropping the future must not lose a part.
     fn next(&mut self) -> impl Future<Output = Option<String>> + Send;
 }
 
-/// The answer that streams what `source` makes.
+/// Returns a response that streams the parts of `source`.
 pub(crate) fn response(source: impl Source) -> Response {
     let parts = stream::unfold(source, |mut source| async move {
         let part = match tokio::time::timeout(HEARTBEAT_EVERY, source.next()).await {
@@ -35,12 +37,12 @@ pub(crate) fn response(source: impl Source) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Asks nginx and its like not to hold tokens back.
+    // Turns off buffering in nginx and similar proxies.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-/// One event. `data` is JSON, which has no line breaks of its own.
+/// Encodes one event. `data` must not have line breaks; compact JSON has none.
 pub(crate) fn event(name: Option<&str>, id: Option<usize>, data: &str) -> String {
     let mut text = String::with_capacity(data.len() + 48);
     if let Some(name) = name {

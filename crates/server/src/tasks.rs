@@ -1,4 +1,4 @@
-//! `/lar/v1/tasks`: uses of models by id, with streams that can be resumed.
+//! `/lar/v1/tasks`: tasks that are addressed by id, with event streams that can be resumed.
 
 mod events;
 
@@ -11,9 +11,8 @@ use lar_api::tasks::{
     NewTask, Priority as WirePriority, Task as WireTask, TaskAccepted, TaskError, Workload,
 };
 use lar_base::{Caller, Code, Problem, TaskId};
-use lar_engines::driver::{ChatMessage, Prompt, Sampling};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, Work};
+use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent};
 use lar_store::{Outcome, TaskRecord};
 
 use crate::auth::Inference;
@@ -24,10 +23,12 @@ use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State, sse};
 pub(crate) use events::{TaskStream, stored_events};
 
-/// How long a task that is not detached outlives its last reader.
+/// How long a task that is not detached keeps running without a reader.
 const RESUME_WITHIN: Duration = Duration::from_secs(30);
 
-/// Makes a task. When this answers, it is on disk.
+/// Create a task
+///
+/// Lar stores the task before it responds.
 #[utoipa::path(post, path = "/lar/v1/tasks", tag = "tasks", request_body = NewTask,
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 202, body = TaskAccepted), (status = 400, body = lar_api::ProblemBody)))]
@@ -59,7 +60,10 @@ pub(crate) async fn create(
     Ok((StatusCode::ACCEPTED, axum::Json(acknowledgement)).into_response())
 }
 
-/// The key's tasks, newest first; those of all of the person's keys where the key may see conversations.
+/// List tasks
+///
+/// Returns the tasks of the key, newest first. A key with the scope `conversations` gets the tasks of all
+/// keys of its user.
 #[utoipa::path(get, path = "/lar/v1/tasks", tag = "tasks",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
     responses((status = 200, body = Page<WireTask>)))]
@@ -75,7 +79,7 @@ pub(crate) async fn list(
     Ok(axum::Json(Page { data: records.into_iter().map(to_wire).collect(), next }))
 }
 
-/// One task.
+/// Show a task
 #[utoipa::path(get, path = "/lar/v1/tasks/{id}", tag = "tasks", params(("id" = String, Path)),
     responses((status = 200, body = WireTask), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
@@ -86,7 +90,10 @@ pub(crate) async fn show(
     Ok(axum::Json(to_wire(find(&app, &caller, &id).await?)))
 }
 
-/// Follows a task's events; `Last-Event-ID` goes on behind that one.
+/// Stream a task's events
+///
+/// Starts with the first event, or after the event that `Last-Event-ID` names. If the task ended long ago or
+/// before the last start of Lar, the stream has only its last event.
 #[utoipa::path(get, path = "/lar/v1/tasks/{id}/stream", tag = "tasks",
     params(("id" = String, Path), ("last-event-id" = Option<u64>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = lar_api::tasks::TaskEvent)))]
@@ -112,14 +119,16 @@ pub(crate) async fn stream(
     if let Some(handle) = app.gateway.find(caller.visible_keys(), task) {
         return Ok(sse::response(TaskStream::new(handle, app.gateway.engines().clone(), from)));
     }
-    // It was over before the last start, or too long ago: only how it ended is known.
+    // The task ended long ago or before the last start, so only its record is left.
     let record = find(&app, &caller, &id).await?;
     let end = record.end.as_ref().map(events::of_record);
     let text = end.map(|event| sse::event(Some(event.name()), None, &event.data().to_string()));
     Ok(sse::response(events::SingleEvent(text)))
 }
 
-/// Stops a task; stopping one that is over changes nothing.
+/// Cancel a task
+///
+/// Changes nothing if the task has ended.
 #[utoipa::path(post, path = "/lar/v1/tasks/{id}/cancel", tag = "tasks", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn cancel(
@@ -158,13 +167,13 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
                 }
                 (None, Some(text)) => Prompt::Text(text),
                 (Some(_), Some(_)) => {
-                    return Err(Problem::invalid("prompt", "cannot be given beside `messages`"));
+                    return Err(Problem::invalid("prompt", "cannot be used together with `messages`"));
                 }
                 _ => return Err(Problem::invalid("messages", "or `prompt` is needed for a completion")),
             };
             let stop = new.stop.unwrap_or_default();
             if stop.len() > 32 || stop.iter().any(|text| text.is_empty() || text.len() > 1024) {
-                return Err(Problem::invalid("stop", "may hold up to 32 texts of 1 to 1024 bytes"));
+                return Err(Problem::invalid("stop", "must have at most 32 strings of 1 to 1024 bytes"));
             }
             if new.max_tokens == Some(0) {
                 return Err(Problem::invalid("max_tokens", "must be at least 1"));
@@ -253,7 +262,8 @@ fn to_wire(record: TaskRecord) -> WireTask {
     }
 }
 
-/// A task's failure as everybody may read it who may see the task; the whole of it was logged where the task ended.
+/// Returns the error of a task as every caller with access to the task may read it. The full error was logged
+/// when the task ended.
 fn task_error(code: Code, message: &str, retry_after: Option<Duration>) -> TaskError {
     let message = if code.status() < 500 { message.into() } else { file_names(message) };
     TaskError {

@@ -1,16 +1,18 @@
-//! Checks whole tool calls against their schemas, where the grammar may have been looser (decision 0030). A call that does
-//! not fit is answered as the model wrote it; `X-Lar-Ignored` and the log name what it does not keep to.
+//! Checks complete tool calls against their schemas, because a grammar may be looser than its schema (decision 0030).
+//!
+//! A call that violates its schema is returned as the model wrote it. `X-Lar-Ignored` and the log name the
+//! violated keywords. Streamed calls are not checked, because their response head is already sent.
 
 use lar_base::TaskId;
-use lar_engines::driver::Prompt;
+use lar_inference::Prompt;
 use serde_json::Value;
 
 use crate::generate::GenerationRequest;
 
-/// A name in `X-Lar-Ignored` is no longer than this.
+/// The maximum length of a name in `X-Lar-Ignored`, in characters.
 const NAME_MAX: usize = 128;
 
-/// The schemas of a request's tools, by name; none where its answer is streamed.
+/// The schemas of a request's tools by name; empty if the response is streamed.
 #[derive(Debug)]
 pub(crate) struct ToolSchemas {
     task: TaskId,
@@ -28,13 +30,15 @@ impl ToolSchemas {
         Self { task: request.id, tools }
     }
 
-    /// What the calls of an answer do not keep to, in characters that a header takes: a call's name and its arguments' text.
+    /// Returns the paths of the keywords that the calls violate, in characters that a header allows.
+    ///
+    /// A call is the name of a tool and the text of its arguments. Violations are logged.
     pub(crate) fn violations<'a>(&self, calls: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
         let violation = |(index, (name, arguments)): (usize, (&str, &str))| {
             let (_, schema) = self.tools.iter().find(|(tool, _)| tool == name)?;
-            // What was cut or broken is seen by whoever reads it.
+            // Incomplete or invalid JSON is not reported: the client sees it when it parses the arguments.
             let arguments: Value = serde_json::from_str(arguments).ok()?;
-            let path = lar_engines::schema_violation(schema, &arguments)?;
+            let path = lar_chat_format::schema_violation(schema, &arguments)?;
             let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
             let path = path.chars().map(|one| if plain(one) { one } else { '_' });
             let start = format!("tool_calls[{index}].arguments.");
@@ -42,7 +46,8 @@ impl ToolSchemas {
         };
         let violations: Vec<String> = calls.into_iter().enumerate().filter_map(violation).collect();
         if !violations.is_empty() {
-            tracing::info!(task = %self.task, violations = violations.join(", "), "tool calls do not fit their schemas");
+            let names = violations.join(", ");
+            tracing::info!(task = %self.task, violations = names, "tool calls violate their schemas");
         }
         violations
     }

@@ -1,39 +1,43 @@
-//! Fits a prompt into the model's context, for the APIs that do so: Ollama's unless `truncate` is false, OpenAI's Responses
-//! with `truncation: "auto"`. A chat loses its oldest messages; its system messages and the end stay. What is still too
-//! long loses its beginning, or is left to be refused.
+//! Truncates a prompt to the model's context, for the APIs that specify it.
+//!
+//! Ollama's API truncates unless `truncate` is false; OpenAI's Responses API with `truncation: "auto"`. The
+//! oldest messages of a chat are removed; system messages and the end of the chat stay. For Ollama, the last
+//! text of a prompt that is still too long loses its beginning. Admission rejects a prompt that is too long after that.
 
 use axum::http::HeaderValue;
 use axum::response::Response;
 use lar_base::{Code, KeyId, Problem};
-use lar_engines::driver::{Chat, ChatMessage, Prompt};
+use lar_inference::{Chat, ChatMessage, Prompt};
 
 use crate::App;
 use crate::compat_caller::plain_name;
 use crate::generate::{GenerationRequest, about_model};
 
-/// A token is at least a byte, and a template adds no more than this to a message, in tokens.
+/// The maximum number of tokens that a chat template adds to a message.
 const MESSAGE_TOKENS_MAX: usize = 64;
-/// Tokens left for an answer whose length is not said, of a prompt that is cut.
+/// The tokens that a truncated prompt leaves for an answer without a token limit.
 const ANSWER_TOKENS: usize = 512;
-/// Times that a text is cut closer before it is given up.
+/// The maximum number of attempts to shorten a text.
 const CUTS_MAX: usize = 8;
-/// What a token is taken for where the prompt is too long to be counted, in bytes.
+/// The assumed bytes per token of a prompt that is too long to be counted.
 const TOKEN_BYTES: usize = 3;
 
-/// What a prompt may lose.
+/// The parts of a prompt that truncation may remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Whole messages: OpenAI drops items, and refuses an input whose last item is too long.
+    /// Whole messages. OpenAI drops items, and rejects an input whose last item is too long.
     Messages,
-    /// Whole messages, then the beginning of the last text, as at Ollama.
+    /// Whole messages, then the beginning of the last text, as Ollama does.
     MessagesAndText,
 }
 
-/// Cuts a request's prompt if it is beyond the context: the model's, or `context_max` where that is smaller. Returns how many
-/// messages were left out, where any was cut.
+/// Truncates a request's prompt to the model's context, or to `context_max` if that is smaller.
+///
+/// Returns the number of removed messages, or `None` if the prompt fits. A prompt that cannot be shortened
+/// enough is not an error here.
 ///
 /// # Errors
-/// When the model is not there, or the prompt cannot be rendered; one that cannot be cut to fit is left as it is.
+/// If the model does not exist or the prompt cannot be rendered.
 pub(crate) async fn fit(
     app: &App,
     key: KeyId,
@@ -58,7 +62,7 @@ pub(crate) async fn fit(
     let budget = context - answer.min(context / 4).max(1);
     let before = messages(&request.prompt);
     if let Prompt::Chat(chat) = &mut request.prompt {
-        leave_out_oldest(&counter, chat, budget).await?;
+        remove_oldest(&counter, chat, budget).await?;
     }
     if cut == Cut::MessagesAndText {
         cut_start(&counter, &mut request.prompt, budget).await?;
@@ -66,9 +70,9 @@ pub(crate) async fn fit(
     Ok(Some(before - messages(&request.prompt)))
 }
 
-/// Tells how many messages of a request were left out.
-pub(crate) fn set_truncated_header(response: &mut Response, left_out: usize) {
-    response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
+/// Sets the `X-Lar-Truncated` header to the number of messages that were removed from a request.
+pub(crate) fn set_truncated_header(response: &mut Response, removed: usize) {
+    response.headers_mut().insert("x-lar-truncated", HeaderValue::from(removed));
 }
 
 struct Counter<'a> {
@@ -79,7 +83,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// The tokens of a prompt; an estimate where it is too long to be counted.
+    /// Counts the tokens of a prompt, or estimates them if the prompt is too long to be counted.
     async fn count(&self, prompt: &Prompt) -> Result<usize, Problem> {
         match self.app.gateway.count_tokens_for(self.key, self.model, prompt).await {
             Ok(counted) => Ok(counted.tokens),
@@ -91,11 +95,11 @@ impl Counter<'_> {
     }
 }
 
-/// Leaves out as few of the oldest messages as makes the rest fit.
-async fn leave_out_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize) -> Result<(), Problem> {
+/// Removes the oldest messages, as few as possible, so that the rest fits.
+async fn remove_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize) -> Result<(), Problem> {
     let all = std::mem::take(&mut chat.messages);
     let removable = all[..end_of(&all)].iter().filter(|message| message.role != "system").count();
-    // The fewest that do lie from `low` to `high`; leaving out all is tried without being counted.
+    // The smallest sufficient number is between `low` and `high`. Removing all is the last resort and not counted.
     let (mut low, mut high) = (1.min(removable), removable);
     while low < high {
         let middle = low.midpoint(high);
@@ -106,14 +110,18 @@ async fn leave_out_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize)
     Ok(())
 }
 
-/// Where the end of a chat begins that always stays: its last message, or its last results with the calls they answer.
+/// Returns the index at which the end of a chat starts that is never removed.
+///
+/// The end is the last message, or the last tool results with the message that made the calls.
 fn end_of(all: &[ChatMessage]) -> usize {
     let last = all.len().saturating_sub(1);
     let call = all.iter().rposition(|message| message.role != "tool");
     call.filter(|call| !all[*call].tool_calls.is_empty()).unwrap_or(last)
 }
 
-/// The messages without so many of the oldest that are no system message; nor does a result stand without its call.
+/// Returns the messages without the `count` oldest ones, not counting system messages.
+///
+/// Tool results whose call was removed are removed, too.
 fn without(all: &[ChatMessage], mut count: usize) -> Vec<ChatMessage> {
     let end = end_of(all);
     let mut kept = Vec::with_capacity(all.len());
@@ -131,7 +139,7 @@ fn without(all: &[ChatMessage], mut count: usize) -> Vec<ChatMessage> {
     kept
 }
 
-/// Cuts the beginning off the last text of a prompt until it fits.
+/// Removes the beginning of a prompt's last text until the prompt fits.
 async fn cut_start(counter: &Counter<'_>, prompt: &mut Prompt, budget: usize) -> Result<(), Problem> {
     for _ in 0..CUTS_MAX {
         let tokens = counter.count(prompt).await?;
@@ -139,7 +147,7 @@ async fn cut_start(counter: &Counter<'_>, prompt: &mut Prompt, budget: usize) ->
             return Ok(());
         }
         let Some(text) = last_text(prompt) else { return Ok(()) };
-        // All that is too much goes off this text, and a little more each time: tokens are not equally long.
+        // The whole excess comes off this text, plus a little more, because tokens differ in length.
         let length = text.len();
         let excess = (tokens - budget).saturating_mul(length) / tokens.max(1) + length / 50 + 1;
         let start = text.char_indices().map(|(at, _)| at).find(|at| *at >= excess).unwrap_or(length);
@@ -164,7 +172,7 @@ fn messages(prompt: &Prompt) -> usize {
     }
 }
 
-/// What a prompt takes at most: more than this there are never.
+/// Returns an upper bound of a prompt's tokens: a token has at least one byte.
 fn tokens_at_most(prompt: &Prompt) -> usize {
     bytes(prompt) + (messages(prompt) + 1) * MESSAGE_TOKENS_MAX
 }
@@ -179,19 +187,19 @@ fn bytes(prompt: &Prompt) -> usize {
                     .map(|call| call.id.len() + call.name.len() + call.arguments.len() + MESSAGE_TOKENS_MAX)
                     .sum()
             };
-            let named = |message: &ChatMessage| -> usize {
+            let names = |message: &ChatMessage| -> usize {
                 [&message.name, &message.tool_call_id].into_iter().flatten().map(String::len).sum()
             };
-            let said: usize = chat
+            let messages: usize = chat
                 .messages
                 .iter()
-                .map(|message| message.content.len() + named(message) + calls(message))
+                .map(|message| message.content.len() + names(message) + calls(message))
                 .sum();
             let tools = chat.tools.iter().map(|tool| {
-                // Templates write schemas with more space than we do.
+                // Templates write schemas with more whitespace.
                 tool.parameters.len() * 2 + tool.name.len() + tool.description.as_ref().map_or(0, String::len)
             });
-            said + chat.assistant_prefill.len() + tools.sum::<usize>()
+            messages + chat.assistant_prefill.len() + tools.sum::<usize>()
         }
         Prompt::Text(text) => text.len(),
         Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),
@@ -201,12 +209,12 @@ fn bytes(prompt: &Prompt) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lar_engines::driver::ToolCall;
+    use lar_inference::ToolCall;
 
     use super::*;
 
     #[test]
-    fn the_oldest_messages_go_but_system_messages_and_the_last_one_stay() {
+    fn the_oldest_messages_are_removed_but_system_messages_and_the_last_one_stay() {
         let all: Vec<ChatMessage> = [
             ("system", "s"),
             ("user", "1"),
@@ -222,7 +230,7 @@ mod tests {
             |count| without(&all, count).into_iter().map(|message| message.content).collect::<String>();
         assert_eq!(kept(0), "s12345");
         assert_eq!(kept(1), "s2345");
-        assert_eq!(kept(2), "s45", "a result does not stand without its call");
+        assert_eq!(kept(2), "s45", "a result is removed with its call");
         assert_eq!(kept(4), "s5");
         assert_eq!(kept(9), "s5");
     }
@@ -231,12 +239,12 @@ mod tests {
     fn the_last_results_stay_with_the_calls_they_answer() {
         let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into() };
         let called = ChatMessage { tool_calls: vec![call], ..ChatMessage::new("assistant", "2") };
-        let said = |role: &str, text: &str| ChatMessage::new(role, text);
-        let all = [said("user", "1"), called, said("tool", "3"), said("tool", "4")];
+        let message = |role: &str, text: &str| ChatMessage::new(role, text);
+        let all = [message("user", "1"), called, message("tool", "3"), message("tool", "4")];
         let kept: String = without(&all, 9).into_iter().map(|message| message.content).collect();
         assert_eq!(kept, "234");
-        let orphans = [said("user", "1"), said("tool", "2"), said("tool", "3")];
-        assert_eq!(end_of(&orphans), 2, "results that answer no call are messages like others");
+        let orphans = [message("user", "1"), message("tool", "2"), message("tool", "3")];
+        assert_eq!(end_of(&orphans), 2, "results without a call are ordinary messages");
         assert_eq!(end_of(&[]), 0);
     }
 }

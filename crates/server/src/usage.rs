@@ -1,4 +1,4 @@
-//! `GET /lar/v1/usage`: what the caller's key used, or with `conversations` all keys of the person, by day and model.
+//! `GET /lar/v1/usage`: usage by day, key and model.
 
 use axum::extract::Request;
 use lar_api::Page;
@@ -9,8 +9,10 @@ use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
 
-/// Usage per UTC day, key and model, since the day `from` (today where absent): of the caller's key, and with the scope
-/// `conversations` of all keys of the person.
+/// List usage
+///
+/// Returns usage per UTC day, key and model, since the day `from` (`YYYY-MM-DD`; today if missing). A key
+/// gets its own usage. A key with the scope `conversations` gets the usage of all keys of its user.
 #[utoipa::path(get, path = "/lar/v1/usage", tag = "operate", params(("from" = Option<String>, Query)),
     responses((status = 200, body = Page<UsageDay>)))]
 pub(crate) async fn list(
@@ -24,7 +26,7 @@ pub(crate) async fn list(
         None => Timestamp::now().day(),
         Some(day) => {
             let parsed: Result<Timestamp, _> = format!("{day}T00:00:00Z").parse();
-            parsed.map_err(|_| Problem::invalid("from", "must be a day, YYYY-MM-DD"))?.day()
+            parsed.map_err(|_| Problem::invalid("from", "must be a day in the form YYYY-MM-DD"))?.day()
         }
     };
     let rows = app.store.usage_list(caller.visible_keys(), from).await?;

@@ -1,4 +1,4 @@
-//! `/lar/v1/users`: people who share this Lar. Each has keys, conversations and memories of their own.
+//! `/lar/v1/users`: the users of this Lar. Each user has their own keys, conversations and memories.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -15,7 +15,10 @@ use crate::extract::Path;
 use crate::idempotency::{self, IdempotentJson};
 use crate::{keys, sign_in};
 
-/// Invites somebody: makes them a key, and a link that signs their browser in.
+/// Invite a user
+///
+/// Creates the user, their first key, and a sign-in link for their browser. Only this response contains the
+/// key's secret and the link.
 #[utoipa::path(post, path = "/lar/v1/users", tag = "keys", request_body = NewUser,
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
@@ -27,8 +30,11 @@ pub(crate) async fn invite(
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
     if let Some(id) = idempotency::earlier_id::<UserId>(&app, once.as_ref()).await? {
-        // The secret is not kept, so the answer cannot be given again.
-        let detail = format!("this request invited {id} before; their key was shown then");
+        // Only the secret's digest is stored, so Lar cannot repeat the response.
+        let detail = format!(
+            "this request already invited the user {id}, and Lar cannot show their key again. Remove the \
+             user and send a new request"
+        );
         return Err(Problem::new(Code::Conflict, detail).into());
     }
     let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
@@ -39,7 +45,7 @@ pub(crate) async fn invite(
         name: user.name.clone(),
         agent: None,
         digest: app.authenticator.digest(secret.expose()),
-        // A person's own key, which their browser is signed in with.
+        // The user's browser signs in with this key, so it may read conversations.
         scopes: Scopes::of(keys::default_scopes().iter().chain([Scope::Conversations])),
         requests_per_minute: None,
         memory: MemoryMode::Off,
@@ -56,14 +62,17 @@ pub(crate) async fn invite(
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
-/// Everybody.
+/// List users
 #[utoipa::path(get, path = "/lar/v1/users", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
     let users = app.store.user_list().await?;
     Ok(axum::Json(Page { data: users.iter().map(to_wire).collect(), next: None }))
 }
 
-/// Takes somebody's keys and grants away, by name or id. What they kept stays.
+/// Remove a user
+///
+/// Revokes the keys and grants of a user, named by name or id. The user's conversations and memories stay in
+/// the database, and the owner of Lar gets their team spaces.
 #[utoipa::path(delete, path = "/lar/v1/users/{id}", tag = "keys", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(

@@ -1,34 +1,36 @@
-//! Variables for chat templates: what each API's requests say about reasoning, under the names that model families gave
-//! it, and whatever `chat_template_kwargs` names.
+//! Chat template variables of a request: its reasoning settings and its `chat_template_kwargs`.
+//!
+//! Model families name their switch for reasoning differently. A request sets all known names.
 
 use lar_base::Problem;
-use lar_engines::chat_format::THINKING_SWITCHES;
-use lar_engines::driver::TemplateVariable;
-use lar_engines::template::RESERVED;
+use lar_chat_format::THINKING_SWITCHES;
+use lar_chat_format::template::RESERVED;
+use lar_inference::TemplateVariable;
 use serde_json::{Map, Value, json};
 
-/// Variables of a request at most, and bytes of their JSON.
+/// The maximum number of variables in a request.
 const VARIABLES_MAX: usize = 32;
+/// The maximum size in bytes of all names and JSON values of a request's variables.
 const VARIABLES_BYTES_MAX: usize = 16 << 10;
-/// A name is no longer than this.
+/// The maximum length of a name in bytes.
 const NAME_MAX: usize = 64;
 
-/// How hard the model is asked to think, from not at all.
+/// The levels of reasoning effort, lowest first.
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 fn variable(name: &str, value: &Value, field: &str) -> TemplateVariable {
     TemplateVariable { name: name.to_owned(), value: value.to_string(), field: field.to_owned() }
 }
 
-/// Switches reasoning on or off.
+/// Returns the variables that switch reasoning on or off.
 pub(crate) fn thinking(field: &str, on: bool) -> Vec<TemplateVariable> {
     THINKING_SWITCHES.iter().map(|name| variable(name, &json!(on), field)).collect()
 }
 
-/// Sets how much the model reasons; `none` switches it off, anything else on.
+/// Returns the variables that set the reasoning effort. `none` switches reasoning off, any other level on.
 ///
 /// # Errors
-/// When it is none of the words for that.
+/// If the level is unknown.
 pub(crate) fn effort(field: &str, effort: &str) -> Result<Vec<TemplateVariable>, Problem> {
     if !EFFORTS.contains(&effort) {
         return Err(Problem::invalid(field, format!("must be one of {}", EFFORTS.join(", "))));
@@ -41,11 +43,11 @@ pub(crate) fn effort(field: &str, effort: &str) -> Result<Vec<TemplateVariable>,
 /// Reads `chat_template_kwargs`.
 ///
 /// # Errors
-/// When there are too many, or one has a name that is not a variable's to have.
+/// If there are too many variables, or a name is invalid or reserved.
 pub(crate) fn kwargs(values: &Map<String, Value>) -> Result<Vec<TemplateVariable>, Problem> {
     let field = "chat_template_kwargs";
     if values.len() > VARIABLES_MAX {
-        let reason = format!("has {} variables; {VARIABLES_MAX} at most", values.len());
+        let reason = format!("has {} variables; the limit is {VARIABLES_MAX}", values.len());
         return Err(Problem::invalid(field, reason));
     }
     let mut variables = Vec::with_capacity(values.len());
@@ -53,16 +55,22 @@ pub(crate) fn kwargs(values: &Map<String, Value>) -> Result<Vec<TemplateVariable
         let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !starts || !fits || name.len() > NAME_MAX {
-            return Err(Problem::invalid(field, "has a name that is none of a variable"));
+            let reason = format!(
+                "has an invalid name: use up to {NAME_MAX} letters, digits and `_`, not starting with a digit"
+            );
+            return Err(Problem::invalid(field, reason));
         }
         if RESERVED.contains(&name.as_str()) {
-            return Err(Problem::invalid(format!("{field}.{name}"), "is not a request's to set"));
+            return Err(Problem::invalid(format!("{field}.{name}"), "is reserved and cannot be set"));
         }
         variables.push(variable(name, value, &format!("{field}.{name}")));
     }
     let bytes: usize = variables.iter().map(|variable| variable.name.len() + variable.value.len()).sum();
     if bytes > VARIABLES_BYTES_MAX {
-        return Err(Problem::invalid(field, format!("has {bytes} bytes; {VARIABLES_BYTES_MAX} at most")));
+        return Err(Problem::invalid(
+            field,
+            format!("has {bytes} bytes; the limit is {VARIABLES_BYTES_MAX}"),
+        ));
     }
     Ok(variables)
 }
@@ -76,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_become_the_variables_that_templates_know() {
+    fn reasoning_settings_and_kwargs_become_template_variables() {
         assert_eq!(pairs(&thinking("think", false)), [("enable_thinking", "false"), ("thinking", "false")]);
         assert_eq!(
             pairs(&effort("reasoning_effort", "low").unwrap()),

@@ -1,21 +1,21 @@
-//! Names that stand for models: `default`, `default-embedding` and whatever the operator adds.
+//! Aliases of models: `default`, `default-embedding`, and those that the operator adds.
 
 use lar_base::Timestamp;
 use rusqlite::OptionalExtension as _;
 
 use crate::{Error, Store};
 
-/// A name and the model it stands for.
+/// An alias and its model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {
-    /// What callers write.
+    /// The name that callers use.
     pub name: String,
     /// The name of an installed model.
     pub target: String,
 }
 
 impl Store {
-    /// Lets `name` stand for `target`, replacing what it stood for.
+    /// Makes `name` an alias of `target`, and replaces its earlier target.
     ///
     /// # Errors
     /// When the database fails.
@@ -31,7 +31,7 @@ impl Store {
         .await
     }
 
-    /// Removes an alias and says whether it was there.
+    /// Removes an alias; returns whether it existed.
     ///
     /// # Errors
     /// When the database fails.
@@ -42,7 +42,7 @@ impl Store {
         .await
     }
 
-    /// Every alias by name.
+    /// Returns all aliases by name.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,7 +55,7 @@ impl Store {
         .await
     }
 
-    /// What one alias stands for.
+    /// Returns the model of an alias.
     ///
     /// # Errors
     /// When the database fails.

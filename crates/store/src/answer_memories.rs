@@ -1,27 +1,31 @@
-//! Which answers contain the text of which memories, so that erasing a memory removes its text from them.
+//! Links between answers and the memories whose text they contain, so that erasing a memory removes its text
+//! from them.
 //!
-//! An answer keeps what memory did in its turn as JSON: an object of lists, with an object for each memory. Its `id` is the
-//! memory's, `content` its text; `instead_of` is the text that was replaced, of the memory `instead_of_id`. A memory may be in
-//! thousands of answers. So the transaction that erases it only notes that, and the answers are rewritten in the next ones.
+//! An answer stores the memory activity of its turn as JSON: an object of lists, with an object for each
+//! memory. Its `id` is the memory's, `content` is its text; `instead_of` is the text that was replaced, of
+//! the memory `instead_of_id`. A memory may be in thousands of answers. So the transaction that erases it
+//! only records that, and later transactions rewrite the answers.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use lar_base::MessageId;
+use lar_base::{MessageId, error_chain};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value};
 
 use crate::erasure::Step;
+use crate::json_columns::ANSWER_MEMORY;
 use crate::{Error, Store};
 
-/// The first schema that notes which answers contain which memories.
+/// The first schema that links answers to memories.
 pub(crate) const SCHEMA: u32 = 16;
-/// Answers that are rewritten in one transaction.
+/// The most answers that one transaction rewrites.
 const ANSWERS_PER_TRANSACTION: u32 = 64;
-/// An erasure waits so long for answers to be rewritten. A memory that is in thousands leaves the rest of them after it.
+/// How long an erasure waits for answers to be rewritten. If a memory is in thousands of them, the rest
+/// follows later.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Adds the rows that damage took. A memory that is not there may be lost rather than erased.
+/// Adds links that damage removed, also to missing memories: these may be lost rather than erased.
 const ADD_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id)
      SELECT entry.value ->> names.column1, messages.id
      FROM messages
@@ -37,37 +41,42 @@ const ADD_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, mes
      ORDER BY 1, 2";
 
 impl Store {
-    /// Removes the text of erased memories from the answers that contain it. The memories are erased by then: where this fails, the
-    /// log says so, and where it takes more than [`WAIT`], it goes on by itself. [`Store::clear_erased`] does what is left.
+    /// Removes the text of erased memories from the answers that contain it. The memories are erased by then:
+    /// a failure is logged, and after [`WAIT`] the work continues in the background. [`Store::clear_erased`]
+    /// does the rest.
     pub async fn remove_from_answers(&self) {
         let store = self.clone();
         let work = tokio::spawn(async move {
             if let Err(error) = store.try_to_remove_from_answers().await {
-                tracing::warn!(%error, "a memory was erased, and answers still contain its text; another try comes");
+                tracing::warn!(
+                    error = %error_chain(&error),
+                    "answers still contain the text of an erased memory; retrying later"
+                );
             }
         });
         let _ = tokio::time::timeout(WAIT, work).await;
     }
 
-    /// As [`Store::remove_from_answers`], to the end; returns how many answers were rewritten.
+    /// Like [`Store::remove_from_answers`], to the end; returns the number of rewritten answers.
     ///
     /// # Errors
-    /// When the database fails. Another call goes on.
+    /// When the database fails. The next call continues.
     pub(crate) async fn try_to_remove_from_answers(&self) -> Result<usize, Error> {
         self.erase_in_steps(remove_some_in_txn).await
     }
 }
 
-/// What memory did in the turn of an answer, without the text of memories that are erased by now.
+/// The memory activity in the turn of an answer, without the text of erased memories.
 #[derive(Debug)]
 pub(crate) struct TurnMemory {
-    /// As JSON.
+    /// As JSON with a version, for [`ANSWER_MEMORY`].
     pub(crate) json: String,
     memories: BTreeSet<String>,
 }
 
 impl TurnMemory {
-    /// Looks at what is to be kept with an answer: a memory may have been erased since it was recalled.
+    /// Prepares the memory activity for storage with an answer: a memory may have been erased since it was
+    /// recalled.
     pub(crate) fn read(connection: &Connection, json: &str) -> Result<Self, Error> {
         let mut value: Value = serde_json::from_str(json)?;
         let mut query = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM memories WHERE id = ?1)")?;
@@ -79,13 +88,13 @@ impl TurnMemory {
             };
         }
         if erased.is_empty() {
-            return Ok(Self { json: json.to_owned(), memories });
+            return Ok(Self { json: ANSWER_MEMORY.stamp(json)?, memories });
         }
         remove(&mut value, &erased);
-        Ok(Self { json: value.to_string(), memories })
+        Ok(Self { json: ANSWER_MEMORY.encode(&value)?, memories })
     }
 
-    /// Notes that an answer contains these memories.
+    /// Records that an answer contains these memories.
     pub(crate) fn note_in_txn(&self, connection: &Connection, answer: MessageId) -> Result<(), Error> {
         let sql = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id) VALUES (?1, ?2)";
         let mut insert = connection.prepare_cached(sql)?;
@@ -96,7 +105,7 @@ impl TurnMemory {
     }
 }
 
-/// Adds what damage took of the notes; nothing in a schema that has none.
+/// Adds links that damage removed; does nothing in a schema without links.
 pub(crate) fn add_missing(connection: &Connection) -> Result<(), Error> {
     if connection.table_exists(None, "answer_memories")? {
         connection.execute_batch(ADD_MISSING)?;
@@ -104,14 +113,14 @@ pub(crate) fn add_missing(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes back that memories are erased which are not there: damage may have taken them, and answers have their last copies.
+/// Unmarks missing memories as erased: damage may have removed them, and the answers have their last copies.
 pub(crate) fn keep_lost(connection: &Connection) -> Result<(), Error> {
     connection
         .execute_batch("DELETE FROM erased_memories; DELETE FROM answer_memories WHERE memory_id = ''")?;
     Ok(())
 }
 
-/// Notes that a memory is erased, where answers contain it.
+/// Marks a memory as erased, if answers contain it.
 pub(crate) fn note_erased_in_txn(connection: &Connection, memory: &str) -> Result<(), Error> {
     let sql = "INSERT OR IGNORE INTO erased_memories (memory_id)
                SELECT ?1 WHERE EXISTS (SELECT 1 FROM answer_memories WHERE memory_id = ?1)";
@@ -130,14 +139,15 @@ fn remove_some_in_txn(connection: &Connection) -> Result<Step, Error> {
         let erased = texts(connection, sql, [answer])?.into_iter().collect();
         let sql = "SELECT memory FROM messages WHERE id = ?1";
         let json = connection.prepare_cached(sql)?.query_row([answer], |row| {
-            // A damaged letter in one answer keeps no text in the others.
+            // Damage in one answer must not keep text in the others.
             Ok(row.get_ref(0)?.as_bytes_or_null()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
         });
         if let Some(json) = json.optional()?.flatten() {
-            // What is no JSON nobody can read, and nobody can remove a text from it.
-            let left = serde_json::from_str(&json).ok().map(|mut value| {
+            // Nobody can read invalid JSON, or remove a text from it, so it is dropped.
+            let (version, json) = ANSWER_MEMORY.split(&json);
+            let left = serde_json::from_str(&json).ok().and_then(|mut value| {
                 remove(&mut value, &erased);
-                value.to_string()
+                ANSWER_MEMORY.join(version, &value.to_string()).ok()
             });
             let sql = "UPDATE messages SET memory = ?2 WHERE id = ?1";
             connection.prepare_cached(sql)?.execute((answer, left))?;
@@ -162,7 +172,7 @@ fn texts(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The memories that are contained, each once.
+/// Returns the ids of all memories in the activity, each once.
 fn ids(value: &Value) -> BTreeSet<String> {
     let lists = value.as_object().into_iter().flat_map(|all| all.values()).filter_map(Value::as_array);
     let entries = lists.flatten().filter_map(Value::as_object);
@@ -170,13 +180,13 @@ fn ids(value: &Value) -> BTreeSet<String> {
     ids.flatten().map(str::to_owned).collect()
 }
 
-/// Removes the texts of these memories.
+/// Removes the texts of these memories from the activity.
 fn remove(value: &mut Value, erased: &HashSet<String>) {
     let lists = value.as_object_mut().into_iter().flat_map(|all| all.values_mut());
     for entry in lists.filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
         let is_erased = |name: &str| id(entry, name).is_some_and(|id| erased.contains(id));
         let (is_itself, is_other) = (is_erased("id"), is_erased("instead_of_id"));
-        // Before schema 16 nothing said whose text the replaced one is.
+        // Before schema 16, the memory of the replaced text was not recorded.
         let is_unknown = !entry.contains_key("instead_of_id")
             && entry.get("decision").and_then(Value::as_str) == Some("supersede");
         if is_itself {
@@ -188,7 +198,7 @@ fn remove(value: &mut Value, erased: &HashSet<String>) {
     }
 }
 
-/// The id of a memory; what waited in the inbox only has none.
+/// Returns the id of a memory; `None` for a candidate from the inbox, which has none.
 fn id<'a>(entry: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     entry.get(name).and_then(Value::as_str).filter(|id| !id.is_empty())
 }
@@ -205,7 +215,7 @@ mod tests {
 
     const SECRET: &str = "laburnum 4711";
 
-    /// A memory of this person with this text.
+    /// Creates a memory of this user with this text.
     fn remember(connection: &Connection, user: UserId, text: &str) -> Result<(SpaceId, MemoryId), Error> {
         let (space, id) = (SpaceId::new(), MemoryId::new());
         connection.execute(
@@ -226,7 +236,7 @@ mod tests {
         json!({"recalled": memories.iter().map(entry).collect::<Vec<_>>()}).to_string()
     }
 
-    /// Begins a turn that was given these memories; returns its answer.
+    /// Starts a turn that recalled these memories; returns its answer.
     async fn begin(store: &Store, owned: &OwnedConversation, memory: String) -> MessageId {
         let task = TaskStart {
             id: TaskId::new(),
@@ -271,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_erased_memory_leaves_the_answers_that_were_given_it() {
+    async fn an_erased_memory_is_removed_from_the_answers_that_recalled_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let store = Store::open(&path).unwrap();
@@ -281,7 +291,7 @@ mod tests {
         let conversation = store.conversation_create(owner, NewConversation::default(), None).await.unwrap();
         let owned = store.conversation_get(owner, conversation.id).await.unwrap();
         let json = recalled(&[(secret, SECRET), (other, "an oak")]);
-        // More than are rewritten in one transaction.
+        // More than one transaction rewrites.
         let mut answers = Vec::new();
         for _ in 0..ANSWERS_PER_TRANSACTION + 10 {
             answers.push(begin(&store, &owned, json.clone()).await);
@@ -291,7 +301,7 @@ mod tests {
         assert_eq!(kept(&store, &owned, answers[1]).await["recalled"][0]["content"], SECRET);
         store.memories_erase(vec![space], vec![secret]).await.unwrap();
         store.try_to_remove_from_answers().await.unwrap();
-        // What was recalled before and is written after it was erased.
+        // These turns recalled the memory before it was erased, and are stored after that.
         store.answer_end(answers[2], end(Some(json.clone()))).await.unwrap();
         answers.push(begin(&store, &owned, json).await);
         let expected = json!({"recalled": [{"id": secret, "cited": true}, {"id": other, "content": "an oak", "cited": true}]});
@@ -304,13 +314,13 @@ mod tests {
             let sql = "SELECT (SELECT count(*) FROM answer_memories), (SELECT count(*) FROM erased_memories)";
             Ok(connection.query_row(sql, [], |row| Ok((row.get::<_, usize>(0)?, row.get::<_, usize>(1)?)))?)
         };
-        assert_eq!(store.read(rows).await.unwrap(), (answers.len(), 0), "of the other memory");
+        assert_eq!(store.read(rows).await.unwrap(), (answers.len(), 0), "links of the other memory");
         store.conversation_erase(&owned).await.unwrap();
         assert_eq!(store.read(rows).await.unwrap(), (0, 0));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_damaged_answer_keeps_no_erased_memory_in_the_others() {
+    async fn a_damaged_answer_does_not_keep_an_erased_memory_in_others() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let store = Store::open(&path).unwrap();
@@ -321,7 +331,7 @@ mod tests {
         let json = recalled(&[(secret, SECRET)]);
         let damaged = begin(&store, &owned, json.clone()).await;
         let other = begin(&store, &owned, json.clone()).await;
-        // A letter that is no UTF-8 any more.
+        // One letter is no longer valid UTF-8.
         let mut bytes = json.into_bytes();
         let at = bytes.windows(SECRET.len()).position(|text| text == SECRET.as_bytes()).unwrap();
         bytes[at] |= 0x80;
@@ -341,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_erasure_that_was_cut_leaves_the_answers_later() {
+    async fn an_interrupted_erasure_is_removed_from_answers_later() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let owner = store.owner().await.unwrap();
@@ -385,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_an_erased_memory_is_taken_out_and_of_no_other() {
+    fn only_the_text_of_erased_memories_is_removed() {
         let turn = json!({
             "recalled": [{"id": "mem_1", "content": "one", "cited": true}, {"id": "mem_2", "content": "two"}],
             "saved": [
@@ -413,7 +423,7 @@ mod tests {
             "refused": ["no"],
         });
         assert_eq!(left, expected);
-        // Of an older schema.
+        // As stored before schema 16.
         let mut left = json!({"saved": [{"id": "mem_3", "decision": "supersede", "content": "three", "instead_of": "one"}]});
         remove(&mut left, &[String::new()].into());
         assert_eq!(left, json!({"saved": [{"id": "mem_3", "decision": "supersede", "content": "three"}]}));

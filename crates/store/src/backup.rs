@@ -1,9 +1,10 @@
-//! Backups: one tar file with a copy of the database and of the files beside it that it is no use without, and a manifest
-//! first. Models are not in it; the manifest does not need them either, since a model is found again by its name.
+//! Backups: a tar file with a copy of the database and of the files that it is useless without. A manifest
+//! comes first. A backup contains no models and no list of them: a model can be pulled again by its name.
 //!
-//! The copy is one moment of the database, taken while it serves. A backup holds secrets and every memory: it is for its owner
-//! alone to read. It is called made once the copy and the file were checked. Reading one is in [`archive`], putting one in
-//! the place of what is there in [`restore()`], and what each of them leaves when it is killed in [`unfinished`].
+//! The copy is a snapshot of the database, taken while Lar serves it. A backup contains secrets and every
+//! memory, so only its owner may read it. Success is reported only after the copy and the file were checked.
+//! [`archive`] reads a backup, [`restore()`] replaces a data directory with it, and [`unfinished`] handles
+//! leftovers of killed commands.
 
 mod archive;
 mod moves;
@@ -33,32 +34,32 @@ use self::archive::{digest, is_known};
 use self::unfinished::{BackupFiles, NewFile};
 use crate::{Error, Store};
 
-/// What the manifest is called in the file.
+/// The name of the manifest in a backup.
 const MANIFEST: &str = "manifest.json";
-/// What the database is called, there and in a data directory.
+/// The name of the database in a backup and in a data directory.
 const DATABASE: &str = "lar.db";
-/// The settings, which can name programs to run.
+/// The settings, which can name programs that Lar runs.
 const SETTINGS: &str = "lar.toml";
-/// The files beside it: the keys would not be known without the first.
+/// The files beside the database. Without the first, Lar recognizes no API key.
 const COMPANION_FILES: [&str; 3] = ["secret.key", "owner.key", SETTINGS];
-/// The folder of clients that were connected.
+/// The folder with the records of connected clients.
 const CLIENTS: &str = "clients";
-/// Files in that folder at most.
+/// The most files of that folder in a backup.
 const CLIENTS_MAX: usize = 1000;
 const FORMAT: u32 = 1;
 
-/// What a backup holds.
+/// The description of a backup, which is its first file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Of the file.
+    /// The version of the file format.
     pub format: u32,
-    /// The program that made it.
+    /// The version of the Lar that made it.
     pub version: String,
-    /// The database's schema.
+    /// The schema of the database.
     pub schema: u32,
-    /// When: RFC 3339.
+    /// The time when it was made, as RFC 3339.
     pub created_at: String,
-    /// Its files, in the order in which they come.
+    /// Its files, in order.
     pub files: Vec<Entry>,
 }
 
@@ -71,39 +72,40 @@ pub struct Entry {
     pub sha256: String,
 }
 
-/// The folder of a data directory's own backups.
+/// The folder with the backups of a data directory.
 pub const FOLDER: &str = "backups";
-/// What their names begin and end with; in between is the time.
+/// The prefix and the suffix of a backup's name; the time is in between.
 const NAME_AFFIXES: (&str, &str) = ("lar-", ".tar");
 
-/// Where the next backup of the data directory `folder` goes; its folder is made.
+/// Returns the path for the next backup of the data directory `folder`, and creates the folder for it.
 ///
 /// # Errors
-/// When the folder cannot be made.
+/// When the folder cannot be created.
 pub fn next_path(folder: &Path) -> Result<PathBuf, Error> {
     let backups = folder.join(FOLDER);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&backups).map_err(Error::Backup)?;
     Ok(backups.join(format!("{}{}{}", NAME_AFFIXES.0, time_stamp(), NAME_AFFIXES.1)))
 }
 
-/// Whether a file of this name is a backup.
+/// Returns whether a file of this name is a backup.
 #[must_use]
 pub fn is_backup(name: &str) -> bool {
     name.starts_with(NAME_AFFIXES.0) && name.ends_with(NAME_AFFIXES.1)
 }
 
-/// The time, as part of a name.
+/// Returns the current time as part of a file name.
 fn time_stamp() -> String {
     Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 impl Store {
-    /// Writes a backup of the data directory `folder`, whose database this is, to the new file `to`. The copy of the database
-    /// is checked as [`verify`] does it, and the file is read back. What killed backups left in the folder of `to` is removed.
+    /// Backs up the data directory `folder`, which has this database, to the new file `to`. Checks the copy
+    /// of the database as [`verify`] does, and reads the file back. Removes leftovers of killed backups from
+    /// the folder of `to`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the database is damaged; when `to` is there already or cannot be written; when the database
-    /// fails. Then nothing is left of it, and other backups are as they were.
+    /// [`Error::Corrupt`] when the database is damaged; when `to` exists or cannot be written; when the
+    /// database fails. Then no part of the new backup is left, and other backups are unchanged.
     pub async fn backup(&self, folder: PathBuf, to: PathBuf) -> Result<Manifest, Error> {
         let (database, place) = (self.path().to_owned(), to.clone());
         let work = move || {
@@ -113,10 +115,12 @@ impl Store {
             if let Some(folder) = to.parent() {
                 remove_unfinished_backups(folder);
             }
-            // Made first, so that nobody else can ever read them, and anew, so that no other backup is making the same.
+            // Both are created first, so that nobody else can ever read them, and new, so that no other
+            // backup uses them.
             let BackupFiles { written, copy } = BackupFiles::make(&to)?;
             let source = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            // One state of the database for the whole copy: SQLite would begin again after each change by another connection.
+            // One snapshot for the whole copy: without it, SQLite starts again after each change by another
+            // connection.
             let snapshot = source.unchecked_transaction()?;
             snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
             source.backup("main", &copy.0, None::<fn(_)>)?;
@@ -126,17 +130,17 @@ impl Store {
             refuse_damaged(&copy.0)?;
             let manifest = pack(&folder, &copy.0, schema, &written.file)?;
             archive::check(&written.path)?;
-            // First: the lock of what is written counts for the copy, too.
+            // The copy is removed first, because the lock of `written` protects it, too.
             drop(copy);
             written.finish(&to)?;
             Ok(manifest)
         };
-        let made = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?;
+        let made = tokio::task::spawn_blocking(work).await?;
         made.map_err(|error| self.with_path(full_at(error, &place)))
     }
 }
 
-/// The same error; where the disk has no room for the backup `to`, it says so.
+/// Adds the path of the backup `to` to an error that reports a full disk.
 fn full_at(error: Error, to: &Path) -> Error {
     match error {
         Error::Backup(cause) => match NoRoom::of(&cause) {
@@ -150,8 +154,8 @@ fn full_at(error: Error, to: &Path) -> Error {
 /// Copies the backup `from` to the new file `to`, an absolute path, and checks the copy.
 ///
 /// # Errors
-/// When `to` is there already or cannot be written; when the copy is not what was written ([`Error::Damaged`]). Then nothing
-/// is left of it.
+/// When `to` exists or cannot be written; [`Error::Damaged`] when the copy does not match its digests. Then
+/// no copy is left.
 pub fn copy_to(from: &Path, to: &Path) -> Result<(), Error> {
     let copy = NewFile::for_copy(to)?;
     let copied = File::open(from).and_then(|mut from| io::copy(&mut from, &mut &copy.file));
@@ -208,17 +212,17 @@ fn append(
     archive.append_data(&mut header, name, content).map_err(Error::Backup)
 }
 
-/// Checks a copy of a database as a whole.
+/// Checks a whole copy of a database.
 ///
 /// # Errors
-/// [`Error::Corrupt`] with what is wrong; it names no path, since the fault is the original's.
+/// [`Error::Corrupt`] with the faults; it names no path, since the original has the same faults.
 pub(crate) fn refuse_damaged(copy: &Path) -> Result<(), Error> {
-    // Not read-only: what SQLite puts beside a database it takes away again only where it may write.
+    // Not read-only: SQLite can then remove the files that it puts beside a database.
     let faults = crate::check::full(&Connection::open(copy)?)?;
     if faults.is_empty() { Ok(()) } else { Err(Error::Corrupt { path: None, faults }) }
 }
 
-/// A new file for its owner alone, in the place of what is there.
+/// Creates a file that only its owner can read, or empties an existing one.
 pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -236,9 +240,9 @@ mod tests {
 
     use super::*;
 
-    /// Copied in a hundred steps, in each of which others write.
+    /// The copy takes a hundred steps, and another connection writes during each of them.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_backup_is_of_one_moment_and_ends_beside_writes() {
+    async fn a_backup_is_a_snapshot_and_finishes_during_writes() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let fill = |connection: &Connection| {
@@ -262,7 +266,7 @@ mod tests {
             }
         });
         let folder = directory.path().to_owned();
-        // Without one state for all steps this ends when the writes do, which is never.
+        // Without a snapshot, the backup would end only after the writes end, which is never.
         store.backup(folder.clone(), folder.join("backup.tar")).await.unwrap();
         is_done.store(true, Relaxed);
         writer.await.unwrap();

@@ -1,23 +1,23 @@
-//! Browsers that signed in. A session stands on a key and dies with it.
+//! The sessions of signed-in browsers. A session belongs to a key and ends with it.
 
 use lar_base::{KeyId, SessionId, Timestamp};
 use rusqlite::OptionalExtension as _;
 
 use crate::{Error, Store, parse_column, time};
 
-/// A browser that is signed in.
+/// The session of a signed-in browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrowserSession {
     /// The session's id.
     pub id: SessionId,
-    /// The key it stands on.
+    /// The key it belongs to.
     pub key: KeyId,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl Store {
-    /// Stores a session under the HMAC of its cookie, and forgets those that have ended.
+    /// Stores a session under the HMAC of its cookie, and deletes expired ones.
     ///
     /// # Errors
     /// When the database fails.
@@ -40,7 +40,7 @@ impl Store {
         .await
     }
 
-    /// Finds a session by the HMAC of its cookie, also when it has ended.
+    /// Finds a session by the HMAC of its cookie, even if it has expired.
     ///
     /// # Errors
     /// When the database fails.

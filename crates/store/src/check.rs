@@ -1,8 +1,8 @@
-//! Whether a database is whole: a quick check with a time limit when it is opened, a full one for backups, for the
-//! background and for `lar doctor`. A check changes nothing.
+//! Checks whether a database is whole. A quick check with a time limit runs when it is opened, a full one for
+//! backups, in the background and for `lar doctor`. A check changes nothing.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -10,49 +10,50 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::wal::{self, Verdict};
 use crate::{Error, conversation_search, location, migrations};
 
-/// Faults that a check collects at most: one is enough to refuse, a few help to see how bad it is.
+/// The most faults that a check collects. One is enough to refuse a database, a few show how bad the damage
+/// is.
 const FAULTS_MAX: usize = 20;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// Nothing wrong.
+    /// No fault was found.
     Whole,
-    /// What SQLite found wrong.
+    /// The faults that were found.
     Damaged(Vec<String>),
-    /// The time was over before all of it was read; nothing was wrong so far.
+    /// Time ran out before everything was read; no fault was found until then.
     Unfinished,
 }
 
-/// What a database file is, for `lar doctor`.
+/// The state of a database file, for `lar doctor`.
 #[derive(Debug)]
 pub enum Inspection {
     /// There is no file.
     Missing,
-    /// The file has no byte.
+    /// The file is empty.
     Empty,
-    /// It can be read, and this is what its check found.
+    /// The file was read and checked.
     Checked {
         /// Its schema.
         schema: u32,
-        /// Whether it is whole.
+        /// The result of the check.
         check: Check,
-        /// Whether its write-ahead log ends in a transaction that cannot be read and will be left out.
+        /// Whether its write-ahead log ends in an incomplete transaction, which SQLite will drop.
         is_log_incomplete: bool,
     },
-    /// A newer Lar made it.
+    /// A newer Lar upgraded it.
     Newer {
         /// Its schema.
         found: u32,
-        /// The newest schema that this program knows.
+        /// The newest schema that this Lar supports.
         known: u32,
     },
-    /// It cannot be opened, at least not for writing.
+    /// It cannot be opened, or cannot be opened for writing.
     Unreadable(Error),
 }
 
-/// Looks at the database at `path` and its write-ahead log without changing anything, also while a Lar serves it. Reads all
-/// of both.
+/// Examines the database at `path` and its write-ahead log without changing anything, even while a server
+/// uses it. Reads all of both.
 #[must_use]
 pub fn inspect(path: &Path) -> Inspection {
     let path = match location::locate(path) {
@@ -66,7 +67,7 @@ pub fn inspect(path: &Path) -> Inspection {
         Ok(about) if about.len() == 0 => return Inspection::Empty,
         Ok(_) => {}
     }
-    // SQLite would open it for reading alone in spite of these.
+    // Despite such a file, SQLite would still open the database read-only.
     if let Err(error) = location::refuse_unopenable(path).and_then(|()| location::refuse_other_users(path)) {
         return Inspection::Unreadable(error);
     }
@@ -98,14 +99,14 @@ pub fn inspect(path: &Path) -> Inspection {
     }
 }
 
-/// Copies of write-ahead logs beside the database at `path`, the oldest first: Lar keeps one of a log whose last transaction
-/// was incomplete. Empty also where the folder cannot be read.
+/// Returns the copies of write-ahead logs beside the database at `path`, the oldest first. Lar keeps a copy
+/// of a log whose last transaction was incomplete. Returns nothing if the folder cannot be read.
 #[must_use]
 pub fn wal_copies(path: &Path) -> Vec<PathBuf> {
     location::resolve(path).ok().and_then(|path| wal::find_copies(&path).ok()).unwrap_or_default()
 }
 
-/// A reading connection that leaves the file and those beside it as they are; on a disk that is only read, too.
+/// Opens a connection that changes neither the database nor the files beside it, even on a read-only disk.
 fn open_unchanged(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let readable = |connection: Connection| {
@@ -113,7 +114,7 @@ fn open_unchanged(path: &Path) -> Result<Connection, Error> {
     };
     match Connection::open_with_flags(path, flags).and_then(readable) {
         Ok(connection) => Ok(connection),
-        // Reading a write-ahead log takes a file beside it, which a disk that is only read cannot have.
+        // Reading a write-ahead log needs a file beside it, which a read-only disk cannot have.
         Err(error) if is_cannot_write(&error) => {
             let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
             let url = format!("file:{text}?immutable=1");
@@ -127,13 +128,14 @@ fn is_cannot_write(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
-/// Reads the structure of every table and index, for `limit` at most.
+/// Checks the structure of every table and index, for up to `limit`.
 ///
 /// # Errors
-/// When it cannot be read for another reason than damage.
+/// When the database cannot be read for a reason other than damage.
 pub(crate) fn quick(connection: &Connection, limit: Duration) -> Result<Check, Error> {
     let handle = connection.get_interrupt_handle();
-    let (finished, wait) = channel::<()>();
+    // Nothing is sent: the end of the check drops the sender.
+    let (finished, wait) = sync_channel::<()>(0);
     let clock = std::thread::spawn(move || {
         if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             handle.interrupt();
@@ -153,17 +155,17 @@ pub(crate) fn quick(connection: &Connection, limit: Duration) -> Result<Check, E
     }
 }
 
-/// Everything that SQLite finds wrong: structure, values, indexes that differ from their tables, and rows that refer to
-/// none; and whether each text that can be searched can be erased. Empty when there is nothing. Reads all of it.
+/// Returns every fault in the database; empty if there is none. Checks the structure, values, indexes,
+/// foreign keys, and whether each text in the search index can be erased. Reads the whole database.
 ///
 /// # Errors
-/// When it cannot be read for another reason than damage.
+/// When the database cannot be read for a reason other than damage.
 pub(crate) fn full(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut found = faults(connection, &format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
     if found.is_empty() {
         match connection.prepare("PRAGMA foreign_key_check").and_then(|mut query| query.exists([])) {
             Ok(false) => {}
-            Ok(true) => found.push("a row refers to one that is not there".into()),
+            Ok(true) => found.push("a row refers to a row that does not exist".into()),
             Err(error) if is_damage(&error) => found.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }
@@ -184,7 +186,7 @@ fn faults(connection: &Connection, check: &str) -> Result<Vec<String>, rusqlite:
         let mut query = connection.prepare(check)?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            // What it quotes of a damaged page need not be text.
+            // SQLite may quote bytes of a damaged page that are not text.
             found.push(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned());
         }
         Ok(())

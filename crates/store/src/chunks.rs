@@ -1,64 +1,65 @@
-//! The pieces of memories that are searched: their words and vectors, kept beside the text they were made of.
+//! The chunks of memories: their keyword entries and vectors, stored with the text that they come from.
 //!
-//! The indexes that searches use are in memory and read from here; nothing of them is kept elsewhere.
+//! The search indexes are kept in memory and built from these rows; nothing else stores them.
 
 use std::collections::HashMap;
 
 use lar_base::{KeyId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::json_columns::read_names;
 use crate::{Error, MemoryKind, Store, optional_time, parse_column, time};
 
-/// A model that made vectors.
+/// An embedding model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Embedder {
-    /// Digest of its weights.
+    /// The digest of its weights.
     pub digest: String,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Numbers in each of its vectors.
+    /// The number of dimensions of its vectors.
     pub dimension: u32,
 }
 
-/// The vectors of a passage's pieces, one behind the other: of each a scale (f32, little endian), then a signed
-/// byte for each dimension.
+/// The vectors of a chunk's pieces, one after the other. Each has a scale (f32, little endian), then a signed
+/// byte per dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vectors {
-    /// What made them.
+    /// The model that computed them.
     pub embedder: Embedder,
-    /// Scales and bytes.
+    /// The scales and bytes.
     pub bytes: Vec<u8>,
 }
 
-/// A part of a memory's content.
+/// A chunk of a memory's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewChunk {
-    /// Where it begins, in bytes.
+    /// Its offset in bytes.
     pub start: u32,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub length: u32,
-    /// The keyword entry.
+    /// Its keyword entry.
     pub words: Vec<u8>,
-    /// `None` where there was no embedder.
+    /// Its vectors; `None` if there was no embedder.
     pub vectors: Option<Vectors>,
 }
 
-/// What an index must know of a passage.
+/// A chunk, as an index needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexedChunk {
     /// Its number.
     pub seq: i64,
-    /// Where it begins in the content, in bytes.
+    /// Its offset in the content in bytes.
     pub start: u32,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub length: u32,
-    /// The keyword entry.
+    /// Its keyword entry.
     pub words: Vec<u8>,
     /// The digest of the embedder, and the vectors as in [`Vectors`].
     pub vectors: Option<(String, Vec<u8>)>,
 }
 
-/// What an index must know of a memory.
+/// A memory, as an index needs it.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct IndexedMemory {
@@ -78,26 +79,26 @@ pub struct IndexedMemory {
     pub chunks: Vec<IndexedChunk>,
 }
 
-/// A passage that has no vectors of the embedder in use.
+/// A chunk without vectors of the current embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnembeddedChunk {
     /// Its number.
     pub seq: i64,
-    /// Its memory's number.
+    /// The number of its memory.
     pub memory_seq: i64,
-    /// Its memory's space.
+    /// The space of its memory.
     pub space: SpaceId,
-    /// Whose space that is.
+    /// The owner of that space.
     pub user: UserId,
-    /// The key that its memory was written with.
+    /// The key that wrote its memory.
     pub key: KeyId,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
 impl Store {
-    /// What an index must know of the memories of a space that are behind `after`, in order, at most `limit`;
-    /// deleted ones are left out.
+    /// Returns at most `limit` memories of a space after `after`, in order, as an index needs them. Deleted
+    /// ones are left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -121,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// As [`Store::memories_to_index`], of one memory; `None` when it is deleted or gone.
+    /// Returns one memory as [`Store::memories_to_index`] does; `None` if it is deleted or gone.
     ///
     /// # Errors
     /// When the database fails.
@@ -139,7 +140,7 @@ impl Store {
         .await
     }
 
-    /// Whether there is any passage.
+    /// Returns whether there is any chunk.
     ///
     /// # Errors
     /// When the database fails.
@@ -150,7 +151,7 @@ impl Store {
         .await
     }
 
-    /// Passages behind `after` that have no vectors of the embedder with this digest, at most `limit`.
+    /// Returns at most `limit` chunks after `after` that have no vectors of the embedder with this digest.
     ///
     /// # Errors
     /// When the database fails.
@@ -184,7 +185,7 @@ impl Store {
         .await
     }
 
-    /// Gives passages their vectors; one that is gone meanwhile is left out.
+    /// Stores the vectors of chunks; skips chunks that no longer exist.
     ///
     /// # Errors
     /// When the database fails.
@@ -233,14 +234,14 @@ fn embedder_in_txn(connection: &Connection, embedder: &Embedder) -> Result<i64, 
     Ok(connection.last_insert_rowid())
 }
 
-/// Reads the passages of memories, which are in the order of their numbers.
+/// Reads the chunks of memories, which must be in the order of their numbers.
 fn chunks_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> Result<(), Error> {
     let (Some(first), Some(last)) = (memories.first(), memories.last()) else { return Ok(()) };
     let range = (first.seq, last.seq);
     let mut query = connection.prepare_cached("SELECT id, digest FROM embedders")?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let digests: HashMap<i64, String> = rows.collect::<Result<_, _>>()?;
-    // One walk for all: other spaces' passages that lie between are passed over.
+    // One query for all of them; chunks of other spaces in between are skipped.
     let mut query = connection.prepare_cached(
         "SELECT memory_seq, seq, start, length, words, embedder, vectors
          FROM passages WHERE memory_seq BETWEEN ?1 AND ?2 ORDER BY memory_seq, start",
@@ -266,12 +267,11 @@ fn chunks_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> Res
 }
 
 fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
-    let tags: String = row.get("tags")?;
     Ok(IndexedMemory {
         seq: row.get("seq")?,
         version: row.get("version")?,
         kind: parse_column(row, "kind")?,
-        tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
+        tags: read_names(row, "tags")?,
         project: row.get("project")?,
         occurred_at: optional_time(row, "occurred_at")?,
         valid_from: optional_time(row, "valid_from")?,

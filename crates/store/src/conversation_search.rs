@@ -1,11 +1,13 @@
-//! The index for searches in conversations: the full-text table `conversation_search` has their titles and messages.
-//! [`crate::Store::conversation_search`] searches in it.
+//! The index for searches in conversations: the full-text table `conversation_search` with their titles and
+//! messages. [`crate::Store::conversation_search`] searches in it.
 //!
-//! A full-text table finds its rows by words and row number only. `conversation_search_rows` maps each conversation to its rows,
-//! so that a title is exchanged and a conversation erased without a look at everything that anybody ever said. Both tables have
-//! as many rows: where they have not, [`fault`] says so, and the next start maps all texts again.
+//! A full-text table finds its rows only by words and by rowid. `conversation_search_rows` maps each
+//! conversation to its rows, so that replacing a title or erasing a conversation does not scan all texts.
+//! Both tables must have the same number of rows. If they do not, [`find_fault`] reports it, and the next
+//! start maps all texts again.
 //!
-//! A text that is taken out can leave words in tables of the full-text table, which [`separators`] clears later.
+//! Removing a text can leave words in the internal tables of the full-text table; [`separators`] clears them
+//! later.
 
 mod segments;
 mod separators;
@@ -17,33 +19,37 @@ use crate::Error;
 
 /// The table that maps conversations to rows of the full-text table.
 pub(crate) const ROWS_TABLE: &str = "conversation_search_rows";
-/// What stands in the place of a message's id where the text is the title.
+/// The value that replaces a message's id if the text is the title.
 const TITLE: &str = "";
 
-/// A text is one row of the full-text table for each so many bytes. Taking a row out takes some 30 µs for each of its words, and
-/// nothing else is written meanwhile.
+/// The maximum size of one row of the full-text table; a longer text takes several rows. Removing a row takes
+/// some 30 µs for each of its words, and nothing else is written meanwhile.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Rows of short texts count as at least so many bytes, so that their number is bounded, too.
+/// The minimum size that a row counts as, so that a step also has a limited number of rows.
 const ROW_BYTES: usize = 64;
 
-/// One of the texts of a conversation, its bytes, and the statements that take it out: the text, then the row that maps it. A
-/// text of another conversation stays where a row is mapped wrongly.
+/// Selects one of the texts of a conversation.
 const SELECT_ONE: &str =
     "SELECT message_id, search_row FROM conversation_search_rows WHERE conversation_id = ?1 LIMIT 1";
+/// Returns the size of a text. If a row is mapped wrongly, this and [`REMOVE_TEXT`] leave another
+/// conversation's text alone.
 const BYTES_OF_ROW: &str =
     "SELECT octet_length(text) FROM conversation_search WHERE rowid = ?1 AND conversation_id = ?2";
+/// Removes a text.
 const REMOVE_TEXT: &str = "DELETE FROM conversation_search WHERE rowid = ?1 AND conversation_id = ?2";
+/// Removes the row that maps a text.
 const REMOVE_ROW: &str = "DELETE FROM conversation_search_rows
      WHERE search_row = ?1 AND conversation_id = ?2 AND message_id = ?3";
-/// Statements that take the title of a conversation out, in the same way.
+/// Remove the title of a conversation, in the same way.
 const REMOVE_TITLE: [&str; 2] = [
     "DELETE FROM conversation_search WHERE conversation_id = ?1 AND message_id = ''
        AND rowid IN (SELECT search_row FROM conversation_search_rows WHERE conversation_id = ?1 AND message_id = '')",
     "DELETE FROM conversation_search_rows WHERE conversation_id = ?1 AND message_id = ''",
 ];
 
-/// Makes a pattern of what a person types: each word quoted, so that nothing of it is FTS5 syntax; `None` when there is no word.
+/// Makes an FTS5 pattern of a user's input. Each word is quoted, so that no part of it is FTS5 syntax.
+/// Returns `None` if there is no word.
 pub(crate) fn match_pattern(words: &str) -> Option<String> {
     let quoted: Vec<String> = words
         .split(|c: char| !c.is_alphanumeric())
@@ -54,7 +60,7 @@ pub(crate) fn match_pattern(words: &str) -> Option<String> {
     (!quoted.is_empty()).then(|| format!("{}*", quoted.join(" ")))
 }
 
-/// Makes the title of a conversation that had none findable.
+/// Adds the title of a conversation that had none to the index.
 pub(crate) fn add_title_in_txn(
     connection: &Connection,
     id: ConversationId,
@@ -66,7 +72,7 @@ pub(crate) fn add_title_in_txn(
     add_in_txn(connection, &id.to_string(), TITLE, title)
 }
 
-/// Makes another title of a conversation findable in the place of the one before.
+/// Replaces the title of a conversation in the index.
 pub(crate) fn replace_title_in_txn(
     connection: &Connection,
     id: ConversationId,
@@ -78,7 +84,7 @@ pub(crate) fn replace_title_in_txn(
     add_title_in_txn(connection, id, title)
 }
 
-/// Makes a message findable.
+/// Adds a message to the index.
 pub(crate) fn add_message_in_txn(
     connection: &Connection,
     conversation: ConversationId,
@@ -88,7 +94,8 @@ pub(crate) fn add_message_in_txn(
     add_in_txn(connection, &conversation.to_string(), &id.to_string(), content)
 }
 
-/// Takes some of the texts of a conversation out, [`PIECE_BYTES`] and a text at most; says whether none is left.
+/// Removes some of a conversation's texts: at most [`PIECE_BYTES`] and one more text. Returns whether none is
+/// left.
 pub(crate) fn remove_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
     let mut one = connection.prepare_cached(SELECT_ONE)?;
     let mut bytes = 0;
@@ -103,13 +110,13 @@ pub(crate) fn remove_some_in_txn(connection: &Connection, id: &str) -> Result<bo
     Ok(false)
 }
 
-/// Makes everything that is there findable, in a database whose index is empty; of a schema that this program may bring up.
+/// Fills the empty index of a database from its conversations and messages. The schema may be an older one.
 pub(crate) fn rebuild(connection: &Connection) -> Result<(), Error> {
     let texts =
         "SELECT title AS text, id AS conversation_id, '' AS message_id FROM conversations WHERE title <> ''
                  UNION ALL SELECT content, conversation_id, id FROM messages WHERE status <> 'streaming'";
     if !connection.table_exists(None, ROWS_TABLE)? {
-        // The migration that makes the map maps them.
+        // The migration that creates the map also fills it.
         let all = format!("INSERT INTO conversation_search (text, conversation_id, message_id) {texts}");
         return Ok(connection.execute_batch(&all)?);
     }
@@ -122,29 +129,30 @@ pub(crate) fn rebuild(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says what is wrong where there are not as many rows as texts: a text that is not mapped would outlive its conversation. None
-/// where nothing is wrong, and in a database whose schema has no map yet.
+/// Reports a fault if the index and the map have different numbers of rows. An unmapped text would outlive
+/// its conversation. Returns `None` if there is no fault, or the schema has no map yet.
 pub(crate) fn find_fault(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
     if !connection.table_exists(None, ROWS_TABLE)? {
         return Ok(None);
     }
-    // FTS5's own table of lengths has a row for each text, and a small one. One statement, so that both are counted at one time.
+    // FTS5's own table of lengths has one small row per text. One statement counts both at the same time.
     let counts = "SELECT (SELECT count(*) FROM conversation_search_docsize),
                          (SELECT count(*) FROM conversation_search_rows)";
     let (texts, mapped): (u64, u64) =
         connection.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok((texts != mapped).then(|| {
         format!(
-            "the search index has {texts} texts, and {ROWS_TABLE} has {mapped} rows for them; the next start of Lar repairs that"
+            "the search index has {texts} texts, but {ROWS_TABLE} has {mapped} rows; the next start of Lar \
+             repairs that"
         )
     }))
 }
 
-/// Maps all texts again where there is a [`fault`], and takes out those of conversations that are not there any more: an erasure
-/// did not find them.
+/// Maps all texts again if there is a fault ([`find_fault`]). Also removes the texts of missing
+/// conversations, which an erasure did not find.
 pub(crate) fn remap_if_needed(connection: &mut Connection) -> Result<(), Error> {
     let Some(fault) = find_fault(connection)? else { return Ok(()) };
-    tracing::warn!(%fault, "all texts are mapped to their conversations again");
+    tracing::warn!(%fault, "mapping all texts of the search index to their conversations again");
     let transaction = connection.transaction()?;
     transaction.execute_batch(
         "DELETE FROM conversation_search
@@ -155,7 +163,7 @@ pub(crate) fn remap_if_needed(connection: &mut Connection) -> Result<(), Error> 
     Ok(transaction.commit()?)
 }
 
-/// Maps every text, while none is mapped.
+/// Maps every text; no text may be mapped yet.
 fn map_all(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.execute_batch(
         "INSERT INTO conversation_search_rows (conversation_id, message_id, search_row)
@@ -177,7 +185,8 @@ fn add_in_txn(connection: &Connection, conversation: &str, message: &str, text: 
     Ok(())
 }
 
-/// A text in pieces of [`PIECE_BYTES`] at most, cut behind a space where there is one; one piece where it is empty.
+/// Splits a text into pieces of at most [`PIECE_BYTES`], at whitespace if there is any. An empty text is one
+/// piece.
 fn pieces(mut text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     while text.len() > PIECE_BYTES {
@@ -213,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_searched_and_taken_out_in_pieces() {
+    fn long_texts_are_searched_and_removed_in_pieces() {
         for (text, expected) in [
             ("", 1),
             (&*"word ".repeat(1000), 1),
@@ -233,11 +242,11 @@ mod tests {
         let count = || connection.query_row(found, [], |row| row.get::<_, usize>(0)).unwrap();
         assert_eq!((count(), rows(&connection)[0].len()), (1, 7));
         let steps = (1..).take_while(|_| !remove_some_in_txn(&connection, &id.to_string()).unwrap()).count();
-        // Nearly as large as a step may be, so that each takes two.
+        // A piece is nearly as large as a step's limit, so each step removes two.
         assert_eq!((steps, count(), rows(&connection)[1].len()), (3, 0, 0));
     }
 
-    /// The rows of the full-text table, and those that map them.
+    /// Returns the rows of the full-text table, and the rows that map them.
     fn rows(connection: &Connection) -> [Vec<(String, String, i64)>; 2] {
         [
             "SELECT conversation_id, message_id, rowid FROM conversation_search ORDER BY 3",
@@ -257,10 +266,11 @@ mod tests {
             [SELECT_ONE, BYTES_OF_ROW, REMOVE_TEXT, REMOVE_ROW, REMOVE_TITLE[0], REMOVE_TITLE[1]];
         for statement in statements {
             let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
-            // Whatever its parameters are.
+            // Holds for any parameters.
             let steps = query.raw_query().mapped(|row| row.get::<_, String>("detail"));
             for step in steps.map(Result::unwrap) {
-                // FTS5 scans all of its rows by `INDEX 0:`, and looks one up by its number by `INDEX 0:=`.
+                // In its plans, FTS5 scans all rows with `INDEX 0:`, and looks up one by rowid with `INDEX
+                // 0:=`.
                 assert!(
                     step.starts_with("SEARCH") || step.ends_with("0:=") || step.contains("SUBQUERY"),
                     "{step}"
@@ -270,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_mapped_wrongly_costs_no_other_conversation_its_texts() {
+    fn a_wrongly_mapped_row_costs_no_other_conversation_its_texts() {
         type Removal = fn(&Connection, ConversationId) -> Result<(), Error>;
         let removals: [Removal; 2] = [remove_all, |connection, id| replace_title_in_txn(connection, id, "")];
         for remove in removals {
@@ -290,12 +300,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_mapped_is_found_and_the_next_start_repairs_it() {
+    fn an_unmapped_text_is_reported_and_the_next_start_repairs_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let connection = crate::connect(&path).unwrap();
         migrations::create_schema(&connection, migrations::newest_schema()).unwrap();
-        // Of one conversation the title is left, as after an erasure that did not find it.
+        // One of the conversations does not exist: its title is left, as after an erasure that did not find
+        // it.
         let (kept, erased) = (ConversationId::new(), ConversationId::new());
         let user = "INSERT INTO users (id, name, created_at) VALUES ('user_x', 'someone', 1)";
         connection.execute(user, []).unwrap();

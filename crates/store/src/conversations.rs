@@ -1,5 +1,5 @@
-//! Conversations: their titles, their place in the list, deleting and searching them. What was said in them is in
-//! [`crate::messages`], the index for searches in [`crate::conversation_search`].
+//! Conversations: their titles, their order in lists, deletion and search. Their messages are in
+//! [`crate::messages`], the search index is in [`crate::conversation_search`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,9 +21,9 @@ pub struct Conversation {
     pub user: UserId,
     pub title: String,
     pub model: Option<String>,
-    /// The leaf of the branch that is shown.
+    /// The leaf of the displayed branch.
     pub head: Option<MessageId>,
-    /// It neither recalls nor remembers, is in no list, and goes a day after its last word.
+    /// A temporary conversation uses no memory, is in no list, and is deleted a day after its last message.
     pub temporary: bool,
     /// Counts changes, for `If-Match`.
     pub version: i64,
@@ -32,45 +32,45 @@ pub struct Conversation {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A conversation to be made.
+/// A conversation to create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewConversation {
-    /// Empty to make it from the first message.
+    /// The title; if empty, it is made from the first message.
     pub title: String,
-    /// The model to talk to; `None` for the default one.
+    /// The model; `None` for the default one.
     pub model: Option<String>,
-    /// It uses no memory, is in no list, and is deleted a day after its last message.
+    /// Whether it is temporary, as in [`Conversation`].
     pub temporary: bool,
-    /// The system prompt: the first message, which the next one follows.
+    /// The system prompt. It becomes the first message, and the next message follows it.
     pub system: Option<String>,
 }
 
-/// Proof that a conversation is a person's, deleted ones included. Whatever reads or changes what is in a conversation
-/// takes this proof, and only the store makes it, by looking.
+/// Proof that a conversation, which may be deleted, belongs to a user. Every function that reads or changes
+/// the content of a conversation takes this proof, and only the store creates it, from the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedConversation(Conversation);
 
 impl OwnedConversation {
-    /// The conversation's id.
+    /// Returns the conversation's id.
     #[must_use]
     pub const fn id(&self) -> ConversationId {
         self.0.id
     }
 
-    /// Whose it is.
+    /// Returns the user who owns it.
     #[must_use]
     pub const fn user(&self) -> UserId {
         self.0.user
     }
 
-    /// The conversation as it was when the store looked.
+    /// Returns the conversation as the store read it.
     #[must_use]
     pub const fn get(&self) -> &Conversation {
         &self.0
     }
 }
 
-/// What is to change; `None` leaves a field as it is.
+/// A change of a conversation; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ConversationPatch {
@@ -80,7 +80,7 @@ pub struct ConversationPatch {
     pub deleted: Option<bool>,
 }
 
-/// Where a search found something.
+/// A conversation that a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHit {
     /// The conversation.
@@ -90,10 +90,10 @@ pub struct SearchHit {
 }
 
 impl Store {
-    /// Starts a conversation.
+    /// Creates a conversation.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
+    /// [`Error::Conflict`] when a concurrent copy of the same request came first; when the database fails.
     pub async fn conversation_create(
         &self,
         user: UserId,
@@ -125,10 +125,10 @@ impl Store {
         .await
     }
 
-    /// A conversation of this person, deleted ones included.
+    /// Returns a conversation of this user, even if it is deleted.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none of theirs with this id.
+    /// [`Error::NotFound`] when the user has no conversation with this id.
     pub async fn conversation_get(
         &self,
         user: UserId,
@@ -137,7 +137,8 @@ impl Store {
         self.read(move |connection| get_in_txn(connection, user, id).map(OwnedConversation)).await
     }
 
-    /// This person's conversations, last changed first, at most `limit`, those behind `after` only.
+    /// Returns at most `limit` conversations of this user after `after`, the last changed first. Deleted and
+    /// temporary ones are left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -161,7 +162,7 @@ impl Store {
         .await
     }
 
-    /// The ids of this person's conversations, oldest first, deleted ones left out.
+    /// Returns the ids of this user's conversations, oldest first, without deleted and temporary ones.
     ///
     /// # Errors
     /// When the database fails.
@@ -176,11 +177,12 @@ impl Store {
         .await
     }
 
-    /// Stores conversations with their messages (each behind its parent) under the ids they have, in one
-    /// commit; one whose id is there already is left out. Returns how many were stored.
+    /// Stores conversations with their messages in one commit, under the ids they have. Each message must
+    /// come after its parent. A conversation whose id exists is skipped. Returns the number of stored
+    /// conversations.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when an id belongs to another person's conversation or to a message elsewhere.
+    /// [`Error::Conflict`] when an id belongs to another user's conversation or to another message.
     pub async fn conversations_import(
         &self,
         conversations: Vec<(Conversation, Vec<Message>)>,
@@ -195,10 +197,11 @@ impl Store {
         .await
     }
 
-    /// Changes a conversation; `expected` is the version the caller read, where it insists on one.
+    /// Changes a conversation. If `expected` is given, it must be the stored version.
     ///
     /// # Errors
-    /// [`Error::Version`] when it has changed since; [`Error::NotFound`] when it was erased since, or for the head named.
+    /// [`Error::Version`] when the stored version differs; [`Error::NotFound`] when the conversation was
+    /// erased meanwhile, or has no such head.
     pub async fn conversation_patch(
         &self,
         owned: &OwnedConversation,
@@ -247,18 +250,19 @@ impl Store {
         .await
     }
 
-    /// Removes a conversation with everything said in it and what waits in the inbox from it, for good, and from the write-ahead
-    /// log as soon as no long read is in the way. Others write meanwhile; where it breaks off, the next purge goes on with it.
+    /// Erases a conversation, its messages and the memory candidates from it. They leave the write-ahead log,
+    /// too, as soon as no long read blocks that. Others can write between its steps. If it is interrupted,
+    /// the next purge continues it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it was erased since.
+    /// [`Error::NotFound`] when it was erased meanwhile.
     pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
         let (user, id) = (owned.user(), owned.id());
         let has_started = Arc::new(AtomicBool::new(false));
         self.erase_in_steps(move |connection| {
             match get_in_txn(connection, user, id) {
                 Ok(_) => {}
-                // A purge went on with it meanwhile.
+                // A purge continued this erasure meanwhile.
                 Err(Error::NotFound(_)) if has_started.load(Relaxed) => {
                     return Ok(Step { erased: 0, is_last: true });
                 }
@@ -272,8 +276,8 @@ impl Store {
         .map(drop)
     }
 
-    /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
-    /// `temporary`; returns how many conversations that were. Others write meanwhile.
+    /// Erases the conversations that were deleted before `deleted`, and temporary ones without a message
+    /// since `temporary`. Returns the number of erased conversations. Others can write between its steps.
     ///
     /// # Errors
     /// When the database fails.
@@ -286,7 +290,7 @@ impl Store {
             "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2 LIMIT 1";
         let times = [deleted.as_millis(), temporary.as_millis()];
         self.erase_in_steps(move |connection| {
-            // As it is there: damage may have made another text of it that no id is written as.
+            // The id as it is stored: damage may have made it an invalid id.
             let next: Option<String> =
                 connection.prepare_cached(due)?.query_row(times, |row| row.get("id")).optional()?;
             match next {
@@ -300,8 +304,8 @@ impl Store {
         .await
     }
 
-    /// Conversations of this person in whose title, or in 16 KiB of one of whose messages, every word of `words` occurs (the last
-    /// one as a prefix), best match first, each once.
+    /// Returns this user's conversations that match `words`, the best match first and each once. Every word
+    /// (the last one as a prefix) must be in the title, or within 16 KiB of one message.
     ///
     /// # Errors
     /// When the database fails.
@@ -385,19 +389,19 @@ fn import_in_txn(
     Ok(true)
 }
 
-/// Takes some of a conversation's texts out of the index, or the conversation itself where none is left there; says whether it
-/// is gone.
+/// Removes some of a conversation's texts from the index, or the conversation itself if none is left there.
+/// Returns whether the conversation is gone.
 fn erase_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
     if search::remove_some_in_txn(connection, id)? {
-        // A message takes its answers along, to which SQLite goes only a thousand deep.
+        // Deleting a message deletes its answers, too, but SQLite recurses only a thousand levels deep.
         connection.execute("UPDATE messages SET parent_id = NULL WHERE conversation_id = ?1", [id])?;
-        // What waits in the inbox was said in it; damage may have left a source that is no JSON.
+        // Candidates for memories come from the conversation; damage may have left a source that is not JSON.
         connection.execute(
             "DELETE FROM memory_candidates
              WHERE CASE WHEN json_valid(source) THEN source ->> 'conversation' END = ?1",
             [id],
         )?;
-        // Otherwise a purge would find it again and again.
+        // Without an error, a purge would find the row again and again.
         return match connection.execute("DELETE FROM conversations WHERE id = ?1", [id])? {
             0 => Err(Error::Corrupt {
                 path: None,
@@ -406,7 +410,7 @@ fn erase_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
             _ => Ok(true),
         };
     }
-    // In no list from now on, and due for the next purge where this erasure does not come to its end.
+    // It is in no list from now on. If this erasure is interrupted, the next purge continues it.
     connection.execute("UPDATE conversations SET deleted_at = 0 WHERE id = ?1", [id])?;
     Ok(false)
 }
@@ -431,7 +435,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_erasure_that_broke_off_is_finished_by_the_next_purge() {
+    async fn an_interrupted_erasure_is_finished_by_the_next_purge() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let owner = store.owner().await.unwrap();
@@ -446,13 +450,13 @@ mod tests {
         assert_eq!(
             listed.iter().map(|found| found.id).collect::<Vec<_>>(),
             [kept],
-            "in no list from then on"
+            "it is in no list any more"
         );
 
         let long_ago = Timestamp::from_millis(1);
         assert_eq!(store.conversations_purge(long_ago, long_ago).await.unwrap(), 1);
         assert!(matches!(store.conversation_get(owner, erased).await, Err(Error::NotFound(_))));
-        // An id of which damage made another text.
+        // An id that damage changed.
         let damage = move |connection: &Connection| {
             let sql =
                 "INSERT INTO conversations (id, user_id, title, version, created_at, updated_at, deleted_at)
@@ -465,7 +469,7 @@ mod tests {
         let found = store.conversation_search(owner, "wisteria".into(), 9).await.unwrap();
         assert_eq!(found.iter().map(|hit| hit.conversation.id).collect::<Vec<_>>(), [kept]);
 
-        // What waits in the inbox goes with the conversation that it was said in.
+        // Candidates for memories are erased with the conversation that they come from.
         let suggested = |connection: &Connection| {
             let count = "SELECT group_concat(id, ' ') FROM (SELECT id FROM memory_candidates ORDER BY id)";
             Ok(connection.query_row(count, [], |row| row.get::<_, Option<String>>(0))?)

@@ -1,22 +1,24 @@
-//! Erasing for good: what is erased leaves the write-ahead log and the copies of older logs, too, and a little later the search
-//! index's own tables ([`crate::conversation_search`]) and the unallocated regions of pages ([`crate::unallocated`]).
+//! Permanent erasure. Erased content also leaves the write-ahead log and the copies of older logs, and a
+//! little later the search index's own tables ([`crate::conversation_search`]) and the unallocated regions of
+//! pages ([`crate::unallocated`]).
 //!
-//! An erasure goes on to its end when its caller is gone, such as a client that disconnected. Otherwise it would be committed
-//! and its words would stay in the log. How the log is emptied is in [`crate::writer`], where its copies come from in
-//! [`crate::wal`].
+//! An erasure runs to its end even if its caller leaves, such as a client that disconnects. Otherwise it
+//! would be committed, but its text would stay in the log. [`crate::writer`] truncates the log;
+//! [`crate::wal`] makes its copies.
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use lar_base::error_chain;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{Error, Store, wal};
 
-/// What one step of an erasure did.
+/// The result of one step of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Things that are wholly gone since this step.
+    /// The number of items that this step has erased completely.
     pub(crate) erased: usize,
-    /// Whether nothing is left to be erased.
+    /// Whether nothing is left to erase.
     pub(crate) is_last: bool,
 }
 
@@ -27,7 +29,8 @@ impl Step {
 }
 
 impl Store {
-    /// As [`Store::erase`], in steps of a transaction each, between which others write. Returns how many things were erased.
+    /// Like [`Store::erase`], in steps of one transaction each, between which others can write. Returns the
+    /// number of erased items.
     pub(crate) async fn erase_in_steps<F>(&self, step: F) -> Result<usize, Error>
     where
         F: Fn(&Connection) -> Result<Step, Error> + Clone + Send + 'static,
@@ -54,7 +57,7 @@ impl Store {
                     Err(error) => break Err(error),
                 }
             };
-            // Also where a step failed: those before it erased something.
+            // Even if a step failed: the steps before it erased something.
             if has_changed {
                 store.empty_log().await;
             }
@@ -63,8 +66,9 @@ impl Store {
         tokio::spawn(work).await.unwrap_or(Err(Error::Closed))
     }
 
-    /// As [`Store::write_freeing`], for a change that erases: where `has_erased` says of its result that it did, the log is
-    /// emptied and copies of older logs are removed after it. A caller that drops this future stops nothing of that.
+    /// Like [`Store::write_freeing`], for a change that erases. If `has_erased` is true for its result, the
+    /// log is truncated and copies of older logs are removed afterwards. A caller that drops this future
+    /// stops none of that.
     pub(crate) async fn erase<T, F>(&self, change: F, has_erased: fn(&T) -> bool) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -88,8 +92,8 @@ impl Store {
         tokio::spawn(work).await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Erases what was kept for its time; returns how many things that were. The log is emptied when its time comes, and copies of
-    /// older logs stay: nobody asked for this erasure, and a person may still want to look at them.
+    /// Erases expired items; returns their number. The log is truncated when it is next due, and copies of
+    /// older logs stay: nobody asked for this erasure, and a person may still want to examine them.
     pub(crate) async fn purge<F>(&self, change: F) -> Result<usize, Error>
     where
         F: Fn(&Connection) -> Result<usize, Error> + Send + 'static,
@@ -104,13 +108,14 @@ impl Store {
         .await
     }
 
-    /// Removes what erasures left since this was done last: in answers ([`crate::answer_memories`]), in the search index
-    /// ([`crate::conversation_search`]), and then in the unallocated regions of pages ([`crate::unallocated`]) and the write-ahead
-    /// log. Others read and write meanwhile. Returns how many pages were cleared; none where nothing was due. A database in which
-    /// damage was found is left as it is.
+    /// Removes what earlier erasures left behind. It clears answers ([`crate::answer_memories`]), the search
+    /// index ([`crate::conversation_search`]), and then unallocated regions of pages ([`crate::unallocated`])
+    /// and the write-ahead log. Others can read and write meanwhile. Returns the number of cleared pages;
+    /// `None` if nothing was due. A database with known damage is left as it is.
     ///
     /// # Errors
-    /// When the database fails, and for a database of 128 GiB or more, of which no page is cleared. Another call tries again.
+    /// When the database fails, and for a database of 128 GiB or more, whose pages are not cleared. The next
+    /// call tries again.
     pub async fn clear_erased(&self) -> Result<Option<usize>, Error> {
         if !self.health.faults().is_empty() {
             return Ok(None);
@@ -118,13 +123,14 @@ impl Store {
         if self.read(erasures_to_clear).await?.is_none() {
             return Ok(None);
         }
-        // Each on its own: where one fails the others are cleared all the same. Answers come first, as each step counts as an erasure.
+        // If one part fails, the others run all the same. Answers come first, because each of their steps
+        // counts as an erasure.
         let answers = self.try_to_remove_from_answers().await;
         let Some(erasures) = self.read(erasures_to_clear).await? else { return Ok(None) };
         let (index, pages) = (self.clear_search_index().await, self.clear_pages().await);
         let is_done = answers.is_ok() && index.is_ok() && pages.is_ok();
         if is_done {
-            // An erasure since this began may have left something in a page that was looked at before it.
+            // An erasure since the start may have left content on a page that was examined before it.
             self.write(move |connection| subtract_erasures_in_txn(connection, erasures)).await?;
         }
         if !matches!((&index, &pages), (Ok(0), Ok(0))) {
@@ -133,11 +139,11 @@ impl Store {
         answers.and(index).and(pages).map(Some)
     }
 
-    /// Empties the write-ahead log and removes copies of older logs where that failed after something was erased. Says whether
-    /// there was such a case.
+    /// Truncates the write-ahead log and removes copies of older logs, if that failed after an erasure.
+    /// Returns whether it was due.
     ///
     /// # Errors
-    /// When it fails again. Another call tries again.
+    /// When it fails again. The next call tries again.
     pub async fn log_empty_retry(&self) -> Result<bool, Error> {
         if !self.is_log_emptying_due.swap(false, Relaxed) {
             return Ok(false);
@@ -149,26 +155,30 @@ impl Store {
         emptied.map(|()| true)
     }
 
-    /// Empties the write-ahead log and removes copies of older logs, so that nothing that was erased is left in them. The erasure
-    /// is committed by then: where this fails, the log says so and [`Store::log_empty_retry`] does it later.
+    /// Truncates the write-ahead log and removes copies of older logs, so that nothing erased is left in
+    /// them. The erasure is committed by then: a failure is logged, and [`Store::log_empty_retry`] tries
+    /// again.
     pub(crate) async fn empty_log(&self) {
         if let Err(error) = self.try_to_empty_log().await {
-            tracing::warn!(%error, "something was erased, and the write-ahead log or a copy of it still has it; another try comes");
+            tracing::warn!(
+                error = %error_chain(&error),
+                "the write-ahead log or a copy of it still has erased content; retrying"
+            );
             self.is_log_emptying_due.store(true, Relaxed);
         }
     }
 
-    /// Moves the write-ahead log into the database, as soon as no read is in the way, and removes copies of older logs. The
-    /// database may grow by that, for which a full disk has the room that is kept.
+    /// Checkpoints and truncates the write-ahead log, and removes copies of older logs. The checkpoint waits
+    /// until no read blocks it. The database may grow; on a full disk, the reserve makes room for that.
     async fn try_to_empty_log(&self) -> Result<(), Error> {
         let path = self.path.clone();
         let removed = tokio::task::spawn_blocking(move || wal::remove_copies(&path)).await;
         self.writer.checkpoint().await.map_err(|error| self.with_path(error))?;
-        removed.unwrap_or(Err(Error::Closed))
+        removed?
     }
 }
 
-/// Counts an erasure, so that the search index and pages are cleared after it.
+/// Counts an erasure, so that the search index and the pages are cleared after it.
 pub(crate) fn count_erasure_in_txn(connection: &Connection) -> Result<(), Error> {
     let sql =
         "INSERT INTO erasures_to_clear (id, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1";
@@ -176,13 +186,14 @@ pub(crate) fn count_erasure_in_txn(connection: &Connection) -> Result<(), Error>
     Ok(())
 }
 
-/// Takes note that everything was cleared after so many erasures; where there were more since, it stays due.
+/// Records that everything was cleared after this many erasures. If there were more since, clearing stays
+/// due.
 fn subtract_erasures_in_txn(connection: &Connection, count: i64) -> Result<(), Error> {
     connection.execute("DELETE FROM erasures_to_clear WHERE count = ?1", [count])?;
     Ok(())
 }
 
-/// Erasures since everything was cleared; none where there was none.
+/// Returns the number of erasures since everything was cleared; `None` if there was none.
 pub(crate) fn erasures_to_clear(connection: &Connection) -> Result<Option<i64>, Error> {
     let mut query = connection.prepare_cached("SELECT count FROM erasures_to_clear")?;
     Ok(query.query_row([], |row| row.get(0)).optional()?)
@@ -195,7 +206,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_erasure_while_pages_are_cleared_stays_due() {
+    async fn clearing_stays_due_after_an_erasure_during_it() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         store.clear_erased().await.unwrap();
@@ -211,18 +222,18 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_database_in_which_damage_was_found_is_not_cleared() {
+    async fn a_damaged_database_is_not_cleared() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let due = store.read(erasures_to_clear).await.unwrap();
         assert!(due.is_some());
         store.health.note_damage(store.path(), &["a fault".into()]);
         assert_eq!(store.clear_erased().await.unwrap(), None);
-        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due, "it stays due");
+        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due, "clearing stays due");
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_damaged_memory_keeps_none_from_being_erased_when_its_time_is_over() {
+    async fn a_damaged_memory_does_not_block_the_purge_of_others() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let owner = store.owner().await.unwrap();
@@ -232,7 +243,7 @@ mod tests {
                 "INSERT INTO spaces (id, user_id, kind, name, created_at) VALUES (?1, ?2, 'personal', '', 1)",
                 [space.to_string(), owner.to_string()],
             )?;
-            // Tags that are no JSON, a kind that is none, an id that is none, and one that is whole.
+            // Tags that are not JSON, an invalid kind, an invalid id, and a valid memory.
             for (id, kind, tags) in [
                 ("mem_1", "fact", "no"),
                 ("mem_2", "fakt", "[]"),
@@ -310,8 +321,8 @@ mod tests {
             assert!(store.clear_erased().await.unwrap().is_some(), "{what}");
             assert_eq!(store.clear_erased().await.unwrap(), None);
         };
-        is_counted("what was erased before an upgrade").await;
-        // Where nothing was erased nothing is counted.
+        is_counted("erasures before an upgrade").await;
+        // If nothing is erased, nothing is counted.
         store.memories_purge(long_ago).await.unwrap();
         store.conversations_purge(long_ago, long_ago).await.unwrap();
         store.responses_purge(long_ago).await.unwrap();
@@ -321,19 +332,19 @@ mod tests {
         store.memories_erase(vec![space], vec![memories[0]]).await.unwrap();
         is_counted("a memory").await;
         assert_eq!(store.memories_purge(now).await.unwrap(), 1);
-        is_counted("memories past their time").await;
+        is_counted("expired memories").await;
         let owned = store.conversation_get(owner, conversations[0]).await.unwrap();
         store.conversation_erase(&owned).await.unwrap();
         is_counted("a conversation").await;
         assert_eq!(store.conversations_purge(now, long_ago).await.unwrap(), 1);
-        is_counted("conversations past their time").await;
+        is_counted("expired conversations").await;
         store.response_delete(key, tasks[0]).await.unwrap();
         is_counted("a response").await;
         assert_eq!(store.responses_purge(now).await.unwrap(), 1);
-        is_counted("responses past their time").await;
+        is_counted("expired responses").await;
         assert_eq!(store.candidates_remove_of_user(space, owner, "one".into()).await.unwrap(), 1);
-        is_counted("what waited in the inbox").await;
+        is_counted("a candidate in the inbox").await;
         assert_eq!(store.candidates_purge(now).await.unwrap(), 2);
-        is_counted("what waited in the inbox past its time").await;
+        is_counted("expired candidates in the inbox").await;
     }
 }

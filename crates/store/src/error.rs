@@ -1,33 +1,34 @@
-//! What can go wrong with the database.
+//! The errors of the store, and the error codes that API callers get for them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use lar_base::files::{NoRoom, is_disk_full};
-use lar_base::{Bytes, Code, Problem};
+use lar_base::{Bytes, Code, Problem, error_chain};
 use rusqlite::ErrorCode;
 use rustix::process::{Resource, getrlimit};
 
 use crate::beside;
+use crate::json_columns::NewerValue;
 
-/// Faults of a damaged database that its error names at most.
+/// The number of faults that the error for a damaged database lists at most.
 const FAULTS_NAMED_MAX: usize = 3;
 
 /// A failed read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The disk is full, or a file has the size that this process may make it.
+    /// The disk is full, or a file has reached this process's size limit.
     #[error("{} cannot be written: {}", name(path), no_room(*why, file_size_limit()))]
     Full {
-        /// The database, or the file beside it that had no room; where it is known.
+        /// The database, or the file beside it that could not grow; `None` if unknown.
         path: Option<PathBuf>,
-        /// What the system said; none where SQLite wrote, which does not say.
+        /// The system's reason; `None` when SQLite wrote the file, because SQLite does not report one.
         why: Option<NoRoom>,
     },
     /// The file or its directory cannot be written.
     #[error("{} cannot be written: the file or its directory is read-only", name(path))]
     ReadOnly {
-        /// The database, where it is known.
+        /// The database; `None` if unknown.
         path: Option<PathBuf>,
     },
     /// The database file cannot be opened.
@@ -35,81 +36,84 @@ pub enum Error {
     Open {
         /// The database.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         cause: io::Error,
     },
-    /// The database, or a file beside it, is nothing that SQLite opens there, or lies where SQLite does not look.
+    /// SQLite cannot use the database or a file beside it, because of the file's type or path.
     #[error("{} {reason}", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Why the file cannot be used, as the predicate of a sentence about it.
         reason: String,
-        /// What to do about it.
+        /// The next step for the operator.
         step: String,
     },
     /// The database file or its write-ahead log is damaged.
     #[error("{} is damaged ({})", name(path), named(faults))]
     Corrupt {
-        /// The database, where it is known.
+        /// The database; `None` if unknown.
         path: Option<PathBuf>,
-        /// What is wrong: what SQLite found, or where the write-ahead log is damaged.
+        /// The faults that SQLite found, or the damage in the write-ahead log.
         faults: Vec<String>,
     },
-    /// A newer Lar made this database.
-    #[error("the database has schema {found}, this program knows up to {known}; use the newer program")]
+    /// A newer version of Lar upgraded this database.
+    #[error("the database has schema {found}, but this Lar supports at most {known}; use the newer Lar")]
     Newer {
         /// The schema found.
         found: u32,
-        /// The newest schema this program knows.
+        /// The newest schema that this version of Lar supports.
         known: u32,
     },
-    /// A copy failed; before an upgrade, the upgrade was then not begun.
+    /// A newer version of Lar stored a value in a JSON column.
+    #[error(transparent)]
+    NewerValue(NewerValue),
+    /// A copy of the database could not be made or read. An upgrade does not start without its copy.
     #[error("a copy of the database could not be made or read")]
     Backup(#[source] io::Error),
-    /// A backup is not what was written.
+    /// A backup is damaged or is not a backup.
     #[error("{0}")]
     Damaged(String),
-    /// There is no such row, or it belongs to someone else.
+    /// The row does not exist, or belongs to another user.
     #[error("there is no {0}")]
     NotFound(String),
-    /// The change contradicts what is there.
+    /// The change conflicts with stored data.
     #[error("{0}")]
     Conflict(String),
     /// Another request used this `Idempotency-Key`.
     #[error("the Idempotency-Key `{0}` was used for another request; use a new one")]
     Mismatch(String),
     /// The row has changed since the caller read it.
-    #[error("it is at version {found}, you named {named}")]
+    #[error("the stored version is {found}, but the request names version {named}; read it again and retry")]
     Version {
         /// The version stored.
         found: i64,
         /// The version the caller expected.
         named: i64,
     },
-    /// A value could not be written as JSON.
+    /// A value could not be serialized as JSON.
     #[error("a value could not be stored as JSON")]
     Json(#[from] serde_json::Error),
-    /// A query or change panicked. It changed nothing; the log has the message.
-    #[error("a query panicked and changed nothing; the log has more")]
+    /// A query or change panicked and changed nothing. The log has the panic message.
+    #[error("a query panicked and changed nothing; see the log")]
     Panicked,
-    /// The writer has stopped.
+    /// The writer thread has stopped.
     #[error("the database is closed")]
     Closed,
-    /// Anything else SQLite reports.
+    /// Any other SQLite error.
     #[error("{} cannot be read or written", name(path))]
     Sqlite {
-        /// The database, where it is known.
+        /// The database; `None` if unknown.
         path: Option<PathBuf>,
-        /// What SQLite says.
+        /// SQLite's error.
         #[source]
         cause: rusqlite::Error,
     },
 }
 
 impl Error {
-    /// The same error, naming the database it is about.
+    /// Adds the path of the database to an error that has none.
     #[must_use]
     pub(crate) fn at(self, database: &Path) -> Self {
         let path = || Some(database.to_owned());
@@ -125,7 +129,7 @@ impl Error {
         }
     }
 
-    /// Whether the disk has no room: for the database, or for the file that its write-ahead log is shared by.
+    /// Returns whether the disk has no space for the database or its `-shm` file.
     #[must_use]
     pub fn is_full_disk(&self) -> bool {
         match self {
@@ -135,7 +139,7 @@ impl Error {
         }
     }
 
-    /// Whether a row or page could not be read because it is damaged, so that others may still be read.
+    /// Returns whether a row or page is damaged. Other rows may still be readable.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
@@ -146,7 +150,7 @@ impl Error {
     }
 }
 
-/// How large this process may make a file; none where it may make it as large as it likes.
+/// Returns the size limit for files of this process; `None` if there is no limit.
 fn file_size_limit() -> Option<Bytes> {
     getrlimit(Resource::Fsize).current.map(Bytes)
 }
@@ -156,13 +160,13 @@ fn no_room(why: Option<NoRoom>, file_size_limit: Option<Bytes>) -> String {
         (Some(why), _) => why.to_string(),
         (None, None) => NoRoom::DiskFull.to_string(),
         (None, Some(limit)) => format!(
-            "its disk is full, or it would be larger than the {limit} that this process may make a file; make room there, or \
-             raise that limit (`ulimit -f`)"
+            "its disk is full, or it would exceed this process's file size limit of {limit}; make room \
+             there, or raise the limit (`ulimit -f`)"
         ),
     }
 }
 
-/// Whether a column holds what its table never holds.
+/// Returns whether a column has a value that Lar never stores in it.
 pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
     matches!(
@@ -175,26 +179,36 @@ pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// SQLite's extended result code for a `-shm` file that cannot grow: there is no room.
+/// SQLite's extended result code for a `-shm` file that cannot grow because the disk is full.
 const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
-/// SQLite's extended result codes for a write and a change of length that failed for any reason but a full disk.
+/// SQLite's extended result codes for a failed write and a failed change of length, except on a full disk.
 const SQLITE_IOERR_WRITE: i32 = 10 | (3 << 8);
 const SQLITE_IOERR_TRUNCATE: i32 = 10 | (6 << 8);
 
-/// Whether a file may have reached `limit`. SQLite does not say why a write failed: where there is a limit, that is likely why.
+/// Returns whether a write failed and a file may have reached `limit`. SQLite does not report why a write
+/// failed; under a limit, this is the likely cause.
 fn is_over_limit(error: &rusqlite::Error, limit: Option<Bytes>) -> bool {
     let is_of_size = |code| matches!(code, SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE);
     limit.is_some() && error.sqlite_error().is_some_and(|error| is_of_size(error.extended_code))
 }
 
-/// Whether the file beside the database through which connections share its write-ahead log cannot grow.
+/// Returns whether the `-shm` file, through which connections share the write-ahead log, cannot grow.
 fn is_shared_memory_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE)
 }
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        let error = match error {
+            rusqlite::Error::FromSqlConversionFailure(column, kind, cause) => {
+                match cause.downcast::<NewerValue>() {
+                    Ok(newer) => return Self::NewerValue(*newer),
+                    Err(cause) => rusqlite::Error::FromSqlConversionFailure(column, kind, cause),
+                }
+            }
+            error => error,
+        };
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path: None, why: None },
             _ if is_over_limit(&error, file_size_limit()) => Self::Full { path: None, why: None },
@@ -207,8 +221,24 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+impl From<tokio::task::JoinError> for Error {
+    /// Converts the end of a blocking task: [`Error::Panicked`] if it panicked, else [`Error::Closed`], because
+    /// only the end of the runtime cancels one.
+    fn from(cause: tokio::task::JoinError) -> Self {
+        if cause.is_panic() {
+            tracing::error!(%cause, "work on the database panicked");
+            return Self::Panicked;
+        }
+        Self::Closed
+    }
+}
+
 impl From<Error> for Problem {
+    /// Logs the cause, which the problem does not show.
     fn from(error: Error) -> Self {
+        if std::error::Error::source(&error).is_some() {
+            tracing::error!(error = %error_chain(&error), "the database failed");
+        }
         let code = match &error {
             Error::Full { .. } => Code::StorageFull,
             Error::Backup(cause) if is_disk_full(cause) => Code::StorageFull,
@@ -217,21 +247,15 @@ impl From<Error> for Problem {
             Error::Mismatch(_) => Code::IdempotencyMismatch,
             Error::Version { .. } => Code::VersionMismatch,
             Error::Corrupt { .. } => Code::StoreDamaged,
-            Error::Json(cause) => {
-                tracing::error!(%cause, "a value could not be stored as JSON");
-                Code::Internal
-            }
-            Error::Panicked => Code::Internal,
+            Error::Json(_) | Error::Panicked => Code::Internal,
             Error::ReadOnly { .. }
             | Error::Open { .. }
             | Error::Unusable { .. }
             | Error::Newer { .. }
+            | Error::NewerValue(_)
             | Error::Backup(_)
-            | Error::Closed => Code::StoreUnavailable,
-            Error::Sqlite { cause, .. } => {
-                tracing::error!(%cause, "the database failed");
-                Code::StoreUnavailable
-            }
+            | Error::Closed
+            | Error::Sqlite { .. } => Code::StoreUnavailable,
         };
         Problem::new(code, error.to_string())
     }
@@ -251,13 +275,13 @@ fn named(faults: &[String]) -> String {
 mod tests {
     use super::*;
 
-    /// What SQLite reports with this extended result code.
+    /// Returns the error for an extended result code of SQLite.
     fn reported(code: i32) -> Error {
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
     }
 
     #[test]
-    fn an_error_names_the_file_and_a_full_disk_is_one_whichever_file_has_no_room() {
+    fn errors_name_the_file_and_recognize_a_full_disk() {
         let database = Path::new("/data/lar.db");
         let message = |code| reported(code).at(database).to_string();
         // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_READ, SQLITE_CANTOPEN, SQLITE_CORRUPT.
@@ -270,7 +294,7 @@ mod tests {
         assert!([13, 4874].into_iter().all(|code| reported(code).is_full_disk()));
         assert!(
             matches!(reported(4874).at(database), Error::Full { .. }),
-            "the room that is kept helps there, too"
+            "releasing the reserve helps here, too"
         );
         assert!(!reported(266).is_full_disk());
         let code = |kind: io::ErrorKind| Problem::from(Error::Backup(kind.into())).code;
@@ -281,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_under_a_limit_on_the_size_of_files_is_a_full_disk() {
+    fn a_failed_write_under_a_file_size_limit_counts_as_a_full_disk() {
         let failed = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         let limit = Some(Bytes(600 << 10));
         // SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_READ.
         assert_eq!([778, 1546, 266].map(|code| is_over_limit(&failed(code), limit)), [true, true, false]);
-        assert!(!is_over_limit(&failed(778), None), "without a limit a failed write is a fault of the disk");
+        assert!(!is_over_limit(&failed(778), None), "without a limit, a failed write is a disk fault");
         let text = no_room(None, limit);
-        assert!(text.contains("the 600 KiB that this process may") && text.contains("`ulimit -f`"), "{text}");
-        assert!(no_room(Some(NoRoom::QuotaFull), limit).contains("quota"), "what the system said counts");
+        assert!(text.contains("file size limit of 600 KiB") && text.contains("`ulimit -f`"), "{text}");
+        assert!(no_room(Some(NoRoom::QuotaFull), limit).contains("quota"), "the system's reason counts");
     }
 }

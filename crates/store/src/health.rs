@@ -1,11 +1,11 @@
-//! What is known of the database while it serves: whether damage was found, and when it last took a write.
+//! The health of an open database: the damage found so far, and the time of the last successful write.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lar_base::Instant;
 
-/// How long a successful write vouches for the next ones.
+/// How long a successful write proves that writes succeed.
 const WRITE_FRESH_FOR: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -20,33 +20,33 @@ struct State {
 }
 
 impl State {
-    /// Whether the last write still vouches at this moment.
+    /// Returns whether the last write is still recent enough at `now`.
     fn is_fresh_at(&self, now: Instant) -> bool {
         self.written_at.is_some_and(|at| now.since(at) < WRITE_FRESH_FOR)
     }
 }
 
 impl Health {
-    /// Notes that the database is damaged; the first time it is logged.
+    /// Records damage. Only the first report is logged.
     pub(crate) fn note_damage(&self, path: &std::path::Path, faults: &[String]) {
         let mut state = self.lock();
         if state.faults.is_empty() {
             tracing::error!(
                 database = %path.display(),
                 faults = faults.join("; "),
-                "the database is damaged: stop Lar, then restore a backup (`lar backup restore`) or save what can \
-                 still be read (`lar backup salvage`)"
+                "the database is damaged: stop Lar, then restore a backup (`lar backup restore`) or recover \
+                 the readable data (`lar backup salvage`)"
             );
             state.faults = faults.to_vec();
         }
     }
 
-    /// What was found wrong; empty when nothing was.
+    /// Returns the faults found so far; empty if there are none.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.lock().faults.clone()
     }
 
-    /// Whether a write succeeded so recently that another needs not be tried.
+    /// Returns whether a write succeeded so recently that no test write is needed.
     pub(crate) fn has_recent_write(&self) -> bool {
         self.lock().is_fresh_at(Instant::now())
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_write_proves_health_for_a_limited_time() {
         let health = Health::default();
-        assert!(!health.has_recent_write(), "nothing was written yet");
+        assert!(!health.has_recent_write(), "there was no write yet");
         health.note_write();
         let state = health.lock();
         let written_at = state.written_at.unwrap();
@@ -84,13 +84,13 @@ mod tests {
         let log_bytes = || std::fs::metadata(beside(&path, "-wal")).map_or(0, |about| about.len());
         store.writer.checkpoint().await.unwrap();
         assert_eq!(log_bytes(), 0);
-        // As if the last write had been in the future, so that no pause of this machine ends what it vouches for.
+        // A time in the future: no pause of this machine can make the write stale.
         store.health.lock().written_at = Some(Instant::now().after(Duration::from_secs(3600)));
         store.ping().await.unwrap();
-        assert_eq!(log_bytes(), 0, "a read is enough");
+        assert_eq!(log_bytes(), 0, "it only reads");
         store.health.lock().written_at = None;
         store.ping().await.unwrap();
-        assert!(log_bytes() > 0, "only a write shows that writes succeed");
-        assert!(store.health.lock().written_at.is_some(), "and vouches for the next ones");
+        assert!(log_bytes() > 0, "it makes a test write");
+        assert!(store.health.lock().written_at.is_some(), "and records it");
     }
 }

@@ -1,6 +1,7 @@
-//! Creating requests that may be sent again: what the first of them made, kept for a day.
+//! Idempotency of creating requests. The id of what a request created is stored for a day, in case the
+//! request is sent again.
 //!
-//! Invariant: the note is written in the transaction that makes the thing, so that there is never one
+//! Invariant: the record is written in the transaction that creates the object, so that neither exists
 //! without the other, whenever the server dies.
 
 use std::time::Duration;
@@ -10,22 +11,22 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{Error, Store};
 
-/// How long a request is remembered (the contract's).
+/// How long a request is recorded, as the API's contract states.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// A creating request that its caller may send again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotentRequest {
-    /// Whose request it is: two keys may use the same name.
+    /// The key that sent it: two keys may use the same name.
     pub key: KeyId,
-    /// The caller's name for it, the `Idempotency-Key`.
+    /// Its `Idempotency-Key`.
     pub name: String,
-    /// SHA-256 of where it was sent and of its body.
+    /// The SHA-256 of its target and its body.
     pub fingerprint: [u8; 32],
 }
 
 impl Store {
-    /// The id of what this request made when it was sent before; `None` when it is new.
+    /// Returns the id of what an earlier copy of this request created; `None` if the request is new.
     ///
     /// # Errors
     /// [`Error::Mismatch`] when another request used its name.
@@ -33,7 +34,7 @@ impl Store {
         self.read(move |connection| find_in_txn(connection, &once)).await
     }
 
-    /// Forgets the requests of more than a day ago and returns how many there were.
+    /// Deletes the records that are older than a day; returns their number.
     ///
     /// # Errors
     /// When the database fails.
@@ -47,10 +48,10 @@ impl Store {
     }
 }
 
-/// Notes that this request made `made`.
+/// Records what this request created.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the same request, sent at the same time, was quicker.
+/// [`Error::Conflict`] when a concurrent copy of the same request came first.
 pub(crate) fn note_in_txn(
     connection: &Connection,
     once: &IdempotentRequest,
@@ -58,7 +59,7 @@ pub(crate) fn note_in_txn(
 ) -> Result<(), Error> {
     if find_in_txn(connection, once)?.is_some() {
         return Err(Error::Conflict(format!(
-            "the request with the Idempotency-Key `{}` was just taken; send it again to have its answer",
+            "a request with the Idempotency-Key `{}` was just accepted; send it again to get its answer",
             once.name
         )));
     }

@@ -1,72 +1,73 @@
-//! Keys of people. Only the HMAC of a key's secret is stored; making it is `server`'s work.
+//! API keys. Only the HMAC of a key's secret is stored; `server` computes it.
 
 use lar_base::{KeyId, MemoryMode, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
+use crate::json_columns::{names, read_names};
 use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, time};
 
-/// A key as stored.
+/// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// The key's id.
     pub id: KeyId,
-    /// Whose it is.
+    /// The user it belongs to.
     pub user: UserId,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// The agent it belongs to, whose memories are apart from the person's.
+    /// The agent it belongs to; an agent's memories are separate from the user's.
     pub agent: Option<String>,
-    /// Eight hexadecimal digits that tell keys apart in lists and logs.
+    /// Eight hexadecimal digits that identify the key in lists and logs.
     pub fingerprint: String,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Scopes,
-    /// What it might do until an upgrade of Lar took it away.
+    /// The scopes that an upgrade of Lar removed.
     pub removed_scopes: Scopes,
-    /// Its own limit of requests, if it has one.
+    /// Its own rate limit, if it has one.
     pub requests_per_minute: Option<u32>,
-    /// What memory does for its requests that do not say it.
+    /// The memory mode of its requests that do not set one.
     pub memory: MemoryMode,
-    /// The client that it is for.
+    /// The client that uses it.
     pub client: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it was last used, to a minute or so.
+    /// When it was last used, accurate to about a minute.
     pub last_seen_at: Option<Timestamp>,
-    /// When it stops working by itself.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A key to be stored.
+/// A key to store.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// Whose it will be.
+    /// The user it belongs to.
     pub user: UserId,
-    /// What people will call it.
+    /// Its name.
     pub name: String,
-    /// The agent it will belong to.
+    /// The agent it belongs to.
     pub agent: Option<String>,
-    /// HMAC-SHA-256 of the secret.
+    /// The HMAC-SHA-256 of its secret.
     pub digest: [u8; 32],
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Scopes,
-    /// Its own limit of requests.
+    /// Its own rate limit.
     pub requests_per_minute: Option<u32>,
-    /// What memory does for its requests that do not say it.
+    /// The memory mode of its requests that do not set one.
     pub memory: MemoryMode,
-    /// The client that it will be for.
+    /// The client that uses it.
     pub client: Option<String>,
-    /// When it stops working by itself.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// Stores a key and returns it; a key with this digest that is there already is returned unchanged.
+    /// Stores a key and returns it. If a key with this digest exists, it is returned unchanged.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
+    /// [`Error::Conflict`] when a concurrent copy of the same request came first; when the database fails.
     pub async fn key_create(&self, key: NewKey, once: Option<IdempotentRequest>) -> Result<KeyRecord, Error> {
         self.write(move |connection| {
             if let Some(found) = by_digest(connection, &key.digest)? {
@@ -76,7 +77,7 @@ impl Store {
             if let Some(once) = &once {
                 note_in_txn(connection, once, &id.to_string())?;
             }
-            let scopes = serde_json::to_string(&key.scopes)?;
+            let scopes = names(&key.scopes)?;
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
                                    created_at, expires_at, agent, memory, client)
@@ -101,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// Finds a key by the HMAC of its secret, also when it is revoked or expired.
+    /// Finds a key by the HMAC of its secret, even if it is revoked or expired.
     ///
     /// # Errors
     /// When the database fails.
@@ -109,7 +110,7 @@ impl Store {
         self.read(move |connection| by_digest(connection, &digest)).await
     }
 
-    /// A key by its id.
+    /// Returns a key by its id.
     ///
     /// # Errors
     /// When the database fails.
@@ -121,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// How many keys there are that were not revoked.
+    /// Returns the number of keys that are not revoked.
     ///
     /// # Errors
     /// When the database fails.
@@ -133,7 +134,7 @@ impl Store {
         .await
     }
 
-    /// The keys of a person, oldest first.
+    /// Returns the keys of a user, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -146,7 +147,7 @@ impl Store {
         .await
     }
 
-    /// Notes when keys were last used; earlier times never take the place of later ones.
+    /// Records when keys were last used; an earlier time never replaces a later one.
     ///
     /// # Errors
     /// When the database fails.
@@ -163,7 +164,8 @@ impl Store {
         .await
     }
 
-    /// The scopes that keys of this person may have: all for the owner, for others those that their good keys have.
+    /// Returns the scopes that a user's keys may have: all for the owner, otherwise those of the user's valid
+    /// keys.
     ///
     /// # Errors
     /// When the database fails.
@@ -178,11 +180,11 @@ impl Store {
         Ok(Scopes::of(good.flat_map(|key| key.scopes.iter())))
     }
 
-    /// Revokes a key of this person, with every browser session that stands on it.
+    /// Revokes a key of this user, and ends every browser session that belongs to it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such key of theirs; [`Error::Conflict`] when it is the last of theirs
-    /// that may administrate, or the last such that does not expire.
+    /// [`Error::NotFound`] when the user has no such key; [`Error::Conflict`] when it is the user's last key
+    /// with the scope `admin`, or the last of those without an expiry.
     pub async fn key_revoke(&self, user: UserId, id: KeyId) -> Result<(), Error> {
         self.write_freeing(move |connection| {
             let now = Timestamp::now().as_millis();
@@ -198,8 +200,8 @@ impl Store {
             )?;
             if last_admin {
                 return Err(Error::Conflict(format!(
-                    "without {id} no key would stay that may administrate; make another first: lar keys create NAME \
-                     --scopes admin"
+                    "revoking {id} would leave no lasting key with the scope `admin`; create one first: \
+                     lar keys create NAME --scopes admin"
                 )));
             }
             let changed = connection.execute(
@@ -222,18 +224,14 @@ fn by_digest(connection: &Connection, digest: &[u8; 32]) -> Result<Option<KeyRec
 }
 
 pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    let scopes = |column: &str| {
-        let text: String = row.get(column)?;
-        serde_json::from_str::<Scopes>(&text).map_err(|_| crate::bad_column(column))
-    };
     Ok(KeyRecord {
         id: parse_column(row, "id")?,
         user: parse_column(row, "user_id")?,
         name: row.get("name")?,
         agent: row.get("agent")?,
         fingerprint: row.get("fingerprint")?,
-        scopes: scopes("scopes")?,
-        removed_scopes: scopes("removed_scopes")?,
+        scopes: read_names(row, "scopes")?,
+        removed_scopes: read_names(row, "removed_scopes")?,
         requests_per_minute: row.get("requests_per_minute")?,
         memory: parse_column(row, "memory")?,
         client: row.get("client")?,
@@ -268,7 +266,36 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_key_that_may_administrate_always_stays_and_none_that_expires_counts_as_one() {
+    async fn keys_of_a_user_may_have_the_scopes_of_the_users_usable_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let owner = store.owner().await.unwrap();
+        assert_eq!(store.user_scopes(owner).await.unwrap(), Scopes::all());
+        let guest = store.user_create("guest".into(), None).await.unwrap().id;
+        assert_eq!(store.user_scopes(guest).await.unwrap(), Scopes::of([]));
+        let add = async |number: u8, scope: Scope, expires_at: Option<Timestamp>| {
+            let key = NewKey {
+                user: guest,
+                name: format!("key {number}"),
+                agent: None,
+                digest: [number; 32],
+                scopes: Scopes::of([scope]),
+                requests_per_minute: None,
+                memory: MemoryMode::Off,
+                client: None,
+                expires_at,
+            };
+            store.key_create(key, None).await.unwrap().id
+        };
+        add(1, Scope::Inference, None).await;
+        let revoked = add(2, Scope::MemoryRead, None).await;
+        add(3, Scope::Admin, Some(Timestamp::from_millis(1))).await;
+        store.key_revoke(guest, revoked).await.unwrap();
+        assert_eq!(store.user_scopes(guest).await.unwrap(), Scopes::of([Scope::Inference]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_last_lasting_admin_key_cannot_be_revoked() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let user = store.owner().await.unwrap();
@@ -282,11 +309,11 @@ mod tests {
         let app = make(&store, 2, Scopes::of([Scope::Inference]), None).await;
         let expiring =
             [make(&store, 3, Scopes::all(), hour).await, make(&store, 4, Scopes::all(), hour).await];
-        assert!(is_refused(first).await, "the others expire or may not administrate");
+        assert!(is_refused(first).await, "the others expire or lack the scope");
         assert!(!is_refused(expiring[0]).await && !is_refused(app).await);
         let second = make(&store, 5, Scopes::all(), None).await;
-        assert!(!is_refused(first).await, "another stays");
-        assert!(is_refused(second).await, "one that was revoked does not count");
+        assert!(!is_refused(first).await, "another one is left");
+        assert!(is_refused(second).await, "a revoked key does not count");
         assert!(!is_refused(expiring[1]).await);
         assert!(is_refused(second).await);
     }

@@ -1,9 +1,9 @@
-//! The only crate that knows SQL: what Lar must still know tomorrow.
+//! The only crate that contains SQL: everything that Lar keeps across restarts.
 //!
-//! SQLite in WAL mode, one group-committing [`writer`] and many readers. A method that changes something
-//! returns once the change is on disk. Methods are named noun first (`key_create`); what runs inside a
-//! caller's transaction ends in `_in_txn`. Model files are not kept here: `catalog` describes them beside
-//! the files, so that data directories can share them.
+//! SQLite in WAL mode, with one group-committing [`writer`] and several readers. A method that changes data
+//! returns once the change is on disk. Method names start with the noun (`key_create`). Functions that run
+//! inside the caller's transaction end in `_in_txn`. Model files are not stored here: `catalog` keeps their
+//! manifests beside them, so that data directories can share models.
 
 mod aliases;
 mod answer_memories;
@@ -17,6 +17,7 @@ mod erasure;
 mod error;
 mod health;
 mod idempotency;
+mod json_columns;
 mod keys;
 mod location;
 mod memories;
@@ -41,11 +42,12 @@ mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use lar_base::Bytes;
+use lar_base::{Bytes, error_chain};
 use rusqlite::{Connection, OpenFlags};
 
 pub use aliases::Alias;
@@ -55,6 +57,8 @@ pub use chunks::{Embedder, IndexedChunk, IndexedMemory, NewChunk, UnembeddedChun
 pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 pub use error::Error;
 pub use idempotency::IdempotentRequest;
+pub use json_columns::NewerValue;
+use json_columns::bad_column;
 pub use keys::{KeyRecord, NewKey};
 pub use location::{LinkedDatabase, away_path, lock_file};
 pub use memories::{
@@ -73,14 +77,15 @@ pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};
 pub use users::User;
 use wal::Verdict;
 
-/// Connections kept for reading. Reads are short; two cores gain nothing from more.
+/// The number of read connections. Reads are short; a machine with two cores gains nothing from more.
 const READERS: usize = 4;
-/// What checking a database may add to a start. A database of 100 MB takes a tenth of it; of a larger one the rest is
-/// checked in the background.
+/// The time that the database check may add to a start. A database of 100 MB takes a tenth of it; the rest of
+/// a larger one is checked in the background.
 const START_CHECK_MAX: Duration = Duration::from_secs(1);
-/// The background compares indexes with their tables, too, up to this size: beyond it that takes a core for too long.
+/// The largest database whose indexes the background check compares with their tables. For a larger one, the
+/// comparison occupies a core for too long.
 const FULL_CHECK_MAX: Bytes = Bytes::mib(1024);
-/// How long a connection waits for another one.
+/// How long a connection waits for another connection's lock.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The database of one data directory. Clones share it.
@@ -90,20 +95,24 @@ pub struct Store {
     readers: Arc<readers::Readers>,
     health: Arc<health::Health>,
     reserve: Arc<Reserve>,
-    /// Whether the log could not be emptied after something was erased.
+    /// Whether the write-ahead log still has to be truncated after an erasure.
     is_log_emptying_due: Arc<AtomicBool>,
     path: PathBuf,
 }
 
 impl Store {
-    /// Opens the database at `path`, made or upgraded where needed; before an upgrade the old file is
-    /// copied beside it. A database that is there is checked first, for a second at most. Its write-ahead log is checked
-    /// before SQLite sees it; one whose last transaction is incomplete is copied beside the database. On a full disk the
-    /// reserve makes room for that copy. Where `path` is a symbolic link, its target is the database.
+    /// Opens the database at `path`; creates or upgrades it if necessary. If `path` is a symbolic link, its
+    /// target is the database.
+    ///
+    /// An existing database is first checked for up to a second. Its write-ahead log is checked before SQLite
+    /// opens it. If the last transaction in the log is incomplete, a copy of the log is kept beside the
+    /// database; on a full disk, the reserve is released to make room for that copy. Before an upgrade, the
+    /// old file is copied beside the database.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar; when it is a link to
-    /// nothing, or what is beside it is nothing that SQLite opens. Where the write-ahead log is damaged, no file was changed.
+    /// When the file cannot be opened or written, is damaged, is not a database, or was upgraded by a newer
+    /// Lar; when `path` is a dangling link, or SQLite cannot open a file beside the database. If the
+    /// write-ahead log is damaged, no file is changed.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = &location::locate(path)?;
         location::refuse_unopenable(path)?;
@@ -124,7 +133,10 @@ impl Store {
         }
         migrations::run(&mut connection, path).map_err(at)?;
         if let Err(error) = conversation_search::remap_if_needed(&mut connection) {
-            tracing::warn!(%error, "the search index could not be repaired; the next start tries again");
+            tracing::warn!(
+                error = %error_chain(&error),
+                "the search index could not be repaired; the next start tries again"
+            );
         }
         let readers = readers::Readers::open(path.to_owned(), READERS).map_err(at)?;
         let reserve = Arc::new(reserve);
@@ -138,16 +150,17 @@ impl Store {
         })
     }
 
-    /// Where the database lies; a link to it was followed.
+    /// Returns the path of the database, with a symbolic link resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Checks that the database still takes a write, unless it just did, and that no damage was found in it.
+    /// Checks that the database accepts writes and that no damage was found in it. A write within the last
+    /// seconds counts; otherwise a test write is made.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the database is damaged, or cannot be read or written.
     pub async fn ping(&self) -> Result<(), Error> {
         let faults = self.health.faults();
         if !faults.is_empty() {
@@ -156,7 +169,7 @@ impl Store {
         if self.health.has_recent_write() {
             return self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await;
         }
-        // The same number again: it changes nothing, and is written and synced like any change.
+        // Setting the same number changes nothing, but is written and synced like any other change.
         self.write(|connection| {
             let schema: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             Ok(connection.pragma_update(None, "user_version", schema)?)
@@ -164,16 +177,17 @@ impl Store {
         .await
     }
 
-    /// What SQLite finds wrong in the database: rows, indexes, and references to what is not there. It reads all of it.
+    /// Returns the faults in the database: in rows, indexes, foreign keys and the search index. Reads all of
+    /// it.
     ///
     /// # Errors
-    /// When it cannot be read at all.
+    /// When the database cannot be read at all.
     pub async fn faults(&self) -> Result<Vec<String>, Error> {
         self.read(check::full).await
     }
 
-    /// Checks all of the database on a connection of its own, in the background. What it finds is logged, and
-    /// [`Store::ping`] fails from then on.
+    /// Checks the whole database in the background, on a connection of its own. Logs the faults it finds;
+    /// from then on [`Store::ping`] fails.
     pub async fn check_in_background(&self) {
         let (path, health) = (self.path.clone(), self.health.clone());
         let work = move || {
@@ -193,12 +207,17 @@ impl Store {
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the database could not be checked"),
-            Err(error) => tracing::warn!(%error, "checking the database broke off"),
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = %error_chain(&error),
+                    "the database could not be checked"
+                );
+            }
+            Err(error) => tracing::warn!(error = %error_chain(&error), "the database check did not finish"),
         }
     }
 
-    /// Keeps room for changes that take something back, for when the disk is full.
+    /// Reserves disk space, so that deletions and revocations still work on a full disk.
     pub fn keep_reserve(&self) {
         self.reserve.keep();
     }
@@ -212,7 +231,8 @@ impl Store {
         self.note_outcome(self.writer.run(change).await)
     }
 
-    /// As [`Store::write`], for a change that takes something back: on a full disk it uses the room that is kept for that.
+    /// Like [`Store::write`], for deletions and revocations: on a full disk, the change runs again with the
+    /// reserve released.
     async fn write_freeing<T, F>(&self, change: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -221,7 +241,7 @@ impl Store {
         self.note_outcome(self.writer.run_freeing(change).await)
     }
 
-    /// Notes that a change was written, or the damage that it found.
+    /// Records a successful write, or the damage that the change found.
     fn note_outcome<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_ok() {
             self.health.note_write();
@@ -237,7 +257,7 @@ impl Store {
         self.readers.run(query).await.map_err(|error| self.with_path(error))
     }
 
-    /// The error with the database's path; damage is noted.
+    /// Adds the database's path to the error, and records damage.
     fn with_path(&self, error: Error) -> Error {
         if let Error::Corrupt { faults, .. } = &error {
             self.health.note_damage(&self.path, faults);
@@ -246,7 +266,8 @@ impl Store {
     }
 }
 
-/// Opens a connection that writes; a file that is made is for its owner alone, and so is what SQLite puts beside it.
+/// Opens the write connection. Only the owner may read a new database; SQLite gives the files beside it the
+/// same mode.
 fn connect(path: &Path) -> Result<Connection, Error> {
     if !path.exists() {
         let made = backup::create_new_private(path);
@@ -259,7 +280,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     opened.map_err(|error| explain_open_failure(path, error))
 }
 
-/// Opens a connection that only reads.
+/// Opens a read-only connection.
 fn connect_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).map_err(Error::from).and_then(|connection| {
@@ -270,7 +291,7 @@ fn connect_reader(path: &Path) -> Result<Connection, Error> {
     opened.map_err(|error| explain_open_failure(path, error))
 }
 
-/// SQLite says of everything that keeps it from opening a file that it cannot open it; the system says why.
+/// Explains why SQLite could not open a file: SQLite does not say, the operating system does.
 fn explain_open_failure(path: &Path, error: Error) -> Error {
     if let Error::ReadOnly { .. } = error
         && let Err(cause) = std::fs::File::options().read(true).append(true).open(path)
@@ -285,37 +306,35 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // What is erased is overwritten rather than left on a free page.
+    // Erased content is overwritten with zeros instead of staying on free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// A file that SQLite keeps beside a database: its name with this end.
+/// Returns the path of a file that SQLite keeps beside a database: the database's path plus a suffix.
 fn beside(database: &Path, end: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
-/// A value as a column of JSON holds it.
-fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    Ok(serde_json::to_string(value)?)
-}
-
-/// Reads an id or another parsed type out of a text column.
-fn parse_column<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<T> {
+/// Parses an id or another typed value from a text column.
+fn parse_column<T>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
     let text: String = row.get(column)?;
-    text.parse().map_err(|_| bad_column(column))
+    text.parse().map_err(|cause| bad_column(column, cause))
 }
 
-/// As [`parse_column`], for a column that may be NULL.
-fn parse_optional_column<T: std::str::FromStr>(
-    row: &rusqlite::Row<'_>,
-    column: &str,
-) -> rusqlite::Result<Option<T>> {
+/// Like [`parse_column`], for a column that may be NULL.
+fn parse_optional_column<T>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<T>>
+where
+    T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
     let text: Option<String> = row.get(column)?;
-    text.map(|text| text.parse().map_err(|_| bad_column(column))).transpose()
+    text.map(|text| text.parse().map_err(|cause| bad_column(column, cause))).transpose()
 }
 
 fn time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<lar_base::Timestamp> {
@@ -324,8 +343,4 @@ fn time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<lar_base::Tim
 
 fn optional_time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<lar_base::Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(lar_base::Timestamp::from_millis))
-}
-
-fn bad_column(column: &str) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnName(format!("{column} holds a value of another kind"))
 }

@@ -1,8 +1,8 @@
-//! Where a database lies, whether SQLite opens what lies there, and what else lies beside it that is Lar's.
+//! Finds where a database is, which files beside it belong to Lar, and whether SQLite can open them.
 //!
-//! SQLite follows a symbolic link to a database and keeps `-wal` and `-shm` beside the link's target. So every public
-//! function of this crate that gets the path of a database resolves it here, and everything else gets the resolved path. In
-//! the place of `-wal` and `-shm` SQLite follows no link.
+//! SQLite follows a symbolic link to a database and keeps `-wal` and `-shm` beside the link's target. So
+//! every public function of this crate that takes the path of a database resolves it here; all other
+//! functions take the resolved path. If `-wal` or `-shm` itself is a link, SQLite does not follow it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,20 +16,21 @@ use rustix::io::Errno;
 
 use crate::{Error, beside, reserve};
 
-/// What SQLite calls the log of a database: its name with this end.
+/// SQLite's suffix for the write-ahead log of a database.
 pub(crate) const WAL_SUFFIX: &str = "-wal";
-/// What Lar calls the file that whoever serves a database locks.
+/// Lar's suffix for the file that the server of a database locks.
 const LOCK_SUFFIX: &str = ".lock";
-/// What the folders begin with in which a restore, and a start without a lost database, put what was there before.
+/// Prefix of the folder into which a restore moves the previous files.
 pub(crate) const BEFORE_RESTORE: &str = "before-restore";
+/// Prefix of the folder into which a start without a lost database moves the previous files.
 const BEFORE_START: &str = "before-start";
-/// What SQLite calls the file through which connections share the log.
+/// SQLite's suffix for the file through which connections share the write-ahead log.
 const SHM_SUFFIX: &str = "-shm";
 
-/// The path of a database, with a symbolic link at its end followed. A path where nothing is stays as it is.
+/// Resolves a symbolic link at the end of a database's path. A path without a file stays as it is.
 ///
 /// # Errors
-/// When a link leads nowhere or cannot be followed.
+/// When a link is dangling or cannot be followed.
 pub(crate) fn resolve(database: &Path) -> Result<PathBuf, Error> {
     let cannot = |cause| Error::Open { path: database.to_owned(), cause };
     match fs::symlink_metadata(database) {
@@ -40,8 +41,8 @@ pub(crate) fn resolve(database: &Path) -> Result<PathBuf, Error> {
             Ok(target) => Ok(target),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::Unusable {
                 path: database.to_owned(),
-                reason: format!("is a symbolic link to {}, which is not there", target_of(database)),
-                step: "mount its disk or bring that file back, or restore a backup: lar backup restore FILE"
+                reason: format!("is a symbolic link to {}, which does not exist", target_of(database)),
+                step: "mount its disk, put that file back, or restore a backup: lar backup restore FILE"
                     .into(),
             }),
             Err(error) => Err(cannot(error)),
@@ -49,10 +50,11 @@ pub(crate) fn resolve(database: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// As [`resolve`], for a database that is about to be read: nothing that belongs to it lies elsewhere.
+/// Like [`resolve`], for a database that is about to be read. Refuses a link that has a write-ahead log
+/// beside it.
 ///
 /// # Errors
-/// As [`resolve`]; when it is no regular file; when the database is a link beside which a log lies.
+/// As [`resolve`]; when the target is not a regular file, or a log is beside the link.
 pub(crate) fn locate(database: &Path) -> Result<PathBuf, Error> {
     let target = resolve_file(database)?;
     if target != database {
@@ -61,41 +63,42 @@ pub(crate) fn locate(database: &Path) -> Result<PathBuf, Error> {
     Ok(target)
 }
 
-/// As [`resolve`], for a file that is there or is to be made.
+/// Like [`resolve`], for a file that exists or will be created.
 ///
 /// # Errors
-/// As [`resolve`]; when it is no regular file.
+/// As [`resolve`]; when the target is not a regular file.
 pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
     let target = resolve(database)?;
-    // What cannot be looked at is left to SQLite, which says more.
+    // If this fails, SQLite reports a better error.
     if let Ok(about) = fs::metadata(&target)
         && !about.is_file()
     {
         let what = format!("{}, not a regular file", kind_of(about.file_type()));
-        // Where it is a link, that is what is to be moved: what it leads to, such as /dev/null, is the system's.
+        // Of a link, only the link itself should be moved: its target, such as /dev/null, may belong to the
+        // system.
         let reason = match target == database {
             true => format!("is {what}"),
             false => format!("is a symbolic link to {}, which is {what}", target.display()),
         };
         let (word, away) = (quote(database), quote(&away_path(database)));
         let step =
-            format!("move it away (mv {word} {away}) and bring the database back: lar backup restore FILE");
+            format!("move it away (mv {word} {away}) and restore the database: lar backup restore FILE");
         return Err(Error::Unusable { path: database.to_owned(), reason, step });
     }
     Ok(target)
 }
 
-/// A database that a symbolic link leads to, and what belongs to it there.
+/// The target of a symbolic link to a database, and the files that belong to it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkedDatabase {
-    /// The file at the end of the link.
+    /// The target of the link.
     pub database: PathBuf,
-    /// The folder that it is in, which may hold files of others.
+    /// The target's folder, which may contain unrelated files.
     pub folder: PathBuf,
 }
 
 impl LinkedDatabase {
-    /// Follows the link at `database`; none where there is no link, or none that leads to a file.
+    /// Follows the link at `database`; returns `None` if it is not a link, or not a link to a file.
     #[must_use]
     pub fn at(database: &Path) -> Option<Self> {
         fs::symlink_metadata(database).ok().filter(fs::Metadata::is_symlink)?;
@@ -103,14 +106,15 @@ impl LinkedDatabase {
         Some(Self { folder: database.parent()?.to_owned(), database })
     }
 
-    /// Where SQLite keeps the database's log and the file through which connections share it.
+    /// Returns the paths of SQLite's write-ahead log and of the file through which connections share it.
     #[must_use]
     pub fn log_files(&self) -> [PathBuf; 2] {
         [WAL_SUFFIX, SHM_SUFFIX].map(|end| beside(&self.database, end))
     }
 
-    /// The database and the files and folders beside it that only Lar and SQLite make: its logs and their copies, copies from
-    /// before a change of the schema, what a restore or a start put aside, and the room that is kept for a full disk.
+    /// Returns the database and everything beside it that only Lar and SQLite create. These are its logs and
+    /// their copies, copies from before migrations, files moved by a restore or a start, and the reserved
+    /// disk space.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let name = self.database.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -136,22 +140,23 @@ impl LinkedDatabase {
     }
 }
 
-/// The file that whoever serves the database at `database` locks: beside the database, also where a link leads to it, so that
-/// two data directories with the same database have the same lock. SQLite's own locks are on the database and are not held
-/// while nobody reads or writes.
+/// Returns the file that the server of the database at `database` locks. It is beside the database itself,
+/// even if a link leads there, so that two data directories with the same database share one lock. SQLite's
+/// own locks are not enough: they are on the database only while a connection reads or writes.
 #[must_use]
 pub fn lock_file(database: &Path) -> PathBuf {
-    // A link that leads nowhere, or to a device, is refused when the database is opened.
+    // Opening the database refuses a dangling link and a link to a device.
     beside(&resolve_file(database).unwrap_or_else(|_| database.to_owned()), LOCK_SUFFIX)
 }
 
-/// The path that a file gets which a person moves out of the way: its own with `.away` appended.
+/// Returns the path to which an operator moves a file out of the way: its own with `.away` appended.
 #[must_use]
 pub fn away_path(path: &Path) -> PathBuf {
     beside(path, ".away")
 }
 
-/// Refuses a log beside a link to a database: it was left there when the database was moved, and SQLite would not find it.
+/// Refuses a log beside a link to a database. It stayed there when the database was moved, and SQLite would
+/// not find it.
 fn refuse_stray_log(link: &Path, target: &Path) -> Result<(), Error> {
     let (stray, log) = (beside(link, WAL_SUFFIX), beside(target, WAL_SUFFIX));
     let Ok(about) = fs::metadata(&stray) else { return Ok(()) };
@@ -163,21 +168,21 @@ fn refuse_stray_log(link: &Path, target: &Path) -> Result<(), Error> {
     let step = match there.filter(|log| log.len() > 0) {
         None => format!("move it there: mv {} {}", quote(&stray), quote(&log)),
         Some(_) => format!(
-            "{} is there, too: keep copies of both, and leave only the one that belongs to the database",
+            "{} exists, too: keep copies of both, and leave only the one that belongs to the database",
             log.display()
         ),
     };
     let reason = format!(
-        "has changes of the database {}, and SQLite looks for them beside that file only",
+        "contains changes of the database {}, but SQLite looks for them only beside that file",
         target.display()
     );
     Err(Error::Unusable { path: stray, reason, step })
 }
 
-/// Refuses what SQLite does not open in the place of the files that it keeps beside a database.
+/// Refuses a `-wal` or `-shm` file that SQLite cannot open.
 ///
 /// # Errors
-/// When a link, a folder or a special file is there.
+/// When it is a link, a folder or a special file.
 pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
     for end in [WAL_SUFFIX, SHM_SUFFIX] {
         let path = beside(database, end);
@@ -193,12 +198,12 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
                 format!("put the file itself there: mv {word} {away} && mv {} {word}", quote(&target))
             }
             (WAL_SUFFIX, _) => {
-                format!("put the log itself there; if there is none, its changes are lost: mv {word} {away}")
+                format!("put the log itself there; without it, its changes are lost: mv {word} {away}")
             }
-            _ => format!("move it away, SQLite makes it anew: mv {word} {away}"),
+            _ => format!("move it away; SQLite creates it again: mv {word} {away}"),
         };
         let reason = match kind.is_symlink() {
-            true => format!("is a symbolic link to {}, and SQLite follows none there", target_of(&path)),
+            true => format!("is a symbolic link to {}, and SQLite does not follow it", target_of(&path)),
             false => format!("is {}, not a regular file", kind_of(kind)),
         };
         return Err(Error::Unusable { path, reason, step });
@@ -206,10 +211,11 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a database, and files beside it, that this user may not write to. On a disk that is only read it says nothing.
+/// Refuses a database that this user may not write to, or with such files beside it. A read-only disk is no
+/// reason to refuse.
 ///
 /// # Errors
-/// When one may not be written.
+/// When a file may not be written.
 pub(crate) fn refuse_other_users(database: &Path) -> Result<(), Error> {
     for path in [database.to_owned(), beside(database, WAL_SUFFIX), beside(database, SHM_SUFFIX)] {
         if let Err(cause @ (Errno::ACCESS | Errno::PERM)) = access(&path, Access::WRITE_OK) {
@@ -219,7 +225,7 @@ pub(crate) fn refuse_other_users(database: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a link names, from the folder that it is in.
+/// Returns the target of a link, relative to the folder of the link.
 fn target_of(link: &Path) -> String {
     let target = fs::read_link(link).unwrap_or_default();
     link.parent().unwrap_or(Path::new("")).join(target).display().to_string()
@@ -237,7 +243,8 @@ mod tests {
 
     const USERS: usize = 40;
 
-    /// A database whose changes are in its log, as a killed server leaves it: the files are copies.
+    /// Creates a database whose changes are only in its log, as after a kill. The files are copies of an open
+    /// database's.
     fn killed(folder: &Path) -> PathBuf {
         let (made, left) = (folder.join("made"), folder.join("left"));
         fs::create_dir(&made).unwrap();
@@ -287,14 +294,15 @@ mod tests {
         let refused = Store::open(&link).unwrap_err();
         let Error::Corrupt { path: Some(named), faults } = &refused else { panic!("{refused:?}") };
         assert_eq!(named, &target.canonicalize().unwrap());
-        assert!(faults[0].contains("committed transactions are behind that"), "{faults:?}");
+        assert!(faults[0].contains("committed transactions follow the damage"), "{faults:?}");
         let found = inspect(&link);
         assert!(matches!(found, Inspection::Checked { check: Check::Damaged(_), .. }), "{found:?}");
-        assert_eq!(fs::read(&log).unwrap(), damaged, "nothing is changed");
+        assert_eq!(fs::read(&log).unwrap(), damaged, "nothing changed");
         let saved = salvage(&link, &folder.path().join("saved.db")).unwrap();
         assert!(saved.log.transactions > USERS as u64 / 2, "{:?}", saved.log);
 
-        // Only the last transaction: a copy is kept beside the target, and found and removed by the link's path.
+        // Only the last transaction is damaged: a copy is kept beside the target, and the link's path finds
+        // and removes it.
         let mut incomplete = whole;
         *incomplete.last_mut().unwrap() ^= 1;
         fs::write(&log, &incomplete).unwrap();
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_stayed_beside_the_link_is_refused_with_where_it_belongs() {
+    fn a_log_left_beside_the_link_is_refused_with_its_correct_path() {
         let folder = tempfile::tempdir().unwrap();
         let target = killed(folder.path()).canonicalize().unwrap();
         let link = folder.path().join("lar.db");
@@ -323,20 +331,20 @@ mod tests {
         let (path, reason, step) = unusable(Store::open(&link).unwrap_err());
         assert!(path == stray && reason.contains(target.to_str().unwrap()), "{reason}");
         assert_eq!(step, moves);
-        let Inspection::Unreadable(error) = inspect(&link) else { panic!("it is found") };
+        let Inspection::Unreadable(error) = inspect(&link) else { panic!("the log is not found") };
         assert_eq!(unusable(error).2, moves);
         assert_eq!(unusable(salvage(&link, &folder.path().join("saved.db")).unwrap_err()).2, moves);
-        assert_eq!((fs::read(&stray).unwrap(), log.exists()), (left, false), "nothing is changed");
+        assert_eq!((fs::read(&stray).unwrap(), log.exists()), (left, false), "nothing changed");
 
         fs::write(&log, "another").unwrap();
         assert!(unusable(Store::open(&link).unwrap_err()).2.contains("keep copies of both"));
         fs::rename(&stray, &log).unwrap();
-        // A link to the same log is no other log.
+        // A link to the same log is fine.
         symlink(&log, &stray).unwrap();
         assert_eq!(users(&Store::open(&link).unwrap()), USERS);
     }
 
-    /// `tests/it/disk/links.rs` has a shell run such steps.
+    /// `tests/it/disk/links.rs` runs such steps in a shell.
     #[test]
     fn steps_quote_paths_and_move_files_away_rather_than_remove_them() {
         let folder = tempfile::tempdir().unwrap();
@@ -397,21 +405,21 @@ mod tests {
         let mut expected: Vec<PathBuf> = ours.iter().map(|name| disk.join(name)).collect();
         expected.insert(0, disk.join("before-restore-20261129T060430000Z"));
         assert_eq!(linked.files(), expected);
-        assert_eq!(lock_file(&link), lock_file(&disk.join("lar.db")), "both ways to it have one lock");
-        assert_eq!(LinkedDatabase::at(&disk.join("lar.db")), None, "that is no link");
+        assert_eq!(lock_file(&link), lock_file(&disk.join("lar.db")), "both paths have the same lock");
+        assert_eq!(LinkedDatabase::at(&disk.join("lar.db")), None, "it is not a link");
         let device = data.join("device.db");
         symlink("/dev/zero", &device).unwrap();
-        assert_eq!(lock_file(&device), data.join("device.db.lock"), "nothing is made beside a device");
+        assert_eq!(lock_file(&device), data.join("device.db.lock"), "no lock file is beside a device");
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_is_refused_and_nothing_is_made_there() {
+    fn a_dangling_link_is_refused_and_its_target_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("lar.db");
         symlink("away/lar.db", &link).unwrap();
         fs::create_dir(folder.path().join("away")).unwrap();
         let expected =
-            format!("is a symbolic link to {}/away/lar.db, which is not there", folder.path().display());
+            format!("is a symbolic link to {}/away/lar.db, which does not exist", folder.path().display());
         let (path, reason, _) = unusable(Store::open(&link).unwrap_err());
         assert_eq!((path, reason), (link.clone(), expected));
         assert!(matches!(inspect(&link), Inspection::Unreadable(Error::Unusable { .. })));
@@ -419,9 +427,9 @@ mod tests {
         assert!(matches!(inspect(&folder.path().join("none.db")), Inspection::Missing));
     }
 
-    /// What SQLite does not open beside a database is refused with its reason, and an inspection finds it, too.
+    /// `Store::open` and `inspect` give the same reason.
     #[test]
-    fn links_and_special_files_beside_a_database_are_refused_and_found() {
+    fn links_and_special_files_beside_a_database_are_refused() {
         type Put = fn(&Path);
         let puts: [(&str, Put); 5] = [
             ("is a symbolic link to", |path| {
@@ -460,9 +468,9 @@ mod tests {
         assert!(matches!(inspect(&pipe), Inspection::Unreadable(Error::Unusable { .. })));
     }
 
-    /// Whoever follows the step moves their own link, and not a device of the system.
+    /// The step must move the user's own link, not a device of the system.
     #[test]
-    fn a_link_to_a_special_file_is_what_the_step_moves_away() {
+    fn the_step_for_a_link_to_a_special_file_moves_the_link_only() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("lar.db");
         symlink("/dev/null", &link).unwrap();
@@ -471,7 +479,7 @@ mod tests {
         assert_eq!(reason, "is a symbolic link to /dev/null, which is a device, not a regular file");
         assert!(step.starts_with(&format!("move it away (mv {0} {0}.away)", link.display())), "{step}");
         assert!(step.ends_with("lar backup restore FILE") && !step.contains("/dev/null"), "{step}");
-        let Inspection::Unreadable(error) = inspect(&link) else { panic!("it is found") };
+        let Inspection::Unreadable(error) = inspect(&link) else { panic!("the link is not refused") };
         assert_eq!(unusable(error), (path, reason, step));
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered. A memory, its passages and the change that made it are written together.
+//! Memories. A memory, its chunks and the change that created it are written together.
 //!
 //! Every method that reads or changes memories takes the spaces that its caller may use and sees no others.
 
@@ -14,19 +14,20 @@ pub use self::record::{
 };
 
 use crate::idempotency::note_in_txn;
+use crate::json_columns::{PROVENANCE, names, read_names};
 use crate::memory_changes::{self, Change};
 use crate::{
-    Error, IdempotentRequest, Store, answer_memories, chunks, json, optional_time, parse_column,
+    Error, IdempotentRequest, Store, answer_memories, chunks, optional_time, parse_column,
     parse_optional_column, time,
 };
 
 impl Store {
-    /// Stores memories in one commit, in order, with the change that made each. One that is there already is
-    /// not stored again. `change.reason` is kept with each.
+    /// Stores memories in one commit, in order, with the change that created each. A memory that exists
+    /// already is not stored again. `change.reason` is stored with each.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the same request was just taken; [`Error::NotFound`] when the turn that one
-    /// follows is not in its space; when the database fails.
+    /// [`Error::Conflict`] when a concurrent copy of the same request came first; [`Error::NotFound`] when
+    /// the memory that one follows is not in its space; when the database fails.
     pub async fn memories_create(
         &self,
         memories: Vec<NewMemory>,
@@ -47,12 +48,14 @@ impl Store {
         .await
     }
 
-    /// Stores a memory, where there is one, and changes others, by one decision: all of it or nothing. The request
-    /// is noted with the decision's id and that of the first memory. Returns the new memory and the changed ones.
+    /// Stores a memory, if there is one, and changes others, as one decision: all of it or nothing. The
+    /// request is recorded with the ids of the decision and of the first memory. Returns the new memory and
+    /// the changed ones.
     ///
     /// # Errors
-    /// As [`Store::memories_create`]; [`Error::Version`] when a memory has changed since; [`Error::NotFound`] for one that
-    /// is not in these spaces; [`Error::Conflict`] when another memory has the new content already.
+    /// As [`Store::memories_create`]; [`Error::Version`] when the stored version of a memory differs;
+    /// [`Error::NotFound`] when a memory is not in these spaces; [`Error::Conflict`] when another memory has
+    /// the new content already.
     pub async fn memories_apply_decision(
         &self,
         spaces: Vec<SpaceId>,
@@ -72,11 +75,11 @@ impl Store {
             }
             Ok((stored, changed))
         };
-        // What only changes memories may be what forgets them.
+        // A decision that only changes memories may delete them, which must work on a full disk.
         if adds { self.write(decide).await } else { self.write_freeing(decide).await }
     }
 
-    /// The memory of a space that is the same as what has this hash, if one is there.
+    /// Returns the memory of a space with this hash, if there is one.
     ///
     /// # Errors
     /// When the database fails.
@@ -84,7 +87,7 @@ impl Store {
         self.read(move |connection| by_hash_in_txn(connection, space, &hash)).await
     }
 
-    /// A memory in one of these spaces, deleted ones included.
+    /// Returns a memory in one of these spaces, even if it is deleted.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -92,7 +95,7 @@ impl Store {
         self.read(move |connection| get_in_txn(connection, &spaces, id)).await
     }
 
-    /// The memories of these numbers that lie in these spaces, in no order; deleted ones are left out.
+    /// Returns the memories with these numbers in these spaces, in no order; deleted ones are left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -111,7 +114,8 @@ impl Store {
         .await
     }
 
-    /// The memories in these spaces whose place one of `ids` took, the latest first; deleted ones are left out.
+    /// Returns the memories in these spaces that one of `ids` superseded, the latest first; deleted ones are
+    /// left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -122,7 +126,8 @@ impl Store {
     ) -> Result<Vec<Memory>, Error> {
         self.read(move |connection| {
             let sql = format!(
-                // A space holds a million, what took a place few: its index is the wrong one, whatever SQLite guesses.
+                // A space may have a million memories, and few are superseded: its own index is the wrong
+                // one, whatever SQLite estimates.
                 "SELECT * FROM memories INDEXED BY memories_by_successor
                  WHERE superseded_by IN ({}) AND space_id IN ({}) AND deleted_at IS NULL ORDER BY superseded_at DESC",
                 placeholders(ids.len()),
@@ -136,7 +141,7 @@ impl Store {
         .await
     }
 
-    /// The memories before and behind one in a dialogue.
+    /// Returns the memories before and after one in a dialogue.
     ///
     /// # Errors
     /// When the database fails.
@@ -156,13 +161,13 @@ impl Store {
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = std::iter::once(Value::from(of.id.to_string())).chain(spaces.iter().map(text));
-            let behind = query.query_row(params_from_iter(values), memory).optional()?;
-            Ok((before, behind))
+            let after = query.query_row(params_from_iter(values), memory).optional()?;
+            Ok((before, after))
         })
         .await
     }
 
-    /// Memories, newest first.
+    /// Returns memories, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -192,7 +197,7 @@ impl Store {
         .await
     }
 
-    /// How many memories lie in these spaces.
+    /// Returns the numbers of memories and chunks in these spaces.
     ///
     /// # Errors
     /// When the database fails.
@@ -230,8 +235,8 @@ impl Store {
         .await
     }
 
-    /// Removes memories for good, with their passages and history, and what was noted of the requests that made them. Returns their
-    /// numbers. [`Store::remove_from_answers`] is to be called after it.
+    /// Erases memories with their chunks and history, and the records of the requests that created them.
+    /// Returns their numbers. Call [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
@@ -255,14 +260,14 @@ impl Store {
         self.erase(erase, |_| true).await
     }
 
-    /// Removes for good the memories that were deleted before `before`; returns how many there were. [`Store::remove_from_answers`]
-    /// is to be called after it.
+    /// Erases the memories that were deleted before `before`; returns how many. Call
+    /// [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
         let purge = move |connection: &Connection| {
-            // No more of the rows is read than it takes: damage in one of them keeps none of the others.
+            // Reads only the columns that it needs, so that damage in one row does not block the others.
             let mut query = connection.prepare_cached(
                 "SELECT seq, CAST(id AS BLOB) FROM memories WHERE deleted_at < ?1 LIMIT 1000",
             )?;
@@ -287,7 +292,7 @@ pub(crate) fn by_hash_in_txn(
     Ok(same.query_row((space.to_string(), &hash[..]), memory).optional()?)
 }
 
-/// Stores a memory unless it is there.
+/// Stores a memory unless it exists.
 fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<StoredMemory, Error> {
     if let Some(memory) = by_hash_in_txn(connection, new.space, &new.hash)? {
         return Ok(StoredMemory { memory, created: false });
@@ -307,9 +312,9 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
         Value::from(new.space.to_string()),
         Value::from(new.kind.as_str().to_owned()),
         Value::from(new.content.clone()),
-        Value::from(json(&new.tags)?),
+        Value::from(names(&new.tags)?),
         Value::from(new.project.clone()),
-        Value::from(json(&new.provenance)?),
+        Value::from(PROVENANCE.encode(&new.provenance)?),
         millis(new.occurred_at),
         millis(new.valid_from),
         millis(new.valid_to),
@@ -324,14 +329,14 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     ]))?;
     let seq = connection.last_insert_rowid();
     chunks::insert_in_txn(connection, seq, &new.chunks)?;
-    // What undoes it: to delete it.
+    // To undo the creation, the memory is deleted.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
     memory_changes::note_in_txn(connection, new.id, change, &inverse)?;
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 
-/// Changes a memory and notes the inverse.
+/// Changes a memory and records the inverse change.
 pub(crate) fn change_in_txn(
     connection: &Connection,
     spaces: &[SpaceId],
@@ -350,7 +355,7 @@ pub(crate) fn change_in_txn(
     by_seq_in_txn(connection, found.seq)
 }
 
-/// Writes what changes and returns the patch that would change it back.
+/// Applies a change; returns the patch that reverts it.
 fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) -> Result<MemoryPatch, Error> {
     let patch = &edit.patch;
     let mut inverse = MemoryPatch::default();
@@ -370,7 +375,7 @@ fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) ->
     if let Some(tags) = patch.tags.as_ref().filter(|tags| **tags != found.tags) {
         inverse.tags = Some(found.tags.clone());
         sets.push("tags = ?");
-        values.push(Value::from(json(tags)?));
+        values.push(Value::from(names(tags)?));
     }
     if let Some(project) = patch.project.as_ref().filter(|project| **project != found.project) {
         inverse.project = Some(found.project.clone());
@@ -425,7 +430,7 @@ fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) ->
     connection.prepare_cached(&sql)?.execute(params_from_iter(values)).map_err(|error| {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                Error::Conflict("another memory of this space says just that".into())
+                Error::Conflict("another memory in this space has the same content".into())
             }
             _ => error.into(),
         }
@@ -458,7 +463,7 @@ fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
     Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], memory)?)
 }
 
-/// `?, ?, ?` for so many values; `NULL`, which nothing equals, for none.
+/// Returns `?, ?, ?` for this many values; for none, `NULL`, which equals nothing.
 pub(crate) fn placeholders(count: usize) -> String {
     if count == 0 { "NULL".into() } else { vec!["?"; count].join(", ") }
 }
@@ -468,8 +473,6 @@ pub(crate) fn text(id: &SpaceId) -> Value {
 }
 
 pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
-    let tags: String = row.get("tags")?;
-    let source: String = row.get("source")?;
     let by: Option<MemoryId> = parse_optional_column(row, "superseded_by")?;
     Ok(Memory {
         id: parse_column(row, "id")?,
@@ -477,9 +480,9 @@ pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
         space: parse_column(row, "space_id")?,
         kind: parse_column(row, "kind")?,
         content: row.get("content")?,
-        tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
+        tags: read_names(row, "tags")?,
         project: row.get("project")?,
-        provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
+        provenance: PROVENANCE.decode(row)?,
         occurred_at: optional_time(row, "occurred_at")?,
         valid_from: optional_time(row, "valid_from")?,
         valid_to: optional_time(row, "valid_to")?,

@@ -1,39 +1,40 @@
-//! The inbox: what may be worth remembering and waits for a person to say so.
+//! The inbox: candidates for memories, which wait for a user's decision.
 //!
-//! A candidate is a person's own words that nobody has accepted yet, so it is seen as tasks are: by the key that noted
-//! it, and by that person's keys with the scope `conversations`. For all others it is not there, also where they share
-//! its space: each key notes a text for itself, whether or not another key noted it. Whoever sees several keys' notes of
-//! one text in one space sees one line, the newest.
+//! A candidate is a user's own words that nobody has accepted yet, so it is as visible as a task is: to the
+//! key that added it, and to that user's keys with the scope `conversations`. For all others it does not
+//! exist, even if they share its space: each key adds a text for itself, whether or not another key has added
+//! it. Callers who see several keys' candidates with one text in one space see only the newest.
 
 use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleKeys};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use crate::json_columns::PROVENANCE;
 use crate::memories::{placeholders, text};
 use crate::{Error, MemoryKind, Provenance, Store, parse_column, time};
 
-/// Something that may be worth remembering.
+/// A candidate for a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Its id.
     pub id: CandidateId,
-    /// Where it would lie.
+    /// The space that the memory would be in.
     pub space: SpaceId,
     /// The text.
     pub content: String,
-    /// What it is about.
+    /// Its kind.
     pub kind: MemoryKind,
-    /// Where it came from, and the key that noted it.
+    /// Its origin, and the key that added it.
     pub provenance: Provenance,
     /// Why it waits.
     pub reason: String,
-    /// When it was noted.
+    /// When it was added.
     pub created_at: Timestamp,
 }
 
 impl Store {
-    /// Notes a candidate; where the same key noted this text before and it waits still, that is left as it is. Of a conversation of
-    /// Lar's that was erased since nothing is noted.
+    /// Adds a candidate. A candidate of the same key with this text that still waits stays as it is. Nothing
+    /// is added from an erased conversation of Lar's.
     ///
     /// # Errors
     /// When the database fails.
@@ -51,7 +52,7 @@ impl Store {
                     candidate.provenance.key.to_string(),
                     &candidate.content,
                     candidate.kind.as_str(),
-                    serde_json::to_string(&candidate.provenance)?,
+                    PROVENANCE.encode(&candidate.provenance)?,
                     &candidate.reason,
                     candidate.created_at.as_millis(),
                 ),
@@ -61,8 +62,9 @@ impl Store {
         .await
     }
 
-    /// The candidates that wait in these spaces since `since` and were noted by a key that the caller sees, newest first,
-    /// at most `limit`. Of a text that several of these keys noted in one space, the newest.
+    /// Returns at most `limit` candidates that were added since `since`, newest first. They wait in these
+    /// spaces and were added by a key that the caller sees. If several of these keys added a text in one
+    /// space, only the newest is returned.
     ///
     /// # Errors
     /// When the database fails.
@@ -75,7 +77,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Candidate>, Error> {
         self.read(move |connection| {
-            // The other columns are those of the row with the greatest id (SQLite's documentation of SELECT, 2.5).
+            // The other columns come from the row with the greatest id (SQLite's documentation of SELECT,
+            // 2.5).
             let sql = format!(
                 "SELECT *, max(id) FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
                  GROUP BY space_id, content HAVING ? IS NULL OR max(id) < ? ORDER BY max(id) DESC LIMIT {limit}",
@@ -92,7 +95,7 @@ impl Store {
         .await
     }
 
-    /// A candidate that waits in one of these spaces and was noted by a key that the caller sees.
+    /// Returns a candidate that waits in one of these spaces and was added by a key that the caller sees.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -115,7 +118,8 @@ impl Store {
         .await
     }
 
-    /// Takes a text out of the inbox of a space as far as keys noted it that the caller sees; how many had.
+    /// Removes a text from the inbox of a space, for all keys that the caller sees. Returns how many keys had
+    /// added it.
     ///
     /// # Errors
     /// When the database fails.
@@ -130,7 +134,8 @@ impl Store {
         self.erase(remove, |removed| *removed > 0).await
     }
 
-    /// Takes a text out of the inbox of a space, whichever keys of the person noted it; how many had.
+    /// Removes a text from the inbox of a space, for all keys of the user. Returns how many keys had added
+    /// it.
     ///
     /// # Errors
     /// When the database fails.
@@ -145,7 +150,7 @@ impl Store {
         self.erase(remove, |removed| *removed > 0).await
     }
 
-    /// Forgets the candidates that were noted before `before`; how many there were.
+    /// Erases the candidates that were added before `before`; returns their number.
     ///
     /// # Errors
     /// When the database fails.
@@ -158,7 +163,7 @@ impl Store {
     }
 }
 
-/// The condition that a candidate was noted by one of these keys: one key, or every key of a person.
+/// Returns the SQL condition for candidates of these keys: of one key, or of every key of a user.
 fn created_by(visible: VisibleKeys) -> String {
     match visible.key() {
         Some(own) => format!("key_id = '{own}'"),
@@ -170,7 +175,8 @@ fn created_by_user(user: UserId) -> String {
     format!("key_id IN (SELECT id FROM keys WHERE user_id = '{user}')")
 }
 
-/// Whether something was said in a conversation that is not there any more; those of other programs are never there.
+/// Returns whether a memory comes from a conversation of Lar's that no longer exists. Other programs'
+/// conversations do not count.
 fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) -> Result<bool, Error> {
     let messages = from.conversation.as_deref().and_then(|id| id.parse::<ConversationId>().ok());
     let Some(id) = messages else { return Ok(false) };
@@ -189,13 +195,12 @@ fn remove_in_txn(
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
-    let source: String = row.get("source")?;
     Ok(Candidate {
         id: parse_column(row, "id")?,
         space: parse_column(row, "space_id")?,
         content: row.get("content")?,
         kind: parse_column(row, "kind")?,
-        provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
+        provenance: PROVENANCE.decode(row)?,
         reason: row.get("reason")?,
         created_at: time(row, "created_at")?,
     })

@@ -1,58 +1,59 @@
-//! Every change of a memory, with what would change it back.
+//! The history of memories: every change, with the change that reverts it.
 
 use lar_base::{ChangeId, KeyId, MemoryId, SpaceId, Timestamp};
 use rusqlite::{Connection, Row};
 
 use crate::chunks::NewChunk;
+use crate::json_columns::PATCH;
 use crate::memories::{MemoryChange, MemoryPatch, change_in_txn, get_in_txn};
 use crate::{Error, Memory, Store, parse_column, parse_optional_column, time};
 
-/// Who changes memories, how, and why.
+/// The author, the action and the reason of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The key it was done with.
+    /// The key that made it.
     pub key: KeyId,
-    /// One word: `create`, `edit`, `forget`, `promote` and so on.
+    /// The action, in one word: `create`, `edit`, `forget`, `promote` and so on.
     pub action: &'static str,
-    /// Why, for a person.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// Changes of one decision share it and are undone together.
+    /// The decision that it belongs to: all changes of a decision are undone together.
     pub decision: ChangeId,
 }
 
 impl Change {
-    /// A decision of its own.
+    /// Creates a change with its own decision.
     #[must_use]
     pub fn new(key: KeyId, action: &'static str, reason: Option<String>) -> Self {
         Self { key, action, reason, decision: ChangeId::new() }
     }
 }
 
-/// A change that was made.
+/// A recorded change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangeRecord {
     /// Its id.
     pub id: ChangeId,
-    /// Of which memory.
+    /// The changed memory.
     pub memory: MemoryId,
-    /// When.
+    /// When it was made.
     pub at: Timestamp,
-    /// With which key.
+    /// The key that made it.
     pub key: KeyId,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// The decision it belongs to.
+    /// The decision that it belongs to.
     pub decision: ChangeId,
-    /// What would change it back.
+    /// The change that reverts it.
     pub before: MemoryPatch,
     /// The change that undid it.
     pub undone_by: Option<ChangeId>,
 }
 
 impl Store {
-    /// The changes of a memory in one of these spaces, oldest first.
+    /// Returns the changes of a memory in one of these spaces, oldest first.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -71,8 +72,8 @@ impl Store {
         .await
     }
 
-    /// What the last decision about a memory changed that was not undone, newest first: what [`Store::memory_undo`]
-    /// would undo. Empty when there is nothing.
+    /// Returns the changes of the last decision about a memory that was not undone, newest first.
+    /// [`Store::memory_undo`] would undo them. Empty if there is none.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -88,12 +89,12 @@ impl Store {
         .await
     }
 
-    /// Undoes the last decision about a memory, in all the memories that it changed; `passages` are those of
-    /// contents that come back. An undo is a decision too and can be undone. Returns the memories.
+    /// Undoes the last decision about a memory, in all the memories that it changed. `chunks` are those of
+    /// the contents that are restored. An undo is a decision, too, and can be undone. Returns the memories.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when there is nothing to undo, it is no longer `decision`, or a memory was changed
-    /// by a later decision; [`Error::NotFound`] when one of them is not in these spaces.
+    /// [`Error::Conflict`] when there is nothing to undo, `decision` is no longer the last one, or a later
+    /// decision changed one of the memories; [`Error::NotFound`] when one of them is not in these spaces.
     pub async fn memory_undo(
         &self,
         spaces: Vec<SpaceId>,
@@ -135,14 +136,14 @@ impl Store {
     }
 }
 
-/// Notes a change that was made, by what would change it back.
+/// Records a change, with the patch that reverts it.
 pub(crate) fn note_in_txn(
     connection: &Connection,
     memory: MemoryId,
     change: &Change,
     before: &MemoryPatch,
 ) -> Result<(), Error> {
-    let before = serde_json::to_string(before)?;
+    let before = PATCH.encode(before)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -160,7 +161,7 @@ pub(crate) fn note_in_txn(
     Ok(())
 }
 
-/// That an answer cited it is nobody's decision, and stands in the way of none.
+/// Returns the changes of the last decision about a memory that was not undone. A citation is not a decision.
 fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
     let mut query = connection.prepare_cached(
         "SELECT * FROM memory_changes WHERE decision =
@@ -173,7 +174,6 @@ fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<Cha
 }
 
 pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
-    let before: String = row.get("before")?;
     Ok(ChangeRecord {
         id: parse_column(row, "id")?,
         memory: parse_column(row, "memory_id")?,
@@ -182,7 +182,7 @@ pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
         action: row.get("action")?,
         reason: row.get("reason")?,
         decision: parse_column(row, "decision")?,
-        before: serde_json::from_str(&before).map_err(|_| crate::bad_column("before"))?,
+        before: PATCH.decode(row)?,
         undone_by: parse_optional_column(row, "undone_by")?,
     })
 }

@@ -1,4 +1,4 @@
-//! When each key last read and wrote the memories of a space.
+//! The times when each key last read and wrote the memories of a space.
 
 use lar_base::{KeyId, SpaceId, Timestamp};
 use rusqlite::params_from_iter;
@@ -6,14 +6,14 @@ use rusqlite::params_from_iter;
 use crate::memories::{placeholders, text};
 use crate::{Error, Store, optional_time, parse_column};
 
-/// When a key last used a space.
+/// The last use of a space by a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryClient {
-    /// Which key.
+    /// The key.
     pub key: KeyId,
-    /// What it is called.
+    /// The key's name.
     pub name: String,
-    /// Which space.
+    /// The space.
     pub space: SpaceId,
     /// When it last searched or read there.
     pub read_at: Option<Timestamp>,
@@ -21,12 +21,12 @@ pub struct MemoryClient {
     pub written_at: Option<Timestamp>,
 }
 
-/// A use of a space.
+/// A use of a space by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceUse {
-    /// By which key.
+    /// The key.
     pub key: KeyId,
-    /// Of which space.
+    /// The space.
     pub space: SpaceId,
     /// When it was read.
     pub read_at: Option<Timestamp>,
@@ -35,7 +35,7 @@ pub struct SpaceUse {
 }
 
 impl Store {
-    /// Notes uses; earlier times never take the place of later ones. Uses of what is gone are left out.
+    /// Records uses; an earlier time never replaces a later one. Uses of missing keys or spaces are ignored.
     ///
     /// # Errors
     /// When the database fails.
@@ -58,7 +58,7 @@ impl Store {
         .await
     }
 
-    /// The keys that used these spaces, who did last first.
+    /// Returns the keys that used these spaces, the most recent first.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,43 +1,43 @@
-//! Memories as they are moved: with their vectors and everything that was done to them.
+//! Export and import of memories, with their vectors and their history.
 
 use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::chunks::{self, NewChunk};
-use crate::json;
+use crate::json_columns::{PATCH, PROVENANCE, names};
 use crate::memories::{by_hash_in_txn, memory};
 use crate::memory_changes::{ChangeRecord, record};
 use crate::{Embedder, Error, Memory, Store, Vectors};
 
-/// A memory with its passages and its history.
+/// A memory with its chunks and its history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportedMemory {
-    /// The memory, deleted ones too.
+    /// The memory, which may be deleted.
     pub memory: Memory,
-    /// Its passages in order.
+    /// Its chunks, in order.
     pub chunks: Vec<NewChunk>,
-    /// What was done to it, oldest first.
+    /// Its changes, oldest first.
     pub history: Vec<ChangeRecord>,
 }
 
 /// A page of an export.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExportedPage {
-    /// The memories that could be read, oldest first.
+    /// The readable memories, oldest first.
     pub memories: Vec<ExportedMemory>,
-    /// How many could not, because the database is damaged.
+    /// The number of memories that are unreadable because of damage.
     pub unreadable: u64,
-    /// The number of the last one, read or not; `None` when there was none.
+    /// The number of the last memory, readable or not; `None` if there was none.
     pub last: Option<i64>,
 }
 
 impl Store {
-    /// The memories of a space behind `after`, oldest first, at most `limit`. One that cannot be read is counted and
-    /// passed over; passages and changes that cannot be read are left out.
+    /// Returns at most `limit` memories of a space after `after`, oldest first. An unreadable memory is
+    /// counted and skipped; unreadable chunks and changes are left out.
     ///
     /// # Errors
-    /// When the database fails for another reason, or so that nobody knows which memories there are.
+    /// When the database fails for another reason, or so badly that the memories cannot be listed.
     pub async fn memories_export(
         &self,
         space: SpaceId,
@@ -46,7 +46,7 @@ impl Store {
     ) -> Result<ExportedPage, Error> {
         self.read(move |connection| {
             let mut page = ExportedPage::default();
-            // The index names them also where a page of the table itself cannot be read.
+            // The index lists them even if a page of the table itself is unreadable.
             let mut query = connection.prepare_cached(
                 "SELECT seq FROM memories INDEXED BY memories_by_space
                  WHERE space_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
@@ -66,11 +66,11 @@ impl Store {
         .await
     }
 
-    /// Stores memories under the ids they have, all or none; those whose id or content is there already stay as they
-    /// are. Returns the numbers of the new ones.
+    /// Stores memories under the ids they have, all or none. A memory whose id or content exists stays as it
+    /// is. Returns the numbers of the new ones.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when an id belongs to a memory of another space.
+    /// [`Error::Conflict`] when an id belongs to a memory in another space.
     pub async fn memories_import(
         &self,
         space: SpaceId,
@@ -97,7 +97,7 @@ fn import_in_txn(
     let mut query = connection.prepare_cached("SELECT space_id FROM memories WHERE id = ?1")?;
     let there: Option<String> = query.query_row([&id], |row| row.get(0)).optional()?;
     if let Some(there) = there {
-        let elsewhere = || Error::Conflict(format!("memory {id} lies in another space already"));
+        let elsewhere = || Error::Conflict(format!("memory {id} is already in another space"));
         return if there == space.to_string() { Ok(None) } else { Err(elsewhere()) };
     }
     if memory.deleted_at.is_none() && by_hash_in_txn(connection, space, &memory.hash)?.is_some() {
@@ -116,9 +116,9 @@ fn import_in_txn(
         Value::from(space.to_string()),
         Value::from(memory.kind.as_str().to_owned()),
         Value::from(memory.content.clone()),
-        Value::from(json(&memory.tags)?),
+        Value::from(names(&memory.tags)?),
         Value::from(memory.project.clone()),
-        Value::from(json(&memory.provenance)?),
+        Value::from(PROVENANCE.encode(&memory.provenance)?),
         millis(memory.occurred_at),
         millis(memory.valid_from),
         millis(memory.valid_to),
@@ -150,7 +150,7 @@ fn import_in_txn(
             &change.action,
             &change.reason,
             change.decision.to_string(),
-            json(&change.before)?,
+            PATCH.encode(&change.before)?,
             change.undone_by.map(|id| id.to_string()),
         ))?;
     }
@@ -159,18 +159,18 @@ fn import_in_txn(
 
 fn moved(connection: &Connection, number: i64) -> Result<ExportedMemory, Error> {
     let mut query = connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?;
-    // The index names it, so a table without it is damaged.
+    // The index lists it, so a table without it is damaged.
     let found = query.query_row([number], memory).optional()?;
     let memory = found.ok_or_else(|| Error::Corrupt {
         path: None,
-        faults: vec![format!("memory {number} is in an index and not in its table")],
+        faults: vec![format!("memory {number} is in an index but not in its table")],
     })?;
     let chunks = readable(chunks_of(connection, memory.seq))?;
     let history = readable(history_of(connection, memory.id))?;
     Ok(ExportedMemory { memory, chunks, history })
 }
 
-/// What was read; nothing where damage is in the way.
+/// Returns the rows that were read; none if they are damaged.
 fn readable<T>(read: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     match read {
         Err(error) if error.is_damage() => Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! What was said: a tree of messages per conversation. An edit or another answer is a sibling; nothing is
+//! Messages: a tree per conversation. An edited message or a regenerated answer is a sibling. Nothing is
 //! overwritten but the text of an answer that is still being written.
 
 mod order;
@@ -11,13 +11,14 @@ use crate::answer_memories::TurnMemory;
 use crate::conversation_search as search;
 use crate::conversations::{OwnedConversation, get_in_txn};
 use crate::idempotency::note_in_txn;
+use crate::json_columns::ANSWER_MEMORY;
 use crate::tasks::{TaskStart, start_in_txn};
 use crate::{Error, IdempotentRequest, Store, parse_column, parse_optional_column, time};
 
-/// Titles made from a first message are cut after this many characters.
+/// The length in characters after which a title made from a first message is cut.
 const TITLE_CHARS_MAX: usize = 60;
 
-/// Who speaks.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub enum Role {
@@ -26,20 +27,20 @@ pub enum Role {
     Assistant,
 }
 
-/// How complete a message is.
+/// The state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// An answer that is being written.
     Streaming,
-    /// All of it is there.
+    /// The message is complete.
     Complete,
-    /// Someone stopped it; what was written is kept.
+    /// Someone stopped it; the text so far is kept.
     Stopped,
-    /// It broke off; what was written is kept.
+    /// It failed; the text so far is kept.
     Failed,
 }
 
-/// What a reader thought of an answer.
+/// A reader's rating of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Rating {
@@ -50,16 +51,19 @@ pub enum Rating {
 macro_rules! texts {
     ($type:ident { $($name:ident = $text:literal),+ }) => {
         impl $type {
-            /// As stored and as written on the wire.
+            /// Returns the name that is stored and used in the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $($type::$name => $text,)+ }
             }
         }
         impl std::str::FromStr for $type {
-            type Err = ();
-            fn from_str(text: &str) -> Result<Self, ()> {
-                match text { $($text => Ok($type::$name),)+ _ => Err(()) }
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok($type::$name),)+
+                    _ => Err(format!("`{text}` is not one of: {}", [$($text),+].join(", "))),
+                }
             }
         }
     };
@@ -67,7 +71,7 @@ macro_rules! texts {
 texts!(Role { System = "system", User = "user", Assistant = "assistant" });
 texts!(Status { Streaming = "streaming", Complete = "complete", Stopped = "stopped", Failed = "failed" });
 
-/// One message.
+/// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Message {
@@ -76,7 +80,7 @@ pub struct Message {
     pub parent: Option<MessageId>,
     pub role: Role,
     pub content: String,
-    /// What the model produced before the answer; `None` where it produced none.
+    /// The model's reasoning before the answer, if it produced any.
     pub reasoning: Option<String>,
     pub status: Status,
     pub model: Option<String>,
@@ -88,41 +92,41 @@ pub struct Message {
     pub decode_ms: Option<u64>,
     pub finish_reason: Option<String>,
     pub rating: Option<Rating>,
-    /// What memory did in the turn of this answer: JSON, for those who show it ([`crate::answer_memories`]).
+    /// The memory activity in the turn of this answer, as JSON for display ([`crate::answer_memories`]).
     pub memory: Option<String>,
     pub created_at: Timestamp,
 }
 
-/// What a person said.
+/// A new message that no model wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The message it answers; `None` starts the conversation, or a second beginning of it.
+    /// The message that it follows; `None` starts the conversation, or another root in it.
     pub parent: Option<MessageId>,
     /// The text.
     pub content: String,
 }
 
-/// A turn to be begun.
+/// A turn to start.
 #[derive(Debug, Clone)]
 pub struct NewTurn {
-    /// What the person said; absent when a message is to be answered again.
+    /// The user's message; `None` if an answer is regenerated.
     pub user_message: Option<NewMessage>,
-    /// The person's message to answer when nothing new was said.
+    /// The user message to answer if there is no new one.
     pub answer_to: Option<MessageId>,
     /// The task that will write the answer.
     pub task: TaskStart,
-    /// What memory did: JSON, kept with the answer.
+    /// The memory activity so far, as JSON; it is stored with the answer.
     pub memory: Option<String>,
-    /// What the request is known by when it is sent again.
+    /// Identifies the request in case it is sent again.
     pub once: Option<IdempotentRequest>,
 }
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct AnswerEnd {
     pub content: String,
-    /// What the model produced before the answer; `None` where it produced none.
+    /// The model's reasoning before the answer, if it produced any.
     pub reasoning: Option<String>,
     pub status: Status,
     pub error: Option<Code>,
@@ -130,21 +134,21 @@ pub struct AnswerEnd {
     pub tokens_out: Option<u64>,
     pub ttft_ms: Option<u64>,
     pub decode_ms: Option<u64>,
-    /// Of a complete one: `stop` or `length`.
+    /// The finish reason of a complete answer: `stop` or `length`.
     pub finish_reason: Option<String>,
-    /// What memory did in the turn, where the answer adds to it.
+    /// The memory activity in the turn, if the answer adds to it.
     pub memory: Option<String>,
 }
 
 impl Store {
-    /// Stores, in one commit: what the person said (`said`, absent when an answer is made again), the empty
-    /// answer to it, and the task that will write that answer. Returns the answer's message and the path
-    /// of messages that leads to it, oldest first, without the answer itself.
-    ///
+    /// Starts a turn. Stores, in one commit, the user's message (unless an answer is regenerated), the empty
+    /// answer to it, and the task that will write the answer. Returns the answer's message, and the path of
+    /// messages that leads to it, oldest first and without the answer itself.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to
-    /// answer is itself an answer, or still being written, or when the same request was just taken.
+    /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to answer
+    /// is not a user's, when the parent is still being written, or when a concurrent copy of the same request
+    /// came first.
     pub async fn turn_begin(
         &self,
         owned: &OwnedConversation,
@@ -177,7 +181,7 @@ impl Store {
             };
             let path = path_in_txn(connection, conversation, question)?;
             if path.last().is_none_or(|message| message.role != Role::User) {
-                return Err(Error::Conflict(format!("message {question} is not a person's")));
+                return Err(Error::Conflict(format!("message {question} is not a user message")));
             }
             let answer = MessageId::new();
             let memory = memory.map(|json| TurnMemory::read(connection, &json)).transpose()?;
@@ -210,7 +214,7 @@ impl Store {
         .await
     }
 
-    /// Keeps what has been written of an answer so far, so that a crash takes a second's worth at most.
+    /// Stores the text of an answer so far, so that a crash loses a second's worth at most.
     ///
     /// # Errors
     /// When the database fails.
@@ -225,7 +229,7 @@ impl Store {
         .await
     }
 
-    /// Ends an answer, once: what has an end already stays as it is.
+    /// Ends an answer. An answer that has ended already stays as it is.
     ///
     /// # Errors
     /// When the database fails.
@@ -264,10 +268,10 @@ impl Store {
         .await
     }
 
-    /// Stores what a reader thought of an answer; `None` takes it back.
+    /// Stores a reader's rating of an answer; `None` removes it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such message in it.
+    /// [`Error::NotFound`] when the conversation has no such message.
     pub async fn message_rate(
         &self,
         owned: &OwnedConversation,
@@ -287,10 +291,10 @@ impl Store {
         .await
     }
 
-    /// One message of a conversation.
+    /// Returns a message of a conversation.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`] when the conversation has no such message.
     pub async fn message_get(&self, owned: &OwnedConversation, id: MessageId) -> Result<Message, Error> {
         let (user, conversation) = (owned.user(), owned.id());
         self.read(move |connection| {
@@ -300,10 +304,11 @@ impl Store {
         .await
     }
 
-    /// Every message of a conversation, all branches: each behind its parent, otherwise oldest first.
+    /// Returns all messages of a conversation, from all branches: each after its parent, otherwise oldest
+    /// first.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the conversation was erased since.
+    /// [`Error::NotFound`] when the conversation was erased meanwhile.
     pub async fn message_list(&self, owned: &OwnedConversation) -> Result<Vec<Message>, Error> {
         let (user, conversation) = (owned.user(), owned.id());
         self.read(move |connection| {
@@ -317,7 +322,7 @@ impl Store {
     }
 }
 
-/// Marks every answer that was being written as failed, keeping its text.
+/// Marks every answer that was being written as failed, and keeps its text.
 pub(crate) fn fail_streaming_in_txn(connection: &Connection) -> Result<(), Error> {
     connection.execute(
         "UPDATE messages SET status = 'failed', error_code = ?1 WHERE status = 'streaming'",
@@ -326,7 +331,7 @@ pub(crate) fn fail_streaming_in_txn(connection: &Connection) -> Result<(), Error
     Ok(())
 }
 
-/// Stores a message as it is, and has it found by searches.
+/// Stores a message as it is, and adds it to the search index.
 pub(crate) fn insert_in_txn(connection: &Connection, message: &Message) -> Result<(), Error> {
     let id = message.id.to_string();
     let taken: bool =
@@ -461,7 +466,7 @@ pub(crate) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
             Some(1) => Some(Rating::Good),
             Some(_) => Some(Rating::Bad),
         },
-        memory: row.get("memory")?,
+        memory: ANSWER_MEMORY.get_optional(row)?,
         created_at: time(row, "created_at")?,
     })
 }

@@ -1,4 +1,4 @@
-//! Numbered, append-only changes of the schema. `PRAGMA user_version` holds the number reached.
+//! Numbered, append-only schema migrations. `PRAGMA user_version` stores the number of the last one.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::{Error, backup};
 
-/// Every migration in order; the first makes schema 1. Never edit one that has been released.
+/// Every migration in order; the first creates schema 1. Never edit one that has been released.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_once.sql"),
@@ -26,19 +26,21 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0016_answer_memories.sql"),
 ];
 
-/// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
+/// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning to log.
 const LOSSES: &[(u32, &str, &str)] = &[(
     11,
     "SELECT count(*) FROM keys WHERE removed_scopes != '[]' AND revoked_at IS NULL",
-    "keys of apps do not reach conversations any more; `lar keys list` names them, and a key that needs to is made with \
-     `--scopes inference,conversations`",
+    "keys of apps can no longer access conversations; `lar keys list` shows which keys these are. Create a \
+     key that can with `--scopes inference,conversations`",
 )];
 
-/// Brings the database to the newest schema, each migration in a transaction of its own. The changes are in the write-ahead log
-/// after that; the writer empties it when it starts, before the first other change.
+/// Migrates the database to the newest schema, each migration in a transaction of its own. Afterwards the
+/// changes are in the write-ahead log; the writer truncates it when it starts, before it takes any other
+/// change.
 ///
 /// # Errors
-/// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
+/// [`Error::Newer`] when the database has a newer schema than this Lar; [`Error::Backup`] when the copy
+/// failed.
 pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let known = newest_schema();
     let found = refuse_newer(connection)?;
@@ -46,51 +48,51 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
         tracing::info!(
             from = found,
             to = known,
-            "the database is copied and brought to a newer schema; a large one takes minutes"
+            "copying the database and migrating it; a large one takes minutes"
         );
         back_up(connection, &backup_path(path, found))?;
     }
     if found == known {
         return Ok(());
     }
-    // A table that others refer to can be made anew only while nothing is enforced; all of it is checked before each
-    // commit. The setting holds between transactions only.
+    // A table that others refer to can be replaced only while foreign keys are not enforced; each commit is
+    // preceded by a check of all of them. The setting can change only between transactions.
     connection.pragma_update(None, "foreign_keys", false)?;
     for (number, sql) in (found + 1..=known).zip(&MIGRATIONS[found as usize..]) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
         let broken = transaction.prepare("PRAGMA foreign_key_check")?.exists([])?;
         if broken {
-            return Err(Error::Conflict(format!("schema {number} would leave rows that refer to none")));
+            return Err(Error::Conflict(format!("schema {number} would leave dangling references")));
         }
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
         if found > 0 {
-            tracing::info!(schema = number, "the database was brought to a newer schema");
+            tracing::info!(schema = number, "the database was migrated to a newer schema");
             warn_of_removals(connection, number)?;
         }
     }
     if found == 0 {
-        tracing::debug!(schema = known, "a new database was made");
+        tracing::debug!(schema = known, "a new database was created");
     }
     Ok(connection.pragma_update(None, "foreign_keys", true)?)
 }
 
-/// Logs whom a migration took something away from.
+/// Logs a warning if a migration took something away.
 fn warn_of_removals(connection: &Connection, schema: u32) -> Result<(), Error> {
     for (_, count, message) in LOSSES.iter().filter(|(by, ..)| *by == schema) {
-        let concerned: u32 = connection.query_row(count, [], |row| row.get(0))?;
-        if concerned > 0 {
-            tracing::warn!(concerned, "{message}");
+        let affected: u32 = connection.query_row(count, [], |row| row.get(0))?;
+        if affected > 0 {
+            tracing::warn!(affected, "{message}");
         }
     }
     Ok(())
 }
 
-/// The schema of a database, which this program must know.
+/// Returns the schema of a database.
 ///
 /// # Errors
-/// [`Error::Newer`] when the database is ahead of this program.
+/// [`Error::Newer`] when it is newer than this Lar's newest schema.
 pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
     let known = newest_schema();
     match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
@@ -99,12 +101,12 @@ pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
     }
 }
 
-/// Makes the tables of this schema, in a database that has none.
+/// Creates the tables of this schema in an empty database.
 pub(crate) fn create_schema(connection: &Connection, schema: u32) -> Result<(), Error> {
     make_from(connection, 0, schema)
 }
 
-/// Brings a database from one schema to another, without a copy and without a transaction of its own.
+/// Migrates a database from one schema to another, without a copy and without a transaction of its own.
 pub(crate) fn make_from(connection: &Connection, from: u32, to: u32) -> Result<(), Error> {
     for sql in MIGRATIONS.iter().take(to as usize).skip(from as usize) {
         connection.execute_batch(sql)?;
@@ -112,8 +114,8 @@ pub(crate) fn make_from(connection: &Connection, from: u32, to: u32) -> Result<(
     Ok(connection.pragma_update(None, "user_version", to)?)
 }
 
-/// Makes the tables of the newest schema, in a database that has none, and returns what `reached` finds of each schema on the way,
-/// from 1 on.
+/// Creates the tables of the newest schema in an empty database. Returns the result of `reached` after each
+/// migration, from schema 1 on.
 pub(crate) fn create_each_schema<T>(
     connection: &Connection,
     reached: impl Fn(&Connection) -> Result<T, Error>,
@@ -125,7 +127,7 @@ pub(crate) fn create_each_schema<T>(
     MIGRATIONS.iter().map(step).collect()
 }
 
-/// The newest schema that this program knows.
+/// Returns the newest schema of this Lar.
 pub(crate) fn newest_schema() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
@@ -134,8 +136,8 @@ fn backup_path(path: &Path, schema: u32) -> PathBuf {
     path.with_extension(format!("before-schema-{}.db", schema + 1))
 }
 
-/// Copies the whole database, write-ahead log included, checks the copy and makes it durable before it gets its name: a
-/// copy that is there already is replaced by a whole one only.
+/// Copies the whole database, including the write-ahead log, checks the copy and makes it durable before it
+/// gets its name. So an existing copy is replaced only by a complete one.
 fn back_up(connection: &Connection, to: &Path) -> Result<(), Error> {
     let partial = to.with_extension("partial");
     let _ = std::fs::remove_file(&partial);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn memories_outlive_the_new_table_of_spaces() {
+    fn memories_survive_the_new_table_of_spaces() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
@@ -189,7 +191,7 @@ mod tests {
         let content: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
         assert_eq!(content, "kept");
         let orphan = "INSERT INTO spaces VALUES ('space_y', 'user_none', 'team', 'y', 1)";
-        assert!(connection.execute(orphan, []).is_err(), "what refers to none is refused again");
+        assert!(connection.execute(orphan, []).is_err(), "foreign keys are enforced again");
     }
 
     #[test]
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_were_erased_leave_the_index() {
+    fn erased_words_are_removed_from_the_index() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
@@ -282,7 +284,7 @@ mod tests {
         note(&connection, "wisteria", "conv_2");
         erase(&connection, "conv_2");
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        assert!(holds("wisteria"), "as it was before");
+        assert!(holds("wisteria"), "older schemas keep it");
         run(&mut connection, &path).unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert!(!holds("wisteria") && holds("laburnum"));
@@ -309,7 +311,7 @@ mod tests {
         connection
             .execute("INSERT INTO users (id, name, created_at) VALUES ('user_x', 'someone', 1)", [])
             .unwrap();
-        // What belongs to no conversation goes: damage may have left it.
+        // Entries without a conversation are removed; damage may have left them.
         let damaged =
             "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES ('laburnum', ?1, '')";
         connection.execute(damaged, [None::<String>]).unwrap();
@@ -370,10 +372,10 @@ mod tests {
                 [id, key],
             )
         };
-        assert!(note("cand_5", "key_2").is_ok(), "another key may note the same text");
-        assert!(note("cand_6", "key_1").is_err(), "a key notes a text once");
+        assert!(note("cand_5", "key_2").is_ok(), "another key may save the same text");
+        assert!(note("cand_6", "key_1").is_err(), "a key saves a text once");
         let orphan = "INSERT INTO memory_candidates VALUES ('cand_7', 'space_none', 'key_1', 'x', 'fact', '{}', 'why', 5)";
-        assert!(connection.execute(orphan, []).is_err(), "a space that is not there is refused");
+        assert!(connection.execute(orphan, []).is_err(), "a missing space is refused");
     }
 
     #[test]
@@ -418,7 +420,7 @@ mod tests {
         let found: Vec<(String, bool)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         let expected = [
             ("msg_3 mem_1", false),
-            // Where it took its place is not known.
+            // It is unknown which answer superseded it.
             ("msg_3 mem_2", false),
             ("msg_4 mem_2", false),
             ("msg_4 mem_9", true),

@@ -1,13 +1,14 @@
-//! B-tree pages as their headers describe them (SQLite's file format, 1.6): where one has its unallocated region, and its cells,
-//! which a salvage reads without SQLite.
+//! Parses B-tree pages from their headers (SQLite's file format, 1.6). It finds a page's unallocated region,
+//! which [`crate::unallocated`] clears, and its cells, which a salvage reads without SQLite.
 
 use std::ops::Range;
 
-/// Bytes that a cell takes at least.
+/// The minimum size of a cell in bytes.
 const CELL_MIN: usize = 4;
 
-/// The unallocated region of a page, where that is not zero. `number` is the page's, `usable` how many of its bytes SQLite uses.
-/// None for a page of another kind, and for one that does not account for each of its bytes: it is damaged.
+/// Returns the unallocated region of a page if it has a byte that is not zero. `number` is the page number,
+/// `usable` the number of bytes of a page that SQLite uses. Returns `None` for a page of another kind, and
+/// for a damaged page, whose parts do not add up to its size.
 pub(super) fn region_to_clear(page: &[u8], number: u32, usable: usize) -> Option<Range<usize>> {
     let page = Page::read(page.get(..usable)?, number)?;
     let region = page.pointers_end()..page.content;
@@ -23,38 +24,39 @@ enum Kind {
     TableLeaf,
 }
 
-/// A B-tree page as its header describes it.
+/// A B-tree page, described by its header.
 pub(crate) struct Page<'a> {
-    /// As many as SQLite uses.
+    /// The bytes that SQLite uses.
     bytes: &'a [u8],
     kind: Kind,
-    /// Where the pointers to cells begin.
+    /// Offset of the cell pointers.
     pointers: usize,
     cells: usize,
-    /// Where the first free block among the cells is; 0 where there is none.
+    /// Offset of the first free block among the cells; 0 if there is none.
     free_block: usize,
-    /// Where the cells begin.
+    /// Offset of the area with the cells.
     content: usize,
-    /// Bytes among the cells that are in no free block.
+    /// Free bytes among the cells that are in no free block.
     fragments: usize,
 }
 
 /// A cell of a page.
 pub(crate) struct Cell<'a> {
-    /// Where it lies on the page.
-    place: Range<usize>,
-    /// The page with what is before it; none on a leaf.
+    /// Its range on the page.
+    range: Range<usize>,
+    /// The page with the entries before it; `None` on a leaf.
     pub(crate) child: Option<u32>,
-    /// Bytes of its record; zero on an interior page of a table, which has none.
+    /// The size of its record in bytes; 0 on an interior page of a table, whose cells have no record.
     pub(crate) record_bytes: u64,
-    /// What of its record lies on the page.
+    /// The part of its record that is on the page itself.
     pub(crate) local: &'a [u8],
-    /// The page where its record goes on, if it does.
+    /// The first overflow page of its record, if it has one.
     pub(crate) overflow: Option<u32>,
 }
 
 impl<'a> Page<'a> {
-    /// Reads the header of the page with this number, of which `bytes` are those that SQLite uses. None for a page of another kind.
+    /// Parses the header of page `number`; `bytes` are the bytes of the page that SQLite uses. Returns `None`
+    /// for a page of another kind.
     pub(crate) fn read(bytes: &'a [u8], number: u32) -> Option<Self> {
         let header = if number == 1 { 100 } else { 0 };
         let (kind, pointers) = match bytes.get(header)? {
@@ -79,7 +81,7 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Whether it belongs to an index or a table without row numbers.
+    /// Returns whether it belongs to an index or a table without rowids.
     pub(crate) fn is_of_index(&self) -> bool {
         matches!(self.kind, Kind::IndexInterior | Kind::IndexLeaf)
     }
@@ -88,7 +90,7 @@ impl<'a> Page<'a> {
         matches!(self.kind, Kind::IndexInterior | Kind::TableInterior)
     }
 
-    /// The page with what is behind its last cell; none on a leaf.
+    /// The page with the entries after its last cell; `None` on a leaf.
     pub(crate) fn last_child(&self) -> Option<u32> {
         self.is_interior().then(|| four_bytes(self.bytes, self.pointers - 4))?
     }
@@ -97,52 +99,52 @@ impl<'a> Page<'a> {
         self.pointers + 2 * self.cells
     }
 
-    /// Its cells; none where one of them does not lie wholly on the page: SQLite refuses such a page.
+    /// Returns its cells; `None` if one of them is not wholly on the page. SQLite refuses such a page.
     pub(crate) fn cells(&self) -> Option<Vec<Cell<'a>>> {
         (0..self.cells).map(|number| self.cell(number)).collect()
     }
 
-    /// Whether cells, free blocks and fragments make up all that lies behind the unallocated region, and none of it twice, as
-    /// SQLite's own `integrity_check` wants it.
+    /// Returns whether cells, free blocks and fragments fill the page after the unallocated region without
+    /// overlap, as SQLite's own `integrity_check` requires.
     pub(crate) fn accounts_for_its_bytes(&self) -> bool {
-        let (Some(cells), Some(mut places)) = (self.cells(), self.free_blocks()) else { return false };
-        places.extend(cells.into_iter().map(|cell| cell.place));
-        places.sort_unstable_by_key(|place| place.start);
+        let (Some(cells), Some(mut ranges)) = (self.cells(), self.free_blocks()) else { return false };
+        ranges.extend(cells.into_iter().map(|cell| cell.range));
+        ranges.sort_unstable_by_key(|range| range.start);
         let (mut end, mut fragments) = (self.content, 0);
-        for place in places {
-            // One that begins before the end of another lies on that, or in the unallocated region.
-            let Some(between) = place.start.checked_sub(end) else { return false };
+        for range in ranges {
+            // A range that begins before `end` overlaps the range before it, or the unallocated region.
+            let Some(between) = range.start.checked_sub(end) else { return false };
             fragments += between;
-            end = place.end;
+            end = range.end;
         }
         let rest = self.bytes.len().checked_sub(end);
         self.pointers_end() <= self.content && rest.is_some_and(|rest| fragments + rest == self.fragments)
     }
 
-    /// Where the free blocks are. Each lies behind the one before.
+    /// Returns the ranges of the free blocks in ascending order; `None` if the list is damaged.
     fn free_blocks(&self) -> Option<Vec<Range<usize>>> {
-        let (mut at, mut behind, mut blocks) = (self.free_block, self.content, Vec::new());
+        let (mut at, mut previous_end, mut blocks) = (self.free_block, self.content, Vec::new());
         while at != 0 {
-            if at < behind {
+            if at < previous_end {
                 return None;
             }
             let (next, size) = (two_bytes(self.bytes, at)?, two_bytes(self.bytes, at + 2)?);
-            behind = at + size;
-            if size < CELL_MIN || behind > self.bytes.len() {
+            previous_end = at + size;
+            if size < CELL_MIN || previous_end > self.bytes.len() {
                 return None;
             }
-            blocks.push(at..behind);
+            blocks.push(at..previous_end);
             at = next;
         }
         Some(blocks)
     }
 
-    /// A cell, which lies wholly behind the pointers to cells.
+    /// Parses a cell, which must lie wholly after the cell pointers.
     fn cell(&self, number: usize) -> Option<Cell<'a>> {
         let start = two_bytes(self.bytes, self.pointers + 2 * number)?;
         let cell = self.bytes.get(start..).filter(|_| start >= self.pointers_end())?;
         let (child, mut at) = if self.is_interior() { (Some(four_bytes(cell, 0)?), 4) } else { (None, 0) };
-        // The bytes of the record, or a row's number on an interior page of a table.
+        // The size of the record in bytes, or the rowid on an interior page of a table.
         let (first, length) = varint(cell.get(at..)?)?;
         at += length;
         let record_bytes = if self.kind == Kind::TableInterior { 0 } else { first };
@@ -158,7 +160,7 @@ impl<'a> Page<'a> {
         at += if overflow.is_some() { 4 } else { 0 };
         let size = at.max(CELL_MIN);
         (size <= cell.len()).then(|| Cell {
-            place: start..start + size,
+            range: start..start + size,
             child,
             record_bytes,
             local,
@@ -166,7 +168,7 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// How much of a record lies on the page itself (file format, 1.6: U, P, X, M and K).
+    /// Returns how many bytes of a record are on the page itself (file format, 1.6; U, P, X, M and K).
     fn local_bytes(&self, record: u64) -> Option<usize> {
         let usable = self.bytes.len();
         let record = usize::try_from(record).ok()?;
@@ -191,7 +193,7 @@ fn four_bytes(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// A number of 1 to 9 bytes, and how many these are.
+/// Decodes a varint of 1 to 9 bytes; returns its value and its length.
 pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(8).enumerate() {
@@ -209,7 +211,8 @@ mod tests {
 
     #[test]
     fn only_pages_that_account_for_their_bytes_have_a_region_to_clear() {
-        // Two cells of four bytes (a payload of two bytes each, rows 1 and 2), a free block of five and a fragment of three.
+        // Two cells of four bytes (rows 1 and 2, two bytes of payload each), a free block of five and a
+        // fragment of three.
         let page = |changes: &[(usize, u8)]| {
             let mut page = vec![7; 512];
             page[..12].copy_from_slice(&[0x0d, 1, 247, 0, 2, 1, 240, 3, 1, 240, 1, 252]);
@@ -224,18 +227,18 @@ mod tests {
         assert_eq!(region(&[]), Some(12..496));
         let mut clear = page(&[]);
         clear[12..496].fill(0);
-        assert_eq!(region_to_clear(&clear, 2, 512), None, "nothing is there");
+        assert_eq!(region_to_clear(&clear, 2, 512), None, "it is clear already");
         let damaged: [(&str, &[(usize, u8)]); 10] = [
             ("another kind", &[(0, 0)]),
-            ("a cell less", &[(4, 1)]),
-            ("a cell more", &[(4, 3)]),
+            ("a cell too few", &[(4, 1)]),
+            ("a cell too many", &[(4, 3)]),
             ("cells begin earlier", &[(6, 239)]),
             ("cells begin later", &[(6, 241)]),
-            ("fewer fragments", &[(7, 2)]),
+            ("too few fragments", &[(7, 2)]),
             ("a pointer into the region", &[(9, 100)]),
             ("two pointers to one cell", &[(10, 1), (11, 240)]),
             ("a larger cell", &[(508, 3)]),
-            ("a free block that leads back", &[(504, 1)]),
+            ("a free block that points backwards", &[(504, 1)]),
         ];
         for (what, changes) in damaged {
             assert_eq!(region(changes), None, "{what}");
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_length_are_read() {
+    fn varints_of_any_length_are_decoded() {
         assert_eq!(varint(&[0x7f]), Some((127, 1)));
         assert_eq!(varint(&[0x81, 0x00]), Some((128, 2)));
         assert_eq!(varint(&[0xff; 9]), Some((u64::MAX, 9)));

@@ -1,5 +1,5 @@
-//! A fixed set of reading connections, lent to blocking threads one query at a time. A query that panics loses its
-//! connection, and another takes its place. A query whose caller is gone keeps its connection until it ends.
+//! A fixed pool of read connections, lent to blocking threads for one query at a time. If a query panics, its
+//! connection is replaced. If a query's caller leaves, the query keeps its connection until it ends.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,13 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::writer::catch_panic;
 use crate::{Error, connect_reader};
 
-/// A query that says whether it panicked.
+/// A query that returns whether it panicked.
 type AnyQuery = Box<dyn FnOnce(&Connection) -> bool + Send>;
 
 #[derive(Debug)]
 pub(crate) struct Readers {
     idle: Mutex<Vec<Connection>>,
-    /// One for each idle connection.
+    /// One permit per idle connection.
     permits: Arc<Semaphore>,
     path: PathBuf,
 }
@@ -44,13 +44,14 @@ impl Readers {
         answered.await.map_err(|_| Error::Closed)?
     }
 
-    /// Runs a query that keeps its result to itself and says whether it panicked. The same code for every query: what runs a task
-    /// is large, and would be compiled for each of them, in every crate that uses the store.
+    /// Runs a query that delivers its own result and returns whether it panicked. Not generic: the code that
+    /// runs a task is large, and would otherwise be compiled once per query in every crate that uses the
+    /// store.
     async fn run_any(self: &Arc<Self>, query: AnyQuery) -> Result<(), Error> {
         let readers = self.clone();
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let work = move || {
-            // This future may be dropped before the query ends: the permit goes back with the connection.
+            // The caller may drop this future before the query ends: the permit is freed with the connection.
             let _permit = permit;
             let connection = readers.lock().pop().ok_or(Error::Closed)?;
             let has_panicked = query(&connection);
@@ -61,7 +62,7 @@ impl Readers {
             readers.lock().push(connection);
             Ok(())
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
+        tokio::task::spawn_blocking(work).await?
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -92,7 +93,7 @@ mod tests {
         let (one, two) = tokio::join!(readers.run(count), readers.run(count));
         assert_eq!((one.unwrap(), two.unwrap()), (0, 0));
         let write = readers.run(|connection| Ok(connection.execute("INSERT INTO numbers VALUES (1)", [])?));
-        assert!(matches!(write.await, Err(Error::ReadOnly { .. })), "a new reader only reads, too");
+        assert!(matches!(write.await, Err(Error::ReadOnly { .. })), "a new connection is read-only, too");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -101,16 +102,16 @@ mod tests {
         let path = directory.path().join("test.db");
         drop(crate::connect(&path).unwrap());
         let readers = Arc::new(Readers::open(path, 2).unwrap());
-        let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+        let (started, mut starts) = tokio::sync::mpsc::channel(2);
         let mut open = Vec::new();
         let callers = [(), ()].map(|()| {
-            let (gate, waits) = std::sync::mpsc::channel::<()>();
+            let (gate, waits) = std::sync::mpsc::sync_channel::<()>(1);
             open.push(gate);
             let (readers, started) = (readers.clone(), started.clone());
             tokio::spawn(async move {
                 let query = move |_: &Connection| {
-                    started.send(()).unwrap();
-                    // Until the other end is dropped.
+                    started.try_send(()).unwrap();
+                    // Blocks until the test drops the other end.
                     let _ = waits.recv();
                     Ok(())
                 };
@@ -124,7 +125,7 @@ mod tests {
             caller.abort();
             assert!(caller.await.unwrap_err().is_cancelled());
         }
-        assert_eq!(readers.permits.available_permits(), 0, "both connections are still out");
+        assert_eq!(readers.permits.available_permits(), 0, "both connections are still in use");
         drop(open);
         let one =
             readers.run(|connection| Ok(connection.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))?));

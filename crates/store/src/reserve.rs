@@ -1,10 +1,10 @@
-//! Room kept for a full disk: a file beside the database that is given up when a change that takes something back
-//! (revoking a key, erasing) finds no room, and made again after it.
+//! Reserved disk space: a file beside the database. When the disk is full, the file is removed for a change
+//! that frees something (a revoked key, an erasure) and created again afterwards.
 //!
-//! Without it a full disk keeps people from the very changes that they need then.
+//! Without it, a full disk would block the very changes that help.
 //!
-//! The file's name is known, so that something else can have it: `lar.db` may be a link to it. What is a database is never
-//! removed and never written to.
+//! The file's name is fixed, so another file may have it: `lar.db` may even be a link to it. A file that is a
+//! database is never removed or written to.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -18,71 +18,75 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::location;
 
-/// What the file is called.
+/// The name of the file.
 pub(crate) const NAME: &str = "lar.reserve";
-/// What every database of SQLite begins with (SQLite's file format, 1.3); a reserve begins with zeros.
+/// The first bytes of every SQLite database (SQLite's file format, 1.3). A reserve begins with zeros.
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
-/// Its size where the disk has room: a hundred times what revoking a key or erasing a long conversation writes.
+/// The size on a disk with enough space. Revoking a key or erasing a long conversation writes a hundredth of
+/// it.
 const SIZE_MAX: Bytes = Bytes::mib(16);
-/// A smaller one would be of no use.
+/// A smaller reserve would be useless.
 const SIZE_MIN: Bytes = Bytes(256 << 10);
-/// Less room than this when Lar starts is too little to open a database.
+/// The free space that a start needs; with less, a database cannot be opened.
 const START_MIN: Bytes = Bytes::mib(4);
 
-/// The room kept in one folder.
+/// The disk space reserved in one folder.
 #[derive(Debug)]
 pub struct Reserve {
     path: PathBuf,
-    /// The database that it is for; a link to it was followed.
+    /// The database that it belongs to, with a symbolic link resolved.
     database: PathBuf,
-    /// Released and made by one at a time.
+    /// Lets one thread at a time create or remove the file.
     busy: Mutex<()>,
-    /// The room that is free in a folder: [`available_in`], unless a test says another.
+    /// Returns the free space of a folder: [`available_in`], except in tests.
     available_in: fn(&Path) -> Option<Bytes>,
 }
 
 impl Reserve {
-    /// The reserve beside the database at `database`, on its disk where that is a link; nothing is made yet.
+    /// Returns the reserve beside the database at `database`, or beside its target if that is a link. Creates
+    /// nothing.
     #[must_use]
     pub fn beside(database: &Path) -> Self {
-        // A link that leads nowhere is refused when the database is opened.
+        // Opening the database refuses a dangling link.
         let database = location::resolve(database).unwrap_or_else(|_| database.to_owned());
         Self { path: database.with_file_name(NAME), database, busy: Mutex::default(), available_in }
     }
 
-    /// Gives the room up where the disk is so full that Lar could not start.
+    /// Releases the reserve if the disk is too full for Lar to start.
     pub fn release_to_start(&self) {
         if !self.has_room_to_start() && self.release() {
-            tracing::warn!(path = %self.path.display(), "the disk is full: the room kept for that is given up");
+            tracing::warn!(path = %self.path.display(), "the disk is full: released the reserved space");
         }
     }
 
-    /// Whether the disk has the room that Lar needs to start; also where nobody can say.
+    /// Returns whether the disk has the space that Lar needs to start. An unknown amount counts as enough.
     pub(crate) fn has_room_to_start(&self) -> bool {
         self.available().is_none_or(|available| available >= START_MIN)
     }
 
-    /// Gives the room up; says whether there was any.
+    /// Releases the reserved space; returns whether there was any.
     pub(crate) fn release(&self) -> bool {
         let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         match self.size() {
             Ok(_) => fs::remove_file(&self.path).is_ok(),
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "there is no room to give up for a full disk");
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "the reserved disk space could not be released");
                 false
             }
         }
     }
 
-    /// Gives the room up for `work`, and keeps room again after it, also where none was kept before. Where there was none to give
-    /// up and `work` failed, it is as little as [`Reserve::keep`] takes: other changes need what is left.
+    /// Releases the reserve, runs `work`, and reserves space again, even if there was no reserve before. If
+    /// there was none and `work` failed, the new reserve is only as large as [`Reserve::keep`] makes it:
+    /// other changes need the remaining space.
     pub(crate) fn release_for<T>(&self, work: impl FnOnce() -> T, has_failed: impl FnOnce(&T) -> bool) -> T {
         let is_released = self.release();
         if is_released {
             tracing::warn!(
                 path = %self.path.display(),
-                "the disk is full: a change that frees something uses the room kept for it"
+                "the disk is full: released the reserved space for a change that frees something"
             );
         }
         let done = work();
@@ -94,12 +98,13 @@ impl Reserve {
         done
     }
 
-    /// Keeps room: an eighth of what is free, 16 MiB at most. What is there already stays.
+    /// Reserves an eighth of the free space, 16 MiB at most. A reserve that is at least that large stays as
+    /// it is.
     pub fn keep(&self) {
         self.make(8);
     }
 
-    /// Keeps room again after it was given up: nearly all that is left, since other changes would use up the rest.
+    /// Reserves space again after a release: nearly all that is left, since other changes would use it up.
     fn keep_again(&self) {
         self.make_part(15, 16);
     }
@@ -113,7 +118,8 @@ impl Reserve {
         let there = match self.size() {
             Ok(there) => there,
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            // To write to a pipe would wait for its reader, a link may lead to anything, and a database is nobody's room.
+            // Opening a pipe for writing would wait for its reader. A link may lead anywhere. A database must
+            // stay.
             Err(error) => return self.log_failure(&error),
         };
         let Some(available) = self.available() else { return };
@@ -122,16 +128,16 @@ impl Reserve {
             return;
         }
         if let Err(error) = self.allocate(size) {
-            // A part of it would count as kept.
+            // A partial file would count as a reserve.
             let _ = fs::remove_file(&self.path);
             self.log_failure(&error);
         }
     }
 
-    /// The size of the file.
+    /// Returns the size of the file.
     ///
     /// # Errors
-    /// When it is not there, when something else is, or a database, and when nobody can say.
+    /// When the file does not exist, is not a regular file, is a database, or cannot be examined.
     fn size(&self) -> io::Result<u64> {
         let refused = |reason: String| Err(io::Error::new(ErrorKind::InvalidInput, reason));
         if self.path == self.database {
@@ -146,13 +152,13 @@ impl Reserve {
             return refused("it is a hard link to the database".into());
         }
         if is_database(&self.path)? {
-            return refused("it is a database of SQLite".into());
+            return refused("it is an SQLite database".into());
         }
         Ok(about.len())
     }
 
     fn log_failure(&self, error: &io::Error) {
-        tracing::warn!(path = %self.path.display(), %error, "no room could be kept for a full disk");
+        tracing::warn!(path = %self.path.display(), %error, "no disk space could be reserved");
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
@@ -173,13 +179,13 @@ impl Reserve {
     }
 }
 
-/// The room that is free on the disk of a folder; none where nobody can say.
+/// Returns the free space on the disk of a folder; `None` if the system does not report it.
 fn available_in(folder: &Path) -> Option<Bytes> {
     let disk = statvfs(folder).ok()?;
     Some(Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
-/// Whether a file begins as a database of SQLite does.
+/// Returns whether a file begins with SQLite's header.
 fn is_database(path: &Path) -> io::Result<bool> {
     let mut start = [0; HEADER.len()];
     match open_regular(path)?.read_exact(&mut start) {
@@ -195,29 +201,29 @@ mod tests {
 
     use super::*;
 
-    /// What a reserve leaves alone is there as it was.
+    /// Asserts that the reserve neither removes nor changes the file.
     fn assert_left_alone(reserve: &Reserve, path: &Path, bytes: &[u8]) {
-        assert!(!reserve.release(), "it is not removed");
+        assert!(!reserve.release(), "the file is not removed");
         reserve.keep();
         reserve.keep_again();
-        assert_eq!(fs::read(path).unwrap(), bytes, "it is not written to");
+        assert_eq!(fs::read(path).unwrap(), bytes, "the file is not changed");
     }
 
     #[test]
-    fn room_is_made_once_given_up_once_and_made_again() {
+    fn the_reserve_is_created_released_and_created_again() {
         let directory = tempfile::tempdir().unwrap();
         let reserve = Reserve::beside(&directory.path().join("lar.db"));
         let size = || std::fs::metadata(directory.path().join(NAME)).map_or(0, |about| about.len());
-        assert!(!reserve.release(), "nothing is there yet");
+        assert!(!reserve.release(), "there is no reserve yet");
         reserve.keep();
         assert_eq!(size(), SIZE_MAX.get());
         reserve.release_to_start();
-        assert_eq!(size(), SIZE_MAX.get(), "this disk has room");
+        assert_eq!(size(), SIZE_MAX.get(), "this disk has space");
         assert!(reserve.release());
         assert_eq!((size(), reserve.release()), (0, false));
         for room in ["none", "some"] {
-            assert_eq!(reserve.release_for(size, |_| false), 0, "{room} was kept");
-            assert_eq!(size(), SIZE_MAX.get(), "{room} was kept");
+            assert_eq!(reserve.release_for(size, |_| false), 0, "{room} was reserved");
+            assert_eq!(size(), SIZE_MAX.get(), "{room} was reserved");
         }
     }
 
@@ -233,9 +239,9 @@ mod tests {
             fs::metadata(directory.path().join(NAME)).map_or(0, |about| about.len())
         };
         let nearly_all = Bytes::mib(1).get() / 16 * 15;
-        assert_eq!(size_after(false), 0, "an eighth would be of no use");
+        assert_eq!(size_after(false), 0, "an eighth would be too small");
         assert_eq!(size_after(true), nearly_all);
-        assert_eq!(size_after(false), nearly_all, "what was given up is kept again");
+        assert_eq!(size_after(false), nearly_all, "released space is reserved again");
     }
 
     #[test]
@@ -246,7 +252,7 @@ mod tests {
         let reserve = Reserve::beside(&directory.path().join("lar.db"));
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         reserve.keep();
-        assert!(!reserve.release() && path.exists(), "it does not wait for a reader");
+        assert!(!reserve.release() && path.exists(), "the pipe is neither removed nor opened");
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&other, "kept").unwrap();
         symlink(&other, &path).unwrap();
@@ -256,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn a_reserve_that_is_the_database_is_neither_removed_nor_written_to() {
-        // Not even its header says that it is one.
+    fn a_reserve_that_is_the_database_is_neither_removed_nor_changed() {
+        // The file is not even recognizable as a database.
         let bytes = b"what was remembered";
         for is_hard in [false, true] {
             let directory = tempfile::tempdir().unwrap();
@@ -270,7 +276,7 @@ mod tests {
             assert_left_alone(&Reserve::beside(&database), &path, bytes);
             assert_eq!(fs::read(&database).unwrap(), bytes);
         }
-        // A link from a data directory elsewhere, and a database of that name that is still to be made.
+        // A link from another data directory, and a new database that has the reserve's name.
         let directory = tempfile::tempdir().unwrap();
         let (data, disk) = (directory.path().join("data"), directory.path().join("disk"));
         for folder in [&data, &disk] {
@@ -285,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_in_the_place_of_the_reserve_is_left_alone() {
+    fn a_database_with_the_name_of_the_reserve_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let (path, database) = (directory.path().join(NAME), directory.path().join("lar.db"));
         let connection = rusqlite::Connection::open(&path).unwrap();
@@ -295,7 +301,7 @@ mod tests {
         assert!(bytes.starts_with(HEADER));
         let reserve = Reserve::beside(&database);
         assert_left_alone(&reserve, &path, &bytes);
-        // What is shorter than a header is no database.
+        // A file that is shorter than the header is not a database.
         fs::write(&path, &HEADER[..15]).unwrap();
         assert!(reserve.release() && !path.exists());
     }

@@ -1,24 +1,25 @@
-//! Responses of OpenAI's Responses API, which later requests go on from. What is in them is `server`'s matter.
+//! Responses of OpenAI's Responses API, which later requests can continue. `server` defines their content.
 //!
-//! Invariant: a response is seen by the key that made it alone, and ends once.
+//! Invariant: only the key that created a response sees it, and a response ends once.
 
 use lar_base::{KeyId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::json_columns::{RESPONSE_BODY, RESPONSE_INPUT};
 use crate::tasks::start_in_txn;
 use crate::{Error, Store, TaskStart, parse_column, parse_optional_column, time};
 
-/// A response goes on from so many before it at most.
+/// The most responses in a chain.
 const CHAIN_MAX: u32 = 1000;
 
-/// How far a response has come.
+/// The state of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseState {
-    /// Its task is under way.
+    /// Its task is running.
     Running,
-    /// Its body is what it ended with.
+    /// It has ended, and its body is final.
     Over,
-    /// The server stopped while its task was under way; the body is what it began with.
+    /// The server stopped while its task was running; its body is the initial one.
     Abandoned,
 }
 
@@ -32,27 +33,27 @@ impl ResponseState {
     }
 }
 
-/// A response as stored.
+/// A stored response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The task that writes it.
     pub task: TaskId,
-    /// Whose it is.
+    /// The key that created it.
     pub key: KeyId,
-    /// The one it goes on from.
+    /// The response that it continues.
     pub previous: Option<TaskId>,
-    /// How far it has come.
+    /// Its state.
     pub state: ResponseState,
-    /// The items of its own request: a JSON array.
+    /// The items of its own request, as a JSON array.
     pub input: String,
-    /// What its caller is answered: JSON.
+    /// The body that its caller gets, as JSON.
     pub body: String,
-    /// When its request came.
+    /// When its request arrived.
     pub created_at: Timestamp,
 }
 
 impl Store {
-    /// Stores a response, and that its task began where it has not been said yet.
+    /// Stores a response, and the start of its task if that is not stored yet.
     ///
     /// # Errors
     /// When the database fails.
@@ -67,8 +68,8 @@ impl Store {
                 response.key.to_string(),
                 response.previous.map(|id| id.to_string()),
                 response.state.as_str(),
-                &response.input,
-                &response.body,
+                RESPONSE_INPUT.stamp(&response.input)?,
+                RESPONSE_BODY.stamp(&response.body)?,
                 response.created_at.as_millis(),
             ))?;
             start.map_or(Ok(()), |start| start_in_txn(connection, &start))
@@ -76,7 +77,7 @@ impl Store {
         .await
     }
 
-    /// Ends a response, once: what has an end already stays as it is.
+    /// Ends a response. A response that has ended already stays as it is.
     ///
     /// # Errors
     /// When the database fails.
@@ -85,13 +86,13 @@ impl Store {
             let mut update = connection.prepare_cached(
                 "UPDATE responses SET state = 'over', body = ?2 WHERE task_id = ?1 AND state = 'running'",
             )?;
-            update.execute((task.to_string(), body))?;
+            update.execute((task.to_string(), RESPONSE_BODY.stamp(&body)?))?;
             Ok(())
         })
         .await
     }
 
-    /// A response of this key.
+    /// Returns a response of this key.
     ///
     /// # Errors
     /// [`Error::NotFound`]; when the database fails.
@@ -99,17 +100,17 @@ impl Store {
         self.read(move |connection| get(connection, key, task)).await
     }
 
-    /// A response of this key and those it goes on from, oldest first.
+    /// Returns a response of this key and the responses that it continues, oldest first.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when one of them is not there any more; [`Error::Conflict`] when they are too many.
+    /// [`Error::NotFound`] when one of them no longer exists; [`Error::Conflict`] when there are too many.
     pub async fn response_chain(&self, key: KeyId, last: TaskId) -> Result<Vec<Response>, Error> {
         self.read(move |connection| {
             let mut chain: Vec<Response> = Vec::new();
             let mut next = Some(last);
             while let Some(task) = next {
                 if chain.len() == CHAIN_MAX as usize {
-                    let detail = format!("it goes on from more than {CHAIN_MAX} responses");
+                    let detail = format!("it continues more than {CHAIN_MAX} responses");
                     return Err(Error::Conflict(detail));
                 }
                 let response = get(connection, key, task)?;
@@ -137,7 +138,7 @@ impl Store {
         self.erase(erase, |()| true).await
     }
 
-    /// Erases the responses that were made before `before` and returns how many there were.
+    /// Erases the responses that were created before `before`; returns their number.
     ///
     /// # Errors
     /// When the database fails.
@@ -150,7 +151,7 @@ impl Store {
     }
 }
 
-/// Marks the responses that were under way when the server died.
+/// Marks the responses that were running when the server died.
 pub(crate) fn abandon_in_txn(connection: &Connection) -> Result<(), Error> {
     connection.execute("UPDATE responses SET state = 'abandoned' WHERE state = 'running'", [])?;
     Ok(())
@@ -162,7 +163,7 @@ fn get(connection: &Connection, key: KeyId, task: TaskId) -> Result<Response, Er
     query.query_row((task.to_string(), key.to_string()), record).optional()?.ok_or_else(|| unknown(task))
 }
 
-/// Responses are called by other names outside; the digits are the same.
+/// Returns the error for a missing response. In the API, its id has another prefix and the same digits.
 fn unknown(task: TaskId) -> Error {
     Error::NotFound(format!("response resp_{:032x}", task.as_u128()))
 }
@@ -178,8 +179,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Response> {
             "over" => ResponseState::Over,
             _ => ResponseState::Abandoned,
         },
-        input: row.get("input")?,
-        body: row.get("body")?,
+        input: RESPONSE_INPUT.get(row)?,
+        body: RESPONSE_BODY.get(row)?,
         created_at: time(row, "created_at")?,
     })
 }

@@ -1,14 +1,15 @@
-//! Saves what can still be read of a damaged database: every table row by row, around the pages that cannot be read, into
-//! a new database that is whole. How a table is read is in [`rows`], how readable rows between damaged pages are searched for
-//! in [`gaps`], which schema the database has is decided in [`identify`], and what stands in for damaged definitions of tables is
-//! in [`schema`]. What SQLite does not notice is found without it: pages that nothing leads to any more are counted in
-//! [`reached`], and what indexes name of lost rows is read in [`indexes`]. No query is without end ([`source`]).
+//! Saves the readable part of a damaged database into a new database that is whole. Every table is read row
+//! by row, around the unreadable pages. [`rows`] reads a table, [`gaps`] searches for readable rows between
+//! damaged pages, [`identify`] decides which schema the database has, and [`schema`] replaces damaged
+//! definitions of tables. Damage that SQLite does not notice is found without it: [`page_account`] counts
+//! pages that nothing refers to any more, and [`indexes`] reads which lost rows the indexes name. Every query
+//! ends ([`source`]).
 //!
-//! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
-//! pages than there are. What was committed to the write-ahead log is written into the copy first ([`crate::wal`]): where
-//! the log is damaged, what is intact behind the damage, too, which SQLite would leave out. A log that the disk does not
-//! read any more is left out, and the report says so. What SQLite cannot tell, a changed letter in a text, is not found
-//! here either.
+//! The damaged file is not changed. A copy is read, whose header is repaired if it is damaged or names more
+//! pages than exist. Committed transactions of the write-ahead log are written into the copy first
+//! ([`crate::wal`]). If the log is damaged, that includes everything intact after the damage, which SQLite
+//! would drop. A log that the disk cannot read is skipped, and the report says so. A changed letter in a text
+//! is not found: SQLite has no checksums for it.
 
 mod definitions;
 mod files;
@@ -29,6 +30,7 @@ mod trees;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use lar_base::error_chain;
 use lar_base::files::is_disk_full;
 use rusqlite::Connection;
 
@@ -40,81 +42,85 @@ use self::source::Source;
 use crate::backup::refuse_damaged;
 use crate::{Error, answer_memories, beside, conversation_search, location, migrations, wal};
 
-/// What became of the rows of one table.
+/// The result for one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Rows that are in the new database.
+    /// The number of rows in the new database.
     pub saved: u64,
-    /// Rows that are known to have been there and could not be read, or held what the table never holds. Where a whole
-    /// branch of a table is lost nobody knows how many there were.
+    /// The number of rows that are known to have existed, but could not be read or had invalid values. If a
+    /// whole branch of a table is lost, its number of rows is unknown.
     pub lost: u64,
-    /// Gaps between rows that were not searched to the end, because that would have taken too long or because nobody can say
-    /// which keys are in one. Zero when every row that can be read was found.
+    /// The number of gaps between rows that were not searched to the end. Searching them would take too long,
+    /// or the keys in them cannot be guessed. 0 if every readable row was found.
     pub unsearched: u64,
-    /// Its pages that are damaged, or that lead to what is no page of it. Rows that were on them, or behind them, may be missing
-    /// without being counted in [`Table::lost`].
+    /// The number of its pages that are damaged or refer to a page that is not the table's. Rows on or below
+    /// such pages may be missing without being counted in [`Table::lost`].
     pub damaged_pages: u64,
-    /// Whether the table could not be read from its beginning nor from its end, so that nobody knows how many rows it had.
+    /// Whether the table could be read neither from its start nor from its end. Then its number of rows is
+    /// unknown.
     pub is_unreadable: bool,
 }
 
-/// What was saved.
+/// The result of a salvage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SalvageReport {
-    /// The new database.
+    /// The path of the new database.
     pub database: PathBuf,
-    /// Which schema the damaged database has. The new one has the newest.
+    /// The schema of the damaged database. The new database has the newest schema, if it could be migrated.
     pub schema: Schema,
     /// Every table, by name.
     pub tables: Vec<Table>,
-    /// Pages that hold something and that nothing in the database leads to any more. Rows that were on them are lost and
-    /// counted nowhere, unless an index names them ([`Table::lost`]); they may also have held indexes only, which are made anew.
-    /// Where the header is lost, free pages with something on them are among these.
+    /// The number of pages with content that nothing in the database refers to any more. Rows on them are
+    /// lost and not counted, unless an index names them ([`Table::lost`]). The pages may also have belonged
+    /// to indexes, which are rebuilt. If the header is lost, free pages with content count, too.
     pub unreached_pages: u64,
-    /// Rows that refer to one that was lost: they were changed so that they stand alone, or left out.
+    /// The number of rows that refer to a lost row. They were changed to stand alone, or left out.
     pub unlinked: u64,
-    /// What the write-ahead log gave.
+    /// The changes read from the write-ahead log.
     pub log: LogReport,
 }
 
-/// The schema of a damaged database, and what that is known by.
+/// The schema of a damaged database, and how it was determined.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Schema {
     /// Its number, from 1.
     pub number: u32,
-    /// The number in the damaged header; none where that is lost. Where it is not [`Schema::number`], the definitions of tables
-    /// contradict it, and they were believed.
+    /// The number in the damaged header; `None` if that is lost. If it differs from [`Schema::number`], the
+    /// definitions of tables contradict it, and they decide.
     pub in_header: Option<u32>,
-    /// Tables, and columns as `table.column`, that the database has if it is of a newer schema than [`Schema::number`]: so many
-    /// definitions are damaged that they do not tell. Nothing of these was saved. Empty in most cases.
+    /// Tables, and columns as `table.column`, that the new database may lack. The damaged one has them if its
+    /// schema is newer than [`Schema::number`]; too many definitions are damaged to tell. Usually empty.
     pub may_lack: Vec<String>,
-    /// Tables that no schema of this program has, such as another program's. Nothing of these was saved.
+    /// The tables that no schema of this Lar has, such as another program's. They were not saved.
     pub unknown_tables: Vec<String>,
 }
 
-/// What was taken from the write-ahead log.
+/// The changes that were read from the write-ahead log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LogReport {
-    /// Committed transactions whose changes were read.
+    /// The number of committed transactions that were read.
     pub transactions: u64,
-    /// Numbers of the database's pages, from 1 and in order, whose newest version is damaged in the log. An older version
-    /// was read in its place, so the last changes to its rows are missing. Empty when the log is whole.
+    /// The numbers of the database's pages, from 1 and in order, whose newest version in the log is damaged.
+    /// An older version was read instead, so the last changes to its rows are missing. Empty if the log is
+    /// whole.
     pub skipped_pages: Vec<u32>,
-    /// Whether the log ends in a transaction that cannot be read, after a power failure or by damage: the last change is missing.
+    /// Whether the log ends in an incomplete transaction, after a power failure or damage. Then the last
+    /// change is missing.
     pub is_incomplete: bool,
-    /// Why the log could not be read, in the system's words: then nothing of it was saved. None when it was read.
+    /// Why the log could not be read, in the system's words. Then none of its changes were saved. `None` if
+    /// it was read.
     pub unreadable: Option<String>,
 }
 
-/// Saves what can be read of the database at `damaged` into the new file `to`. Working files lie beside that meanwhile
-/// ([`remove_leftovers`]); `to` itself is there once it is whole.
+/// Saves the readable part of the database at `damaged` into the new file `to`. Working files are beside `to`
+/// meanwhile ([`remove_leftovers`]); `to` itself exists only once it is complete.
 ///
 /// # Errors
-/// When `to` is there already or cannot be written; when another salvage writes it; when nothing of the database can be read;
-/// when a newer Lar or another program made it; when it is a link and its log lies beside that; when somebody writes to its log
-/// meanwhile. A write-ahead log that cannot be read is no error: [`Log::unreadable`] says so.
+/// When `to` exists or cannot be written; when another salvage writes it; when nothing in the database can be
+/// read; when a newer Lar or another program made it; when it is a link that has a log beside it; when the
+/// log is written to meanwhile. An unreadable write-ahead log is not an error: see [`LogReport::unreadable`].
 pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
     let damaged = &location::locate(damaged)?;
     let files = WorkingFiles::make(damaged, to)?;
@@ -137,13 +143,14 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
         tables.push(Table { damaged_pages, ..rows::copy(&source, &target, &table)? });
     }
     rows::refuse_unreadable(&target, &mut tables)?;
-    // Definitions of our own fit any file, also one that was no database.
+    // Lar's own definitions fit any file, even one that never was a database.
     if is_mended && tables.iter().all(|table| table.saved == 0) {
-        return Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] });
+        return Err(Error::Corrupt { path: None, faults: vec!["nothing in it can be read".into()] });
     }
     let unlinked = repair::repair_references(&target)?;
-    // As one transaction, so that words are written together and not text by text: ten times faster, and 1 % smaller. Without
-    // `VACUUM` all the same: it made a new database of 8 MB 2 % smaller (November 2026), and takes as much room again.
+    // One transaction writes the search index for all texts together: ten times faster than text by text, and
+    // 1 % smaller. No `VACUUM`: it made a new database of 8 MB only 2 % smaller (November 2026), and takes as
+    // much space again.
     target.execute_batch("BEGIN")?;
     conversation_search::rebuild(&target)?;
     answer_memories::add_missing(&target)?;
@@ -156,8 +163,8 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
     Ok(SalvageReport { database, schema, tables, unreached_pages: accounts.unreached, unlinked, log })
 }
 
-/// Brings the new database to the newest schema, where that can be done. When it is opened otherwise, a migration takes memories that
-/// are not there for erased ones, and here they may be lost.
+/// Migrates the new database to the newest schema, if possible. Without it, the migration at the next start
+/// would take missing memories for erased ones, although they may be lost.
 fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
     if schema >= migrations::newest_schema() {
         return Ok(());
@@ -168,12 +175,16 @@ fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
         brought = brought.and_then(|()| answer_memories::keep_lost(target));
     }
     if let Err(error) = &brought {
-        tracing::warn!(%error, schema, "the new database keeps the schema of the damaged one");
+        tracing::warn!(
+            error = %error_chain(error),
+            schema,
+            "could not migrate the new database; it keeps its old schema"
+        );
     }
     Ok(target.execute_batch(if brought.is_ok() { "COMMIT" } else { "ROLLBACK" })?)
 }
 
-/// Makes the tables of a schema in a database that has none, without the rows that migrations put into them.
+/// Creates the tables of a schema in an empty database, without the rows that migrations insert.
 fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
     migrations::create_schema(connection, schema)?;
     for table in rows::tables(connection)? {
@@ -182,17 +193,17 @@ fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes what was committed to the write-ahead log of the damaged database into the copy; nothing where the log cannot be
-/// read to its end.
+/// Writes the committed transactions of the damaged database's write-ahead log into the copy. Writes none if
+/// the log cannot be read to its end.
 ///
 /// # Errors
-/// When the log changed meanwhile, or there is no room for the copy.
+/// When the log changed meanwhile, or there is no space for the copy.
 fn apply_log(damaged: &Path, files: &WorkingFiles) -> Result<LogReport, Error> {
     let applied = match wal::Log::read(damaged, &files.copy).and_then(|log| log.apply()) {
         Ok(applied) => applied,
-        // No room for the copy says nothing of the log.
+        // A full disk says nothing about the log.
         Err(error) if is_disk_full(&error) => return Err(Error::Backup(error)),
-        // Somebody uses the database. What the log has now can be saved when nobody does.
+        // The database is in use. Its log can be saved when it no longer is.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(Error::Unusable {
                 path: beside(damaged, location::WAL_SUFFIX),
@@ -201,8 +212,13 @@ fn apply_log(damaged: &Path, files: &WorkingFiles) -> Result<LogReport, Error> {
             });
         }
         Err(error) => {
-            tracing::error!(database = %damaged.display(), %error, "the write-ahead log cannot be read and is left out");
-            // Some of its pages may be in the copy, without those that belong to them.
+            let database = damaged.display();
+            tracing::error!(
+                %database,
+                error = %error_chain(&error),
+                "the write-ahead log cannot be read and is skipped"
+            );
+            // The copy may have some of the log's pages without others that belong to them.
             files.fill(damaged)?;
             return Ok(LogReport { unreadable: Some(error.to_string()), ..LogReport::default() });
         }
@@ -211,7 +227,7 @@ fn apply_log(damaged: &Path, files: &WorkingFiles) -> Result<LogReport, Error> {
     if !skipped_pages.is_empty() {
         tracing::error!(
             pages = ?skipped_pages,
-            "the newest versions of these pages are damaged in the write-ahead log: older ones are read in their place"
+            "the newest versions of these pages are damaged in the write-ahead log; older versions are used"
         );
     }
     Ok(LogReport { transactions, skipped_pages, is_incomplete, unreadable: None })

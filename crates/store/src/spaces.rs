@@ -1,35 +1,35 @@
-//! Where memories lie: a person's own space, one of each agent that has its own, and those of teams, which people use by
-//! grants.
+//! Spaces, which are sets of memories. Users have their own, agents can have their own, and teams have spaces
+//! that users access through grants.
 
 use lar_base::{SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, parse_column, time};
+use crate::{Error, Store, bad_column, parse_column, time};
 
-/// What a space is for.
+/// The kind of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpaceKind {
-    /// A person's own.
+    /// A user's own space.
     Personal,
-    /// An agent's, by its name.
+    /// An agent's space, with the agent's name.
     Agent(String),
-    /// A team's, by its name.
+    /// A team's space, with its name.
     Team(String),
 }
 
-/// What somebody may do in a space.
+/// The access that a user has to a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Find and read.
+    /// Search and read.
     Read,
-    /// Also remember and change.
+    /// Also save and change memories.
     Write,
-    /// It is theirs: also say who else may.
+    /// Also grant access: the user owns the space.
     Own,
 }
 
 impl Access {
-    /// As it is written.
+    /// Returns the stored name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,40 +40,40 @@ impl Access {
     }
 }
 
-/// A space, as one person sees it.
+/// A space, as one user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
     /// Its id.
     pub id: SpaceId,
-    /// What it is for.
+    /// Its kind.
     pub kind: SpaceKind,
-    /// What this person may do there.
+    /// The user's access to it.
     pub access: Access,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// Who may use a team's space.
+/// A user's access to a team space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// What they are called.
+    /// The user's name.
     pub name: String,
-    /// What they may do.
+    /// The access.
     pub access: Access,
-    /// Since when.
+    /// When it was granted.
     pub granted_at: Timestamp,
 }
 
-/// The spaces of a person, theirs and those they have grants of: `?1`.
+/// Selects the spaces of the user `?1`: their own and those that they have grants for.
 const VISIBLE_SPACES: &str =
     "SELECT spaces.*, CASE WHEN spaces.user_id = ?1 THEN NULL ELSE grants.access END AS access
      FROM spaces LEFT JOIN grants ON grants.space_id = spaces.id AND grants.user_id = ?1
      WHERE (spaces.user_id = ?1 OR grants.user_id = ?1)";
 
 impl Store {
-    /// A person's own space or the one of an agent of theirs; `None` before something was written there.
+    /// Returns a user's own space, or that of one of their agents. `None` if nothing was written to it yet.
     ///
     /// # Errors
     /// When the database fails.
@@ -81,7 +81,7 @@ impl Store {
         self.read(move |connection| find_in_txn(connection, user, agent.as_deref())).await
     }
 
-    /// As [`Store::space_find`], made where it is not there yet.
+    /// Returns a space as [`Store::space_find`] does, and creates it if it does not exist.
     ///
     /// # Errors
     /// When the database fails.
@@ -95,24 +95,25 @@ impl Store {
         .await
     }
 
-    /// Makes a team's space, which is this person's.
+    /// Creates a team space that this user owns.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when there is one of this name.
+    /// [`Error::Conflict`] when a team space has this name.
     pub async fn space_create(&self, user: UserId, name: String) -> Result<Space, Error> {
         self.write(move |connection| {
             let taken = connection
                 .prepare_cached("SELECT 1 FROM spaces WHERE kind = 'team' AND name = ?1")?
                 .exists([&name])?;
             if taken {
-                return Err(Error::Conflict(format!("there is a space `{name}` already")));
+                return Err(Error::Conflict(format!("the space `{name}` exists already")));
             }
             create_in_txn(connection, user, SpaceKind::Team(name))
         })
         .await
     }
 
-    /// The spaces that a person may use: their own first, then those of their agents and of teams, by name.
+    /// Returns the spaces that a user may use. Their own comes first, then those of their agents and of
+    /// teams, by name.
     ///
     /// # Errors
     /// When the database fails.
@@ -126,15 +127,15 @@ impl Store {
         .await
     }
 
-    /// A team's space that this person may use, by its name or id.
+    /// Returns a team space that this user may use, by its name or id.
     ///
     /// # Errors
-    /// [`Error::NotFound`], also when there is one that they may not use.
+    /// [`Error::NotFound`], also when the user may not use the space.
     pub async fn space_shared(&self, user: UserId, name_or_id: String) -> Result<Space, Error> {
         self.read(move |connection| shared_in_txn(connection, user, &name_or_id)).await
     }
 
-    /// Who may use a team's space beside whose it is, by name.
+    /// Returns the grants of a team space, by the users' names. The owner needs none.
     ///
     /// # Errors
     /// When the database fails.
@@ -158,10 +159,10 @@ impl Store {
         .await
     }
 
-    /// Says what somebody may do in a team's space: nothing more where `access` is absent.
+    /// Sets a user's access to a team space; `None` removes it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when they have no grant to take away.
+    /// [`Error::NotFound`] when there is no grant to remove.
     pub async fn grant_set(&self, space: SpaceId, user: UserId, access: Option<Access>) -> Result<(), Error> {
         self.write_freeing(move |connection| {
             let (space, user) = (space.to_string(), user.to_string());
@@ -221,7 +222,7 @@ fn space(row: &Row<'_>) -> rusqlite::Result<Space> {
             "personal" => SpaceKind::Personal,
             "agent" => SpaceKind::Agent(name),
             "team" => SpaceKind::Team(name),
-            _ => return Err(crate::bad_column("kind")),
+            other => return Err(bad_column("kind", format!("`{other}` is not a kind of space"))),
         },
         access: match access.as_deref() {
             None => Access::Own,

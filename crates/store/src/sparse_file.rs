@@ -1,5 +1,5 @@
-//! Holes of files: ranges that the file system does not store, and that read as zeros. A file of many gigabytes may store a
-//! few kilobytes, so what reads or copies one passes over its holes.
+//! Sparse files: their holes are ranges that the file system does not store and that read as zeros. A file of
+//! many gigabytes may store a few kilobytes, so reading and copying skip the holes.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -8,16 +8,16 @@ use std::ops::Range;
 use rustix::fs::{SeekFrom as Seek, seek, tell};
 use rustix::io::Errno;
 
-/// The next stored range of a file at or behind `at`, up to `end`; empty where only a hole is left. All of it where the file
-/// system does not say. The file's position stays.
+/// Returns the next stored range of a file at or after `at`, up to `end`. The range is empty if only a hole
+/// is left. If the file system does not report holes, returns everything. Keeps the file's position.
 ///
 /// # Errors
-/// When the position cannot be read or put back.
+/// When the position cannot be read or restored.
 pub(crate) fn next_data_range(file: &File, at: u64, end: u64) -> io::Result<Range<u64>> {
-    let place = tell(file)?;
+    let position = tell(file)?;
     let found =
         seek(file, Seek::Data(at)).and_then(|from| seek(file, Seek::Hole(from)).map(|until| from..until));
-    seek(file, Seek::Start(place))?;
+    seek(file, Seek::Start(position))?;
     Ok(match found {
         Ok(stored) => stored.start.min(end)..stored.end.min(end),
         Err(Errno::NXIO) => end..end,
@@ -25,10 +25,10 @@ pub(crate) fn next_data_range(file: &File, at: u64, end: u64) -> io::Result<Rang
     })
 }
 
-/// Copies a file into a new and empty one. A hole stays a hole.
+/// Copies a file into a new, empty one. Holes stay holes.
 ///
 /// # Errors
-/// When either file cannot be read or written; then a part of it may be copied.
+/// When either file cannot be read or written; then the copy may be partial.
 pub(crate) fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
     let end = from.metadata()?.len();
     let mut at = 0;
@@ -38,7 +38,7 @@ pub(crate) fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
         from.seek(SeekFrom::Start(stored.start))?;
         to.seek(SeekFrom::Start(stored.start))?;
         if io::copy(&mut from.take(length), &mut to)? < length {
-            // It was made shorter meanwhile.
+            // The file was truncated meanwhile.
             break;
         }
         at = stored.end;
@@ -63,11 +63,11 @@ mod tests {
         file.seek(SeekFrom::Start(5 << 30)).unwrap();
         file.write_all(b"second").unwrap();
         file.set_len(END).unwrap();
-        let place = file.stream_position().unwrap();
+        let position = file.stream_position().unwrap();
         let second = next_data_range(&file, 1 << 30, END).unwrap();
         assert!(second.contains(&(5 << 30)) && second.end - second.start < 1 << 20, "{second:?}");
         assert!(next_data_range(&file, 6 << 30, END).unwrap().is_empty());
-        assert_eq!(file.stream_position().unwrap(), place);
+        assert_eq!(file.stream_position().unwrap(), position);
 
         let to = File::options().read(true).write(true).create_new(true).open(folder.path().join("copy"));
         let mut to = to.unwrap();

@@ -1,15 +1,16 @@
-//! Uses of models: that they began, how each ended (once), and what they add up to per day.
+//! Tasks, each of which is one use of a model: how they started and ended, and the usage per day.
 //!
-//! Invariant: a task has at most one end. Ending it again changes nothing; what was under way when the
-//! server died is ended by [`Store::tasks_end_abandoned`] at the next start.
+//! Invariant: a task has at most one end. Ending it again changes nothing. [`Store::tasks_end_abandoned`]
+//! ends tasks that were running when the server died, at the next start.
 
 use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId, VisibleKeys};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
+use crate::json_columns::TASK_MEMORY;
 use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, parse_optional_column, time};
 
-/// What is known when a task is taken.
+/// The start of a task, when it is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the contract's")]
 pub struct TaskStart {
@@ -22,49 +23,49 @@ pub struct TaskStart {
     pub model: String,
     pub priority: &'static str,
     pub created_at: Timestamp,
-    /// What memory did for it: JSON, ids only.
+    /// The memory activity for it, as JSON with ids only.
     pub memory: Option<String>,
 }
 
-/// How a task ended.
+/// The outcome of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ran to its end, for this reason (`stop` or `length`).
+    /// It finished, for this reason (`stop` or `length`).
     End {
-        /// Why the engine stopped.
+        /// The engine's finish reason.
         finish_reason: String,
     },
     /// It failed.
     Error {
-        /// What kind of failure.
+        /// The error code.
         code: Code,
-        /// For a person.
+        /// The message for people.
         message: String,
     },
-    /// Its caller, or Lar for them, stopped it.
+    /// Its caller cancelled it, or Lar did for them.
     Cancelled,
 }
 
-/// What is known when a task has ended.
+/// The end of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEnd {
-    /// When.
+    /// The time of the end.
     pub ended_at: Timestamp,
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Prompt tokens.
+    /// The number of prompt tokens.
     pub tokens_in: u64,
-    /// Answer tokens.
+    /// The number of answer tokens.
     pub tokens_out: u64,
-    /// Time from taken to started, milliseconds.
+    /// Milliseconds from admission to the start.
     pub queue_ms: Option<u64>,
-    /// Time from taken to the first token, milliseconds.
+    /// Milliseconds from admission to the first token.
     pub ttft_ms: Option<u64>,
-    /// Time from the first token to the end, milliseconds.
+    /// Milliseconds from the first token to the end.
     pub decode_ms: Option<u64>,
 }
 
-/// A task as stored.
+/// A stored task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the contract's")]
 pub struct TaskRecord {
@@ -76,12 +77,12 @@ pub struct TaskRecord {
     pub model: String,
     pub priority: String,
     pub created_at: Timestamp,
-    /// What memory did for it: JSON.
+    /// The memory activity for it, as JSON.
     pub memory: Option<String>,
     pub end: Option<TaskEnd>,
 }
 
-/// What one key did with one model on one UTC day.
+/// The usage of one model by one key on one UTC day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct UsageDay {
@@ -95,10 +96,10 @@ pub struct UsageDay {
 }
 
 impl Store {
-    /// Stores that a task began.
+    /// Stores the start of a task.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
+    /// [`Error::Conflict`] when a concurrent copy of the same request came first; when the database fails.
     pub async fn task_create(&self, start: TaskStart, once: Option<IdempotentRequest>) -> Result<(), Error> {
         self.write(move |connection| {
             if let Some(once) = &once {
@@ -109,8 +110,8 @@ impl Store {
         .await
     }
 
-    /// Stores that tasks began and that tasks ended, in one commit. Ends of tasks that have one already
-    /// are left out, from usage too.
+    /// Stores starts and ends of tasks in one commit. The end of a task that has ended already is ignored, in
+    /// the usage, too.
     ///
     /// # Errors
     /// When the database fails; then nothing of the batch is stored.
@@ -131,9 +132,9 @@ impl Store {
         .await
     }
 
-    /// Ends every task that has no end as [`Code::EngineFailed`] and returns how many there were. To be
-    /// called at start, before new tasks are taken; their conversations' half answers are kept as failed. A
-    /// task whose answer was stored whole just before the end of the task gets the end that its answer has.
+    /// Ends every task without an end with [`Code::EngineFailed`]; returns their number. Call it at start,
+    /// before new tasks are admitted. Incomplete answers are kept as failed. A task whose complete answer was
+    /// stored before the server died gets the end of that answer.
     ///
     /// # Errors
     /// When the database fails.
@@ -160,7 +161,7 @@ impl Store {
         .await
     }
 
-    /// One of the tasks that a caller may see.
+    /// Returns a task that a caller may see.
     ///
     /// # Errors
     /// When the database fails.
@@ -175,7 +176,7 @@ impl Store {
         .await
     }
 
-    /// The tasks that a caller may see, newest first, at most `limit`, those before `after` only.
+    /// Returns at most `limit` tasks before `after` that a caller may see, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -198,7 +199,8 @@ impl Store {
         .await
     }
 
-    /// Usage per day, key and model since `from_day` (`YYYY-MM-DD`), by the keys whose tasks are visible.
+    /// Returns the usage per day, key and model since `from_day` (`YYYY-MM-DD`), of the keys whose tasks are
+    /// visible.
     ///
     /// # Errors
     /// When the database fails.
@@ -241,7 +243,7 @@ pub(crate) fn start_in_txn(connection: &Connection, start: &TaskStart) -> Result
         &start.model,
         start.priority,
         start.created_at.as_millis(),
-        &start.memory,
+        start.memory.as_deref().map(|json| TASK_MEMORY.stamp(json)).transpose()?,
     ))?;
     Ok(())
 }
@@ -306,12 +308,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         model: row.get("model")?,
         priority: row.get("priority")?,
         created_at: time(row, "created_at")?,
-        memory: row.get("memory")?,
+        memory: TASK_MEMORY.get_optional(row)?,
         end,
     })
 }
 
-/// The end of a task that was under way when the server died, by what is stored of its answer, if anything.
+/// Returns the end of a task that was running when the server died. It comes from the stored answer, if there
+/// is one.
 fn end_of_answer(row: &Row<'_>) -> rusqlite::Result<TaskEnd> {
     let status: Option<String> = row.get("status")?;
     let outcome = match status.as_deref() {
@@ -321,7 +324,7 @@ fn end_of_answer(row: &Row<'_>) -> rusqlite::Result<TaskEnd> {
         Some("stopped") => Outcome::Cancelled,
         _ => Outcome::Error {
             code: Code::EngineFailed,
-            message: "Lar stopped while this was under way; send it again".into(),
+            message: "Lar stopped while the task was running; send the request again".into(),
         },
     };
     Ok(TaskEnd {
@@ -350,4 +353,25 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
             message: row.get::<_, Option<String>>("error_message")?.unwrap_or_default(),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_has_no_column_for_a_prompt_or_an_answer() {
+        let connection = Connection::open_in_memory().unwrap();
+        crate::migrations::create_schema(&connection, crate::migrations::newest_schema()).unwrap();
+        let mut query =
+            connection.prepare("SELECT name FROM pragma_table_info('tasks') ORDER BY cid").unwrap();
+        let columns: Vec<String> =
+            query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let ids_and_names =
+            ["id", "key_id", "user_id", "conversation_id", "api", "workload", "model", "priority"];
+        // `memory` has ids only, see `TaskStart::memory`.
+        let outcome = ["created_at", "ended_at", "outcome", "finish_reason", "error_code", "error_message"];
+        let numbers = ["tokens_in", "tokens_out", "queue_ms", "ttft_ms", "decode_ms", "memory"];
+        assert_eq!(columns, [ids_and_names.as_slice(), &outcome, &numbers].concat());
+    }
 }

@@ -1,12 +1,13 @@
-//! What engines measured of models on this machine, in their own words.
+//! Measurements of models on this machine, in the engines' own format.
 
 use lar_base::Timestamp;
 use rusqlite::OptionalExtension as _;
 
+use crate::json_columns::TUNING;
 use crate::{Error, Store};
 
 impl Store {
-    /// Keeps what was measured of a model on a machine, in place of what was known.
+    /// Stores the measurements of a model on a machine, and replaces earlier ones.
     ///
     /// # Errors
     /// When the database fails.
@@ -16,14 +17,14 @@ impl Store {
                 "INSERT INTO tunings (model_digest, machine, tuned, measured_at) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (model_digest, machine)
                  DO UPDATE SET tuned = excluded.tuned, measured_at = excluded.measured_at",
-                (digest, machine, tuning, Timestamp::now().as_millis()),
+                (digest, machine, TUNING.stamp(&tuning)?, Timestamp::now().as_millis()),
             )?;
             Ok(())
         })
         .await
     }
 
-    /// What was measured of a model on a machine.
+    /// Returns the measurements of a model on a machine.
     ///
     /// # Errors
     /// When the database fails.
@@ -31,7 +32,7 @@ impl Store {
         self.read(move |connection| {
             let mut query = connection
                 .prepare_cached("SELECT tuned FROM tunings WHERE model_digest = ?1 AND machine = ?2")?;
-            Ok(query.query_row([digest, machine], |row| row.get(0)).optional()?)
+            Ok(query.query_row([digest, machine], |row| TUNING.get(row)).optional()?)
         })
         .await
     }

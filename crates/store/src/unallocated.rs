@@ -1,14 +1,15 @@
-//! Clears what was erased out of the unallocated regions of pages.
+//! Clears erased content from the unallocated regions of pages.
 //!
-//! SQLite's `secure_delete` overwrites what is deleted where it lies. But where SQLite spreads the cells of pages over others, it
-//! copies them, and the old bytes stay in what becomes the page's unallocated region, between its pointers to cells and the
-//! cells (SQLite's file format, 1.6). Of 200 erased texts, 10 to 22 are found there. `VACUUM` would clear them, too, but takes
-//! as much room again as the database, and nobody writes meanwhile.
+//! SQLite's `secure_delete` overwrites deleted content where it is. But when SQLite distributes the cells of
+//! a page over other pages, it copies them, and the old bytes stay in the page's unallocated region, between
+//! its cell pointers and its cells (SQLite's file format, 1.6). Of 200 erased texts, 10 to 22 are found
+//! there. `VACUUM` would clear them, too, but it needs as much space again as the database, and nothing can
+//! be written meanwhile.
 //!
-//! After an erasure ([`Store::clear_erased`]) all pages are looked at, and regions that are not zero are written through the table
-//! `sqlite_dbpage`: in a transaction as any change, so that a crash or another reader does no harm.
-//! SQLite never reads an unallocated region. A page that does not account for all of its bytes is left as it is: in a damaged one
-//! the region may hold rows ([`crate::page`]).
+//! After an erasure ([`Store::clear_erased`]), all pages are examined, and regions that are not zero are
+//! cleared through the table `sqlite_dbpage`: in a transaction like any change, so that a crash or another
+//! reader does no harm. SQLite never reads an unallocated region. A page that does not account for all its
+//! bytes is left as it is: in a damaged page, the region may contain rows ([`crate::page`]).
 
 use std::time::Duration;
 
@@ -18,21 +19,22 @@ use rusqlite::Connection;
 use crate::page::region_to_clear;
 use crate::{Error, Store, beside};
 
-/// Pages that are read in a row: 16 MiB, which takes some ten milliseconds.
+/// The number of pages that one read examines: 16 MiB, which takes some ten milliseconds.
 const READ_PAGES: u32 = 4096;
-/// Pages that are cleared in one transaction.
+/// The most pages that one transaction clears.
 const CLEAR_PAGES: usize = 64;
-/// Nothing is cleared while the write-ahead log is larger than this, and how often that is looked at.
+/// The size of the write-ahead log above which nothing is cleared.
 const LOG_MAX: Bytes = Bytes::mib(32);
+/// The interval between checks of the log's size.
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
-/// From this page number on, the first byte of an overflow page, a part of the next one's number, can be that of a B-tree page.
-/// Databases that large (128 GiB) are left as they are.
+/// The number of pages from which a database is left as it is: 128 GiB. From this page number on, the first
+/// byte of an overflow page, which is a part of the next page's number, can be that of a B-tree page.
 const PAGES_MAX: u32 = 0x0200_0000;
 
 const READ_PAGE: &str = "SELECT data FROM sqlite_dbpage WHERE pgno = ?1";
 
 impl Store {
-    /// Clears the unallocated regions of all pages; returns how many pages had something there.
+    /// Clears the unallocated regions of all pages; returns the number of pages that had content there.
     pub(crate) async fn clear_pages(&self) -> Result<usize, Error> {
         let (mut cleared, mut next) = (0, Some(1));
         while let Some(from) = next {
@@ -47,7 +49,7 @@ impl Store {
         Ok(cleared)
     }
 
-    /// Waits while the write-ahead log is large: a long read keeps it from being moved into the database.
+    /// Waits while the write-ahead log is large: a long read blocks its checkpoint.
     pub(crate) async fn wait_for_small_log(&self) {
         let log = beside(&self.path, "-wal");
         while std::fs::metadata(&log).is_ok_and(|about| about.len() > LOG_MAX.get()) {
@@ -56,15 +58,15 @@ impl Store {
     }
 }
 
-/// Pages whose unallocated region is not zero, and the first page behind those that were looked at.
+/// Pages whose unallocated region is not zero, and the first page that was not examined.
 struct PageScan {
     pages: Vec<u32>,
     next: Option<u32>,
 }
 
-/// Looks at [`READ_PAGES`] pages from `from` on.
+/// Examines [`READ_PAGES`] pages from `from` on.
 fn find(connection: &Connection, from: u32) -> Result<PageScan, Error> {
-    // One state of the database for all of them.
+    // One snapshot of the database for all of them.
     let transaction = connection.unchecked_transaction()?;
     let count: u32 = transaction.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     if count >= PAGES_MAX {
@@ -87,7 +89,7 @@ fn find(connection: &Connection, from: u32) -> Result<PageScan, Error> {
     Ok(PageScan { pages, next: (end <= count).then_some(end) })
 }
 
-/// Clears those of these pages that need it still; returns how many.
+/// Clears the pages that still need it; returns their number.
 fn clear_in_txn(connection: &Connection, pages: &[u32]) -> Result<usize, Error> {
     let Some(usable) = usable_bytes(connection)? else { return Ok(0) };
     let mut query = connection.prepare_cached(READ_PAGE)?;
@@ -104,11 +106,12 @@ fn clear_in_txn(connection: &Connection, pages: &[u32]) -> Result<usize, Error> 
     Ok(cleared)
 }
 
-/// The bytes of a page that SQLite uses; none for a database that moves its pages by itself: its pages of pointers look like
-/// others. Lar makes none of these.
+/// Returns the number of bytes of a page that SQLite uses. Returns `None` for a database in which SQLite
+/// moves pages by itself (`auto_vacuum`), because its pointer map pages look like others. Lar creates no such
+/// database.
 fn usable_bytes(connection: &Connection) -> Result<Option<usize>, Error> {
-    // File format, 1.3: the page size is the blob's, the bytes reserved in each page are at 20, and what is not zero at 52 says
-    // that pages are moved.
+    // File format, 1.3: the page size is the blob's, the number of reserved bytes is at 20, and a number at
+    // 52 that is not 0 means that SQLite moves pages by itself.
     let usable = connection.prepare_cached(READ_PAGE)?.query_row([1], |row| {
         let page = row.get_ref(0)?.as_blob()?;
         let moves_pages = page[52..56] != [0; 4];
@@ -131,7 +134,7 @@ mod tests {
         format!("laburnum{number:04}{}", " and so on".repeat(40 + number % 30))
     }
 
-    /// How many of every second title, from `first` on, are in a file.
+    /// Counts how many of every second title, from `first` on, are in a file.
     fn titles_in(path: &std::path::Path, first: usize) -> usize {
         let bytes = std::fs::read(path).unwrap();
         let is_there = |number: &usize| {
@@ -154,7 +157,7 @@ mod tests {
             let new = NewConversation { title: "short".into(), ..NewConversation::default() };
             ids.push(store.conversation_create(owner, new, None).await.unwrap().id);
         }
-        // Rows that grow are spread over other pages; 77 and 200 have no common divisor.
+        // Growing rows are distributed over other pages; 77 and 200 have no common divisor.
         for step in 0..CONVERSATIONS {
             let number = step * 77 % CONVERSATIONS;
             let owned = store.conversation_get(owner, ids[number]).await.unwrap();
@@ -166,7 +169,7 @@ mod tests {
             store.conversation_erase(&owned).await.unwrap();
         }
         let left = titles_in(&path, 0);
-        assert!(left > 0, "SQLite left none, so that this shows nothing");
+        assert!(left > 0, "SQLite left none, so this shows nothing");
         assert!(store.clear_erased().await.unwrap().unwrap() > 0);
         assert_eq!((titles_in(&path, 0), titles_in(&beside(&path, "-wal"), 0)), (0, 0));
         assert_eq!(titles_in(&path, 1), CONVERSATIONS / 2);
@@ -177,14 +180,14 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn pages_are_cleared_though_the_search_index_cannot_be() {
+    async fn pages_are_cleared_even_if_the_search_index_cannot_be() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         assert!(store.clear_erased().await.unwrap().is_some());
         let spoil = |connection: &Connection| {
             count_erasure_in_txn(connection)?;
             connection.execute_batch("ALTER TABLE conversation_search_idx RENAME TO moved")?;
-            // A row is at the end of this page, and nothing in the middle of it.
+            // This page has a row at its end, and nothing in the middle.
             let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'erasures_to_clear'";
             let root: u32 = connection.query_row(root, [], |row| row.get(0))?;
             let mut page: Vec<u8> = connection.query_row(READ_PAGE, [root], |row| row.get(0))?;
@@ -201,7 +204,7 @@ mod tests {
         assert_eq!(store.read(erasures_to_clear).await.unwrap(), Some(1), "it stays due");
     }
 
-    /// Everything that can be read of a table with row numbers, row by row.
+    /// Counts the rows of a table with rowids that can be read one by one.
     fn readable(path: &std::path::Path) -> usize {
         let connection = Connection::open(path).unwrap();
         let is_readable = |n: &i64| {
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_a_page_whose_header_is_damaged_costs_no_row() {
+    fn clearing_a_page_with_a_damaged_header_costs_no_row() {
         let directory = tempfile::tempdir().unwrap();
         let whole = directory.path().join("whole.db");
         let connection = Connection::open(&whole).unwrap();
@@ -227,7 +230,8 @@ mod tests {
         drop(connection);
         let bytes = std::fs::read(&whole).unwrap();
         let mut tried = 0;
-        // The root of the table and some of its leaves: the kind, the first free block, the number of cells, where they begin.
+        // The root of the table and some of its leaves. Damages the kind, the first free block, the number of
+        // cells, and their offset.
         for page in [1, 2, 3, 5] {
             for bit in 0..8 * 8 {
                 let path = directory.path().join("damaged.db");
@@ -246,10 +250,10 @@ mod tests {
                 tried += usize::from(before > 0);
             }
         }
-        assert!(tried > 150, "{tried}: rows were readable in the others before, too");
+        assert!(tried > 150, "only {tried} files had readable rows");
     }
 
-    /// Everything in a database, as text.
+    /// Returns everything in a database, as text.
     fn everything(connection: &Connection) -> Vec<String> {
         let mut query = connection.prepare("SELECT n || ':' || t FROM rows ORDER BY n").unwrap();
         let mut found: Vec<String> =
@@ -261,7 +265,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Rows of any size come and go; clearing changes none of them and leaves no gap that is not zero.
+        /// Adds and removes rows of any size. Clearing changes none of them and leaves no region that is not
+        /// zero.
         #[test]
         fn clearing_changes_no_row(
             page_size in prop::sample::select(vec![512_u32, 4096, 65536]),
@@ -296,7 +301,7 @@ mod tests {
                 next = found.next;
             }
             prop_assert_eq!(everything(&connection), before.as_slice());
-            // What the connection knows of its pages holds, too.
+            // The pages that the connection has cached stay valid, too.
             connection.execute("REPLACE INTO rows VALUES (100, ?1)", ["x".repeat(700)]).unwrap();
             connection.execute("DELETE FROM rows WHERE n = 100", []).unwrap();
             prop_assert_eq!(everything(&connection), before);

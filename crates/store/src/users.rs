@@ -1,4 +1,4 @@
-//! People who share this Lar.
+//! The users of this Lar.
 
 use lar_base::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -6,19 +6,19 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use crate::idempotency::note_in_txn;
 use crate::{Error, IdempotentRequest, Store, parse_column, time};
 
-/// A person.
+/// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Their id.
+    /// The user's id.
     pub id: UserId,
-    /// What they are called; `owner` is who set this Lar up.
+    /// The user's name; `owner` is the user who set this Lar up.
     pub name: String,
-    /// When they were invited.
+    /// When the user was invited.
     pub created_at: Timestamp,
 }
 
 impl Store {
-    /// The person who owns this Lar, made on the first call.
+    /// Returns the owner of this Lar, who is created on the first call.
     ///
     /// # Errors
     /// When the database fails.
@@ -32,14 +32,14 @@ impl Store {
         .await
     }
 
-    /// Adds a person.
+    /// Adds a user.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when somebody has this name, or the same request was just taken.
+    /// [`Error::Conflict`] when the name is taken, or a concurrent copy of the same request came first.
     pub async fn user_create(&self, name: String, once: Option<IdempotentRequest>) -> Result<User, Error> {
         self.write(move |connection| {
             if by_name(connection, &name)?.is_some() {
-                return Err(Error::Conflict(format!("somebody is called `{name}` already")));
+                return Err(Error::Conflict(format!("the name `{name}` is taken; choose another one")));
             }
             let user = create_in_txn(connection, &name)?;
             if let Some(once) = &once {
@@ -50,7 +50,7 @@ impl Store {
         .await
     }
 
-    /// Everybody, who came first first.
+    /// Returns all users, the earliest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -64,7 +64,7 @@ impl Store {
         .await
     }
 
-    /// Everybody who ever was there, those who were removed too.
+    /// Returns all users, including removed ones.
     ///
     /// # Errors
     /// When the database fails.
@@ -77,7 +77,7 @@ impl Store {
         .await
     }
 
-    /// A person by name or id.
+    /// Returns a user by name or id.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -86,13 +86,13 @@ impl Store {
             let mut query = connection
                 .prepare_cached("SELECT * FROM users WHERE (name = ?1 OR id = ?1) AND removed_at IS NULL")?;
             let found = query.query_row([&name], user).optional()?;
-            found.ok_or_else(|| Error::NotFound(format!("person `{name}`")))
+            found.ok_or_else(|| Error::NotFound(format!("user `{name}`")))
         })
         .await
     }
 
-    /// Takes a person's keys, sessions and grants away; the spaces they made for teams become the owner's. What they
-    /// kept stays; their name can be given again.
+    /// Removes a user: revokes their keys, and deletes their sessions and grants. The owner gets their team
+    /// spaces. Their content stays, and their name becomes free.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] for the owner.
@@ -105,8 +105,8 @@ impl Store {
                 })
                 .optional()?;
             match name.as_deref() {
-                None => return Err(Error::NotFound(format!("person {id}"))),
-                Some("owner") => return Err(Error::Conflict("the owner of this Lar stays".into())),
+                None => return Err(Error::NotFound(format!("user {id}"))),
+                Some("owner") => return Err(Error::Conflict("the owner of Lar cannot be removed".into())),
                 Some(_) => {}
             }
             connection.execute(
@@ -118,7 +118,7 @@ impl Store {
                 (&id, now),
             )?;
             connection.execute("DELETE FROM grants WHERE user_id = ?1", [&id])?;
-            // The spaces they made for teams go on, and somebody must say who may use them.
+            // Their team spaces stay, and need somebody who can grant access.
             connection.execute(
                 "UPDATE spaces SET user_id = (SELECT id FROM users WHERE name = 'owner')
                  WHERE user_id = ?1 AND kind = 'team'",

@@ -1,26 +1,30 @@
-//! Whether a database's write-ahead log (`lar.db-wal`) is whole. SQLite takes a log to end at the first frame whose checksum
-//! does not fit, and overwrites the rest without an error. So the log is read here before SQLite opens the database.
+//! Checks whether a database's write-ahead log (`lar.db-wal`) is whole. SQLite ends a log at the first frame
+//! whose checksum does not match, and overwrites the rest without an error. So the log is read here before
+//! SQLite opens the database.
 //!
-//! A bad frame is normal where a crash interrupted the last transaction, and where the log was reused after a checkpoint and
-//! ends in frames of an older generation, which have other salts. It is damage where a *later* transaction was committed
-//! behind it: the [`writer`](crate::writer) commits one transaction at a time, and SQLite syncs each (`synchronous = FULL`)
-//! before the next begins, so a power failure can only reach the last one.
+//! A bad frame is normal in two cases: a crash interrupted the last transaction, or the log was reused after
+//! a checkpoint and ends in frames of an older generation, which have other salts. A bad frame is damage if a
+//! *later* transaction was committed after it. The [`writer`](crate::writer) commits one transaction at a
+//! time, and SQLite syncs each (`synchronous = FULL`) before the next starts, so a power failure can affect
+//! only the last one.
 //!
-//! Not every commit behind a bad frame was committed. When a sync fails, SQLite rolls the transaction back, but its frames
-//! stay behind the last commit until others take their place; a power failure leaves such frames, too. They continue the
-//! checksum of the commit before them and of no other. So only a transaction that continues another one's commit proves
-//! damage: SQLite begins it only when the one before was committed and synced.
+//! A commit frame after a bad frame does not prove that its transaction was committed. When a sync fails,
+//! SQLite rolls the transaction back, but its frames stay in the file until others overwrite them; a power
+//! failure leaves such frames, too. They continue the checksum of the last commit and of no other. So only a
+//! transaction that continues another one's commit proves damage: SQLite starts it only after that commit was
+//! synced.
 //!
-//! One case cannot be decided: no transaction behind the bad frame continues another one. Either a power failure wrote a part
-//! of the last transaction only, which nobody was told of, or a committed one is damaged. That every page of it is intact does
-//! not tell: it may be one that failed, with a checksum of the next. Lar starts then, keeps a copy of the log beside the
-//! database ([`aside`]) and logs that it did.
+//! One case cannot be decided: no transaction after the bad frame continues another one. Either a power
+//! failure wrote only a part of the last transaction, which was never acknowledged, or a committed
+//! transaction is damaged. Intact pages prove nothing: they may belong to a failed transaction, one of whose
+//! checksums the next one overwrote. Then Lar starts, keeps a copy of the log beside the database
+//! ([`copies`]) and logs an error.
 //!
-//! Not found: a log whose end is cut off at a frame, or overwritten with what is no frame of its generation. That looks like
-//! a log that ended there. How frames are read is in [`frames`].
+//! Not detected: a log that was cut off between two frames, or whose end was overwritten with anything but
+//! frames of its generation. It looks like a log that ended there. The frames are parsed in [`frames`].
 //!
-//! A look keeps nothing of a frame. To compare a log with its database, and for salvage, one entry is kept for each page that
-//! the log has: some 50 bytes for 4 KiB. A start compares no more than [`PAGES_COMPARED_MAX`].
+//! Examining a log stores nothing per frame. Comparing it with its database, and a salvage, keep one entry
+//! per page in the log: some 50 bytes for 4 KiB. A start compares at most [`PAGES_COMPARED_MAX`] pages.
 
 mod copies;
 mod frames;
@@ -41,30 +45,32 @@ use crate::{Error, beside};
 pub(crate) use copies::{find_copies, keep_copy, remove_copies};
 use frames::{Frames, PageReader, Summary};
 
-/// A log that is larger than this is named before it is read: SQLite's own have 4 MiB where no reader holds a checkpoint up.
+/// The size of a log that is announced before it is read. SQLite's logs have 4 MiB unless a reader blocks
+/// checkpoints.
 const LARGE: Bytes = Bytes::mib(256);
-/// Pages of a log that are compared with the database's at most: 4 GiB in pages of 4 KiB, which take 50 MiB. A log with more
-/// is taken for one that the database does not have.
+/// The most pages of a log that are compared with the database's. It is 4 GiB in pages of 4 KiB, which take
+/// 50 MiB of memory. A log with more pages counts as not checkpointed.
 const PAGES_COMPARED_MAX: usize = 1 << 20;
-/// A log that seems damaged is read again after this time: while a Lar serves, a transaction may be written meanwhile. Longer
-/// than a group commit takes.
+/// The pause before a log that looks damaged is read again: a running server may have been writing a
+/// transaction. Longer than a group commit takes.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// How often a log is read that changes meanwhile.
+/// The most reads of a log that keeps changing.
 const LOOKS_MAX: usize = 10;
 
-/// What a log is.
+/// The condition of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// SQLite reads all that was committed, or there is no log.
+    /// SQLite reads everything that was committed, or there is no log.
     Whole,
-    /// The last transaction is incomplete: a power failure or damage. SQLite drops it.
+    /// The last transaction is incomplete, because of a power failure or damage. SQLite drops it.
     Unclear(Break),
-    /// Committed transactions lie behind a bad frame. SQLite would drop them.
+    /// Committed transactions follow a bad frame. SQLite would drop them.
     Damaged(Break),
 }
 
 impl Verdict {
-    /// Whether both are of the same kind and name the same frame; a log that grows has more frames behind it.
+    /// Returns whether both verdicts are of the same kind and name the same frame. A growing log has more
+    /// frames after it.
     fn is_same_break(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
             && self.found().map(|found| found.frame) == other.found().map(|found| found.frame)
@@ -78,19 +84,20 @@ impl Verdict {
     }
 }
 
-/// Where SQLite stops reading a log, though there is more.
+/// The point where SQLite stops reading a log that has more frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Break {
-    /// The number of the first bad frame, from 1; zero for the header.
+    /// The number of the first bad frame, from 1; 0 for the header.
     frame: usize,
-    /// All frames of the file.
+    /// The number of frames in the file.
     frames: usize,
-    /// Transactions that were committed at the bad frame or behind it.
+    /// The number of transactions that were committed at or after the bad frame.
     commits: usize,
 }
 
 impl Break {
-    /// Whether a power failure leaves such a log. It does not damage the header: SQLite syncs that before the first frame.
+    /// Returns whether a power failure can leave such a log. It cannot damage the header: SQLite syncs it
+    /// before the first frame.
     fn is_of_a_power_failure(&self) -> bool {
         self.frame > 0
     }
@@ -103,23 +110,24 @@ impl std::fmt::Display for Break {
             0 => write!(out, "the header of its write-ahead log is damaged")?,
             _ => write!(out, "its write-ahead log is damaged at frame {frame} of {frames}")?,
         }
-        let transactions = if *commits == 1 { "transaction is" } else { "transactions are" };
-        write!(out, "; {commits} committed {transactions} behind that")
+        let transactions = if *commits == 1 { "transaction follows" } else { "transactions follow" };
+        write!(out, "; {commits} committed {transactions} the damage")
     }
 }
 
-/// Judges the log of the database at `database`, without changing anything and without SQLite. Reads all of it, and where it
-/// is not whole again after 100 ms, until two looks in a row find the same in a log that nobody wrote to. What a serving Lar
-/// writes meanwhile is no damage.
+/// Examines the log of the database at `database`, without SQLite and without changing anything. Reads all of
+/// it. A log that is not whole is read again every 100 ms, until two reads in a row agree and nobody wrote to
+/// the log in between. So a transaction that a running server is writing does not count as damage.
 ///
 /// # Errors
-/// When the log is there and cannot be read.
+/// When the log exists but cannot be read.
 pub(crate) fn examine(database: &Path) -> Result<Verdict, Error> {
     let log = beside(database, WAL_SUFFIX);
     if let Ok(Some((bytes, _))) = last_written(&log)
         && bytes > LARGE.get()
     {
-        tracing::warn!(log = %log.display(), size = %Bytes(bytes), "a large write-ahead log is read first, which takes a while");
+        let size = Bytes(bytes);
+        tracing::warn!(log = %log.display(), %size, "reading a large write-ahead log, which takes a while");
     }
     let look = || {
         let written = last_written(&log)?;
@@ -128,7 +136,7 @@ pub(crate) fn examine(database: &Path) -> Result<Verdict, Error> {
     settle(look, LOOK_AGAIN_AFTER).map_err(|cause| Error::Open { path: log.clone(), cause })
 }
 
-/// The size of a log and when it was last written to; none where there is no log.
+/// Returns the size of a log and the time of its last write; `None` if there is no log.
 fn last_written(log: &Path) -> io::Result<Option<(u64, SystemTime)>> {
     match std::fs::metadata(log) {
         Ok(about) => Ok(Some((about.len(), about.modified()?))),
@@ -137,8 +145,9 @@ fn last_written(log: &Path) -> io::Result<Option<(u64, SystemTime)>> {
     }
 }
 
-/// The verdict on which two looks in a row agree, when the log was not written to between them. A look that finds the log
-/// whole is enough. A log that is written to all the time is whole, too, unless every look finds the same break.
+/// Returns the verdict on which two reads in a row agree, if the log was not written to in between. A read
+/// that finds the log whole is enough. A log that keeps changing is whole, too, unless every read finds the
+/// same break.
 fn settle<W: PartialEq>(
     mut look: impl FnMut() -> io::Result<(W, Verdict)>,
     pause: Duration,
@@ -150,7 +159,7 @@ fn settle<W: PartialEq>(
             std::thread::sleep(pause);
         }
         let seen = match look() {
-            // Somebody emptied the log while it was read.
+            // The log was truncated while it was read.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 is_steady = false;
                 continue;
@@ -166,17 +175,17 @@ fn settle<W: PartialEq>(
     Ok(before.filter(|_| is_steady).map_or(Verdict::Whole, |(_, verdict)| verdict))
 }
 
-/// What a second look at a log finds that somebody wrote to since the first: SQLite, or who cut it.
+/// Returns the error for a log that was written to, or cut, after it was first read.
 fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the write-ahead log changed while it was read")
 }
 
-/// What [`Log::apply`] did.
+/// The result of [`Log::apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// Transactions whose pages were written into the database.
+    /// The number of transactions whose pages were written into the database.
     pub(crate) transactions: u64,
-    /// Pages whose newest version is damaged, in order: the database has an older version of them.
+    /// The pages whose newest version is damaged, in order. The database has an older version of them.
     pub(crate) skipped_pages: Vec<u32>,
     /// Whether the log ends in a transaction that cannot be read.
     pub(crate) is_incomplete: bool,
@@ -188,15 +197,16 @@ pub(crate) struct Log {
     database: PathBuf,
     frames: Frames,
     summary: Summary,
-    /// Its size and time before the first look.
+    /// Its size and the time of its last write, before it was first read.
     written: Option<(u64, SystemTime)>,
 }
 
 impl Log {
-    /// Reads the log beside the database `of`, whose pages are in the file `database`: the same one, or a copy.
+    /// Reads the log beside the database `of`. The file `database` has the database's pages: the same file,
+    /// or a copy.
     ///
     /// # Errors
-    /// When the log is there and cannot be read, or is no regular file.
+    /// When the log exists but cannot be read or is not a regular file.
     pub(crate) fn read(of: &Path, database: &Path) -> io::Result<Self> {
         let path = beside(of, WAL_SUFFIX);
         let written = last_written(&path)?;
@@ -205,12 +215,12 @@ impl Log {
         Ok(Self { path, database: database.to_owned(), frames, summary, written })
     }
 
-    /// What the log is.
+    /// Returns the condition of the log.
     ///
     /// # Errors
     /// When its pages cannot be compared with the database's.
     pub(crate) fn verdict(&self) -> io::Result<Verdict> {
-        let Summary { frames, accepted, commits_behind: commits, .. } = self.summary;
+        let Summary { frames, accepted, later_commits: commits, .. } = self.summary;
         if accepted == frames {
             return Ok(Verdict::Whole);
         }
@@ -220,27 +230,28 @@ impl Log {
             match commits {
                 0 => return Ok(Verdict::Whole),
                 _ if self.summary.continues_a_commit => Verdict::Damaged(found),
-                // The last transaction, and what is left of longer ones that failed.
+                // The last transaction, and remains of longer ones that failed.
                 _ => Verdict::Unclear(found),
             }
         } else if self.summary.last_commit.is_some() {
             Verdict::Damaged(found)
         } else {
-            // Bytes that nobody can read, where SQLite writes and syncs a header before the first frame.
+            // Nothing is readable, although SQLite writes and syncs a header before the first frame.
             Verdict::Unclear(found)
         };
-        // A header that was being replaced when the power failed: then all is in the database already. That a part of the log
-        // is accepted speaks against it: SQLite would put older pages in front of the database's.
+        // The power may have failed while SQLite replaced the header: then the database has all pages
+        // already. This is ruled out if a part of the log is accepted: SQLite would prefer that part's older
+        // pages to the database's.
         let is_ignored = self.summary.last_accepted_commit.is_none();
         Ok(if is_ignored && self.is_in_database()? { Verdict::Whole } else { verdict })
     }
 
-    /// Writes the pages of committed transactions into the database, which is a copy: what SQLite would, and where the log is
-    /// damaged all that is intact behind the damage, too.
+    /// Writes the pages of committed transactions into the database, which is a copy. These are the pages
+    /// that SQLite would write and, if the log is damaged, all intact pages after the damage, too.
     ///
     /// # Errors
-    /// When the log cannot be read or the database cannot be written; [`io::ErrorKind::UnexpectedEof`] when the log changed since
-    /// [`Log::read`]. Then a part of it may be in the database.
+    /// When the log cannot be read or the database cannot be written; [`io::ErrorKind::UnexpectedEof`] when
+    /// the log changed after [`Log::read`]. Then the database may have a part of it.
     pub(crate) fn apply(&self) -> io::Result<Applied> {
         let verdict = self.verdict()?;
         let is_incomplete = matches!(verdict, Verdict::Unclear(_));
@@ -260,11 +271,11 @@ impl Log {
                 frames::put_page(&mut database, *page, pages.get(frame)?)?;
             }
         }
-        // Pages of two generations would be one database.
+        // The database would mix pages of two generations.
         if last_written(&self.path)? != self.written {
             return Err(changed());
         }
-        // As a checkpoint does: pages behind the end belong to no table any more.
+        // As in a checkpoint: pages after the end no longer belong to any table.
         let bytes_after = u64::from(newest.pages_after) * self.frames.page_bytes as u64;
         if database.metadata()?.len() > bytes_after {
             database.set_len(bytes_after)?;
@@ -275,7 +286,8 @@ impl Log {
         Ok(Applied { transactions: newest.transactions, skipped_pages, is_incomplete })
     }
 
-    /// Whether the database has all that was committed to the log: it was checkpointed.
+    /// Returns whether the database has everything that was committed to the log, because it was
+    /// checkpointed.
     fn is_in_database(&self) -> io::Result<bool> {
         let Some(end) = self.summary.last_commit else { return Ok(false) };
         let Some(newest) = self.newest(end, PAGES_COMPARED_MAX)? else { return Ok(false) };
@@ -297,26 +309,27 @@ impl Log {
         Ok(true)
     }
 
-    /// Every page that current frames up to the commit `end` hold; none where they are more than `pages_max`. The number of a
-    /// bad frame's page is taken as it stands.
+    /// Returns every page that is in a current frame up to the commit `end`. Returns `None` if there are more
+    /// than `pages_max`. The page number of a bad frame is taken as it is.
     ///
     /// # Errors
-    /// When the log cannot be read; [`io::ErrorKind::UnexpectedEof`] when the commit `end` is not there any more.
+    /// When the log cannot be read; [`io::ErrorKind::UnexpectedEof`] when the commit `end` is no longer
+    /// there.
     fn newest(&self, end: usize, pages_max: usize) -> io::Result<Option<Newest>> {
         let mut found = Newest { pages: BTreeMap::new(), transactions: 0, pages_after: 0 };
-        self.frames.each(|place, frame| {
-            if place > end || found.pages.len() > pages_max {
+        self.frames.each(|index, frame| {
+            if index > end || found.pages.len() > pages_max {
                 return ControlFlow::Break(());
             }
-            if place == end {
+            if index == end {
                 found.pages_after = frame.pages_after;
             }
             if frame.is_current && frame.page > 0 {
                 let versions =
-                    found.pages.entry(frame.page).or_insert(Versions { last: place, intact: None });
-                versions.last = place;
+                    found.pages.entry(frame.page).or_insert(Versions { last: index, intact: None });
+                versions.last = index;
                 if frame.is_intact {
-                    versions.intact = Some(place);
+                    versions.intact = Some(index);
                 }
             }
             found.transactions += u64::from(frame.is_current && frame.is_commit());
@@ -325,20 +338,20 @@ impl Log {
         if found.pages.len() > pages_max {
             return Ok(None);
         }
-        // A commit says how many pages there are after it, which is never zero.
+        // A commit gives the number of pages after it, which is never 0.
         if found.pages_after == 0 { Err(changed()) } else { Ok(Some(found)) }
     }
 }
 
-/// What the committed part of a log holds.
+/// The content of a log up to a commit.
 struct Newest {
     pages: BTreeMap<u32, Versions>,
     transactions: u64,
-    /// The database's size in pages after the last of them.
+    /// The size of the database in pages after the last transaction.
     pages_after: u32,
 }
 
-/// The newest frames of a page, by their places.
+/// The indexes of a page's newest frames.
 struct Versions {
     last: usize,
     intact: Option<usize>,

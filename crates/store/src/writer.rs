@@ -1,20 +1,23 @@
-//! The one writer: a thread that owns the writing connection and lets callers share a sync.
+//! The one writer: a thread that owns the write connection and lets callers share a sync.
 //!
-//! Callers hand over closures. The thread takes whatever waits (up to [`GROUP_MAX`]), runs each in a
-//! savepoint of one transaction ([`group`]), commits, and only then answers all of them: an answer means on disk. One
-//! closure's error, or panic, rolls back its own savepoint and nobody else's work, unless SQLite gives the transaction up. After a
-//! panic the thread goes on with a new connection.
+//! Callers send closures. The thread takes all that are waiting (up to [`GROUP_MAX`]), runs each in a
+//! savepoint of one transaction ([`group`]), commits, and only then answers their callers: an answer means
+//! the change is on disk. An error or panic of one closure rolls back its own savepoint only, unless SQLite
+//! rolls back the whole transaction. After a panic the thread continues with a new connection.
 //!
-//! Grouping is why durable commits scale: a sync costs 0.2 to 4 ms, shared by everyone who waited. One transaction at a
-//! time is also what [`crate::wal`] relies on to tell damage from a power failure.
+//! Grouping makes durable commits scale: a sync costs 0.2 to 4 ms, and all waiting callers share it.
+//! [`crate::wal`] relies on there being one transaction at a time: that is how it tells damage from a power
+//! failure.
 //!
-//! A minute after the log was written to, it is moved into the database while no change waits, so that few changes are in
-//! the log only. After something was erased it is emptied at once. A long read can be in the way of that: nobody waits for
-//! it, and every second another try is made, also while changes wait, until the log is empty. It is emptied when the writer
-//! starts, too: a process that was killed may have left in it what it erased.
+//! A minute after its first change, the write-ahead log (WAL) is copied into the database while no change
+//! waits, so that few changes exist in the WAL only. After an erasure the WAL is truncated immediately. A
+//! long read can block that. Then no caller waits for it, and the thread retries every second, even while
+//! changes wait, until the WAL is empty. The thread also truncates the WAL when it starts: a killed process
+//! may have left erased content in it.
 //!
-//! On a full disk, changes that free something and emptying the log after them are run once more with the room of the
-//! [`Reserve`]. The thread does so itself before it takes another job, so that nobody else uses that room.
+//! On a full disk, a change that frees something, or a truncation after an erasure, runs again with the
+//! [`Reserve`] released. The thread does that before it takes another job, so that no other change uses the
+//! released space.
 
 mod group;
 #[cfg(test)]
@@ -25,41 +28,42 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::Instant;
+use lar_base::{Instant, error_chain};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::group::{ChangeFn, Group, change_once, freeing_change};
 use crate::{BUSY_MAX, Error, Reserve};
 
-/// How long emptying the log waits for reads that use it, when something was erased: a page of a list or a search is read in
-/// less, also on a busy machine. Changes wait meanwhile, so it is no longer than that.
+/// How long truncating the WAL after an erasure waits for reads that use it. A page of a list or of search
+/// results is read in less, even on a busy machine. It is not longer, because changes wait meanwhile.
 const EMPTY_WAIT: Duration = Duration::from_millis(250);
-/// When emptying the log is tried again where a longer read was in the way, and how long that waits: a fortieth of the
-/// writer's time while the read lasts.
+/// The interval between retries while a longer read blocks the truncation.
 const EMPTY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long each retry waits for reads: a fortieth of the writer's time while a long read lasts.
 const EMPTY_AGAIN_WAIT: Duration = Duration::from_millis(25);
 
-/// Changes that share one commit at most: bounds what a crash can take from the unacknowledged.
+/// The most changes that share one commit. Bounds how many unacknowledged changes a crash can lose.
 const GROUP_MAX: usize = 128;
-/// Changes that may wait; beyond it callers wait to be let in.
+/// The most jobs that may wait; beyond it, callers wait to enqueue theirs.
 const QUEUE_MAX: usize = 4096;
-/// How long after its first change the log is moved into the database. Counted from the first change, not the last: a
-/// health check writes every few seconds. A checkpoint writes 4 MiB at most where none failed, which takes some milliseconds.
+/// How long after its first change the WAL is copied into the database. It counts from the first change, not
+/// the last, because a health check writes every few seconds. A checkpoint writes 4 MiB at most unless an
+/// earlier one failed; that takes a few milliseconds.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(60);
 
 enum Job {
     Change(ChangeFn),
-    /// Moves the write-ahead log into the database and empties it.
+    /// Copies the WAL into the database and truncates it.
     Checkpoint(oneshot::Sender<Result<EmptyLogOutcome, Error>>),
 }
 
-/// What became of an attempt to empty the log.
+/// The outcome of an attempt to truncate the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmptyLogOutcome {
-    /// The log is empty.
+    /// The WAL is empty.
     Now,
-    /// A read was in the way: the writer empties the log when that has ended.
+    /// A read blocks the truncation; the writer truncates the WAL after the read ends.
     Later,
 }
 
@@ -69,8 +73,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Moves the connection to the database at `path` to its thread, which ends (after a checkpoint) when the last clone
-    /// is dropped.
+    /// Moves the connection to the database at `path` to the writer thread. The thread ends (after a
+    /// checkpoint) when the last clone is dropped.
     pub(crate) fn start(connection: Connection, path: PathBuf, reserve: Arc<Reserve>) -> Self {
         Self::start_with(connection, path, reserve, CHECKPOINT_AFTER)
     }
@@ -101,8 +105,8 @@ impl Writer {
         answered.await.map_err(|_| Error::Closed)?
     }
 
-    /// As [`Writer::run`], for a change that frees something: where it finds no room, it is undone and run once more with the
-    /// reserve.
+    /// Like [`Writer::run`], for a change that frees something. If it finds the disk full, it is undone and
+    /// runs again with the reserve released.
     pub(crate) async fn run_freeing<T, F>(&self, change: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -114,8 +118,8 @@ impl Writer {
         answered.await.map_err(|_| Error::Closed)?
     }
 
-    /// Empties the write-ahead log, so that nothing is left in it of what was erased; on a full disk it uses the reserve. Waits
-    /// for a short read only; those who ask while a long one lasts share its retries.
+    /// Truncates the WAL, so that it contains nothing that was erased; on a full disk, with the reserve
+    /// released. Waits for short reads only. While a long read lasts, all callers share its retries.
     pub(crate) async fn checkpoint(&self) -> Result<EmptyLogOutcome, Error> {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job::Checkpoint(answer)).await.map_err(|_| Error::Closed)?;
@@ -123,18 +127,19 @@ impl Writer {
     }
 }
 
-/// The jobs that wait, and when the log is due to be moved into the database meanwhile.
+/// The jobs that wait, and the times when the WAL must be copied or truncated between them.
 struct Queue {
     jobs: mpsc::Receiver<Job>,
-    /// Waits for a job with a time limit. Without it there are no checkpoints in between.
+    /// Waits for a job with a time limit. Without it, there are no checkpoints between jobs.
     timer: Option<tokio::runtime::Runtime>,
     checkpoint_after: Duration,
-    /// When the log got its first change since it was moved; none while it has no change.
+    /// When the WAL got its first change since the last checkpoint; `None` if it has no change.
     changed_at: Option<Instant>,
-    /// When emptying the log was last tried in vain, while it has or may have something that was erased: a read was in the way,
-    /// or the first try failed. None otherwise.
+    /// When the last unsuccessful attempt to truncate the WAL was made, while the WAL may have erased
+    /// content. A read blocked the attempt, or the attempt at start failed. Otherwise `None`.
     blocked_at: Option<Instant>,
-    /// Whether the last try to empty the log failed: then the next caller tries again, since there may be room by then.
+    /// Whether the last truncation failed. Then the next caller tries again, since there may be space by
+    /// then.
     has_failed: bool,
 }
 
@@ -151,14 +156,14 @@ impl Queue {
         }
     }
 
-    /// Waits for the next job; moves the log into the database when that is due and no job waits, and also while jobs wait
-    /// where something was erased. Returns none when every [`Writer`] is dropped.
+    /// Waits for the next job. Runs a due checkpoint while no job waits, and a due truncation even while jobs
+    /// wait. Returns `None` when every [`Writer`] is dropped.
     fn next(&mut self, connection: &Connection) -> Option<Job> {
         loop {
             if self.blocked_at.is_some_and(|at| at.elapsed() >= EMPTY_AGAIN_AFTER)
                 && let Err(error) = self.empty(connection, EMPTY_AGAIN_WAIT)
             {
-                tracing::debug!(%error, "the write-ahead log could not be emptied");
+                tracing::debug!(error = %error_chain(&error), "the write-ahead log could not be truncated");
             }
             match self.jobs.try_recv() {
                 Ok(job) => return Some(job),
@@ -179,7 +184,7 @@ impl Queue {
         }
     }
 
-    /// The time until the log is due to be moved or emptied; none where it is not.
+    /// Returns the time until a checkpoint or truncation is due; `None` if neither is.
     fn time_until_due(&self) -> Option<Duration> {
         let left = |since: Option<Instant>, after: Duration| Some(after.saturating_sub(since?.elapsed()));
         let (moved, emptied) =
@@ -187,21 +192,25 @@ impl Queue {
         [moved, emptied].into_iter().flatten().min()
     }
 
-    /// Moves the log into the database, if no read is in the way.
+    /// Copies the WAL into the database and truncates it, if no read blocks that.
     fn move_log(&mut self, connection: &Connection) {
         match checkpoint(connection, Duration::ZERO) {
             Ok(EmptyLogOutcome::Now) => (self.changed_at, self.blocked_at) = (None, None),
-            // Another try comes later where readers still use the log.
+            // Readers still use the WAL: try again later.
             Ok(EmptyLogOutcome::Later) => self.changed_at = Some(Instant::now()),
             Err(error) => {
-                // A full disk or damage: the next change says so to somebody.
-                tracing::debug!(%error, "the write-ahead log could not be moved into the database");
+                // A full disk or damage: the next change reports it to its caller.
+                tracing::debug!(
+                    error = %error_chain(&error),
+                    "the write-ahead log could not be copied into the database"
+                );
                 self.changed_at = Some(Instant::now());
             }
         }
     }
 
-    /// Empties the log of what was erased; where a read is in the way for longer than `wait`, another try is due.
+    /// Truncates the WAL after an erasure. If a read blocks that for longer than `wait`, a retry is
+    /// scheduled.
     fn empty(&mut self, connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome, rusqlite::Error> {
         let emptied = checkpoint(connection, wait);
         self.has_failed = emptied.is_err();
@@ -213,24 +222,27 @@ impl Queue {
         emptied
     }
 
-    /// Empties the log of what the migrations left in it, and of what a process erased that was killed before it emptied the log.
-    /// Waits for a short read only; where that is not enough, or it fails, it is tried again every second.
+    /// Truncates the WAL at start: migrations, or a process that was killed, may have left erased content in
+    /// it. Waits for short reads only. If a read blocks it, or it fails, it is retried every second.
     fn empty_at_start(&mut self, connection: &Connection) {
         self.note_change();
-        // So that another try is due also where this one fails.
+        // A retry is due even if this attempt fails.
         self.blocked_at = Some(Instant::now());
         match self.empty(connection, EMPTY_WAIT) {
             Ok(EmptyLogOutcome::Now) => {}
             Ok(EmptyLogOutcome::Later) => {
-                tracing::debug!("a read is in the way of emptying the write-ahead log; another try comes");
+                tracing::debug!("a read blocks truncating the write-ahead log; retrying");
             }
             Err(error) => {
-                tracing::warn!(%error, "the write-ahead log could not be emptied at start; another try comes");
+                tracing::warn!(
+                    error = %error_chain(&error),
+                    "the write-ahead log could not be truncated at start; retrying"
+                );
             }
         }
     }
 
-    /// As [`Queue::empty`]; on a full disk it is tried a second time with the reserve.
+    /// Like [`Queue::empty`]; on a full disk it is tried again with the reserve released.
     fn empty_with_reserve(
         &mut self,
         connection: &Connection,
@@ -243,21 +255,21 @@ impl Queue {
         emptied
     }
 
-    /// Empties the log for everybody who asks now. While a long read is in the way, the next try is due soon, and nobody
-    /// waits for it. Returns the job behind theirs, if there is one.
+    /// Truncates the WAL for all callers that currently ask for it. While a long read blocks it, no caller
+    /// waits: a retry is due soon. Returns the job after these callers' jobs, if there is one.
     fn empty_for(
         &mut self,
         connection: &Connection,
         reserve: &Reserve,
         first: oneshot::Sender<Result<EmptyLogOutcome, Error>>,
     ) -> Option<Job> {
-        let mut behind = None;
+        let mut next_job = None;
         let mut waiting_callers = vec![first];
         while waiting_callers.len() < GROUP_MAX {
             match self.jobs.try_recv() {
                 Ok(Job::Checkpoint(answer)) => waiting_callers.push(answer),
                 Ok(job) => {
-                    behind = Some(job);
+                    next_job = Some(job);
                     break;
                 }
                 Err(_) => break,
@@ -270,10 +282,10 @@ impl Queue {
         for answer in waiting_callers {
             let _ = answer.send(same_outcome(&emptied));
         }
-        behind
+        next_job
     }
 
-    /// Notes that the log was written to.
+    /// Records that the WAL was written to.
     fn note_change(&mut self) {
         self.changed_at.get_or_insert_with(Instant::now);
     }
@@ -305,19 +317,24 @@ fn serve(mut connection: Connection, path: &Path, reserve: &Reserve, mut queue: 
             has_panicked |= run_with_reserve(&connection, reserve, &mut queue, to_retry);
         }
         if has_panicked {
-            // What the closure left behind in the old connection is not known.
+            // The panicked closure may have left the old connection in any state.
             match crate::connect(path) {
                 Ok(fresh) => connection = fresh,
-                Err(error) => tracing::error!(%error, "the writer keeps its connection after a panic"),
+                Err(error) => {
+                    tracing::error!(
+                        error = %error_chain(&error),
+                        "the writer keeps its connection after a panic"
+                    );
+                }
             }
         }
     }
     let _ = checkpoint(&connection, BUSY_MAX);
 }
 
-/// Runs changes that found no room once more, with the reserve, and answers their callers when room is kept again. Each has a
-/// transaction of its own, and the log is moved into the database after it, so that its room is there for the next. Returns
-/// whether one panicked.
+/// Runs changes that found the disk full again, with the reserve released. Answers their callers once space
+/// is reserved again. Each change has a transaction of its own, and the WAL is copied into the database after
+/// it, so that the next change can use its space. Returns whether a change panicked.
 fn run_with_reserve(
     connection: &Connection,
     reserve: &Reserve,
@@ -336,13 +353,13 @@ fn run_with_reserve(
     let groups = reserve.release_for(run, |groups: &Vec<Group>| groups.iter().any(Group::has_failed));
     let has_panicked = groups.iter().any(Group::has_panicked);
     for group in groups {
-        // Nothing comes back: each change was made by `change_once`.
+        // No change is returned: each was created by `change_once`.
         group.answer();
     }
     has_panicked
 }
 
-/// The outcome of one commit or one try to empty the log, for each of those who share it.
+/// Copies the outcome of one commit or truncation for each caller that shares it.
 fn same_outcome<T: Copy>(outcome: &Result<T, rusqlite::Error>) -> Result<T, Error> {
     match outcome {
         Ok(value) => Ok(*value),
@@ -353,7 +370,7 @@ fn same_outcome<T: Copy>(outcome: &Result<T, rusqlite::Error>) -> Result<T, Erro
     }
 }
 
-/// Moves the log into the database and empties it; waits for reads that use it for `wait` at most.
+/// Copies the WAL into the database and truncates it; waits up to `wait` for reads that use it.
 fn checkpoint(connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome, rusqlite::Error> {
     let busy = connection.busy_timeout(wait).and_then(|()| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
@@ -362,12 +379,12 @@ fn checkpoint(connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome
     Ok(if busy? == 0 { EmptyLogOutcome::Now } else { EmptyLogOutcome::Later })
 }
 
-/// What a closure returns; its panic, which the hook has logged, as an error.
+/// Runs a closure; turns a panic, which the panic hook has logged, into an error.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        tracing::error!(panic = message, "a query of the database panicked; it changed nothing");
+        tracing::error!(panic = message, "a database query panicked; it changed nothing");
         Err(Error::Panicked)
     })
 }

@@ -1,4 +1,5 @@
-// What this plugin uses of OpenClaw's plugin SDK, as its 2026.9.6 documents it: the SDK comes with the host.
+// The parts of OpenClaw's plugin SDK that this plugin uses, as documented for version 2026.9.6. The host provides the
+// SDK.
 
 declare module "openclaw/plugin-sdk/plugin-entry" {
   interface ToolResult {
@@ -12,7 +13,7 @@ declare module "openclaw/plugin-sdk/plugin-entry" {
     parameters: unknown;
     execute(id: string, params: Record<string, unknown>, signal?: AbortSignal): Promise<ToolResult>;
   }
-  /** Of the agent that a tool is made for, or that a hook runs for. */
+  /** The agent that a tool is created for, or that a hook runs for. */
   interface AgentContext {
     agentId?: string;
     toolAuthority?: { allows(tool: string): boolean; assertActive(): void };

@@ -1,9 +1,9 @@
-// The tools: two by the names that OpenClaw's agents know, and five by those of an earlier memory service.
+// The tools: two with the names that OpenClaw's agents know, and five with the names of an earlier memory service.
 
 import type { AgentContext, Api, ToolDefinition, ToolResult } from "openclaw/plugin-sdk/plugin-entry";
 import type { Config, Lar as Client, Memory } from "./lar.ts";
 import { Lar } from "./lar.ts";
-import { day } from "./prompt.ts";
+import { formatDay } from "./prompt.ts";
 
 const text = (description: string) => ({ type: "string", description });
 const object = (properties: Record<string, unknown>, required: string[]) => ({
@@ -15,7 +15,7 @@ const object = (properties: Record<string, unknown>, required: string[]) => ({
 
 const SEARCH = object(
   {
-    query: text("What to look for, in words or as a question"),
+    query: text("Keywords or a question"),
     limit: { type: "integer", minimum: 1, maximum: 50, description: "Default 8" },
   },
   ["query"],
@@ -23,22 +23,22 @@ const SEARCH = object(
 const KINDS = ["fact", "concept", "event", "person", "place", "note", "pattern", "decision", "preference", "procedure"];
 const INGEST = object(
   {
-    content: text("The text"),
+    content: text("The text to save"),
     node_type: { type: "string", enum: KINDS, description: "Default fact" },
     tags: { type: "array", items: { type: "string" } },
   },
   ["content"],
 );
-const REVIEW = object({ id: text("The memory's id"), reason: text("Why") }, ["id"]);
+const REVIEW = object({ id: text("The memory's id"), reason: text("The reason") }, ["id"]);
 
 type Run = (lar: Client, params: Record<string, unknown>, signal?: AbortSignal) => Promise<{ text: string; details: unknown }>;
 
 const find: Run = async (lar, params, signal) => {
   const { results } = await lar.search(String(params.query ?? ""), { limit: params.limit ?? 8 }, signal);
-  return { text: results.length ? results.map(line).join("\n\n") : "Nothing is remembered of that.", details: { results } };
+  return { text: results.length ? results.map(line).join("\n\n") : "No memories match.", details: { results } };
 };
 
-const keep =
+const save =
   (smart: boolean): Run =>
   async (lar, params, signal) => {
     const kind = params.node_type === "concept" ? "fact" : params.node_type;
@@ -50,24 +50,24 @@ const keep =
   };
 
 const review =
-  (how: "promote" | "demote"): Run =>
+  (action: "promote" | "demote"): Run =>
   async (lar, params, signal) => {
     const reason = typeof params.reason === "string" ? params.reason : undefined;
-    const details = await lar.review(String(params.id ?? ""), how, reason, signal);
-    return { text: "Noted.", details };
+    const details = await lar.review(String(params.id ?? ""), action, reason, signal);
+    return { text: action === "promote" ? "Promoted." : "Demoted.", details };
   };
 
 const ALL: { name: string; description: string; parameters: unknown; run: Run }[] = [
   {
     name: "memory_search",
     description:
-      "Search what is remembered of the person, their projects and decisions. Use it before answering about anything that was said or decided before. Not for files or the web.",
+      "Search the memories about the user, their projects and decisions. Use it before you answer about anything said or decided earlier. Does not search files or the web.",
     parameters: SEARCH,
     run: find,
   },
   {
     name: "memory_get",
-    description: "Read one memory whole, by the id that a search told.",
+    description: "Read one memory in full, by the id from a search result.",
     parameters: object({ id: text("The memory's id") }, ["id"]),
     run: async (lar, params, signal) => {
       const details = await lar.get(String(params.id ?? ""), signal);
@@ -75,35 +75,36 @@ const ALL: { name: string; description: string; parameters: unknown; run: Run }[
     },
   },
   { name: "search", description: "The same as memory_search.", parameters: SEARCH, run: find },
-  { name: "ingest", description: "Remember a text as it is.", parameters: INGEST, run: keep(false) },
+  { name: "ingest", description: "Save a text unchanged as a new memory.", parameters: INGEST, run: save(false) },
   {
     name: "smart_ingest",
     description:
-      "Remember a text with regard to what is known: it is created, or reinforces, updates, takes the place of or is merged with what is there.",
+      "Save a text, after comparing it with similar memories: creates a memory, or reinforces, updates, supersedes or merges existing ones.",
     parameters: INGEST,
-    run: keep(true),
+    run: save(true),
   },
-  { name: "promote", description: "Say that a memory matters or was right.", parameters: REVIEW, run: review("promote") },
-  { name: "demote", description: "Say that a memory matters less or was wrong.", parameters: REVIEW, run: review("demote") },
+  { name: "promote", description: "Mark a memory as important or correct.", parameters: REVIEW, run: review("promote") },
+  { name: "demote", description: "Mark a memory as less important or wrong.", parameters: REVIEW, run: review("demote") },
 ];
 
+/** Returns a memory as the text of a tool result. */
 function line(memory: Memory): string {
   const about = [memory.kind, memory.source, ...memory.tags].filter(Boolean).join(" · ");
-  return `[${memory.id}] ${day(memory)} · ${about}\n${memory.content}`;
+  return `[${memory.id}] ${formatDay(memory)} · ${about}\n${memory.content}`;
 }
 
 export function registerTools(api: Api, config: Config): void {
   for (const { name, description, parameters, run } of ALL) {
-    const made = (context: AgentContext): ToolDefinition => ({
+    const create = (context: AgentContext): ToolDefinition => ({
       name,
       label: name,
       description,
       parameters,
       async execute(_id, params, signal): Promise<ToolResult> {
-        const told = await run(new Lar(config, context.agentId), params, signal);
-        return { content: [{ type: "text", text: told.text }], details: told.details };
+        const result = await run(new Lar(config, context.agentId), params, signal);
+        return { content: [{ type: "text", text: result.text }], details: result.details };
       },
     });
-    api.registerTool(made, { name });
+    api.registerTool(create, { name });
   }
 }

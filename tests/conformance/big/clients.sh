@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Codex, Claude Code and OpenClaw, connected by `lar connect`: a chat, a tool call to its end, memory by MCP and by the plugin.
+# Codex, Claude Code and OpenClaw, connected by `lar connect`: a chat, a complete tool call, and memory by MCP, hooks
+# and the plugin.
 set -euo pipefail
 . "$(dirname "$0")/lar.sh"
 
@@ -16,7 +17,7 @@ END
 connect codex
 connect claude-code --models --hooks
 connect openclaw --models
-# OpenClaw wants to be told of a context larger than the starter model's.
+# OpenClaw needs a larger context than the starter model's, so its settings declare one.
 sed -i 's|"name": "Lar"|"name": "Lar", "contextWindow": 32768, "maxTokens": 32|' "$HOME/.openclaw/openclaw.json"
 cd "$work/project"
 echo "The ferry leaves from berth 17." >harbour.txt
@@ -24,7 +25,7 @@ echo "The ferry leaves from berth 17." >harbour.txt
 has "lar" "$("$codex" mcp list 2>&1)"
 ran='"aggregated_output":"The ferry leaves from berth 17.\n","exit_code":0,"status":"completed"'
 finishes codex "Run this: cat harbour.txt" "$ran" '"type":"agent_message","text":"It printed:'
-echo "codex $("$codex" --version | cut -d' ' -f2): its MCP server is known; it ran a command and told what came out, through /v1/responses"
+echo "codex $("$codex" --version | cut -d' ' -f2): knows Lar's MCP server; ran a command and reported its output, through /v1/responses"
 
 has "✔ Connected" "$("$claude" mcp list 2>&1)"
 ran='"content":"The ferry leaves from berth 17.","is_error":false'
@@ -33,8 +34,8 @@ claude_says "Remember that the owl eats at nine." >/dev/null
 has "the owl eats at nine." "$("$lar" memory list --json)"
 claude_says "Run this: cat harbour.txt" >/dev/null
 grep -q 'the owl eats at nine' "$HOME"/.claude/projects/*/*.jsonl
-echo "claude code $("$claude" --version | cut -d' ' -f1): its MCP server is connected; it ran a command and told what came out, through /v1/messages;" \
-  "a message was heard by its hook, a session began with the brief"
+echo "claude code $("$claude" --version | cut -d' ' -f1): connected to Lar's MCP server; ran a command and reported its output, through /v1/messages;" \
+  "its hook saved a memory from a prompt, and its session started with the brief"
 
 "${openclaw[@]}" gateway >"$work/gateway" 2>&1 &
 also=$!
@@ -60,9 +61,9 @@ has "the dentist is on 4 May" "$("$lar" memory list --json)"
 "${openclaw[@]}" agent --local --agent main --session-id two -m "When is the dentist?" >/dev/null 2>&1
 python3 - "$HOME/.openclaw/agents/main/agent/openclaw-agent.sqlite" <<'END'
 import sqlite3, sys
-told = "\n".join(sqlite3.connect(sys.argv[1]).iterdump())
-assert "<memory>" in told and "the dentist is on 4 May at noon." in told and "When is the dentist?" in told
+dump = "\n".join(sqlite3.connect(sys.argv[1]).iterdump())
+assert "<memory>" in dump and "the dentist is on 4 May at noon." in dump and "When is the dentist?" in dump
 END
-echo "openclaw 2026.9.6: the plugin's seven tools through the gateway, a turn captured, a turn recalled"
+echo "openclaw 2026.9.6: called the plugin's seven tools through the gateway, captured a turn, recalled in a turn"
 for client in codex claude-code openclaw; do "$lar" connect $client --undo >/dev/null; done
-echo "all of it taken back"
+echo "all clients disconnected with --undo"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Continue's own command line, with the files that `lar connect continue` writes: it chats through Lar, knows how much context the
-# model has, and searches memory by a tool. Its editor extension reads the two files beside its own settings; here they are one.
+# Continue's command line, with the files that `lar connect continue` writes: it chats through Lar, knows the context
+# size of the model, and searches memory with a tool. Its editor extension reads the two files separately; here they
+# are merged into one.
 set -euo pipefail
 . "$(dirname "$0")/lar.sh"
 package=@continuedev/cli@1.5.47
@@ -22,5 +23,5 @@ has '"memory_search"' "$(grep -F '"toolNames"' <<<"$log")"
 context=$(sed -n 's/.*contextLength: \([0-9]*\).*/\1/p' "$settings")
 has "\"contextLimit\":${context:?}" "$log"
 "$lar" connect continue --undo >/dev/null
-[ ! -e "$HOME/.continue/models/lar.yaml" ] || { echo "its file is still there"; exit 1; }
-echo "continue 1.5.47: its command line chats through Lar, knows its context, and told what a search of memory found"
+[ ! -e "$HOME/.continue/models/lar.yaml" ] || { echo "--undo did not remove the file of continue"; exit 1; }
+echo "continue 1.5.47: its command line chatted through Lar, knew the context size, and reported a result of memory search"

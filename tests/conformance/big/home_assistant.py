@@ -1,5 +1,5 @@
-"""What a person does in Home Assistant's page, by the requests that the page makes: sign up, add the Ollama integration, choose
-a model, talk to it."""
+"""Uses Home Assistant like a person, with the requests of its page: signs up, adds the Ollama integration, chooses a
+model and talks to it."""
 
 import json
 import sys
@@ -22,9 +22,9 @@ def ask(path, body=None, token=None, form=False, method=None):
         return json.loads(answer.read() or "null")
 
 
-def wait(what, done, seconds=120):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def wait(event, done, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         try:
             found = done()
             if found:
@@ -32,11 +32,11 @@ def wait(what, done, seconds=120):
         except (urllib.error.URLError, ConnectionError):
             pass
         time.sleep(0.5)
-    sys.exit(f"{what} did not happen")
+    sys.exit(f"{event} did not happen within {seconds} s")
 
 
 client = HOME + "/"
-wait("its start", lambda: ask("/api/onboarding"))
+wait("the start of Home Assistant", lambda: ask("/api/onboarding"))
 person = {"client_id": client, "name": "Owner", "username": "owner", "password": "of-this-run", "language": "en"}
 code = ask("/api/onboarding/users", person)["auth_code"]
 token = ask("/auth/token", {"client_id": client, "grant_type": "authorization_code", "code": code}, form=True)["access_token"]
@@ -55,11 +55,11 @@ def agent():
     return next((state["entity_id"] for state in states if state["entity_id"] == "conversation.default"), None)
 
 
-talk = {"text": "Say hello.", "agent_id": wait("its agent", agent), "language": "en"}
-told = ask("/api/conversation/process", talk, token)
-assert told["response"]["response_type"] == "action_done", told
-said = told["response"]["speech"]["plain"]["speech"]
-assert said.strip(), told
-again = ask("/api/conversation/process", {**talk, "text": "And goodbye?", "conversation_id": told["conversation_id"]}, token)
+talk = {"text": "Say hello.", "agent_id": wait("the creation of the agent", agent), "language": "en"}
+answer = ask("/api/conversation/process", talk, token)
+assert answer["response"]["response_type"] == "action_done", answer
+speech = answer["response"]["speech"]["plain"]["speech"]
+assert speech.strip(), answer
+again = ask("/api/conversation/process", {**talk, "text": "And goodbye?", "conversation_id": answer["conversation_id"]}, token)
 assert again["response"]["speech"]["plain"]["speech"].strip(), again
-print("home assistant was told:", said[:60].replace("\n", " "))
+print("home assistant got the answer:", speech[:60].replace("\n", " "))

@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: the clients, installed once and pinned, and a Lar on an empty data directory of its own whose
-# chat model calls tools.
+# The other scripts of this folder source this file. It installs the clients once, at pinned versions, and starts a
+# Lar on an empty data directory. Its chat model calls tools.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 clients=$root/.build/clients lar=$root/target/release/lar
@@ -17,7 +17,8 @@ fi
 codex=$clients/node_modules/.bin/codex claude=$clients/node_modules/.bin/claude
 openclaw=("$(command -v node)" "$clients/openclaw/node_modules/openclaw/openclaw.mjs")
 
-# The starter model calls no tool by itself. With worked examples in its template it does, and whole prompts of the clients fit.
+# The starter model does not call tools on its own. A template with worked examples makes it call them, and drops most
+# of the clients' long prompts so that they fit.
 models=${LAR_TEST_MODELS:-$root/.build/models}
 starter=$models/blobs/sha256-b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 template=$root/tests/conformance/big/caller.jinja caller=$clients/caller.gguf
@@ -28,11 +29,11 @@ fi
 
 work=$(mktemp -d)
 mkdir -p "$work/home" "$work/project"
-# Models are the same for each; what is added is this one's.
+# Each run starts with the same models and has its own copy, which it may change.
 cp -r "$models" "$work/models"
 export HOME=$work/home LAR_MODELS_DIR=$work/models LAR_DATA_DIR=$work/data LAR_LISTEN=127.0.0.1:0 LAR_LOG=error
 export LAR_OWNER_KEY=lar_key_of_the_big_clients
-# These would ask elsewhere about themselves.
+# Without these, the clients would connect to servers of their makers.
 export DISABLE_AUTOUPDATER=1 CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 "$lar" serve </dev/null >"$work/out" &
 server=$! also=
@@ -43,28 +44,28 @@ url=$(sed -n 's/^Lar is at //p' "$work/out")
 "$lar" alias set default caller >/dev/null
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-# has WORDS TEXT
+# has WORDS TEXT: fails unless TEXT contains WORDS.
 has() { grep -qF -- "$1" <<<"$2" || { printf 'missing: %s\n%s\n' "$1" "$2"; exit 1; }; }
 connect() { "$lar" connect "$@" >"$work/connected" || { cat "$work/connected"; exit 1; }; }
-# One turn each, with their own prompts and tools; what they say of it as JSON lines.
+# Runs one turn of a client with its own prompts and tools, and prints its report as JSON lines.
 codex_says() {
   "$codex" exec --profile lar --skip-git-repo-check --sandbox danger-full-access --json "$1" </dev/null 2>"$work/codex.log"
 }
-# Tools of few servers are told at once rather than searched for.
+# Without tool search, the client sends all tools with the prompt.
 claude_says() {
   ENABLE_TOOL_SEARCH=false "$claude" -p "$1" --allowedTools "Bash mcp__lar__memory_search" --output-format stream-json --verbose \
     </dev/null 2>"$work/claude.log"
 }
-# finishes CLIENT ASKED WORDS…: the client does what is asked, and tells of it in these words. A very small model that is sampled from
-# does not each time: it gets three tries.
+# finishes CLIENT PROMPT WORDS…: runs the prompt and fails unless the report contains all WORDS. A very small model with
+# sampling does not succeed each time, so it gets three tries.
 finishes() {
-  local client=$1 asked=$2 said words missing
+  local client=$1 prompt=$2 report words missing
   shift 2
   for _ in 1 2 3; do
-    said=$(${client}_says "$asked")
+    report=$(${client}_says "$prompt")
     missing=
-    for words in "$@"; do grep -qF -- "$words" <<<"$said" || missing=$words; done
+    for words in "$@"; do grep -qF -- "$words" <<<"$report" || missing=$words; done
     [ -n "$missing" ] || return 0
   done
-  has "$missing" "$said"
+  has "$missing" "$report"
 }

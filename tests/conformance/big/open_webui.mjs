@@ -1,5 +1,5 @@
-// open_webui.mjs URL: in Open WebUI's own page, a person signs up, finds Lar's models and says something to the one that is
-// chosen already. With LAR_PICTURES, a picture goes there.
+// open_webui.mjs URL: uses the page of Open WebUI like a person: signs up, finds Lar's models and sends a message to
+// the preselected one. If LAR_PICTURES is set, writes screenshots to that folder.
 
 import { createRequire } from "node:module";
 const { chromium } = createRequire(new URL("../../../web/package.json", import.meta.url))("playwright-core");
@@ -30,10 +30,10 @@ try {
   const answer = page.locator(".chat-assistant").first();
   await answer.waitFor();
   for (let waited = 0; waited < 240 && (await answer.innerText()).trim().length < 5; waited++) await page.waitForTimeout(500);
-  const said = (await answer.innerText()).trim();
+  const text = (await answer.innerText()).trim();
   await picture("open-webui-3");
-  if (said.length < 5 || /error|not found/i.test(said)) throw new Error(`it says: ${said}`);
-  console.log(`open webui was told: ${said.split("\n")[0].slice(0, 80)}`);
+  if (text.length < 5 || /error|not found/i.test(text)) throw new Error(`Open WebUI shows no answer: ${text}`);
+  console.log(`open webui got the answer: ${text.split("\n")[0].slice(0, 80)}`);
 } catch (error) {
   await picture("open-webui-failed");
   throw error;

@@ -1,8 +1,8 @@
-"""A pytest plugin: llama.cpp's server tests start a Lar where they would start a llama-server.
+"""A pytest plugin that makes llama.cpp's server tests start a Lar instead of a llama-server.
 
-Start options that Lar has under another name become settings, model names and chat templates. Start options that Lar
-has for each request (seed, temperature, number of tokens) go with each request. What the tests say about their own
-model's words and token counts becomes `ANY`. `left-out.txt` names the tests that are not run, each with the reason.
+Start options with an equivalent in Lar become settings, model names and chat templates. Start options that Lar has per
+request (seed, temperature, number of tokens) are added to each request. Expectations about the words and token counts of
+llama.cpp's test model become `ANY`. `left-out.txt` lists the tests that are not run, with the reasons.
 """
 
 import json
@@ -28,19 +28,19 @@ PROGRAM = os.environ["LAR_PROGRAM"]
 MODELS = pathlib.Path(os.environ["LAR_MODELS_DIR"])
 LEFT_OUT = pathlib.Path(__file__).with_name("left-out.txt")
 CHAT, EMBEDDER = "smollm2-135m-instruct", "all-minilm-l6-v2"
-# The key of tests that name none.
+# The key for tests that set none.
 KEY = "sk-key-of-the-conformance-suite"
 START_TIMEOUT_S = 60
-# The test model is 500 times as large as theirs: answers whose length no test checks are shorter.
+# The test model is 500 times as large as llama.cpp's. Answers whose length no test checks are shortened.
 TOKENS_USUAL, TOKENS_MAX = 16, 64
-# Names of models that the tests send because their client demands one.
+# Model names that the tests send only because the client needs one.
 ALIASES = {
     CHAT: ("davinci-002", "gpt-3.5-turbo", "gpt-3.5-turbo-instruct", "gpt-4.1", "test", "codellama70b"),
     EMBEDDER: ("text-embedding-3-small",),
 }
-# Parameters of tests that describe their model: how many tokens a prompt has, what an answer says.
+# Parameters of tests that describe llama.cpp's test model: the number of prompt tokens, the words of an answer.
 OF_THEIR_MODEL = {"n_prompt", "re_content"}
-# In these tests a grammar decides what the answer says, so any model must pass.
+# In these tests a grammar determines the answer, so any model must pass.
 CONSTRAINED = (
     "test_completion_with_response_format",
     "test_completion_with_json_schema",
@@ -64,7 +64,7 @@ allowed_origins = {json.dumps(options["origins"])}
 [engines]
 concurrency = {options["slots"]}
 context_tokens_max = {options["context"]}
-# Two threads wait for each other; beside other programs one is faster.
+# Two threads wait for each other. Beside other programs, one thread is faster.
 threads = 1
 """
         (self.data / "lar.toml").write_text(settings)
@@ -119,7 +119,7 @@ threads = 1
 
     @classmethod
     def with_options(cls, options):
-        """The running Lar where it has these options already, else a new one."""
+        """Returns the running Lar if it has these options, or a new one."""
         if cls.running and cls.running.options != options:
             cls.running.stop()
             cls.running = None
@@ -128,14 +128,14 @@ threads = 1
 
 
 def options_of(server):
-    """The options of a test's server as Lar's."""
+    """Converts the options of a test's server to those of Lar."""
     slots = server.n_slots or 1
     context = server.n_ctx or 512
     template = server.chat_template
     if server.chat_template_file:
         template = pathlib.Path(server.chat_template_file).read_text()
     elif template == "chatml":
-        template = None  # The test model's own template is this one.
+        template = None  # The template of the test model is ChatML.
     origins = ["*"]
     if server.cors_origins == "localhost" or server.server_tools:
         origins = [f"http://{host}{port}" for host in ("localhost", "127.0.0.1", "[::1]") for port in ("", ":*")]
@@ -163,7 +163,7 @@ def start(server, timeout_seconds=None):
 
 
 def with_options(server, path, data):
-    """Adds what their server was started with and Lar takes with each request."""
+    """Adds the start options of llama-server that Lar has per request."""
     if path == "/v1/messages" and "max_tokens" in data:
         return data | {"max_tokens": min(data["max_tokens"], TOKENS_MAX)}
     if path not in GENERATING or not isinstance(data, dict):
@@ -171,14 +171,14 @@ def with_options(server, path, data):
     data = server.per_request | data
     if (server.n_predict or 0) > 0 and not {"n_predict", "max_tokens"} & data.keys():
         data["max_tokens"] = min(server.n_predict, TOKENS_USUAL)
-    # Their model never ends an answer by itself, and tests count its tokens.
+    # llama.cpp's test model never ends an answer by itself, and tests count its tokens.
     if path in NATIVE and not {"ignore_eos", "grammar", "json_schema"} & data.keys():
         data["ignore_eos"] = True
     return data
 
 
 def with_key(server, headers):
-    """The owner's key, unless a test sends one or sends none on purpose."""
+    """Adds the owner's key, unless a test sends a key or omits it on purpose."""
     headers = dict(headers or {})
     if not any(name.lower() in ("authorization", "x-api-key") for name in headers):
         headers["Authorization"] = f"Bearer {server.key}"
@@ -186,10 +186,10 @@ def with_key(server, headers):
 
 
 def as_theirs(body):
-    """Levels differences without meaning.
+    """Removes differences without meaning.
 
-    Their build's name begins with a `b`, their first delta's content is null, their model's start token precedes a
-    prompt.
+    In llama.cpp's answers the name of the build starts with `b`, the content of the first delta is null, and the start
+    token of the model precedes a prompt.
     """
     if not isinstance(body, dict):
         return body
@@ -204,7 +204,7 @@ def as_theirs(body):
 
 
 def with_prompt(server, data, body):
-    """Adds the rendered prompt that `--verbose` shows; at Lar, `/apply-template` shows it."""
+    """Adds the rendered prompt, which llama-server shows with `--verbose` and Lar with `/apply-template`."""
     if server.debug and isinstance(data, dict) and "messages" in data and "choices" in body:
         rendered = server.make_request("POST", "/apply-template", data=data).body
         body["__verbose"] = {"prompt": rendered["prompt"]}
@@ -215,9 +215,9 @@ def patch_server():
 
     def make_request(self, method, path, data=None, headers=None, **more):
         answer = request(self, method, path, with_options(self, path, data), with_key(self, headers), **more)
-        # Case has no meaning in names of headers; tests look for llama.cpp's.
+        # Header names are case-insensitive, but the tests expect llama.cpp's case.
         answer.headers = {name.title(): value for name, value in answer.headers.items()}
-        # A browser reads the headers of a preflight's answer; llama.cpp answers each with 200.
+        # Browsers only read the headers of a preflight answer. llama.cpp always answers 200.
         if method == "OPTIONS" and answer.status_code in (204, 405):
             answer.status_code = 200
         as_theirs(answer.body)
@@ -247,7 +247,7 @@ is_constrained = False
 
 
 def patch_openai():
-    """Gives OpenAI's client the key, the server's number of tokens and the differences without meaning."""
+    """Patches OpenAI's client: adds the key and the number of tokens, and removes differences without meaning."""
     construct, make = openai.BaseModel.construct.__func__, openai.OpenAI.__init__
 
     def with_key(self, *arguments, **named):
@@ -266,12 +266,12 @@ def patch_openai():
 
 patch_server()
 patch_openai()
-# pytest takes `SIGINT` as an end of the session, which stops the Lar.
+# pytest ends its session on `SIGINT`, which stops the Lar.
 signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
 
 def left_out():
-    """Patterns of test ids, and why those tests are not run. `*` stands for any characters."""
+    """Returns patterns of test ids with the reasons why those tests are not run. `*` stands for any characters."""
     reasons = {}
     for line in LEFT_OUT.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
@@ -281,7 +281,7 @@ def left_out():
 
 
 def fits(pattern, test):
-    """Whether a pattern is a test's id or that of its file or function."""
+    """Returns whether a pattern matches a test's id, file or function."""
     regex = ".*".join(map(re.escape, pattern.split("*")))
     return re.fullmatch(rf"{regex}((\[|::).*)?", test, re.DOTALL) is not None
 
@@ -294,7 +294,7 @@ def pytest_collection_modifyitems(config, items):
         for name in OF_THEIR_MODEL & parameters.keys():
             if parameters[name] is not None and item.originalname not in CONSTRAINED:
                 parameters[name] = ANY
-        # What is left of 256 tokens behind a prompt: of 8 tokens there, of 4 here.
+        # The rest of 256 tokens after the prompt. The prompt has 8 tokens with llama.cpp's model and 4 with this one.
         if parameters.get("n_token_output") == 248:
             parameters["n_token_output"] = 252
         if item.originalname == "test_rerank_usage":
@@ -306,7 +306,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=reasons[found[0]]))
     unknown = [pattern for pattern in reasons if pattern not in used]
     if unknown and not config.args_source.name == "ARGS":
-        raise pytest.UsageError(f"patterns in {LEFT_OUT.name} that fit no test: {unknown}")
+        raise pytest.UsageError(f"patterns in {LEFT_OUT.name} that match no test: {unknown}")
 
 
 def pytest_runtest_setup(item):

@@ -1,4 +1,4 @@
-"""Makes a cross-encoder of the starter embedder, as there is no starter reranker. Its scores mean nothing."""
+"""Generates a cross-encoder from the starter embedder, as there is no starter reranker. Its scores mean nothing."""
 
 import array
 import hashlib
@@ -6,13 +6,13 @@ import json
 import random
 import struct
 
-# Deviation of the classifier's random weights.
+# The standard deviation of the classifier's random weights.
 SPREAD = 0.1
 POOLER = ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias")
 
 
 def make(embedder, blobs, models):
-    """Writes the reranker's files and its manifest, made of the embedder's manifest, into a models directory."""
+    """Writes the reranker's files and manifest into a models directory. `embedder` is the embedder's manifest."""
     files = {file["role"]: blobs / f"sha256-{file['sha256']}" for file in embedder["files"]}
     config = json.loads(files["config"].read_text())
     config |= {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
@@ -25,7 +25,7 @@ def make(embedder, blobs, models):
     for role, content in made.items():
         digest = hashlib.sha256(content).hexdigest()
         blob = models / "blobs" / f"sha256-{digest}"
-        # The tokenizer may be there: a link to the embedder's, which others read.
+        # The tokenizer may exist already, as a link to the embedder's file, which must not be overwritten.
         if not blob.exists():
             blob.write_bytes(content)
         manifest["files"].append({"role": role, "sha256": digest, "size": len(content), "place": "blob"})
@@ -33,7 +33,7 @@ def make(embedder, blobs, models):
 
 
 def weights(source, width):
-    """The embedder's safetensors with a pooler and a classifier of random weights."""
+    """Returns the embedder's safetensors with a pooler and a classifier of random weights."""
     header_size = struct.unpack("<Q", source[:8])[0]
     header = json.loads(source[8 : 8 + header_size])
     header.pop("__metadata__", None)
@@ -45,7 +45,7 @@ def weights(source, width):
         values = array.array("f", (chance.gauss(0, SPREAD) for _ in range(count))).tobytes()
         tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
         data += values
-    # The format allows no gap, so the embedder's own pooler is cut out.
+    # The format allows no gaps, so the data of the embedder's own pooler is removed.
     packed, offset = [], 0
     for tensor in tensors.values():
         start, end = tensor["data_offsets"]

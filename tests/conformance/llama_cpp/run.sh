@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs llama.cpp's own server tests, unchanged and pinned, against Lar with the test models. They come with the source
-# package that also brings llama-server; nothing of them is kept here. `adapter.py` starts a Lar where a test starts a
-# llama-server, `left-out.txt` says which tests are not run and why. Arguments go to pytest.
+# Runs the unmodified server tests of llama.cpp, at a pinned version, against Lar with the test models. They come from
+# the source package of llama-server; this repository has no copy. `adapter.py` starts a Lar when a test starts a
+# llama-server. `left-out.txt` lists the tests that are not run, with the reasons. Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 here=$PWD/tests/conformance/llama_cpp
@@ -15,7 +15,7 @@ pip() { python3 -m pip "$@" --quiet --disable-pip-version-check; }
 if [ "$(cat "$home/version" 2>/dev/null)" != "$version ${packages[*]}" ]; then
   rm -rf "$home"
   mkdir -p "$home/download" "$home/source"
-  # pip asks a source package for its metadata, which takes its build tool but builds nothing.
+  # pip reads the metadata of a source package with its build tool. This builds nothing.
   pip install --root-user-action=ignore --target "$home/tool" scikit-build-core
   PYTHONPATH=$home/tool pip download --no-deps --no-binary :all: --no-build-isolation --dest "$home/download" "$package==$version"
   tar -xzf "$home"/download/*.tar.gz -C "$home/source" --strip-components=3 --wildcards \

@@ -1,4 +1,4 @@
-"""`openai-agents`: runs with tools and a typed result, on chat and on responses."""
+"""`openai-agents`: runs with tools and a typed result, with chat completions and with responses."""
 
 import asyncio
 from typing import Literal
@@ -54,7 +54,7 @@ def of(name):
             result = asyncio.run(Runner.run(forced, "Is Paris warm?", max_turns=3))
             assert result.final_output.warm in ("yes", "no")
         except MaxTurnsExceeded:
-            pass  # a small model may call again and again
+            pass  # a small model may repeat its call
 
     named = [text, stream, typed, typed_with_tools]
     for check in named:

@@ -1,4 +1,4 @@
-// Vercel's `ai` by way of five providers.
+// Vercel's `ai` with five providers.
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -36,19 +36,19 @@ for (const [name, model] of Object.entries(providers)) {
     must(text, "no text");
   };
   checks[`${name}_object`] = async () => {
-    const asked = { model, prompt: "Ada is 36 years old. Extract the person as JSON.", ...limits, output: ai.Output.object({ schema: person }) };
-    const { output } = await ai.generateText(asked);
+    const request = { model, prompt: "Ada is 36 years old. Extract the person as JSON.", ...limits, output: ai.Output.object({ schema: person }) };
+    const { output } = await ai.generateText(request);
     must(typeof output.age === "number", output);
   };
-  // Ollama's API cannot force a tool: its model may answer with text, which the library reports as an error.
+  // Ollama's API cannot force a tool call. The model may answer with text, which the library reports as an error.
   if (name !== "ollama") checks[`${name}_forced_tool`] = async () => {
-    const asked = { model, prompt: "What is the weather in Paris?", tools: { getWeather }, toolChoice: "required", stopWhen: ai.stepCountIs(1), ...limits };
-    const { toolCalls } = await ai.generateText(asked);
+    const request = { model, prompt: "What is the weather in Paris?", tools: { getWeather }, toolChoice: "required", stopWhen: ai.stepCountIs(1), ...limits };
+    const { toolCalls } = await ai.generateText(request);
     must(toolCalls[0]?.toolName === "getWeather", toolCalls);
   };
   checks[`${name}_object_with_tools`] = async () => {
-    const asked = { model, prompt: "Ada is 36 years old. Extract the person as JSON.", tools: { getWeather }, stopWhen: ai.stepCountIs(3), ...limits, output: ai.Output.object({ schema: person }) };
-    const result = await ai.generateText(asked);
+    const request = { model, prompt: "Ada is 36 years old. Extract the person as JSON.", tools: { getWeather }, stopWhen: ai.stepCountIs(3), ...limits, output: ai.Output.object({ schema: person }) };
+    const result = await ai.generateText(request);
     must(result.steps.length > 0, result.steps);
     if (result.steps.length < 3 && result.finishReason === "stop") must(typeof result.output.age === "number", result.output);
   };

@@ -1,4 +1,4 @@
-// Runs the checks of one client and prints their outcome as one line of JSON.
+// Runs the checks of one client and prints the results as one line of JSON.
 import { readFileSync } from "node:fs";
 
 export const URL_ = process.env.LAR_URL;
@@ -13,31 +13,31 @@ export const WEATHER = {
 };
 export const tool = { type: "function", function: { name: "get_weather", description: "The weather of a city", parameters: WEATHER } };
 
-export function must(condition, told) {
-  if (!condition) throw new Error(typeof told === "string" ? told : JSON.stringify(told));
+export function must(condition, details) {
+  if (!condition) throw new Error(typeof details === "string" ? details : JSON.stringify(details));
 }
 
 export async function raises(action, fits) {
   try {
     await action();
   } catch (error) {
-    must(fits(error), `another error than expected: ${error}`);
+    must(fits(error), `unexpected error: ${error}`);
     return error;
   }
-  throw new Error("it did not fail");
+  throw new Error("the call did not fail");
 }
 
-// Runs every check: a check passes when it throws nothing. `package_` is the one whose version is printed.
+// Runs the checks. A check passes if it throws nothing. Prints the version of `package_`.
 export async function run(client, package_, checks) {
   const failed = {};
-  const wanted = process.env.MATRIX_CHECK ?? "";
-  const names = Object.keys(checks).filter((name) => name.includes(wanted));
+  const selected = process.env.MATRIX_CHECK ?? "";
+  const names = Object.keys(checks).filter((name) => name.includes(selected));
   for (const name of names) {
     try {
       await checks[name]();
     } catch (error) {
       failed[name] = String(error?.message ?? error).slice(0, 300);
-      if (wanted) console.error(error);
+      if (selected) console.error(error);
     }
   }
   const { version } = JSON.parse(readFileSync(`node_modules/${package_}/package.json`));

@@ -1,4 +1,4 @@
-"""Runs the checks of one client and prints their outcome as one line of JSON."""
+"""Runs the checks of one client and prints the results as one line of JSON."""
 
 import json
 import os
@@ -27,22 +27,22 @@ def tool(name="get_weather"):
 
 
 def run(client, package, checks):
-    """Runs every check, which is a function: a check passes when it raises nothing. `package` is the one whose version is printed."""
-    failed, wanted = {}, os.environ.get("MATRIX_CHECK", "")
-    checks = [check for check in checks if wanted in check.__name__]
+    """Runs the checks, which are functions. A check passes if it raises nothing. Prints the version of `package`."""
+    failed, selected = {}, os.environ.get("MATRIX_CHECK", "")
+    checks = [check for check in checks if selected in check.__name__]
     for check in checks:
         try:
             check()
-        except BaseException as error:  # what a client raises need not be an Exception
+        except BaseException as error:  # a client may raise something else than an Exception
             failed[check.__name__] = f"{type(error).__name__}: {error}"[:300]
-            if wanted:
+            if selected:
                 traceback.print_exc()
     sys.stdout.flush()
     outcome = {"client": client, "version": version(package), "checks": [check.__name__ for check in checks], "failed": failed}
     print("\n" + json.dumps(outcome), flush=True)
-    os._exit(0)  # some clients leave threads behind that never end
+    os._exit(0)  # some clients leave threads that never end
 
 
 def checks_of(names):
-    """The checks of a module, in their order."""
+    """Returns the checks of a module in their order."""
     return [value for name, value in names.items() if name.startswith("check_")]

@@ -1,4 +1,4 @@
-"""`instructor`, in the modes that ask a server for a form."""
+"""`instructor`, in the modes that use structured output or tools of the server."""
 
 
 import instructor
@@ -7,7 +7,7 @@ from harness import CHAT, KEY, URL, checks_of, run
 from pydantic import BaseModel, Field
 
 client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=120)
-ASKED = [{"role": "user", "content": "Ada is 36 years old. Extract the person."}]
+MESSAGES = [{"role": "user", "content": "Ada is 36 years old. Extract the person."}]
 
 
 class Person(BaseModel):
@@ -16,8 +16,8 @@ class Person(BaseModel):
 
 
 def ask(mode, **more):
-    made = instructor.from_openai(client, mode=mode)
-    return made.chat.completions.create(model=CHAT, response_model=Person, messages=ASKED, max_retries=0, temperature=0, **more)
+    wrapped = instructor.from_openai(client, mode=mode)
+    return wrapped.chat.completions.create(model=CHAT, response_model=Person, messages=MESSAGES, max_retries=0, temperature=0, **more)
 
 
 def check_tools():
@@ -38,8 +38,8 @@ def check_functions():
 
 def check_responses_tools():
     mode = instructor.Mode.RESPONSES_TOOLS
-    made = instructor.from_openai(client, mode=mode)
-    assert isinstance(made.responses.create(model=CHAT, response_model=Person, input=ASKED, max_retries=0, max_output_tokens=120), Person)
+    wrapped = instructor.from_openai(client, mode=mode)
+    assert isinstance(wrapped.responses.create(model=CHAT, response_model=Person, input=MESSAGES, max_retries=0, max_output_tokens=120), Person)
 
 
 run("instructor", "instructor", checks_of(dict(globals())))

@@ -36,8 +36,8 @@ def check_stream():
 def check_forced_tool():
     answer = model.bind_tools([get_weather], tool_choice="any").invoke("What is the weather in Paris?")
     assert answer.tool_calls[0]["name"] == "get_weather"
-    said = [HumanMessage("Weather?"), AIMessage("", tool_calls=answer.tool_calls), ToolMessage("Sunny", tool_call_id=answer.tool_calls[0]["id"])]
-    assert model.invoke(said).content is not None
+    messages = [HumanMessage("Weather?"), AIMessage("", tool_calls=answer.tool_calls), ToolMessage("Sunny", tool_call_id=answer.tool_calls[0]["id"])]
+    assert model.invoke(messages).content is not None
 
 
 def check_structured_output():
@@ -70,7 +70,7 @@ def check_agent_with_a_typed_result():
     try:
         agent.invoke({"messages": [{"role": "user", "content": "Ada is 36 years old. Who is she?"}]}, {"recursion_limit": 4})
     except GraphRecursionError:
-        pass  # a small model may call its tool again and again
+        pass  # a small model may repeat its call
 
 
 run("langchain-openai, langchain", "langchain-openai", checks_of(dict(globals())))

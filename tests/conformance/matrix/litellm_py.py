@@ -1,4 +1,4 @@
-"""`litellm` by way of its seven providers that speak to servers like this one."""
+"""`litellm` with its seven providers for servers like Lar."""
 
 import json
 
@@ -18,8 +18,8 @@ PROVIDERS = {
 
 
 def ask(provider, **more):
-    wanted = {"model": f"{provider}/{CHAT}", "messages": HELLO, "max_tokens": 16, "temperature": 0, "api_base": PROVIDERS[provider], "api_key": KEY, "num_retries": 0, "timeout": 120}
-    return litellm.completion(**{**wanted, **more})
+    request = {"model": f"{provider}/{CHAT}", "messages": HELLO, "max_tokens": 16, "temperature": 0, "api_base": PROVIDERS[provider], "api_key": KEY, "num_retries": 0, "timeout": 120}
+    return litellm.completion(**{**request, **more})
 
 
 def of(provider):
@@ -32,14 +32,14 @@ def of(provider):
 
     def tools():
         answer = ask(provider, tools=[tool()], tool_choice="required", max_tokens=60).choices[0].message
-        # Ollama's API cannot force a tool: there the model may answer with text.
+        # Ollama's API cannot force a tool call, so its model may answer with text.
         assert answer.tool_calls or provider.startswith("ollama"), answer
-        if answer.tool_calls:  # those after the first may be cut: a small model repeats its call until `max_tokens`
+        if answer.tool_calls:  # only the first call is complete: a small model repeats its call until `max_tokens`
             json.loads(answer.tool_calls[0].function.arguments)
 
-    def form():
-        form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
-        answer = ask(provider, response_format=form, max_tokens=120).choices[0].message.content
+    def structured_output():
+        schema_format = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+        answer = ask(provider, response_format=schema_format, max_tokens=120).choices[0].message.content
         assert set(json.loads(answer)) == {"name", "age"}, answer
 
     def wrong_key():
@@ -48,12 +48,12 @@ def of(provider):
         except litellm.AuthenticationError:
             return
         except litellm.APIConnectionError as error:
-            # Its Ollama providers know no other error.
+            # The Ollama providers raise this error for every status.
             assert provider.startswith("ollama") and "key" in str(error), error
             return
-        raise AssertionError("a wrong key was taken")
+        raise AssertionError("a wrong key was accepted")
 
-    named = [chat, stream, tools, form, wrong_key]
+    named = [chat, stream, tools, structured_output, wrong_key]
     for check in named:
         check.__name__ = f"{provider}_{check.__name__}"
     return named
@@ -74,7 +74,7 @@ def check_too_long():
         ask("openai", messages=[{"role": "user", "content": "word " * 20_000}])
     except litellm.ContextWindowExceededError:
         return
-    raise AssertionError("a prompt beyond the context was taken")
+    raise AssertionError("a prompt beyond the context was accepted")
 
 
 run("litellm", "litellm", [check for provider in PROVIDERS for check in of(provider)] + checks_of(dict(globals())))

@@ -7,7 +7,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
 model = OpenAILike(model=CHAT, api_base=URL + "/v1", api_key=KEY, is_chat_model=True, is_function_calling_model=True, max_tokens=60, temperature=0, context_window=2048)
-ASKED = [ChatMessage(role="user", content="What is the weather in Paris?")]
+MESSAGES = [ChatMessage(role="user", content="What is the weather in Paris?")]
 
 
 def get_weather(city: str) -> str:
@@ -16,11 +16,11 @@ def get_weather(city: str) -> str:
 
 
 def check_chat():
-    assert model.chat(ASKED).message.content
+    assert model.chat(MESSAGES).message.content
 
 
 def check_stream():
-    assert "".join(part.delta or "" for part in model.stream_chat(ASKED))
+    assert "".join(part.delta or "" for part in model.stream_chat(MESSAGES))
 
 
 def check_complete():

@@ -3,40 +3,40 @@ import { Ollama } from "ollama";
 import { CHAT, EMBEDDER, HELLO, KEY, URL_, must, raises, run, tool } from "./harness.mjs";
 
 const client = new Ollama({ host: URL_, headers: { authorization: `Bearer ${KEY}` } });
-const asked = { model: CHAT, messages: HELLO, options: { temperature: 0, num_predict: 16 } };
+const request = { model: CHAT, messages: HELLO, options: { temperature: 0, num_predict: 16 } };
 const schema = { type: "object", properties: { age: { type: "integer", minimum: 0, maximum: 99 } }, required: ["age"] };
 
 run("ollama (JavaScript)", "ollama", {
   async chat() {
-    must((await client.chat(asked)).message.content, "no text");
+    must((await client.chat(request)).message.content, "no text");
   },
   async stream() {
     let text = "";
-    for await (const part of await client.chat({ ...asked, stream: true })) text += part.message.content;
-    must(text === (await client.chat(asked)).message.content, text);
+    for await (const part of await client.chat({ ...request, stream: true })) text += part.message.content;
+    must(text === (await client.chat(request)).message.content, text);
   },
   async abort() {
-    const stream = await client.chat({ ...asked, options: { num_predict: 400 }, stream: true });
+    const stream = await client.chat({ ...request, options: { num_predict: 400 }, stream: true });
     await raises(async () => {
       for await (const _ of stream) stream.abort();
     }, (error) => error.name === "AbortError");
   },
   async tools() {
     const call = { function: { name: "get_weather", arguments: { city: "Paris" } } };
-    const said = [...HELLO, { role: "assistant", content: "", tool_calls: [call] }, { role: "tool", content: "Sunny", tool_name: "get_weather" }];
-    const { message, done_reason } = await client.chat({ ...asked, messages: said, tools: [tool] });
+    const history = [...HELLO, { role: "assistant", content: "", tool_calls: [call] }, { role: "tool", content: "Sunny", tool_name: "get_weather" }];
+    const { message, done_reason } = await client.chat({ ...request, messages: history, tools: [tool] });
     must((message.content || message.tool_calls) && ["stop", "length"].includes(done_reason), message);
   },
-  async formWithTools() {
-    const { message } = await client.chat({ ...asked, options: { temperature: 0, num_predict: 60 }, tools: [tool], format: schema });
+  async formatWithTools() {
+    const { message } = await client.chat({ ...request, options: { temperature: 0, num_predict: 60 }, tools: [tool], format: schema });
     must(message.tool_calls || Number.isInteger(JSON.parse(message.content).age), message);
   },
-  async form() {
-    const { message } = await client.chat({ ...asked, options: { temperature: 0, num_predict: 60 }, format: schema });
+  async format() {
+    const { message } = await client.chat({ ...request, options: { temperature: 0, num_predict: 60 }, format: schema });
     must(Number.isInteger(JSON.parse(message.content).age), message.content);
   },
   async logprobs() {
-    const { logprobs } = await client.chat({ ...asked, logprobs: true, top_logprobs: 2 });
+    const { logprobs } = await client.chat({ ...request, logprobs: true, top_logprobs: 2 });
     must(logprobs[0].top_logprobs.length === 2, logprobs);
   },
   async context() {
@@ -45,9 +45,9 @@ run("ollama (JavaScript)", "ollama", {
     must(second.prompt_eval_count > first.prompt_eval_count, second);
   },
   async longPrompt() {
-    // A chat that is longer than the context loses its oldest messages.
+    // Lar drops the oldest messages of a chat that exceeds the context.
     const long = { role: "user", content: "word ".repeat(20_000) };
-    const answer = await client.chat({ ...asked, messages: [long, { role: "assistant", content: "Yes." }, ...HELLO] });
+    const answer = await client.chat({ ...request, messages: [long, { role: "assistant", content: "Yes." }, ...HELLO] });
     must(answer.message.content && answer.prompt_eval_count < 200, answer);
   },
   async embed() {
@@ -60,6 +60,6 @@ run("ollama (JavaScript)", "ollama", {
   },
   async errors() {
     await raises(() => new Ollama({ host: URL_, headers: { authorization: "Bearer lar_wrong" } }).list(), (error) => error.status_code === 401);
-    await raises(() => client.chat({ ...asked, model: "nowhere" }), (error) => error.status_code === 404 && error.message.includes("nowhere"));
+    await raises(() => client.chat({ ...request, model: "nowhere" }), (error) => error.status_code === 404 && error.message.includes("nowhere"));
   },
 });

@@ -1,4 +1,4 @@
-"""`openai` for Python, a current and an early version of its API."""
+"""`openai` for Python, in a current and in an early version."""
 
 import asyncio
 import json
@@ -36,11 +36,11 @@ def check_streamed_tool():
     deltas = [part.choices[0].delta.tool_calls[0] for part in parts if part.choices and part.choices[0].delta.tool_calls]
     assert deltas[0].id and deltas[0].function.name == "get_weather" and {delta.index for delta in deltas} == {0}
     assert json.loads("".join(delta.function.arguments or "" for delta in deltas))["city"] in ("Paris", "Oslo")
-    # OpenAI ends a call of a named function with `stop`, one of its own choice with `tool_calls`.
+    # At OpenAI, a call of a named function has the finish reason `stop`, and a call of the model's choice `tool_calls`.
     assert parts[-1].choices[0].finish_reason in ("stop", "tool_calls"), parts[-1]
 
 
-def check_parts_are_told_apart():
+def check_text_parts_are_separated():
     one = [{"role": "user", "content": [{"type": "text", "text": "alpha"}, {"type": "text", "text": "bet"}]}]
     two = [{"role": "user", "content": "alpha\nbet"}]
     assert chat(messages=one).usage.prompt_tokens == chat(messages=two).usage.prompt_tokens
@@ -50,25 +50,25 @@ def check_forced_tool():
     answer = chat(tools=[tool()], tool_choice="required", max_tokens=60).choices[0]
     call = answer.message.tool_calls[0]
     assert call.function.name == "get_weather" and json.loads(call.function.arguments)["city"] in ("Paris", "Oslo")
-    said = HELLO + [answer.message.model_dump(exclude_none=True), {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}]
-    assert chat(messages=said, tools=[tool()], tool_choice="none").choices[0].message.content
+    messages = HELLO + [answer.message.model_dump(exclude_none=True), {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}]
+    assert chat(messages=messages, tools=[tool()], tool_choice="none").choices[0].message.content
 
 
 def check_tools_with_a_format():
-    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
-    message = chat(tools=[tool()], response_format=form, max_tokens=120).choices[0].message
+    schema_format = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+    message = chat(tools=[tool()], response_format=schema_format, max_tokens=120).choices[0].message
     assert message.tool_calls or set(json.loads(message.content)) == {"name", "age"}
 
 
-def check_a_call_that_was_cut_is_taken_back():
+def check_an_incomplete_call_in_the_history():
     call = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": '{\n  "city": "'}}
-    said = HELLO + [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "bad JSON, again"}]
-    assert chat(messages=said, tools=[tool()], tool_choice="none").choices[0].message.content is not None
+    messages = HELLO + [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "bad JSON, again"}]
+    assert chat(messages=messages, tools=[tool()], tool_choice="none").choices[0].message.content is not None
 
 
 def check_json_schema():
-    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
-    assert set(json.loads(chat(response_format=form, max_tokens=120).choices[0].message.content)) == {"name", "age"}
+    schema_format = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+    assert set(json.loads(chat(response_format=schema_format, max_tokens=120).choices[0].message.content)) == {"name", "age"}
 
 
 def check_several_prompts():
@@ -106,7 +106,7 @@ def check_key_error():
     except openai.AuthenticationError as error:
         assert error.code == "invalid_api_key"
     else:
-        raise AssertionError("a wrong key was taken")
+        raise AssertionError("a wrong key was accepted")
 
 
 def check_model_error():
@@ -115,7 +115,7 @@ def check_model_error():
     except openai.NotFoundError as error:
         assert error.code == "model_not_found"
     else:
-        raise AssertionError("an unknown model was taken")
+        raise AssertionError("an unknown model was accepted")
 
 
 def check_async():
@@ -134,10 +134,10 @@ if hasattr(client, "responses"):  # the early version has none
         assert second.output_text and second.usage.input_tokens > first.usage.input_tokens
 
     def check_conversation():
-        kept = client.conversations.create()
-        asked = {"model": CHAT, "max_output_tokens": 16, "conversation": kept.id}
-        first = client.responses.create(**asked, input="My name is Ada.")
-        second = client.responses.create(**asked, input="And now?")
+        stored = client.conversations.create()
+        request = {"model": CHAT, "max_output_tokens": 16, "conversation": stored.id}
+        first = client.responses.create(**request, input="My name is Ada.")
+        second = client.responses.create(**request, input="And now?")
         assert second.usage.input_tokens > first.usage.input_tokens, second.usage
 
     def check_responses_stream():
@@ -149,12 +149,12 @@ if hasattr(client, "responses"):  # the early version has none
 
     def check_responses_tool():
         tools = [{"type": "function", "name": "find_person", "parameters": PERSON, "strict": True}]
-        asked = {"model": CHAT, "tools": tools, "max_output_tokens": 120, "parallel_tool_calls": False, "temperature": 0}
-        first = client.responses.create(**asked, input="Ada is 36 years old.", tool_choice="required")
+        request = {"model": CHAT, "tools": tools, "max_output_tokens": 120, "parallel_tool_calls": False, "temperature": 0}
+        first = client.responses.create(**request, input="Ada is 36 years old.", tool_choice="required")
         call = first.output[-1]
         assert call.type == "function_call" and set(json.loads(call.arguments)) == {"name", "age"}, first.output
         result = [{"type": "function_call_output", "call_id": call.call_id, "output": "She is a mathematician."}]
-        second = client.responses.create(**asked, input=result, previous_response_id=first.id, tool_choice="none")
+        second = client.responses.create(**request, input=result, previous_response_id=first.id, tool_choice="none")
         assert second.output_text and second.previous_response_id == first.id, second
 
 

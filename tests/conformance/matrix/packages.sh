@@ -1,5 +1,5 @@
-# What the matrix installs: one folder for each line of Python packages, one for all of Node's (package.json).
-# The versions of the libraries, and of the SDKs that they send requests with, are pinned.
+# The packages of the matrix. Each line of Python packages gets its own folder; all Node packages share one
+# (package.json). The versions of the libraries, and of the SDKs that they use, are pinned.
 python_packages=(
   "openai_py=openai==3.57.0"
   "openai_py_early=openai==1.40.0 httpx<0.28"

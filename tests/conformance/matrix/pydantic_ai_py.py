@@ -1,4 +1,4 @@
-"""`pydantic-ai`: chat, responses, Anthropic's messages."""
+"""`pydantic-ai` with chat completions, responses and Anthropic's messages."""
 
 from typing import Literal
 
@@ -50,10 +50,10 @@ def of(name):
         try:
             agent.run_sync("Ada is 36 years old.", usage_limits=UsageLimits(request_limit=4))
         except (UsageLimitExceeded, UnexpectedModelBehavior):
-            pass  # a small model may call its tool until it may not any more
+            pass  # a small model may repeat its call until the limit
 
     named = [text, stream, tool_output]
-    if name != "anthropic":  # the library decides by the model's name whether Anthropic has this, and refuses others itself
+    if name != "anthropic":  # for Anthropic, the library allows this only for models with known names
         named.append(native_output_with_tools)
     for check in named:
         check.__name__ = f"{name}_{check.__name__}"

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# The client matrix: small scripts of our own on pinned versions of the libraries that people use, against a real Lar.
-# It installs them into .build/matrix (2.2 GB) and prints one table. It fails when a check fails that known.json does not list, and when
-# known.json lists a check that passes.
-# `run.sh NAME…` runs only these scripts. MATRIX_CHECK=TEXT runs only checks whose name contains it, and prints their tracebacks.
-# LAR_PROGRAM is the program to test, LAR_TEST_MODELS its models, LAR_MATRIX_DIR where the libraries are installed.
+# The client matrix: tests a real Lar with small scripts on pinned versions of common client libraries.
+#
+# It installs the libraries into .build/matrix (2.2 GB) and prints one table. It fails if a check fails that
+# known.json does not list, or if known.json lists a check that passes.
+#
+# `run.sh NAME…` runs only these scripts. MATRIX_CHECK=TEXT runs only checks whose names contain TEXT, and prints
+# tracebacks. LAR_PROGRAM is the program to test, LAR_TEST_MODELS the models, LAR_MATRIX_DIR the folder of the
+# libraries.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -27,7 +30,7 @@ if ! cmp -s "$here/package.json" "$installed/node/package.json"; then
   cp "$here/package.json" "$installed/node/"
   (cd "$installed/node" && npm install --legacy-peer-deps --no-package-lock --no-audit --no-fund --loglevel=error) || { rm -rf "$installed/node"; exit 1; }
 fi
-# Node looks for packages beside a script, so the scripts are run beside them.
+# Node searches for packages beside a script, so the scripts are copied beside the packages.
 cp "$here"/*.mjs "$installed/node/"
 
 data=$(mktemp -d)
@@ -50,7 +53,7 @@ chosen() { [ "$#" -eq 1 ] || [[ " ${*:2} " == *" $1 "* ]]; }
 run() {
   local name=$1 log=$data/log
   shift
-  # The libraries keep caches and settings in the home folder: each run begins without any.
+  # Libraries store caches and settings in the home folder. Each run starts with an empty one.
   HOME=$data/home LITELLM_LOCAL_MODEL_COST_MAP=True timeout 600 "$@" >"$log" 2>&1 || true
   if ! tail -n 1 "$log" | grep '^{"client"' | sed "s/^{/{\"script\":\"$name\",/" >>"$results"; then
     echo "{\"script\":\"$name\",\"client\":\"$name\",\"version\":\"–\",\"checks\":[\"start\"],\"failed\":{\"start\":\"the script ended before its checks did, or took longer than 600 s\"}}" >>"$results"

@@ -5,7 +5,7 @@ from harness import CHAT, KEY, URL, checks_of, run
 from smolagents import ChatMessage, OpenAIServerModel, Tool
 
 model = OpenAIServerModel(CHAT, api_base=URL + "/v1", api_key=KEY, max_tokens=60, temperature=0)
-ASKED = [ChatMessage(role="user", content=[{"type": "text", "text": "What is the weather in Paris?"}])]
+MESSAGES = [ChatMessage(role="user", content=[{"type": "text", "text": "What is the weather in Paris?"}])]
 
 
 class Weather(Tool):
@@ -19,15 +19,15 @@ class Weather(Tool):
 
 
 def check_generate():
-    assert model.generate(ASKED).content
+    assert model.generate(MESSAGES).content
 
 
 def check_stream():
-    assert "".join(part.content or "" for part in model.generate_stream(ASKED))
+    assert "".join(part.content or "" for part in model.generate_stream(MESSAGES))
 
 
 def check_tool():
-    assert model.generate(ASKED, tools_to_call_from=[Weather()]).tool_calls[0].function.name == "get_weather"
+    assert model.generate(MESSAGES, tools_to_call_from=[Weather()]).tool_calls[0].function.name == "get_weather"
 
 
 run("smolagents", "smolagents", checks_of(dict(globals())))

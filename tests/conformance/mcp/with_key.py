@@ -1,4 +1,6 @@
-"""Hands requests on to a Lar with a key, for a suite that has none: with_key.py URL KEY, says its own address."""
+"""Forwards requests to a Lar and adds a key, for a suite that sends none.
+
+Usage: with_key.py URL KEY. Prints its own address."""
 
 import http.client
 import http.server
@@ -12,7 +14,7 @@ HOP = {"connection", "content-length", "transfer-encoding", "keep-alive"}
 class Forwarder(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def hand_on(self):
+    def forward(self):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
         headers["authorization"] = f"Bearer {KEY}"
@@ -28,7 +30,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_DELETE = hand_on
+    do_GET = do_POST = do_DELETE = forward
 
     def log_message(self, *_):
         pass
@@ -36,7 +38,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_):
-        """Who asks may go away."""
+        """Ignores clients that disconnect."""
 
 
 server = Server(("127.0.0.1", 0), Forwarder)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Schemathesis sends what the description of Lar's own API allows, and what it does not, and compares the answers with it.
-# SEED and EXAMPLES (per operation) make another run of it. Left out are:
-# - operations that would end the run (its own key, its own person, its model, its session) or fetch or copy something;
-# - those that make a model write (`/messages`), or wait for one (`/readyz`, `/stream`), and what reads their streams;
-# - the check that valid data are accepted: the description has no words for what is refused beside its schemas (a name
-#   that nothing has, an Idempotency-Key that was used for something else, a text that is no time).
+# Schemathesis sends requests that the OpenAPI document of Lar's own API allows, and requests that it does not allow,
+# and compares the answers with the document. Set SEED and EXAMPLES (per operation) for another run. Excluded are:
+# - operations that would end the run (they remove its key, user, model or session), or that download or copy something;
+# - operations that make a model generate (`/messages`), wait for a model (`/readyz`) or read a stream (`/stream`);
+# - the check that valid data is accepted: Lar also rejects requests for reasons that a schema cannot express (an
+#   unknown name, a reused Idempotency-Key, a text that is not a time).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 root=$PWD

@@ -1,5 +1,5 @@
-//! A database that its disk damaged: refused at the start with what to do, found while it serves, never backed up; what
-//! can be read is saved, and another Lar takes it.
+//! A database that its disk damaged: it is refused at the start with the next step, reported while a server
+//! runs, and never backed up. Readable rows are salvaged, and another server can import them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,8 @@ use super::pages::{PAGE, Pages};
 const CONVERSATIONS: usize = 120;
 const MEMORIES: usize = 30;
 
-/// A data directory in use, which nobody serves any more, and its backup.
+/// Creates a data directory with conversations and memories whose server was stopped. Returns the path of its
+/// backup.
 fn used(data: &Path) -> PathBuf {
     let mut server = Lar::start_on(data);
     let lines: String = (0..CONVERSATIONS)
@@ -59,7 +60,7 @@ fn used(data: &Path) -> PathBuf {
     backup
 }
 
-/// Lines of an export: how many conversations or memories there are.
+/// The number of conversations or memories: the lines of an export, without those for unreadable rows.
 pub(super) fn count(server: &Lar, export: &str) -> usize {
     let answer = server.get(&format!("/lar/v1/{export}/export"));
     assert_eq!(answer.status, 200);
@@ -67,7 +68,7 @@ pub(super) fn count(server: &Lar, export: &str) -> usize {
 }
 
 #[test]
-fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
+fn a_damaged_database_is_refused_and_readable_rows_are_salvaged() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     let backup = used(&data);
@@ -76,13 +77,13 @@ fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
     let pages = Pages(&whole);
     let none = BTreeSet::new();
     let rows = |lost: &BTreeSet<usize>| ["conversations", "memories"].map(|table| pages.rows(table, lost));
-    // The rows on branches of tables without row numbers are not counted.
+    // Rows on interior pages of `WITHOUT ROWID` tables are not counted.
     assert!(rows(&none)[0] > CONVERSATIONS - 10 && rows(&none)[1] == MEMORIES, "{:?}", rows(&none));
     let half = whole.len() / 2;
     let noisy = [pages.count() / 3 + 1, pages.count() / 2 + 1, pages.count() - 1];
     type Damage<'a> = (&'a str, [usize; 2], Box<dyn Fn() + 'a>);
-    // Each with the conversations and memories that are left, by the pages that hold them. Bits may hit any page, so there it is
-    // what a broken salvage did not reach.
+    // Each with the conversations and memories that must be left, by the pages that they are on. Random bits
+    // may hit any page: for them it is a minimum that a broken salvage did not reach.
     let damages: [Damage<'_>; 4] = [
         ("bits", [CONVERSATIONS / 4, 1], Box::new(|| flip_bits(&database, 7, 300, 0))),
         (
@@ -122,7 +123,7 @@ fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
         assert!(!ok && output.contains("BROKEN  database"), "{what}: {output}");
         let (ok, output) = lar(&data, &["backup", "create"]);
         assert!(!ok && output.contains("is damaged"), "{what}: {output}");
-        assert_eq!(fs::read(&database).unwrap(), damaged, "{what}: nothing was changed");
+        assert_eq!(fs::read(&database).unwrap(), damaged, "{what}: no file is changed");
 
         let to = at.path().join(what.replace(' ', "-"));
         let (ok, output) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
@@ -143,7 +144,7 @@ fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
             assert_eq!(other.stop(), Some(0));
         }
     }
-    // The backup that is named brings all of it back.
+    // The backup that the error names restores everything.
     let (ok, output) = lar(&data, &["backup", "restore", backup.to_str().unwrap()]);
     assert!(ok, "{output}");
     let server = Lar::start_on(&data);
@@ -169,5 +170,5 @@ fn damage_found_while_serving_is_reported_and_never_backed_up() {
     assert_eq!(fs::read(&backup).unwrap(), good);
     let (_, output) = lar(&data, &["doctor"]);
     assert!(output.contains("BROKEN  database"), "{output}");
-    assert_eq!(server.get("/healthz").status, 200, "it lives");
+    assert_eq!(server.get("/healthz").status, 200, "the server is alive");
 }

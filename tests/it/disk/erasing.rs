@@ -1,5 +1,5 @@
-//! What is erased is nowhere in the database's file a little later. Many who erase at once on a full disk all succeed, and room
-//! is kept again.
+//! Erased text disappears from the database file a little later. Concurrent erasures on a full disk all
+//! succeed, and the reserve is restored.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 const ERASERS: usize = 16;
 
-/// Makes a conversation for each eraser, with a text that takes several pages: the room that is left by a conversation that did
-/// not fit is too little to erase them.
+/// Imports one conversation for each eraser and returns their ids. A text takes several pages: the last bytes
+/// of the full disk are too few to erase it.
 fn import(lar: &Lar) -> Vec<String> {
     let ids: Vec<String> = (0..ERASERS).map(|number| format!("conv_{number:032x}")).collect();
     let line = |(number, id): (usize, &String)| {
@@ -37,7 +37,7 @@ fn import(lar: &Lar) -> Vec<String> {
     ids
 }
 
-/// A process that keeps Lar from writing to its database, until its standard input ends.
+/// Starts a process that locks the database against writes until its standard input ends.
 fn lock_database(lar: &Lar) -> Child {
     const LOCK: &str = "import sqlite3, sys\n\
                         database = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
@@ -56,11 +56,11 @@ fn lock_database(lar: &Lar) -> Child {
 }
 
 #[test]
-fn many_who_erase_at_once_on_a_full_disk_all_succeed() {
+fn concurrent_erasures_on_a_full_disk_all_succeed() {
     let disk = Disk::new("size=24m");
     let mut lar = disk.start();
     let reserve = disk.outside().join("lar.reserve");
-    assert!(reserve.exists(), "room is kept");
+    assert!(reserve.exists(), "space is reserved");
     let ids = import(&lar);
     let filler = disk.fill();
     let refused =
@@ -68,7 +68,7 @@ fn many_who_erase_at_once_on_a_full_disk_all_succeed() {
     assert_eq!(refused.expect("the disk is full").0, 503);
     super::fill_up(&filler);
 
-    // They wait for the lock together, so that they share the commit that finds no room.
+    // The erasures wait for the lock together, so that they share the commit that finds no space.
     let mut lock = lock_database(&lar);
     let together = Barrier::new(ERASERS + 1);
     let erase = |id: &String| {
@@ -78,8 +78,9 @@ fn many_who_erase_at_once_on_a_full_disk_all_succeed() {
     std::thread::scope(|scope| {
         let erasers: Vec<_> = ids.iter().map(|id| scope.spawn(move || erase(id))).collect();
         together.wait();
-        // By the time these are answered, the server most likely has the requests that came before them. That changes share the
-        // commit that fails is certain in the writer's unit test: all_changes_that_free_something_get_the_reserve_and_others_do_not.
+        // When these are answered, the server most likely has the requests that were sent before them. A unit
+        // test of the writer proves that such changes share the commit that fails:
+        // `only_changes_that_free_something_get_the_reserve`.
         for _ in 0..2 * ERASERS {
             assert_eq!(lar.get("/healthz").status, 200);
         }
@@ -90,7 +91,7 @@ fn many_who_erase_at_once_on_a_full_disk_all_succeed() {
         }
     });
     assert!(lock.wait().unwrap().success());
-    assert!(reserve.exists(), "room is kept again");
+    assert!(reserve.exists(), "space is reserved again");
     for id in &ids {
         assert_eq!(lar.get(&format!("/lar/v1/conversations/{id}")).status, 404, "{id}");
     }
@@ -103,7 +104,7 @@ fn title(number: usize) -> String {
     format!("laburnum{number:04}{}", " and so on".repeat(10 + number % 7))
 }
 
-/// How many of every second title, from `first` on, are in the database's file.
+/// Counts the titles in the database file: those of every second conversation, from `first` on.
 fn titles_in(data: &Path, first: usize) -> usize {
     let bytes = std::fs::read(data.join("lar.db")).unwrap();
     let is_there = |number: &usize| {
@@ -114,12 +115,12 @@ fn titles_in(data: &Path, first: usize) -> usize {
 }
 
 #[test]
-fn a_server_clears_pages_of_what_was_erased() {
+fn a_server_clears_erased_text_from_database_pages() {
     let data = tempfile::tempdir().unwrap();
     let mut lar = Lar::start_on(data.path());
     let path = |made: (u16, Value)| format!("/lar/v1/conversations/{}", made.1["id"].as_str().unwrap());
     let paths: Vec<String> = (0..CONVERSATIONS).map(|_| path(super::conversation(&lar, "short"))).collect();
-    // Rows that grow are spread over other pages; 77 and 1000 have no common divisor.
+    // Rows that grow move to other pages. 77 and 1000 are coprime, so each row is renamed once.
     for step in 0..CONVERSATIONS {
         let number = step * 77 % CONVERSATIONS;
         let renamed = lar.send("PATCH", &paths[number], &json!({ "title": title(number) }));
@@ -129,10 +130,10 @@ fn a_server_clears_pages_of_what_was_erased() {
         assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
     }
     assert_eq!(lar.stop(), Some(0));
-    assert!(titles_in(data.path(), 0) > 0, "SQLite left none, so that this shows nothing");
-    // Not half a minute after the erasure, but at the next start.
+    assert!(titles_in(data.path(), 0) > 0, "SQLite left no erased title, so this test shows nothing");
+    // A start clears pages without waiting for half a minute after the erasure.
     let mut lar = Lar::start_on(data.path());
-    lar.until("pages are cleared", |_| (titles_in(data.path(), 0) == 0).then_some(()));
+    lar.until("the clearing of pages", |_| (titles_in(data.path(), 0) == 0).then_some(()));
     assert_eq!(titles_in(data.path(), 1), CONVERSATIONS / 2);
     assert_eq!(lar.get("/readyz").status, 200);
     assert_eq!(lar.stop(), Some(0));

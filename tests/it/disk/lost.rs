@@ -1,4 +1,4 @@
-//! Parts of a data directory that are gone, and parts that others could read.
+//! Missing files of a data directory, and files that other users could read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn no_new_database_is_made_beside_the_rest_of_an_old_one() {
+fn no_new_database_is_created_beside_the_remains_of_an_old_one() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     let mut server = Lar::start_on(&data);
@@ -25,18 +25,21 @@ fn no_new_database_is_made_beside_the_rest_of_an_old_one() {
     let (database, secret) = (data.join("lar.db"), data.join("secret.key"));
     let (whole, kept) = (fs::read(&database).unwrap(), fs::read(&secret).unwrap());
 
-    for (what, said) in [("empty", "lar.db is empty"), ("gone", "lar.db is missing")] {
+    for (what, expected) in [("empty", "lar.db is empty"), ("gone", "lar.db is missing")] {
         match what {
             "empty" => fs::write(&database, b"").unwrap(),
             _ => fs::remove_file(&database).unwrap(),
         }
         for command in [vec!["serve"], vec!["migrate"], vec!["backup", "create"], vec!["keys", "list"]] {
             let (ok, output) = lar(&data, &command);
-            assert!(!ok && output.contains(said) && output.contains(&backup), "{what} {command:?}: {output}");
+            assert!(
+                !ok && output.contains(expected) && output.contains(&backup),
+                "{what} {command:?}: {output}"
+            );
             assert!(output.contains("lar serve --accept-data-loss"), "{output}");
         }
         let (_, output) = lar(&data, &["doctor"]);
-        assert!(output.contains("BROKEN  database") && output.contains(said), "{output}");
+        assert!(output.contains("BROKEN  database") && output.contains(expected), "{output}");
     }
     fs::write(&database, &whole).unwrap();
     fs::remove_file(&secret).unwrap();
@@ -45,18 +48,18 @@ fn no_new_database_is_made_beside_the_rest_of_an_old_one() {
         !ok && output.contains("secret.key is missing") && output.contains("none of the 2 keys"),
         "{output}"
     );
-    assert!(!secret.exists(), "none is made");
+    assert!(!secret.exists(), "no new secret is created");
     let (_, output) = lar(&data, &["doctor"]);
     assert!(output.contains("BROKEN  secret.key"), "{output}");
 
-    // With the secret all is as before; the backup that was named brings back what is lost.
+    // With the secret back, the backup that the error names restores the database.
     fs::write(&secret, &kept).unwrap();
     fs::remove_file(&database).unwrap();
     let (ok, output) = lar(&data, &["backup", "restore", &backup]);
     assert!(ok, "{output}");
     let server = Lar::start_on(&data);
     let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(server.raw(&head, b"").status, 200, "the key is known");
+    assert_eq!(server.raw(&head, b"").status, 200, "the key is valid");
     drop(server);
 
     fs::write(&database, b"").unwrap();
@@ -67,7 +70,7 @@ fn no_new_database_is_made_beside_the_rest_of_an_old_one() {
     assert_eq!(aside.filter(|name| name.starts_with("before-start-")).count(), 1);
 }
 
-/// Files below a folder that others than its owner may use.
+/// The files below a folder that other users may access, with their modes.
 fn open_to_others(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -96,11 +99,11 @@ fn all_files_are_readable_by_their_owner_only() {
     assert_eq!(server.post("/lar/v1/backups", &Value::Null).status, 201);
     let exported = at.path().join("conversations.ndjson");
     assert!(server.cli(&["conversations", "export", exported.to_str().unwrap()]).status.success());
-    assert_eq!((mode(&data), open_to_others(&data)), (0o700, Vec::new()), "of a server that runs");
+    assert_eq!((mode(&data), open_to_others(&data)), (0o700, Vec::new()), "while the server runs");
     assert_eq!(mode(&exported), 0o600);
     assert_eq!(server.stop(), Some(0));
 
-    // As an older Lar left it.
+    // Modes that an older Lar left.
     for (name, mode) in [("lar.db", 0o644), ("owner.key", 0o644), ("backups", 0o755)] {
         fs::set_permissions(data.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -108,7 +111,7 @@ fn all_files_are_readable_by_their_owner_only() {
     fs::set_permissions(data.join("lar.before-schema-9.db"), fs::Permissions::from_mode(0o644)).unwrap();
     let (_, output) = lar(&data, &["doctor"]);
     let owner = data.join("owner.key");
-    let others = format!("others can use {} (mode 644)", owner.display());
+    let others = format!("other users can access {} (mode 644)", owner.display());
     assert!(
         output.lines().any(|line| line.starts_with("BROKEN  permissions") && line.ends_with(&others)),
         "{output}"

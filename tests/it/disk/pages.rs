@@ -1,15 +1,17 @@
-//! Which rows of a database outlive the loss of some of its pages: those on leaf pages that are reached without a lost one
-//! (SQLite's file format, 1.6 and 2.1). Reads whole databases only, with pages of SQLite's default size.
+//! Counts the rows of a database that survive the loss of some of its pages: the rows on leaf pages that are
+//! reached without a lost page (SQLite's file format, 1.6 and 2.1). Reads only undamaged databases with pages
+//! of SQLite's default size.
 
 use std::collections::BTreeSet;
 
 /// Bytes of a page.
 pub(super) const PAGE: usize = 4096;
-/// Pages of branches and of leaves, each of an index (as tables without row numbers are) and of a table.
+/// The types of interior pages and of leaf pages: of an index, as `WITHOUT ROWID` tables are stored, and of a
+/// table.
 const BRANCHES: [u8; 2] = [0x02, 0x05];
 const LEAVES: [u8; 2] = [0x0a, 0x0d];
 
-/// A database as it was before its damage.
+/// The bytes of a database before its damage.
 pub(super) struct Pages<'a>(pub(super) &'a [u8]);
 
 impl Pages<'_> {
@@ -17,13 +19,13 @@ impl Pages<'_> {
         self.0.len() / PAGE
     }
 
-    /// Rows of a table that are still reached.
+    /// Counts the rows of a table that can still be reached.
     pub(super) fn rows(&self, table: &str, lost: &BTreeSet<usize>) -> usize {
         let root = self.cells(1, &BTreeSet::new()).into_iter().find_map(|cell| self.root_in(cell, table));
         self.cells(root.expect("the schema names it"), lost).len()
     }
 
-    /// Where the cells of the leaves below a page are.
+    /// The offsets of the cells on the leaf pages below a page.
     fn cells(&self, page: usize, lost: &BTreeSet<usize>) -> Vec<usize> {
         if lost.contains(&page) {
             return Vec::new();
@@ -44,7 +46,7 @@ impl Pages<'_> {
         }
     }
 
-    /// The first page of a table, where this cell of the schema is about it.
+    /// The root page of a table, if this cell of the schema describes that table.
     fn root_in(&self, cell: usize, table: &str) -> Option<usize> {
         let (_, at) = self.varint(cell);
         let (_, record) = self.varint(at);
@@ -67,12 +69,12 @@ impl Pages<'_> {
             .then(|| self.number(columns[3].0, columns[3].1))
     }
 
-    /// A number of this many bytes.
+    /// A big-endian number of this many bytes.
     fn number(&self, at: usize, bytes: usize) -> usize {
         self.0[at..at + bytes].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
     }
 
-    /// A number of seven bits a byte, and where it ends.
+    /// A variable-length integer and the offset after it.
     fn varint(&self, at: usize) -> (usize, usize) {
         let length = self.0[at..].iter().position(|byte| byte & 0x80 == 0).expect("it ends") + 1;
         let digits = &self.0[at..at + length];

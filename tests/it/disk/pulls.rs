@@ -1,4 +1,4 @@
-//! Pulls on a small disk: what does not fit leaves nothing behind.
+//! Pulls on a small disk: a model that does not fit leaves nothing behind.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use lar_tests::Disk;
 
-/// A hub whose files have no end and could be taken up again. Returns its URL.
+/// Starts a hub whose files have no end and whose downloads could be resumed. Returns its URL.
 fn endless_hub() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -18,8 +18,9 @@ fn endless_hub() -> String {
     url
 }
 
-/// Answers one request; ends when the client does.
+/// Answers one request; returns when the client disconnects.
 fn answer(mut socket: &TcpStream) -> Option<()> {
+    #[expect(clippy::disallowed_methods, reason = "Lar sends short header lines")]
     let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
     let request = lines.next()?;
     lines.find(String::is_empty)?;
@@ -41,13 +42,13 @@ fn left(folder: PathBuf) -> Vec<String> {
 }
 
 #[test]
-fn a_download_without_an_end_stops_before_the_disk_is_full_and_leaves_nothing() {
+fn an_endless_download_stops_before_the_disk_is_full_and_leaves_nothing() {
     let disk = Disk::new("size=128m");
     let mut pull = disk.command(&["models", "pull", "hf:owner/repo/endless.gguf", "--name", "endless"]);
     let done = pull.env_remove("LAR_MODELS_DIR").env("LAR_HUB", endless_hub()).output().unwrap();
     let output = String::from_utf8_lossy(&done.stderr);
     assert!(!done.status.success() && output.contains("the models directory has 6"), "{output}");
-    assert!(output.contains(" free, 64 MiB are needed"), "it stopped while there was room: {output}");
+    assert!(output.contains(" free, but 64 MiB are needed"), "it stopped while there was room: {output}");
     assert_eq!(left(disk.outside().join("models/partial")), Vec::<String>::new());
     assert_eq!(left(disk.outside().join("models/blobs")), Vec::<String>::new());
 }

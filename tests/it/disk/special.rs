@@ -1,5 +1,6 @@
-//! What stands in the place of Lar's files and is no regular file, or endless: each command says so and ends. A pipe that
-//! nobody writes to would keep it waiting without a word, a device would take all memory.
+//! Pipes, devices, links and huge files in place of Lar's files: each command reports them and ends. A
+//! command that opened a pipe without a writer would wait forever, and one that read an endless device would
+//! use up all memory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,10 +11,11 @@ use lar_tests::damage::fold_log;
 use lar_tests::offline::output_text;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// Seconds after which a command counts as one that waits for ever.
+/// Seconds after which a command counts as hung.
 const SECONDS_MAX: &str = "60";
 
-/// What `lar` says on a data directory that no server serves, and its exit code; none where it did not end.
+/// Runs `lar` on a data directory without a server. Returns its exit code, or `None` if it had to be killed,
+/// and its output.
 fn lar(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Lar::command_through(&["timeout", "--signal=KILL", SECONDS_MAX], data);
     let done = command.args(arguments).output().unwrap();
@@ -24,7 +26,7 @@ fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
-/// A data directory whose server was stopped in order.
+/// Creates a data directory whose server was stopped cleanly.
 fn stopped(data: &Path) {
     let mut server = Lar::start_on(data);
     assert_eq!(server.stop(), Some(0));
@@ -32,7 +34,7 @@ fn stopped(data: &Path) {
 }
 
 #[test]
-fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_never_waited_for() {
+fn a_pipe_or_device_in_place_of_a_file_is_refused_without_waiting() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     stopped(&data);
@@ -54,11 +56,17 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_never_waited_for() {
             put(&path);
             let expected = format!("{} cannot be read: it is {kind}, not a regular file", path.display());
             for command in commands {
-                let (code, said) = lar(&data, command);
-                assert!(code == Some(1) && said.contains(&expected), "{name} {command:?}: {code:?} {said}");
+                let (code, output) = lar(&data, command);
+                assert!(
+                    code == Some(1) && output.contains(&expected),
+                    "{name} {command:?}: {code:?} {output}"
+                );
             }
-            let (code, said) = lar(&data, &["doctor"]);
-            assert!(code == Some(4) && said.contains(found) && said.contains(&expected), "{name}: {said}");
+            let (code, output) = lar(&data, &["doctor"]);
+            assert!(
+                code == Some(4) && output.contains(found) && output.contains(&expected),
+                "{name}: {output}"
+            );
             fs::remove_file(&path).unwrap();
         }
         let _ = fs::rename(&kept, &path);
@@ -66,20 +74,23 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_never_waited_for() {
 
     // A huge file is not read to its end.
     fs::File::create(data.join("lar.toml")).unwrap().set_len(40 << 30).unwrap();
-    let (code, said) = lar(&data, &["serve"]);
-    assert!(code == Some(1) && said.contains("lar.toml cannot be read: it has more than 1.0 MiB"), "{said}");
+    let (code, output) = lar(&data, &["serve"]);
+    assert!(
+        code == Some(1) && output.contains("lar.toml cannot be read: it is larger than the limit of 1.0 MiB"),
+        "{output}"
+    );
     fs::remove_file(data.join("lar.toml")).unwrap();
 
     let _ = fs::remove_file(data.join("lock"));
     make_pipe(&data.join("lock"));
-    let (code, said) = lar(&data, &["serve"]);
-    assert!(code == Some(1) && said.contains("lock cannot be locked: it is a pipe"), "{code:?} {said}");
+    let (code, output) = lar(&data, &["serve"]);
+    assert!(code == Some(1) && output.contains("lock cannot be locked: it is a pipe"), "{code:?} {output}");
     fs::remove_file(data.join("lock")).unwrap();
 
     make_pipe(&data.join("server.json"));
-    let (code, said) = lar(&data, &["doctor"]);
-    assert!(matches!(code, Some(0 | 4)) && said.contains("ok      database"), "{code:?} {said}");
-    // These are made anew, or done without.
+    let (code, output) = lar(&data, &["doctor"]);
+    assert!(matches!(code, Some(0 | 4)) && output.contains("ok      database"), "{code:?} {output}");
+    // A server creates these files again or works without them.
     fs::remove_file(data.join("lar.reserve")).unwrap();
     make_pipe(&data.join("lar.reserve"));
     let mut server = Lar::start_on(&data);
@@ -87,10 +98,10 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_never_waited_for() {
     assert_eq!(server.stop(), Some(0));
 }
 
-/// What SQLite does not open in the place of the files that it keeps beside a database. It opens a database with such a file
-/// for reading, so that a check by SQLite alone finds nothing.
+/// Objects that SQLite does not open in place of its own files beside a database. It opens such a database
+/// read-only, so a check by SQLite alone finds no problem.
 #[test]
-fn doctor_finds_beside_the_database_what_serve_refuses() {
+fn doctor_finds_files_beside_the_database_that_serve_refuses() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     stopped(&data);
@@ -106,12 +117,12 @@ fn doctor_finds_beside_the_database_what_serve_refuses() {
             let path = data.join(name);
             put(&path);
             let expected = format!("{} is {kind}", path.display());
-            let (code, said) = lar(&data, &["serve"]);
-            assert!(code == Some(1) && said.contains(&expected), "{name}: {code:?} {said}");
-            assert!(said.contains("\n→ ") && !said.contains("read-only"), "{name}: {said}");
-            let (code, said) = lar(&data, &["doctor"]);
-            assert!(code == Some(4) && said.contains("BROKEN  database"), "{name}: {code:?} {said}");
-            assert!(said.contains(&expected), "{name}: {said}");
+            let (code, output) = lar(&data, &["serve"]);
+            assert!(code == Some(1) && output.contains(&expected), "{name}: {code:?} {output}");
+            assert!(output.contains("\n→ ") && !output.contains("read-only"), "{name}: {output}");
+            let (code, output) = lar(&data, &["doctor"]);
+            assert!(code == Some(4) && output.contains("BROKEN  database"), "{name}: {code:?} {output}");
+            assert!(output.contains(&expected), "{name}: {output}");
             if path.is_dir() && !path.is_symlink() {
                 fs::remove_dir(&path).unwrap();
             } else {
@@ -119,13 +130,14 @@ fn doctor_finds_beside_the_database_what_serve_refuses() {
             }
         }
     }
-    let (_, said) = lar(&data, &["doctor"]);
-    assert!(said.contains("ok      database"), "{said}");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("ok      database"), "{output}");
 }
 
-/// What is in the place of the file beside the database that a server locks. It is made anew when it is moved away.
+/// Objects in place of the lock file beside the database. After they are moved away, the lock file is created
+/// again.
 #[test]
-fn doctor_finds_in_the_place_of_the_databases_lock_what_serve_refuses() {
+fn doctor_finds_a_lock_file_that_serve_refuses() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     stopped(&data);
@@ -140,12 +152,12 @@ fn doctor_finds_in_the_place_of_the_databases_lock_what_serve_refuses() {
         fs::remove_file(&path).unwrap();
         put(&path);
         let expected = format!("{} cannot be locked: it is {kind}", path.display());
-        let (code, said) = lar(&data, &["serve"]);
-        assert!(code == Some(1) && said.contains(&expected), "{kind}: {code:?} {said}");
-        let (code, said) = lar(&data, &["doctor"]);
-        assert!(code == Some(4) && said.contains("BROKEN  lock") && said.contains(&expected), "{said}");
+        let (code, output) = lar(&data, &["serve"]);
+        assert!(code == Some(1) && output.contains(&expected), "{kind}: {code:?} {output}");
+        let (code, output) = lar(&data, &["doctor"]);
+        assert!(code == Some(4) && output.contains("BROKEN  lock") && output.contains(&expected), "{output}");
         fs::rename(&path, at.path().join(kind)).unwrap();
-        let (code, said) = lar(&data, &["migrate"]);
-        assert!(code == Some(0), "{kind}: {said}");
+        let (code, output) = lar(&data, &["migrate"]);
+        assert!(code == Some(0), "{kind}: {output}");
     }
 }

@@ -1,6 +1,6 @@
-//! A write-ahead log that is damaged after the server was killed: what was acknowledged is in the log only, so Lar refuses
-//! to start, changes nothing and says how to save it. Of the last transaction nobody can say whether a power failure cut
-//! it off: Lar starts, keeps the log and says so, also on a full disk.
+//! A damaged write-ahead log of a killed server. Acknowledged changes are only in the log, so Lar refuses to
+//! start, changes nothing and says how to salvage them. Damage to the last transaction may come from a power
+//! failure: then Lar starts, keeps a copy of the log and reports it, even on a full disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,20 +9,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use lar_tests::damage::{flip_bit, fold_log};
 use lar_tests::offline::lar;
-use lar_tests::{Disk, Lar};
+use lar_tests::{Disk, Lar, StopOnDrop};
 use serde_json::{Value, json};
 
 use super::damage::count;
 
 pub(super) const CONVERSATIONS: usize = 24;
 pub(super) const MEMORIES: usize = 4;
-/// How often the test data are written where the log was emptied before the server was killed.
+/// The maximum of tries to write the test data: the log may be emptied before the server is killed.
 const TRIES_MAX: usize = 5;
 /// Bytes of a log's header and of a frame with its page (SQLite's file format, 4.1).
 const HEADER: usize = 32;
 const FRAME: usize = 24 + 4096;
 
-/// The database and what is beside it, by name.
+/// The database and its files beside it, by name.
 fn files(data: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(data).unwrap().map(Result::unwrap);
     entries
@@ -38,7 +38,7 @@ fn put_back(data: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// How many frames a log has.
+/// The number of frames of a log.
 fn frames(log: &Path) -> usize {
     let bytes = fs::metadata(log).map_or(0, |about| about.len());
     usize::try_from(bytes).unwrap().saturating_sub(HEADER) / FRAME
@@ -57,8 +57,9 @@ fn write_some(lar: &Lar) {
     }
 }
 
-/// A data directory whose server was killed: most of what it acknowledged is in the log. A minute after its first change Lar
-/// moves the log into the database; where a slow machine took that long, all of it is done again.
+/// Creates a data directory whose server was killed with most acknowledged changes only in the log. A minute
+/// after the first change Lar moves the log into the database: if a slow machine took that long, everything
+/// is done again.
 pub(super) fn killed(data: &Path) {
     for _ in 0..TRIES_MAX {
         let mut lar = Lar::start_on(data);
@@ -102,66 +103,66 @@ fn a_damaged_log_is_refused_and_its_transactions_are_salvaged() {
         put_back(&data, &left);
         flip_bit(&log, *place as u64, 2);
         let damaged = files(&data);
-        let (ok, said) = lar(&data, &["serve"]);
+        let (ok, output) = lar(&data, &["serve"]);
         assert!(
-            !ok && said.contains(&format!("{} is damaged", data.join("lar.db").display())),
-            "{what}: {said}"
+            !ok && output.contains(&format!("{} is damaged", data.join("lar.db").display())),
+            "{what}: {output}"
         );
         assert!(
-            said.contains(expected.as_str()) && said.contains("committed transactions are behind that"),
-            "{what}: {said}"
+            output.contains(expected.as_str()) && output.contains("committed transactions follow the damage"),
+            "{what}: {output}"
         );
-        assert!(said.contains("lar backup restore FILE"), "{what}: {said}");
-        assert!(said.contains("lar backup salvage FOLDER"), "{what}: {said}");
-        let (ok, said) = lar(&data, &["doctor"]);
+        assert!(output.contains("lar backup restore FILE"), "{what}: {output}");
+        assert!(output.contains("lar backup salvage FOLDER"), "{what}: {output}");
+        let (ok, output) = lar(&data, &["doctor"]);
         assert!(
-            !ok && said.contains("BROKEN  database") && said.contains(expected.as_str()),
-            "{what}: {said}"
+            !ok && output.contains("BROKEN  database") && output.contains(expected.as_str()),
+            "{what}: {output}"
         );
         for arguments in [vec!["backup", "create"], vec!["keys", "list"]] {
-            let (ok, said) = lar(&data, &arguments);
-            assert!(!ok && said.contains(expected.as_str()), "{what} {arguments:?}: {said}");
+            let (ok, output) = lar(&data, &arguments);
+            assert!(!ok && output.contains(expected.as_str()), "{what} {arguments:?}: {output}");
         }
-        assert!(files(&data) == damaged, "{what}: nothing is changed");
+        assert!(files(&data) == damaged, "{what}: no file is changed");
 
         let to = at.path().join(what.replace(' ', "-"));
-        let (ok, said) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
-        assert!(ok && said.contains("lar conversations import"), "{what}: {said}");
+        let (ok, output) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
+        assert!(ok && output.contains("lar conversations import"), "{what}: {output}");
         assert!(files(&data) == damaged, "{what}: salvage changes nothing either");
         let mut saved = Lar::start_on(&to);
         let found = (count(&saved, "conversations"), count(&saved, "memories"));
         assert_eq!(found, (CONVERSATIONS, MEMORIES), "{what}");
         assert_eq!(saved.stop(), Some(0));
     }
-    // As it was it starts, and all is there.
+    // With the undamaged files the server starts, and all data is there.
     put_back(&data, &left);
     let lar = Lar::start_on(&data);
     assert_eq!((count(&lar, "conversations"), count(&lar, "memories")), (CONVERSATIONS, MEMORIES));
-    assert!(!files(&data).keys().any(|name| name.contains("aside")), "a whole log is not kept");
+    assert!(!files(&data).keys().any(|name| name.contains("aside")), "an undamaged log is not copied");
 }
 
 #[test]
-fn a_bit_of_the_last_transaction_is_logged_and_the_log_is_kept() {
+fn damage_to_the_last_transaction_is_logged_and_the_log_is_kept() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     killed(&data);
     let log = data.join("lar.db-wal");
     flip_bit(&log, fs::metadata(&log).unwrap().len() - 100, 5);
     let damaged = fs::read(&log).unwrap();
-    let (_, said) = lar(&data, &["doctor"]);
-    assert!(said.contains("note    database") && said.contains("lar.db-wal is incomplete"), "{said}");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("note    database") && output.contains("lar.db-wal is incomplete"), "{output}");
     assert_eq!(fs::read(&log).unwrap(), damaged, "doctor changes nothing");
-    let (ok, said) = lar(&data, &["migrate"]);
-    assert!(ok && said.contains("the last transaction in the write-ahead log is incomplete"), "{said}");
+    let (ok, output) = lar(&data, &["migrate"]);
+    assert!(ok && output.contains("the last transaction in the write-ahead log is incomplete"), "{output}");
     let copies: Vec<_> =
         files(&data).into_iter().filter(|(name, _)| name.starts_with("lar.db-wal.aside-")).collect();
     assert!(copies.len() == 1 && copies[0].1 == damaged, "{} copies", copies.len());
-    // Until something is erased, which a copy may hold.
-    let (_, said) = lar(&data, &["doctor"]);
-    assert!(said.contains("note    log copies") && said.contains(copies[0].0.as_str()), "{said}");
+    // The copy stays until the next erasure, because it may contain the erased data.
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("note    log copies") && output.contains(copies[0].0.as_str()), "{output}");
     let lar_again = Lar::start_on(&data);
     assert_eq!(lar_again.get("/readyz").status, 200);
-    // The last transaction may be that of a conversation, or a later one of the server's own.
+    // The last transaction may be that of a conversation, or a later one of the server itself.
     assert!(count(&lar_again, "conversations") >= CONVERSATIONS - 1);
     let made =
         lar_again.post("/lar/v1/memories", &json!({ "content": "The spare key is under the blue pot." }));
@@ -170,24 +171,24 @@ fn a_bit_of_the_last_transaction_is_logged_and_the_log_is_kept() {
     let erased = lar_again.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null);
     assert!(matches!(erased.status, 200 | 204), "{}", erased.body);
     assert!(!files(&data).keys().any(|name| name.contains("aside")), "the copy is gone");
-    let (_, said) = lar(&data, &["doctor"]);
-    assert!(!said.contains("log copies"), "{said}");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(!output.contains("log copies"), "{output}");
 }
 
-/// A power failure on a full disk: Lar starts. It keeps a copy of the log where the reserve has the room for that, and does
-/// without one where it would take the room to start.
+/// After a power failure on a full disk, Lar starts. It keeps a copy of the log if the reserve has enough
+/// space for it, and no copy if that would take the space that the start needs.
 #[test]
 fn a_server_starts_with_an_incomplete_log_on_a_full_disk() {
     let disk = Disk::new("size=100m");
     let mut server = disk.start();
     let (log, reserve) = (disk.outside().join("lar.db-wal"), disk.outside().join("lar.reserve"));
-    // More where the log was emptied meanwhile.
+    // More conversations if the log was emptied in between.
     let _ = (0..TRIES_MAX * CONVERSATIONS)
         .find(|number| {
             assert_eq!(super::conversation(&server, &format!("Talk {number}")).0, 201);
             *number >= CONVERSATIONS && frames(&log) > CONVERSATIONS
         })
-        .expect("the log has what was written");
+        .expect("the log contains the conversations");
     server.kill();
     let copies = || files(&disk.outside()).into_iter().filter(|(name, _)| name.contains("aside"));
     let damage = || {
@@ -196,18 +197,18 @@ fn a_server_starts_with_an_incomplete_log_on_a_full_disk() {
     };
     let open = || {
         let opened = disk.command(&["migrate"]).env("LAR_LOG", "error").output().unwrap();
-        let said = String::from_utf8_lossy(&[opened.stdout, opened.stderr].concat()).into_owned();
-        assert!(opened.status.success(), "{said}");
-        said
+        let output = String::from_utf8_lossy(&[opened.stdout, opened.stderr].concat()).into_owned();
+        assert!(opened.status.success(), "{output}");
+        output
     };
-    assert!(reserve.metadata().unwrap().len() > 8 << 20, "room is kept");
+    assert!(reserve.metadata().unwrap().len() > 8 << 20, "space is reserved");
     let damaged = damage();
     let left = files(&disk.outside());
     let filler = disk.fill();
-    let said = open();
-    assert!(said.contains("A copy of the log is kept"), "{said}");
+    let output = open();
+    assert!(output.contains("A copy of the log is kept"), "{output}");
     assert_eq!(copies().map(|(_, copy)| copy).collect::<Vec<_>>(), [damaged]);
-    assert!(!reserve.exists(), "the reserve made room for it");
+    assert!(!reserve.exists(), "the reserve made room for the copy");
 
     // Half a megabyte more than the copy takes.
     for (name, _) in copies() {
@@ -218,26 +219,17 @@ fn a_server_starts_with_an_incomplete_log_on_a_full_disk() {
     super::fill_up(&filler);
     let filler = fs::File::options().write(true).open(filler).unwrap();
     filler.set_len(filler.metadata().unwrap().len() - room).unwrap();
-    let said = open();
-    assert!(said.contains("No copy of the log could be kept: its disk is full"), "{said}");
+    let output = open();
+    assert!(output.contains("No copy of the log could be kept: its disk is full"), "{output}");
     assert_eq!(copies().count(), 0);
     let server = disk.start();
     assert_eq!(server.get("/readyz").status, 200);
     assert!(count(&server, "conversations") >= CONVERSATIONS - 1);
 }
 
-/// Ends the writing when the test ends, also where it fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 #[test]
 fn a_log_that_is_being_written_is_not_called_damaged() {
-    /// Runs of `lar doctor` that must have seen the log change, and runs at most.
+    /// The runs of `lar doctor` that must overlap a write, and the maximum of runs.
     const ROUNDS: [usize; 2] = [8, 100];
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
@@ -252,24 +244,24 @@ fn a_log_that_is_being_written_is_not_called_damaged() {
                 written.fetch_add(1, Relaxed);
             }
         });
-        let _stop = Stop(&is_over);
+        let _stop = StopOnDrop(&is_over);
         let mut beside_writes = 0;
         for _ in 0..ROUNDS[1] {
             let before = written.load(Relaxed);
-            let (_, said) = lar(&data, &["doctor"]);
-            assert!(said.contains("ok      database") && said.contains("whole ("), "{said}");
+            let (_, output) = lar(&data, &["doctor"]);
+            assert!(output.contains("ok      database") && output.contains("intact ("), "{output}");
             beside_writes += usize::from(written.load(Relaxed) > before);
             if beside_writes == ROUNDS[0] {
                 return;
             }
         }
-        panic!("{beside_writes} rounds ran beside writes");
+        panic!("only {beside_writes} runs overlapped a write");
     });
 }
 
-/// A log that its disk does not read: Linux reads no byte of `/proc/self/mem` at 0, as of a bad sector.
+/// A log that the disk cannot read: reading `/proc/self/mem` at offset 0 fails, as reading a bad sector does.
 #[test]
-fn salvage_goes_on_without_a_log_that_cannot_be_read() {
+fn the_salvage_command_continues_without_an_unreadable_log() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     let mut server = Lar::start_on(&data);
@@ -277,11 +269,11 @@ fn salvage_goes_on_without_a_log_that_cannot_be_read() {
     assert_eq!(server.stop(), Some(0));
     fold_log(&data);
     std::os::unix::fs::symlink("/proc/self/mem", data.join("lar.db-wal")).unwrap();
-    let (ok, said) = lar(&data, &["serve"]);
-    assert!(!ok && said.contains("lar.db-wal is a symbolic link to /proc/self/mem"), "{said}");
+    let (ok, output) = lar(&data, &["serve"]);
+    assert!(!ok && output.contains("lar.db-wal is a symbolic link to /proc/self/mem"), "{output}");
     let to = at.path().join("saved");
-    let (ok, said) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
-    assert!(ok && said.contains("The write-ahead log cannot be read (Input/output error"), "{said}");
+    let (ok, output) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
+    assert!(ok && output.contains("The write-ahead log cannot be read (Input/output error"), "{output}");
     let saved = Lar::start_on(&to);
     assert_eq!((count(&saved, "conversations"), count(&saved, "memories")), (CONVERSATIONS, MEMORIES));
 }

@@ -1,4 +1,5 @@
-//! Memory in the APIs of others: off unless it is asked for, the same in all, and told in headers and with the task.
+//! Memory in the OpenAI, Anthropic and Ollama APIs: off unless requested, the same in all of them, and
+//! reported in headers and with the task.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::{save_text, search_ids, with};
 const APIS: [&str; 5] =
     ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat", "/v1/chat/completions#stream"];
 
-/// Says something through one of the APIs, with further headers.
+/// Sends a message through one of the APIs, with extra headers.
 fn say(lar: &Lar, api: &str, model: &str, text: &str, headers: &str) -> Answer {
     let messages = json!([{ "role": "user", "content": text }]);
     let body = match api {
@@ -59,7 +60,7 @@ fn every_api_recalls_on_request() {
         assert_eq!(recalled_by("default", "x-lar-memory: recall\r\nx-agent-id: someone\r\n"), None, "{api}");
     }
     let of = |memory: bool| move |task: &Value| task["memory"].is_null() != memory;
-    let tasks = lar.until("the tasks are recorded", |lar| {
+    let tasks = lar.until("the recording of the tasks", |lar| {
         let tasks = lar.get("/lar/v1/tasks?limit=100").json()["data"].as_array().unwrap().clone();
         (tasks.iter().filter(|task| task["workload"] == "completion").count() == APIS.len() * 5)
             .then_some(tasks)
@@ -81,14 +82,14 @@ fn every_api_recalls_on_request() {
 }
 
 #[test]
-fn a_memory_that_a_person_asks_for_is_saved_once() {
+fn a_memory_requested_in_a_message_is_saved_once() {
     let lar = Lar::start();
     for (number, api) in APIS.into_iter().enumerate() {
         let text = format!("Remember that locker {number} of the gym opens with 44{number}7.");
         let first = say(&lar, api, "default+memory", &text, "");
         assert!(header(&first, "x-lar-saved").is_some(), "{api} {}", first.head);
         let again = say(&lar, api, "default+memory", &text, "");
-        assert_eq!(header(&again, "x-lar-saved"), None, "{api}: the same request again");
+        assert_eq!(header(&again, "x-lar-saved"), None, "{api}: a repeated request saves nothing");
     }
     assert_eq!(search_ids(&lar, "Which code opens locker 2?").len(), APIS.len());
     let forget = say(&lar, APIS[0], "default+memory", "Forget that locker 3 of the gym opens with 4437.", "");
@@ -99,7 +100,7 @@ fn a_memory_that_a_person_asks_for_is_saved_once() {
 fn a_message_from_an_app_is_handled_like_a_chat_message() {
     let lar = Lar::start();
     let send_message = |text: &str| {
-        let answer = lar.post("/lar/v1/memories/heard", &json!({ "content": text }));
+        let answer = lar.post("/lar/v1/memories/intents", &json!({ "content": text }));
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()
     };
@@ -107,14 +108,14 @@ fn a_message_from_an_app_is_handled_like_a_chat_message() {
     assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
     let moved = send_message("The dentist is on 5 May at noon now, not on 4 May.");
     assert_eq!(moved["saved"].as_array().unwrap().len(), 1, "{moved}");
-    assert_eq!(send_message("I live in a small house by the lake.")["waiting"], 1);
-    let nothing = json!({ "saved": [], "forgotten": [], "waiting": 0, "refused": [] });
+    assert_eq!(send_message("I live in a small house by the lake.")["suggested"], 1);
+    let nothing = json!({ "saved": [], "forgotten": [], "suggested": 0, "waiting": 0, "refused": [] });
     assert_eq!(send_message("What a day!"), nothing);
     assert_eq!(
         send_message("Forget that the dentist is on 5 May at noon.")["forgotten"].as_array().unwrap().len(),
         1
     );
-    assert_eq!(lar.post("/lar/v1/memories/heard", &json!({ "content": " " })).status, 400);
+    assert_eq!(lar.post("/lar/v1/memories/intents", &json!({ "content": " " })).status, 400);
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn background_requests_of_apps_and_tool_results_save_nothing() {
 }
 
 #[test]
-fn a_key_says_what_memory_does_and_may_do() {
+fn a_key_sets_the_memory_mode_of_its_requests() {
     let lar = Lar::start();
     let id = save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let ask = |key: &str, model: &str, text: &str, headers: &str| {
@@ -178,7 +179,7 @@ fn a_key_says_what_memory_does_and_may_do() {
     assert_eq!(refused.status, 403, "{}", refused.body);
     assert!(refused.body.contains("memory:write"), "{}", refused.body);
     let named = ask(&recalls, "default+memory", "Remember that the gate opens with 5512.", "");
-    assert_eq!((named.status, header(&named, "x-lar-saved")), (200, None), "as far as the key may");
+    assert_eq!((named.status, header(&named, "x-lar-saved")), (200, None), "the key may not save memories");
 
     let neither = key(&lar, &json!({ "scopes": ["inference"] }));
     assert_eq!(header(&ask(&neither, "default", question, ""), "x-lar-recalled"), None);
@@ -211,13 +212,17 @@ fn a_prompt_that_fills_the_context_gets_no_memories() {
 }
 
 #[test]
-fn another_model_may_serve_an_apps_own_requests() {
+fn a_background_model_can_serve_an_apps_background_requests() {
     let lar = Lar::start_with("[engines]\nbackground_model = \"nowhere\"");
     let title = "### Task:\nGenerate a concise, 3-5 word title.";
     let sent = say(&lar, APIS[0], "default", title, "");
     assert_eq!(sent.status, 404, "{}", sent.body);
     assert!(sent.body.contains("nowhere"), "{}", sent.body);
     assert_eq!(say(&lar, APIS[0], "default", "Hello.", "").status, 200);
-    assert_eq!(say(&lar, APIS[0], "small", "Hello.", "").status, 200, "the smallest that is installed");
-    assert_eq!(say(&lar, APIS[0], "code", "Hello.", "").status, 404, "none is installed");
+    assert_eq!(
+        say(&lar, APIS[0], "small", "Hello.", "").status,
+        200,
+        "`small` is the smallest installed model"
+    );
+    assert_eq!(say(&lar, APIS[0], "code", "Hello.", "").status, 404, "no code model is installed");
 }

@@ -1,4 +1,4 @@
-//! `/bridge`, as a plugin of an earlier memory service calls it.
+//! `/bridge`, as plugins of an earlier memory service call it.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn an_old_plugin_finds_its_memories() {
     say("memory", json!({ "action": "delete", "memory_id": id }));
 
     let other = data(&call(&lar, "another", "search", &json!({ "query": "canary" })));
-    assert_eq!(other["total"], 0, "agents do not see each other's");
+    assert_eq!(other["total"], 0, "agents do not see the memories of other agents");
     for path in ["/bridge/health", "/bridge/readyz"] {
         let well = with(&lar, "", "GET", path, &Value::Null);
         assert_eq!((well.status, &well.json()["success"]), (200, &json!(true)));
@@ -61,7 +61,7 @@ fn errors_have_the_format_of_the_bridge() {
         ("ingest", json!({ "content": "x", "node_type": "nonsense" }), 400, "kind"),
         ("memory", json!({ "action": "burn", "memory_id": "mem_1" }), 404, "mem_1"),
         ("promote", json!({ "id": "a", "memory_id": "b" }), 400, "twice"),
-        ("intention", json!({ "action": "list" }), 503, "not built"),
+        ("intention", json!({ "action": "list" }), 503, "not available yet"),
         ("dream", json!({}), 404, "/bridge/dream"),
     ] {
         let answer = call(&lar, "claw", tool, &body);

@@ -1,4 +1,4 @@
-//! Memory in conversations: recalled before an answer, and changed by what a person asks for or corrects.
+//! Memory in conversations: recalled before an answer, and changed by a user's requests and corrections.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ fn conversation(lar: &Lar, body: &Value) -> String {
     lar.post("/lar/v1/conversations", body).json()["id"].as_str().unwrap().to_owned()
 }
 
-/// Says something, waits for the answer, and returns what memory did.
+/// Sends a message, waits for the answer, and returns the memory activity of the turn.
 fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
     let body = json!({ "content": content, "max_tokens": 4 });
     let answer = lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &body);
@@ -22,7 +22,10 @@ fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
     for one in kept.pointer_mut("/recalled").and_then(Value::as_array_mut).into_iter().flatten() {
         one.as_object_mut().unwrap().remove("cited");
     }
-    assert_eq!(kept, first_event["answer"]["memory"], "what was told is kept with the answer");
+    assert_eq!(
+        kept, first_event["answer"]["memory"],
+        "the streamed memory activity is stored with the answer"
+    );
     kept
 }
 
@@ -41,46 +44,46 @@ fn memories_used_in_an_answer_are_cited_and_count_as_use() {
     let question = "What is the wifi of the cabin called?";
     let answer =
         lar.post(&path, &json!({ "content": question, "max_tokens": 40, "temperature": 0 })).events();
-    let said: String = answer
+    let answer_text: String = answer
         .iter()
         .filter(|(name, _)| name == "token")
         .filter_map(|(_, token)| token["t"].as_str())
         .collect();
     let names: Vec<&str> = answer.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names[names.len() - 2..], ["citations", "end"], "{said}");
-    assert_eq!(answer[answer.len() - 2].1, json!({ "memories": [id] }), "{said}");
+    assert_eq!(names[names.len() - 2..], ["citations", "end"], "{answer_text}");
+    assert_eq!(answer[answer.len() - 2].1, json!({ "memories": [id] }), "{answer_text}");
     let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
     let recalled = kept["messages"][1]["memory"]["recalled"].clone();
     assert_eq!((recalled[0]["id"].as_str(), &recalled[0]["cited"]), (Some(id.as_str()), &json!(true)));
 
-    // Use is told behind the answer's end.
+    // The use of a memory is recorded after the answer's end.
     let memory = |id: &str| lar.get(&format!("/lar/v1/memories/{id}")).json();
-    for _ in 0..100 {
-        if memory(&id)["version"] == 2 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    lar.until("the recording of the use", |_| (memory(&id)["version"] == 2).then_some(()));
     let history = lar.get(&format!("/lar/v1/memories/{id}/history")).json();
     let last = history["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((memory(&id)["version"].as_i64(), last["action"].as_str()), (Some(2), Some("cite")));
-    // Nobody decided that, and an undo goes behind it.
+    // A citation is not a decision: an undo goes back to the decision before it.
     let undone = lar.post(&format!("/lar/v1/memories/{id}/undo"), &json!({}));
     assert_eq!(undone.status, 200, "{}", undone.body);
     assert!(memory(&id)["deleted_at"].is_string(), "its creation is undone");
-    assert_eq!(memory(&other)["version"], 1, "what was recalled at most is not of use for that");
+    assert_eq!(memory(&other)["version"], 1, "a memory that was recalled but not cited is unchanged");
 
-    let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");
-    let id = super::save_text(&lar, "The wifi of the cabin is called Birch-7.");
+    let directory = tempfile::tempdir().unwrap();
+    let config = "[memory]\nchat = \"recall\"\n[engines]\ncontext_tokens_max = 4096\n";
+    std::fs::write(directory.path().join("lar.toml"), config).unwrap();
+    let mut lar = Lar::start_on(directory.path());
+    let id = save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let chat = conversation(&lar, &json!({}));
     let path = format!("/lar/v1/conversations/{chat}/messages");
     let answer =
         lar.post(&path, &json!({ "content": question, "max_tokens": 40, "temperature": 0 })).events();
     assert!(answer.iter().any(|(name, _)| name == "citations"));
-    // What the citation would change has changed when a further turn is over.
-    say(&lar, &chat, "Thank you.");
+    // A server that stops first finishes what follows its answers, so a later change by the citation would be
+    // stored.
+    assert_eq!(lar.stop(), Some(0));
+    let lar = Lar::start_on(directory.path());
     let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
-    assert_eq!(memory["version"], 1, "conversations change nothing where they only recall");
+    assert_eq!(memory["version"], 1, "a conversation that may only recall changes no memory");
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn requested_memories_are_saved_recalled_and_forgotten() {
     let monday = conversation(&lar, &json!({}));
     let memory = say(&lar, &monday, "Hi! Please remember that my dentist is Dr. Okafor.");
     assert_eq!(texts(&memory, "saved"), ["my dentist is Dr. Okafor."]);
-    assert_eq!(memory.get("recalled"), None, "what was just said is not recalled");
+    assert_eq!(memory.get("recalled"), None, "a memory saved in this turn is not recalled");
 
     let friday = conversation(&lar, &json!({}));
     let memory = say(&lar, &friday, "Who is my dentist?");
@@ -97,29 +100,29 @@ fn requested_memories_are_saved_recalled_and_forgotten() {
     assert!(memory["recalled"][0]["reason"].as_str().unwrap().contains("words"));
     assert_eq!(say(&lar, &friday, "What is the capital of Australia?"), Value::Null);
 
-    // A correction, unasked, takes the place of what was known; undone by "forget that".
+    // A correction supersedes a memory without a request to save it; "forget that" undoes it.
     let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
     assert_eq!(memory["saved"][0]["decision"], "supersede");
-    assert_eq!(memory["saved"][0]["instead_of"], "my dentist is Dr. Okafor.");
+    assert_eq!(memory["saved"][0]["superseded_content"], "my dentist is Dr. Okafor.");
     let memory = say(&lar, &friday, "Forget that.");
     assert_eq!(texts(&memory, "forgotten"), ["My dentist is Dr. Weber now."]);
     let memory = say(&lar, &friday, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["my dentist is Dr. Okafor."]);
 
-    // Taken back is taken back: asking again, or pressing undo again, does not bring the correction back.
+    // An undone correction stays undone: neither another request nor another undo brings it back.
     let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
     let path = format!("/lar/v1/memories/{}/undo", memory["saved"][0]["id"].as_str().unwrap());
     let undo = json!({ "decision": memory["saved"][0]["change"] });
     assert_eq!((lar.post(&path, &undo).status, lar.post(&path, &undo).status), (200, 409));
     let memory = say(&lar, &friday, "Forget that.");
-    assert!(memory["refused"][0].as_str().unwrap().contains("taken back already"), "{memory}");
+    assert!(memory["refused"][0].as_str().unwrap().contains("already undone"), "{memory}");
     assert_eq!(texts(&say(&lar, &friday, "Who is my dentist?"), "recalled"), ["my dentist is Dr. Okafor."]);
 
     let memory = say(&lar, &friday, "Please forget who my dentist is.");
     assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Okafor."]);
     assert_eq!(say(&lar, &friday, "Who is my dentist?"), Value::Null);
     let memory = say(&lar, &friday, "Forget about the trip to Athens.");
-    assert_eq!(memory["refused"][0], "Nothing that is remembered is clearly about “the trip to Athens.”.");
+    assert_eq!(memory["refused"][0], "No memory is clearly about “the trip to Athens.”.");
 }
 
 #[test]
@@ -130,8 +133,8 @@ fn an_erased_memory_disappears_from_the_answers_that_used_it() {
     let memory = say(&lar, &chat, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["My dentist is Dr. Okafor."]);
     let memory = say(&lar, &chat, "My dentist is Dr. Weber now.");
-    assert_eq!(memory["saved"][0]["instead_of"], "My dentist is Dr. Okafor.");
-    assert_eq!(memory["saved"][0]["instead_of_id"], id.as_str());
+    assert_eq!(memory["saved"][0]["superseded_content"], "My dentist is Dr. Okafor.");
+    assert_eq!(memory["saved"][0]["superseded_id"], id.as_str());
 
     assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null).status, 204);
     let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
@@ -141,7 +144,9 @@ fn an_erased_memory_disappears_from_the_answers_that_used_it() {
         (&json!(id), Some(&json!("")))
     );
     assert_eq!(texts(&memory_of(3), "saved"), ["My dentist is Dr. Weber now."]);
-    assert_eq!(memory_of(3)["saved"][0].get("instead_of"), None);
+    for name in ["superseded_content", "instead_of"] {
+        assert_eq!(memory_of(3)["saved"][0].get(name), None, "{name}");
+    }
     let exported = lar.get("/lar/v1/conversations/export").body;
     assert!(exported.contains("Dr. Weber now") && !exported.contains("Okafor"), "{exported}");
 }
@@ -170,7 +175,7 @@ fn a_good_rating_counts_as_use_of_the_recalled_memories() {
     assert_eq!(actions(), ["create"]);
     rate(json!("good"));
     rate(json!("good"));
-    assert_eq!(actions(), ["create", "use"], "once");
+    assert_eq!(actions(), ["create", "use"], "a rating counts once");
 }
 
 #[test]
@@ -178,7 +183,7 @@ fn plain_statements_wait_in_the_inbox() {
     let lar = Lar::start();
     let talk = conversation(&lar, &json!({}));
     let memory = say(&lar, &talk, "I play the oboe in an orchestra. Which reeds are good?");
-    assert_eq!(texts(&memory, "waiting"), ["I play the oboe in an orchestra."]);
+    assert_eq!(texts(&memory, "suggested"), ["I play the oboe in an orchestra."]);
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0);
     let waiting = lar.get("/lar/v1/memories/inbox").json();
     let id = waiting["data"][0]["id"].as_str().unwrap().to_owned();
@@ -187,7 +192,11 @@ fn plain_statements_wait_in_the_inbox() {
     assert_eq!(accepted["decision"], "create");
     assert_eq!(lar.get("/lar/v1/memories/inbox").json()["data"], json!([]));
     assert_eq!(search_ids(&lar, "Which instrument do I play?").len(), 1);
-    assert_eq!(say(&lar, &talk, "I play the oboe in an orchestra.").get("waiting"), None, "it is known");
+    assert_eq!(
+        say(&lar, &talk, "I play the oboe in an orchestra.").get("suggested"),
+        None,
+        "a known fact does not wait again"
+    );
 
     say(&lar, &talk, "My bike was stolen last week.");
     let waiting = lar.get("/lar/v1/memories/inbox").json();
@@ -237,10 +246,10 @@ fn a_key_without_memory_read_sees_no_memory_beside_answers() {
     let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
     let path = format!("/lar/v1/conversations/{talk}/messages");
     let mut shown = String::new();
-    for said in ["My dentist is Dr. Weber now.", "Forget that.", "Please forget who my dentist is."] {
-        let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": said, "max_tokens": 4 }));
+    for text in ["My dentist is Dr. Weber now.", "Forget that.", "Please forget who my dentist is."] {
+        let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": text, "max_tokens": 4 }));
         let memory = answer.events()[0].1["answer"]["memory"].clone();
-        assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{said}: {memory}");
+        assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{text}: {memory}");
         shown += &memory.to_string();
     }
     let kept = format!("/lar/v1/conversations/{talk}");
@@ -262,7 +271,7 @@ fn a_key_without_memory_read_sees_no_memory_beside_answers() {
     );
     shown += &rated.json()["memory"].to_string();
     assert!(!shown.contains("Okafor") && !shown.contains("Weber"), "{shown}");
-    assert!(lar.get(&kept).body.contains("Okafor"), "who may read sees it");
+    assert!(lar.get(&kept).body.contains("Okafor"), "a key that may read memories sees it");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! A process that writes memories, ended at its writes: nothing that was acknowledged is lost, no rows disagree. Every
-//! point is tried by `lar-benches "Crash matrix"`; here some of them are.
+//! A process that writes memories is killed at its writes: no acknowledged memory is lost, and all rows
+//! agree. This test kills it at some of its writes, `lar-benches "Crash matrix"` at every one.
 
 use lar_tests::crash::{How, Matrix, matrix};
 
 #[test]
-fn nothing_is_lost_wherever_it_ends() {
+fn no_acknowledged_memory_is_lost_wherever_a_process_is_killed() {
     for (how, every) in [(How::Kill, 7), (How::Torn, 11), (How::PowerAll, 7), (How::PowerSome, 7)] {
         let found = matrix(how, every);
         assert!(found.points > 5 && found.acknowledged > found.points, "{how:?}: {found:?}");

@@ -1,4 +1,5 @@
-//! `POST /lar/v1/memories` and `memories/batch`: what is stored, once, without secrets, and what is refused.
+//! `POST /lar/v1/memories` and `memories/batch`: texts are stored once and without secrets; invalid ones are
+//! refused.
 
 use lar_tests::Lar;
 use serde_json::json;
@@ -32,7 +33,7 @@ fn a_saved_memory_is_returned_as_it_was_sent() {
 }
 
 #[test]
-fn the_same_again_is_not_stored_twice_and_a_request_sent_again_neither() {
+fn a_repeated_memory_or_request_is_not_stored_twice() {
     let lar = Lar::start();
     let id = save_text(&lar, "I take my coffee without sugar.");
     let again = lar.post("/lar/v1/memories", &json!({ "content": "I take my coffee without sugar." }));
@@ -55,7 +56,7 @@ fn the_same_again_is_not_stored_twice_and_a_request_sent_again_neither() {
 }
 
 #[test]
-fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
+fn secrets_are_refused_or_redacted_and_nowhere_in_the_data() {
     let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
     let content = format!("Deploy with GITHUB_TOKEN={token} on Fridays.");
     let lar = Lar::start();
@@ -66,7 +67,11 @@ fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
     let refused = lar.post("/lar/v1/memories/batch", &batch);
     assert_eq!(refused.json()["errors"][0]["field"], "items[1].tags", "{}", refused.body);
     assert!(!refused.body.contains("hunter22"));
-    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0, "all or none");
+    assert_eq!(
+        lar.get("/lar/v1/memories/stats").json()["memories"],
+        0,
+        "a batch is stored whole or not at all"
+    );
     let path = format!("/lar/v1/memories/{}", save_text(&lar, "The router stands in the hall."));
     for (body, field) in [
         (json!({ "content": "my password is hunter22" }), "content"),
@@ -103,7 +108,7 @@ fn a_redacted_text_can_wait_in_the_inbox() {
     let inbox = lar.get("/lar/v1/memories/inbox");
     assert!(!inbox.body.contains("hunter22"));
     let waiting = inbox.json()["data"].as_array().unwrap().clone();
-    assert_eq!(waiting.len(), 1, "told twice, it waits once: {}", inbox.body);
+    assert_eq!(waiting.len(), 1, "a text that was sent twice waits once: {}", inbox.body);
     assert_eq!(waiting[0]["content"], "The router's password is [redacted] by the door.");
     let id = waiting[0]["id"].as_str().unwrap();
     let accepted = lar.post(&format!("/lar/v1/memories/inbox/{id}/accept"), &json!({}));
@@ -112,7 +117,7 @@ fn a_redacted_text_can_wait_in_the_inbox() {
 }
 
 #[test]
-fn long_texts_are_found_by_any_of_their_passages() {
+fn long_texts_are_found_by_any_of_their_chunks() {
     let lar = Lar::start();
     let filler = "The committee met and spoke about the weather of the season at some length. ".repeat(200);
     let content = format!("{filler}\n\nThe spare key lies under the blue flowerpot.\n\n{filler}");
@@ -167,7 +172,7 @@ fn without_an_embedder_keyword_search_works_and_says_so() {
     assert_eq!(made.status, 201, "{}", made.body);
     assert!(made.json()["unembedded"].as_str().unwrap().contains("lar models pull"), "{}", made.body);
     let answer = search(&lar, &json!({ "query": "spare keys" }));
-    assert_eq!((answer["mode"].as_str(), answer["results"].as_array().unwrap().len()), (Some("words"), 1));
+    assert_eq!((answer["mode"].as_str(), answer["results"].as_array().unwrap().len()), (Some("keyword"), 1));
     assert!(answer["reason"].as_str().unwrap().contains("no embedder is installed"), "{answer}");
-    assert!(answer["results"][0]["parts"].get("meaning").is_none());
+    assert!(answer["results"][0]["parts"].get("similarity").is_none());
 }

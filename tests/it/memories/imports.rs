@@ -1,4 +1,4 @@
-//! `lar memory import --from`: what other programs keep.
+//! `lar memory import --from`: imports the memories of other programs.
 
 use std::fs;
 
@@ -23,12 +23,12 @@ fn memories_of_other_programs_are_counted_then_imported_once() {
     ] });
     fs::write(at("mem0.json"), mem0.to_string()).unwrap();
     let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0", "--dry-run"]);
-    assert!(ok && output.contains("2 would be imported (2 fact). Left out: 1 without a text."), "{output}");
+    assert!(ok && output.contains("Would import 2 memories (2 fact). Skipped: 1 without text."), "{output}");
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0);
     let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
-    assert!(ok && output.contains("1 imported") && output.contains("1 refused by Lar"), "{output}");
+    assert!(ok && output.contains("Imported 1 memory") && output.contains("1 rejected by Lar"), "{output}");
     let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
-    assert!(ok && output.contains("0 imported") && output.contains("1 were there already"), "{output}");
+    assert!(ok && output.contains("Imported 0 memories") && output.contains("1 already existed"), "{output}");
     let id = search_ids(&lar, "When is the boiler serviced?").remove(0);
     let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
     assert_eq!((&memory["source"], &memory["tags"]), (&json!("mem0"), &json!(["home"])));
@@ -36,21 +36,21 @@ fn memories_of_other_programs_are_counted_then_imported_once() {
 
     let server = "{\"type\":\"entity\",\"name\":\"Anna\",\"entityType\":\"person\",\"observations\":[\"lives in Oslo\"]}\n";
     fs::write(at("memory.jsonl"), server).unwrap();
-    assert!(import(&lar, &[&at("memory.jsonl"), "--from", "mcp-memory"]).1.contains("1 imported"));
+    assert!(import(&lar, &[&at("memory.jsonl"), "--from", "mcp-memory"]).1.contains("Imported 1 memory"));
     fs::create_dir_all(folder.path().join("notes/sub")).unwrap();
     fs::write(
         folder.path().join("notes/sub/tea.md"),
         "---\ntitle: Tea\n---\n- [fact] Green tea is brewed at 80 degrees\n",
     )
     .unwrap();
-    assert!(import(&lar, &[&at("notes"), "--from", "basic-memory"]).1.contains("1 imported"));
+    assert!(import(&lar, &[&at("notes"), "--from", "basic-memory"]).1.contains("Imported 1 memory"));
     fs::write(at("CLAUDE.md"), "# Rules\n- Tests before pushes\n").unwrap();
-    assert!(import(&lar, &[&at("CLAUDE.md"), "--from", "claude-md"]).1.contains("1 imported"));
+    assert!(import(&lar, &[&at("CLAUDE.md"), "--from", "claude-md"]).1.contains("Imported 1 memory"));
     for (file, from, reason) in [
         ("nowhere", "mem0", "nowhere"),
-        ("notes", "mem0", "a file is needed"),
-        ("mem0.json", "basic-memory", "its folder is needed"),
-        ("CLAUDE.md", "vestige", "no JSON"),
+        ("notes", "mem0", "a file is required"),
+        ("mem0.json", "basic-memory", "a folder is required"),
+        ("CLAUDE.md", "vestige", "is not valid JSON"),
     ] {
         let (ok, output) = import(&lar, &[&at(file), "--from", from]);
         assert!(!ok && output.contains(reason), "{file} {from}: {output}");

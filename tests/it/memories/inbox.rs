@@ -1,16 +1,17 @@
-//! `GET /lar/v1/memories/inbox`: its pages. Who sees what waits there is in `tests/attack/ownership.rs`.
+//! `GET /lar/v1/memories/inbox`: paging, and candidates that leave the inbox. `tests/attack/ownership.rs`
+//! tests who may see them.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
 #[test]
-fn the_inbox_is_listed_in_pages_as_other_lists_are() {
+fn the_inbox_is_listed_in_pages() {
     let lar = Lar::start();
     let (oboe, bike, drummer) =
         ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
     for content in [oboe, bike, drummer] {
-        let sent = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
-        assert_eq!(sent.json()["waiting"], 1, "{}", sent.body);
+        let sent = lar.post("/lar/v1/memories/intents", &json!({ "content": content }));
+        assert_eq!(sent.json()["suggested"], 1, "{}", sent.body);
     }
     let page = |query: &str| lar.get(&format!("/lar/v1/memories/inbox{query}"));
     let texts = |page: &Value| -> Vec<String> {
@@ -35,7 +36,7 @@ fn the_inbox_is_listed_in_pages_as_other_lists_are() {
 }
 
 #[test]
-fn what_is_saved_in_the_same_words_waits_no_longer() {
+fn a_saved_memory_with_the_same_text_leaves_the_inbox() {
     let lar = Lar::start();
     let paths = ["memories", "memories/smart", "memories/batch"];
     for (path, content) in paths.into_iter().zip([
@@ -43,8 +44,8 @@ fn what_is_saved_in_the_same_words_waits_no_longer() {
         "My bike was stolen last week.",
         "Our drummer lives in Leeds.",
     ]) {
-        let sent = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
-        assert_eq!(sent.json()["waiting"], 1, "{}", sent.body);
+        let sent = lar.post("/lar/v1/memories/intents", &json!({ "content": content }));
+        assert_eq!(sent.json()["suggested"], 1, "{}", sent.body);
         let memory = json!({ "content": content });
         let body = if path.ends_with("batch") { json!({ "items": [memory] }) } else { memory };
         let saved = lar.post(&format!("/lar/v1/{path}"), &body);

@@ -1,4 +1,4 @@
-//! `POST /lar/v1/memories/search`: filters, times, budgets, and queries that are no syntax.
+//! `POST /lar/v1/memories/search`: filters, times, token budgets, and queries that look like syntax.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn superseded_memories_are_found_only_for_their_time() {
 }
 
 #[test]
-fn nothing_found_is_an_answer_and_a_query_is_never_syntax() {
+fn an_empty_result_is_no_error_and_a_query_is_never_syntax() {
     let lar = Lar::start();
     save_text(&lar, "The cat sleeps on the warm radiator.");
     assert_eq!(search_ids(&lar, "quantum chromodynamics on a lattice"), [""; 0]);
@@ -101,7 +101,7 @@ fn near_duplicates_are_shown_once_and_a_token_budget_is_kept() {
     let answer = search(&lar, &json!({ "query": "meeting with the architect" }));
     let hit = &answer["results"][0];
     assert_eq!(answer["results"].as_array().unwrap().len(), 1, "{answer}");
-    let mut both = vec![hit["id"].clone(), hit["same"][0].clone()];
+    let mut both = vec![hit["id"].clone(), hit["duplicates"][0].clone()];
     both.sort_by_key(ToString::to_string);
     assert_eq!(both, [json!(one), json!(two)]);
 
@@ -129,7 +129,7 @@ fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
 }
 
 #[test]
-fn searching_changes_nothing_and_use_does() {
+fn searching_changes_no_memory_but_feedback_does() {
     let lar = Lar::start();
     let id = save_text(&lar, "The wifi at the cabin is slow.");
     let shown = || lar.get(&format!("/lar/v1/memories/{id}")).json();
@@ -146,7 +146,7 @@ fn searching_changes_nothing_and_use_does() {
 }
 
 #[test]
-fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
+fn a_query_that_the_embedder_cannot_read_is_searched_by_keywords_only() {
     let lar = Lar::start();
     let thai = save_text(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม");
     let chinese = save_text(&lar, "备用钥匙在蓝色花盆下面");
@@ -154,16 +154,16 @@ fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
     for nothing in ["🎉🎉🎉", "กาแฟอร่อย", "🚀 ✨", "…!?"] {
         let answer = search(&lar, &json!({ "query": nothing }));
         assert_eq!(ids(&answer), Vec::<String>::new(), "{nothing}: {answer}");
-        assert_eq!(answer["mode"], "words", "{nothing}");
+        assert_eq!(answer["mode"], "keyword", "{nothing}");
     }
-    assert_eq!(search_ids(&lar, "蓝色花盆"), [chinese.as_str()], "by its characters");
-    assert_eq!(search_ids(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม"), [thai.as_str()], "by its words");
+    assert_eq!(search_ids(&lar, "蓝色花盆"), [chinese.as_str()], "found by its characters");
+    assert_eq!(search_ids(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม"), [thai.as_str()], "found by its words");
     let english = search(&lar, &json!({ "query": "When is the heater serviced?" }));
     assert_eq!((ids(&english).len(), &english["mode"]), (1, &json!("hybrid")), "{english}");
 }
 
-/// What is said of a budget beyond the largest.
-const TOO_LARGE: &str = "`token_budget` must be a whole number from 0 to 18446744073709551615";
+/// The error for a budget above the largest.
+const TOO_LARGE: &str = "`token_budget` must be an integer between 0 and 18446744073709551615";
 
 #[test]
 fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {

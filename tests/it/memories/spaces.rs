@@ -1,4 +1,4 @@
-//! Whose memories a key sees: a person's keys share theirs, an agent's are its own.
+//! Which memories a key sees: the keys of a user share a space, and an agent has its own.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn key(lar: &Lar, body: &Value) -> String {
 }
 
 #[test]
-fn spaces_are_apart() {
+fn a_key_sees_only_the_spaces_of_its_user_or_agent() {
     let lar = Lar::start();
     let (editor, robot) =
         (key(&lar, &json!({ "name": "editor" })), key(&lar, &json!({ "name": "robot", "agent": "robot" })));
@@ -25,13 +25,13 @@ fn spaces_are_apart() {
     let add = |headers: &str, content: &str| {
         with(&lar, headers, "POST", "/lar/v1/memories", &json!({ "content": content }))
     };
-    assert_eq!(search(&editor), [mine.as_str()], "a person's keys share their memories");
+    assert_eq!(search(&editor), [mine.as_str()], "the keys of a user share their memories");
     assert_eq!(search(&robot), [""; 0]);
     let its = add(&robot, "My favourite colour is chrome.").json()["id"].as_str().unwrap().to_owned();
     assert_eq!(search(&robot), [its.as_str()]);
     assert_eq!(search(&editor), [mine.as_str()]);
     let named = format!("{editor}x-agent-id: robot\r\n");
-    assert_eq!(search(&named), [its.as_str()], "the person may look into their agent's");
+    assert_eq!(search(&named), [its.as_str()], "a user may read the memories of their agent");
 
     let path = format!("/lar/v1/memories/{mine}");
     for (method, path, body) in [
@@ -74,7 +74,7 @@ fn scopes_are_enforced() {
     assert_eq!(
         (found.status, found.json()["mode"].as_str()),
         (200, Some("hybrid")),
-        "embedding is Lar's own work"
+        "embedding a query needs no `inference` scope"
     );
     let refused = with(&lar, &reader, "POST", "/lar/v1/memories", &json!({ "content": "x" }));
     assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("FORBIDDEN_SCOPE")));
@@ -83,7 +83,7 @@ fn scopes_are_enforced() {
 }
 
 #[test]
-fn a_team_shares_what_it_grants_and_no_more() {
+fn a_team_space_is_shared_only_as_granted() {
     let lar = Lar::start();
     let invite = |name: &str| {
         let invited = lar.post("/lar/v1/users", &json!({ "name": name }));
@@ -93,7 +93,11 @@ fn a_team_shares_what_it_grants_and_no_more() {
     };
     let (ana, bo) = (invite("ana"), invite("bo"));
     assert_eq!(lar.post("/lar/v1/users", &json!({ "name": "ana" })).status, 409);
-    assert_eq!(with(&lar, &ana, "GET", "/lar/v1/users", &Value::Null).status, 403, "people invite nobody");
+    assert_eq!(
+        with(&lar, &ana, "GET", "/lar/v1/users", &Value::Null).status,
+        403,
+        "only an admin may invite users"
+    );
 
     let code =
         |answer: &lar_tests::Answer| (answer.status, answer.json()["code"].as_str().map(str::to_owned));
@@ -121,9 +125,9 @@ fn a_team_shares_what_it_grants_and_no_more() {
     both.sort();
     let mut expected = vec![id.clone(), own];
     expected.sort();
-    assert_eq!(both, expected, "without a space named, all that one may read");
+    assert_eq!(both, expected, "without a named space, all readable spaces are searched");
 
-    // Bo sees nothing of it, by any way, until Ana grants it.
+    // Bo has no access to the space, by any path, until Ana grants it.
     let path = format!("/lar/v1/memories/{id}");
     let grants = "/lar/v1/spaces/kitchen/grants";
     assert_eq!(search(&bo), [""; 0]);
@@ -164,7 +168,7 @@ fn a_team_shares_what_it_grants_and_no_more() {
     assert_eq!((decided.status, &decided.json()["decision"]), (201, &json!("supersede")));
     assert_eq!(search(&team(&ana)), [decided.json()["memory"]["id"].as_str().unwrap()]);
 
-    // An agent of Bo's has no part in it.
+    // The grant does not include Bo's agent.
     let robot = format!("{}x-agent-id: robot\r\n", team(&bo));
     assert_eq!(code(&with(&lar, &robot, "POST", "/lar/v1/memories", &fact)), forbidden);
 
@@ -172,7 +176,11 @@ fn a_team_shares_what_it_grants_and_no_more() {
     assert_eq!(search(&bo), [""; 0]);
     assert_eq!(code(&with(&lar, &team(&bo), "POST", "/lar/v1/memories", &fact)), forbidden);
     assert_eq!(lar.send("DELETE", "/lar/v1/users/bo", &Value::Null).status, 204);
-    assert_eq!(with(&lar, &bo, "GET", "/lar/v1/me", &Value::Null).status, 401, "who was removed has no key");
+    assert_eq!(
+        with(&lar, &bo, "GET", "/lar/v1/me", &Value::Null).status,
+        401,
+        "the keys of a removed user are invalid"
+    );
     assert_eq!(lar.send("DELETE", "/lar/v1/users/owner", &Value::Null).status, 409);
     for name in ["../x", "a b", "", "x/y"] {
         assert_eq!(
@@ -185,7 +193,7 @@ fn a_team_shares_what_it_grants_and_no_more() {
     assert_eq!(lar.send("DELETE", "/lar/v1/users/ana", &Value::Null).status, 204);
     let left = lar.get("/lar/v1/spaces").json();
     let kitchen = left["data"].as_array().unwrap().iter().find(|space| space["name"] == "kitchen").cloned();
-    assert_eq!(kitchen.unwrap()["access"], "own", "a team's space goes on with the owner");
+    assert_eq!(kitchen.unwrap()["access"], "own", "the owner takes over a team's space");
 }
 
 #[test]
@@ -203,10 +211,10 @@ fn the_last_reader_and_writer_are_reported() {
     assert!(!is_reported("editor", "written_at"));
 }
 
-/// The source of the owner's memories: a word that is in no request of the key that is tried.
+/// The source of the owner's memories: a word that is in no request of the tested key.
 const SOURCE: &str = "Quillfeather";
 
-/// A key that may write, in a space in which the owner remembers things.
+/// A key that may write to a space with memories of the owner.
 struct Writer<'a> {
     lar: &'a Lar,
     owner: String,
@@ -219,9 +227,9 @@ impl<'a> Writer<'a> {
     fn new(lar: &'a Lar, space: &str, reads: bool) -> Self {
         let mut scopes = vec!["memory:write", "conversations"];
         scopes.extend(reads.then_some("memory:read"));
-        let place = format!("x-agent-id: {space}-{reads}\r\n");
-        let owner = format!("authorization: Bearer {}\r\n{place}", Lar::KEY);
-        Self { lar, owner, key: format!("{}{place}", lar.key(&scopes)), reads }
+        let agent = format!("x-agent-id: {space}-{reads}\r\n");
+        let owner = format!("authorization: Bearer {}\r\n{agent}", Lar::KEY);
+        Self { lar, owner, key: format!("{}{agent}", lar.key(&scopes)), reads }
     }
 
     fn as_owner(&self, method: &str, path: &str, body: &Value) -> Answer {
@@ -241,7 +249,7 @@ impl<'a> Writer<'a> {
         with(self.lar, &self.key, method, path, body)
     }
 
-    /// Sends what is answered with a memory of the owner's, as far as the key may see it.
+    /// Sends a request whose answer contains the owner's memory if the key may read it, and only then.
     fn change(&self, method: &str, path: &str, body: &Value) -> Value {
         self.checked(&format!("{method} {path} {body}"), &self.send(method, path, body))
     }
@@ -252,7 +260,7 @@ impl<'a> Writer<'a> {
         answer.json()
     }
 
-    /// Sends what is answered with no text of a memory, whatever the key may see.
+    /// Sends a request whose answer never contains the text of a memory.
     fn change_unseen(&self, method: &str, path: &str, body: &Value) -> Answer {
         let answer = self.send(method, path, body);
         assert!(!answer.body.contains(SOURCE), "{method} {path} {body}: {}", answer.body);
@@ -275,7 +283,7 @@ fn fields(value: &Value) -> Vec<&str> {
     fields
 }
 
-/// What an answer has of a memory for a key that may not read it.
+/// The fields of a memory in an answer to a key that may not read it.
 const UNREAD: [&str; 3] = ["id", "updated_at", "version"];
 
 #[test]
@@ -335,7 +343,7 @@ fn a_key_without_memory_read_is_shown_no_memory_in_the_answers_to_its_changes() 
 }
 
 #[test]
-fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
+fn a_key_without_memory_read_is_shown_no_memory_by_repeating_a_known_fact() {
     let lar = Lar::start();
     for reads in [false, true] {
         let writer = Writer::new(&lar, "same", reads);
@@ -349,7 +357,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
         assert_eq!(outcome["created"], true);
         assert_eq!(outcome.get("content"), reads.then(|| &new["content"]));
 
-        for (known, said, decision) in [
+        for (known, text, decision) in [
             ("Tomasz leads Atlas.", "Tomasz leads Atlas.", "reinforce"),
             ("Our dog is called Balu.", "Our dog is called Balu and is a Bernese mountain dog.", "update"),
             (
@@ -361,7 +369,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
         ] {
             let writer = Writer::new(&lar, decision, reads);
             let id = writer.remember(known);
-            let decided = writer.change("POST", "/lar/v1/memories/smart", &json!({ "content": said }));
+            let decided = writer.change("POST", "/lar/v1/memories/smart", &json!({ "content": text }));
             assert_eq!((&decided["decision"], &decided["against"]["id"]), (&json!(decision), &json!(id)));
             if reads {
                 assert_eq!(decided["against"]["content"], known);
@@ -373,17 +381,17 @@ fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
             }
         }
 
-        // What waits was heard by another key.
+        // The candidate in the inbox is from a message of another key.
         let writer = Writer::new(&lar, "inbox", reads);
-        let said = json!({ "content": format!("I play the oboe in the {SOURCE} orchestra.") });
-        assert_eq!(writer.as_owner("POST", "/lar/v1/memories/heard", &said).json()["waiting"], 1);
+        let message = json!({ "content": format!("I play the oboe in the {SOURCE} orchestra.") });
+        assert_eq!(writer.as_owner("POST", "/lar/v1/memories/intents", &message).json()["suggested"], 1);
         let waiting = writer.as_owner("GET", "/lar/v1/memories/inbox", &Value::Null).json();
         let accept = format!("/lar/v1/memories/inbox/{}/accept", waiting["data"][0]["id"].as_str().unwrap());
         writer.change("POST", &accept, &json!({}));
         let asked = json!({ "content": "Forget that I play the oboe." });
-        assert_eq!(writer.change_unseen("POST", "/lar/v1/memories/heard", &asked).status, 200);
+        assert_eq!(writer.change_unseen("POST", "/lar/v1/memories/intents", &asked).status, 200);
 
-        // A request that is sent again is answered with the memory as it is now.
+        // A repeated request is answered with the current memory.
         let writer = Writer::new(&lar, "again", reads);
         for (path, content) in [
             ("/lar/v1/memories", "The attic is dry."),
@@ -417,7 +425,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
         let saved = writer.tool("memory_save", &json!({ "content": "The backup server is at 10.0.0.47." }));
         writer.checked("memory_save", &saved);
         assert_eq!(saved.body.contains("10.0.0.12"), reads, "{}", saved.body);
-        assert!(saved.body.contains("It takes the place of mem_"), "{}", saved.body);
+        assert!(saved.body.contains("Supersedes mem_"), "{}", saved.body);
         let turn = writer.remember("The lights go out at eleven.");
         let after = json!({ "content": "And the doors?", "after": turn });
         assert!(!writer.tool("memory_save", &after).body.contains(SOURCE));
@@ -429,8 +437,8 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
 
         let writer = Writer::new(&lar, "bridge", reads);
         writer.remember("The backup server is at 10.0.0.12.");
-        let said = json!({ "content": "The backup server is at 10.0.0.47." });
-        let decided = writer.change_unseen("POST", "/bridge/smart_ingest", &said).json();
+        let message = json!({ "content": "The backup server is at 10.0.0.47." });
+        let decided = writer.change_unseen("POST", "/bridge/smart_ingest", &message).json();
         assert_eq!(decided["data"]["decision"], "supersede", "{decided}");
         assert_eq!(decided["data"]["reason"].is_string(), reads, "{decided}");
         let id = writer.remember("The lights go out at eleven.");
@@ -449,7 +457,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
 }
 
 #[test]
-fn a_key_without_memory_read_lets_nobody_read_a_team_s_memories() {
+fn a_key_without_memory_read_cannot_grant_others_read_access() {
     let lar = Lar::start();
     let space = lar.post("/lar/v1/spaces", &json!({ "name": "kitchen" })).json();
     let grants = format!("/lar/v1/spaces/{}/grants", space["id"].as_str().unwrap());
@@ -467,5 +475,5 @@ fn a_key_without_memory_read_lets_nobody_read_a_team_s_memories() {
         );
     }
     assert_eq!(lar.get(&grants).json()["data"], json!([]));
-    assert_eq!(lar.post(&grants, &grant).status, 200, "a key with both scopes gives the grant");
+    assert_eq!(lar.post(&grants, &grant).status, 200, "a key with both scopes may grant access");
 }

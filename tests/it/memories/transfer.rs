@@ -1,4 +1,5 @@
-//! Moving memories: out with their vectors and histories, in again without a difference; Markdown both ways.
+//! Moving memories: an export has their vectors and histories, an import changes none of it, and Markdown
+//! works both ways.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ fn imported_memories_equal_the_exported_ones_and_importing_twice_changes_nothing
     assert_eq!((done.status, done.json()), (200, json!({ "imported": 5, "unchanged": 0 })), "{}", done.body);
     assert_eq!(lines(&to), moved, "nothing is lost or changed");
     let stats = to.get("/lar/v1/memories/stats").json();
-    assert_eq!(stats["passages_without_vectors"], 0, "the vectors came along");
+    assert_eq!(stats["chunks_without_embeddings"], 0, "the vectors are imported");
     assert_eq!(import(&to, &moved).json(), json!({ "imported": 0, "unchanged": 5 }));
     assert_eq!(lines(&to), moved);
 
@@ -58,9 +59,9 @@ fn imported_memories_equal_the_exported_ones_and_importing_twice_changes_nothing
     let then = search(&to, &json!({ "query": "rent", "filters": { "superseded": true } }));
     assert!(ids(&then).contains(&old));
     let undone = to.post(&format!("/lar/v1/memories/{old}/undo"), &json!({}));
-    assert_eq!(undone.status, 200, "its history came along: {}", undone.body);
+    assert_eq!(undone.status, 200, "the history is imported: {}", undone.body);
     assert_eq!(search_ids(&to, "rent"), [old]);
-    assert_eq!(import(&to, &moved).json()["unchanged"], 5, "what was changed since stays as it is");
+    assert_eq!(import(&to, &moved).json()["unchanged"], 5, "later changes are kept");
 }
 
 #[test]
@@ -115,15 +116,15 @@ fn a_folder_of_markdown_is_edited_and_read_back() {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap()
     };
-    assert!(cli(&["memory", "export", "--markdown", path]).starts_with("Wrote 1 files"));
-    assert!(cli(&["memory", "import", path]).contains("0 new, 0 changed, 1 as they were"));
+    assert!(cli(&["memory", "export", "--markdown", path]).starts_with("Exported 1 file "));
+    assert!(cli(&["memory", "import", path]).contains("0 new, 0 changed, 1 unchanged"));
     let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains(&format!("id: {id}")), "{text}");
     std::fs::write(&file, text.replace("Nele", "Fiete").replace("[\"boat\"]", "boat, sea")).unwrap();
     std::fs::write(folder.path().join("new.md"), "The harbour is in Kappeln.\n").unwrap();
-    assert!(cli(&["memory", "import", path]).contains("1 new, 1 changed, 0 as they were"));
-    assert!(cli(&["memory", "import", path]).contains("0 new, 0 changed, 2 as they were"));
+    assert!(cli(&["memory", "import", path]).contains("1 new, 1 changed, 0 unchanged"));
+    assert!(cli(&["memory", "import", path]).contains("0 new, 0 changed, 2 unchanged"));
     let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
     assert_eq!(
         (&memory["content"], &memory["tags"]),

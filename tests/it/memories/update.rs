@@ -1,4 +1,4 @@
-//! `PATCH` and `DELETE /lar/v1/memories/{id}`, history and undo; what is erased is nowhere.
+//! `PATCH` and `DELETE /lar/v1/memories/{id}`, history and undo; an erased memory is nowhere in the files.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn every_change_is_in_the_history_and_can_be_undone() {
     let undo = || lar.post(&format!("{path}/undo"), &Value::Null);
     assert_eq!(undo().status, 200);
     assert_eq!(search_ids(&lar, "dentist in Elm Street"), [id.as_str()]);
-    // The undo was a decision too: what is undone next is it.
+    // An undo is a decision too, so the next undo reverts it.
     let history = lar.get(&format!("{path}/history")).json();
     let actions: Vec<&str> =
         history["data"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap()).collect();
@@ -64,7 +64,7 @@ fn erased_memories_are_nowhere_in_the_data() {
         let files = std::fs::read_dir(lar.data())
             .unwrap()
             .map(|entry| std::fs::read(entry.unwrap().path()).unwrap_or_default());
-        // As written, and stemmed as in the keyword entry.
+        // As written, and stemmed as in the keyword index.
         let needles = [&word.as_bytes()[..12], "zwetschkenknodel".as_bytes()];
         files
             .into_iter()
@@ -72,15 +72,15 @@ fn erased_memories_are_nowhere_in_the_data() {
     };
     assert!(holds(&lar));
     assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null).status, 204);
-    assert!(!holds(&lar), "while it runs");
+    assert!(!holds(&lar), "while the server runs");
     assert_eq!(search_ids(&lar, word), [""; 0]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{id}")).status, 404);
     let _ = lar.stop();
-    assert!(!holds(&lar), "and afterwards");
+    assert!(!holds(&lar), "after the server stopped");
 }
 
 #[test]
-fn memories_and_their_indexes_outlive_a_kill() {
+fn memories_and_their_indexes_survive_a_kill() {
     let directory = tempfile::tempdir().unwrap();
     let mut known: Vec<(String, String)> = Vec::new();
     let words = ["amber", "bicycle", "cello", "dolphin", "elephant", "feather", "guitar", "harbour", "igloo"];

@@ -1,10 +1,10 @@
-//! What Lar says that loading a model takes, beside what its worker's process holds.
+//! Lar's estimate of the memory of a model, compared with the memory of its worker.
 
 use lar_tests::{Lar, ProcessMemory};
 use serde_json::{Value, json};
 
 #[test]
-fn the_estimated_memory_of_a_load_is_what_its_worker_uses() {
+fn the_estimated_memory_of_a_model_matches_that_of_its_worker() {
     for (concurrency, context_tokens) in [(1, 2048), (4, 8192)] {
         let lar = Lar::start_with(&format!(
             "[engines]\nconcurrency = {concurrency}\ncontext_tokens_max = {context_tokens}\n"
@@ -16,7 +16,7 @@ fn the_estimated_memory_of_a_load_is_what_its_worker_uses() {
         let model_info = model();
         assert_eq!(
             model_info["memory_bytes"], before["memory_bytes"],
-            "loading changes nothing of what is told"
+            "loading does not change the estimate"
         );
         let parts = &model_info["memory"];
         let number = |value: &Value| value.as_u64().unwrap();
@@ -36,7 +36,7 @@ fn the_estimated_memory_of_a_load_is_what_its_worker_uses() {
         let apart = number(&model_info["memory_bytes"]).abs_diff(resident) as f64 / resident as f64;
         assert!(
             apart < 0.15,
-            "{concurrency} × {context_tokens}: {model_info} and its worker holds {resident}"
+            "{concurrency} × {context_tokens}: {model_info}, and its worker uses {resident}"
         );
         let shown = String::from_utf8(lar.cli(&["models", "show", "default"]).stdout).unwrap();
         let made = format!("{concurrency} × {context_tokens} tokens of context");

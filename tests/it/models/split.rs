@@ -1,4 +1,4 @@
-//! Models in several files: every file counts, is verified, and is found where other programs keep it.
+//! Models split into several files: every file counts and is verified, and files of other programs are found.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
     let parts = split_gguf(&chat_model(), home.path(), "Cut-Model-Q4_1", 3);
     let (ok, output) = lar(home.path(), &["models", "pull", &parts[1].display().to_string()]);
     assert!(
-        !ok && output.contains("it is file 2 of 3; name the first: Cut-Model-Q4_1-00001-of-00003.gguf"),
+        !ok && output.contains("it is file 2 of 3; use the first file: Cut-Model-Q4_1-00001-of-00003.gguf"),
         "{output}"
     );
     let (ok, output) = lar(home.path(), &["models", "pull", &parts[0].display().to_string()]);
@@ -38,10 +38,10 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
         [json!("cut-model"), json!(PARAMETERS), json!(size(&parts)), json!(["default", "small"])]
     );
     let weights = &found[0]["memory"]["weights_bytes"];
-    assert_eq!(*weights, json!(size(&parts)), "the memory that it takes counts all files");
+    assert_eq!(*weights, json!(size(&parts)), "the estimate of its memory counts all files");
 
     let (ok, output) = lar(home.path(), &["ask", "Say hello.", "--max-tokens", "16", "--temperature", "0"]);
-    assert!(ok, "it can be loaded: {output}");
+    assert!(ok, "the model can be loaded: {output}");
     assert!(lar(home.path(), &["models", "verify", "cut-model"]).0);
     let manifest = std::fs::read(home.path().join("data/models/manifests/cut-model.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -71,7 +71,7 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
 fn split_models_of_other_programs_are_adopted_where_their_settings_say() {
     let home = tempfile::tempdir().unwrap();
     let at = |path: &str| home.path().join(path);
-    // LM Studio keeps them where its own settings say, the Hugging Face cache where the environment does.
+    // LM Studio's own settings name its folder; an environment variable names the Hugging Face cache.
     let (studio, hub) = (at("disk/studio/someone/repo"), at("disk/hf/hub/models--a--b"));
     for folder in [&studio, &hub.join("blobs"), &hub.join("snapshots/1234"), &at(".lmstudio"), &at("made")] {
         std::fs::create_dir_all(folder).unwrap();
@@ -114,9 +114,9 @@ fn split_models_of_other_programs_are_adopted_where_their_settings_say() {
     let whole = std::fs::metadata(chat_model()).unwrap().len();
     let expected = [("hub-model", size(&parts)), ("moved", whole), ("studio-model", size(&parts))];
     assert_eq!(facts, expected.map(|(name, size)| (name.to_owned(), PARAMETERS, size)));
-    assert!(lar_with(home.path(), &environment, &["models", "adopt"]).1.contains("Nothing new"));
+    assert!(lar_with(home.path(), &environment, &["models", "adopt"]).1.contains("No new models"));
 
-    // What an older Lar registered by its first file alone is mended.
+    // A manifest of an older Lar, with only the first file, is repaired.
     let path = at("data/models/manifests/studio-model.json");
     let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     manifest["files"].as_array_mut().unwrap().truncate(1);
@@ -137,5 +137,5 @@ fn split_models_of_other_programs_are_adopted_where_their_settings_say() {
         home.path(),
         &["ask", "--model", "hub-model", "Say hello.", "--max-tokens", "16", "--temperature", "0"],
     );
-    assert!(ok, "it can be loaded: {output}");
+    assert!(ok, "the model can be loaded: {output}");
 }

@@ -1,4 +1,4 @@
-//! What `default` stands for after `lar models pull --starter`, wherever an earlier try ended.
+//! The model that `default` refers to after `lar models pull --starter`, wherever an earlier pull ended.
 
 use lar_tests::generated_models::{POOLING_MEAN, gguf_embedder};
 use lar_tests::{chat_model, split_gguf};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::lar;
 
-/// The model that `default` stands for.
+/// The name of the model that `default` refers to.
 fn default_model(home: &std::path::Path) -> Value {
     let (ok, listed) = lar(home, &["models", "list", "--json"]);
     assert!(ok, "{listed}");
@@ -16,24 +16,25 @@ fn default_model(home: &std::path::Path) -> Value {
 }
 
 #[test]
-fn default_leaves_the_smallest_model_wherever_an_earlier_pull_ended() {
+fn default_moves_to_the_better_model_wherever_an_earlier_pull_ended() {
     let home = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let (ok, said) = lar(home.path(), arguments);
-        assert!(ok, "{arguments:?}: {said}");
-        said
+        let (ok, output) = lar(home.path(), arguments);
+        assert!(ok, "{arguments:?}: {output}");
+        output
     };
-    // As after a pull that ended before `default` was moved: the smallest model came first, the better one is there.
+    // The state after a pull that ended before it moved `default`: both models are installed, the smallest
+    // one first.
     run(&["models", "pull", &chat_model().display().to_string(), "--name", "smallest"]);
     run(&["models", "pull", &gguf_embedder(home.path(), POOLING_MEAN).display().to_string()]);
     let better = split_gguf(&chat_model(), home.path(), "Better-Model-Q4_1", 2);
     run(&["models", "pull", &better[0].display().to_string()]);
     assert_eq!(default_model(home.path()), "smallest");
-    let said = run(&["models", "pull", "--starter"]);
-    assert!(said.contains("better-model is installed."), "{said}");
+    let output = run(&["models", "pull", "--starter"]);
+    assert!(output.contains("better-model is already installed."), "{output}");
     assert_eq!(default_model(home.path()), "better-model");
 
-    // What a person chose stays; `--minimal` moves nothing.
+    // A model that the user chose stays the default; `--minimal` changes nothing.
     let chosen = split_gguf(&chat_model(), home.path(), "Chosen-Model-Q4_1", 3);
     run(&["models", "pull", &chosen[0].display().to_string()]);
     run(&["alias", "set", "default", "chosen-model"]);

@@ -1,4 +1,5 @@
-//! The threads of a model that is first loaded beside busy programs: all cores, during and after.
+//! The threads of a model that is first loaded beside busy programs: at least one for each core, then and
+//! later.
 
 use std::process::{Child, Command};
 
@@ -6,7 +7,7 @@ use lar_engines::device;
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-/// Programs that keep every core busy, ended when dropped.
+/// Programs that keep every core busy. They are killed when dropped.
 struct Busy(Vec<Child>);
 
 impl Busy {
@@ -30,7 +31,7 @@ fn pool(lar: &Lar) -> Value {
 }
 
 #[test]
-fn a_start_beside_busy_programs_takes_no_core_away() {
+fn a_start_beside_busy_programs_still_uses_all_cores() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("lar.toml"), "[engines]\ncontext_tokens_max = 1024\n").unwrap();
     let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 96, "temperature": 0, "ignore_eos": true });

@@ -1,4 +1,4 @@
-//! What OpenAI's clients send beside the plain cases, and other servers take.
+//! Unusual requests of OpenAI's clients that other servers accept.
 
 use std::io::Read as _;
 
@@ -14,7 +14,7 @@ fn weather() -> Value {
 }
 
 #[test]
-fn requests_are_read_as_other_servers_read_them() {
+fn requests_are_parsed_as_by_other_servers() {
     let lar = Lar::start();
     let usage = |body: &Value| {
         let answer = lar.post("/v1/chat/completions", body);
@@ -36,7 +36,7 @@ fn requests_are_read_as_other_servers_read_them() {
     newer.as_object_mut().unwrap().remove("max_tokens");
     newer["max_completion_tokens"] = json!(-1);
     assert_eq!(usage(&newer), plain);
-    // Parts are lines of their own.
+    // Text parts become separate lines.
     let parts =
         |content: Value| usage(&chat(json!({ "messages": [{ "role": "user", "content": content }] })));
     let two = json!([{ "type": "text", "text": "alpha" }, { "type": "text", "text": "bet" }]);
@@ -49,7 +49,7 @@ fn requests_are_read_as_other_servers_read_them() {
     assert_eq!(
         wrong["error"],
         json!({
-            "message": "`max_tokens` must be a whole number of tokens, or -1 for no limit",
+            "message": "`max_tokens` must be an integer number of tokens, or -1 for no limit",
             "type": "invalid_request_error", "param": "max_tokens", "code": "invalid_params",
         })
     );
@@ -66,9 +66,9 @@ fn requests_are_read_as_other_servers_read_them() {
 }
 
 #[test]
-fn histories_of_every_client_are_taken() {
+fn histories_of_every_client_are_accepted() {
     let lar = Lar::start();
-    let said = |messages: Value, more: Value| {
+    let send = |messages: Value, more: Value| {
         let mut body = chat(json!({ "messages": messages, "max_tokens": 2 }));
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         lar.post("/v1/chat/completions", &body)
@@ -80,7 +80,7 @@ fn histories_of_every_client_are_taken() {
     };
     let result = json!({ "role": "tool", "tool_call_id": "a", "content": "bad JSON, again" });
     for arguments in [json!("{bad"), json!("{\n    \"city\": \""), json!(""), json!({ "city": "Bonn" })] {
-        let answer = said(json!([user, call(arguments), result]), json!({ "tools": [weather()] }));
+        let answer = send(json!([user, call(arguments), result]), json!({ "tools": [weather()] }));
         assert_eq!(answer.status, 200, "{}", answer.body);
         let item = json!({ "type": "function_call", "call_id": "a", "name": "weather", "arguments": "{bad" });
         let output = json!({ "type": "function_call_output", "call_id": "a", "output": "again" });
@@ -88,23 +88,23 @@ fn histories_of_every_client_are_taken() {
         assert_eq!(lar.post("/v1/responses", &body).status, 200);
     }
     let refusal = json!({ "role": "assistant", "content": [{ "type": "refusal", "refusal": "No." }] });
-    assert_eq!(said(json!([user, refusal, user]), json!({})).status, 200);
+    assert_eq!(send(json!([user, refusal, user]), json!({})).status, 200);
     for choice in [
         json!({ "type": "auto" }),
         json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": [weather()] } }),
     ] {
-        let answer = said(json!([user]), json!({ "tools": [weather()], "tool_choice": choice }));
+        let answer = send(json!([user]), json!({ "tools": [weather()], "tool_choice": choice }));
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     let unknown = json!({ "type": "allowed_tools", "allowed_tools": { "tools": [
         { "type": "function", "function": { "name": "other" } },
     ] } });
-    let refused = said(json!([user]), json!({ "tools": [weather()], "tool_choice": unknown }));
+    let refused = send(json!([user]), json!({ "tools": [weather()], "tool_choice": unknown }));
     assert_eq!(refused.status, 400, "{}", refused.body);
 }
 
 #[test]
-fn custom_tools_and_old_functions_are_called_in_their_own_shape() {
+fn custom_tools_and_legacy_functions_are_called_in_their_own_format() {
     let lar = Lar::start();
     let user = json!([{ "role": "user", "content": "Run it." }]);
     let custom = json!({ "tools": [{ "type": "custom", "custom": { "name": "run", "description": "Runs code." } }],
@@ -126,7 +126,7 @@ fn custom_tools_and_old_functions_are_called_in_their_own_shape() {
         .map(|(_, data)| &data["choices"][0]["delta"]["tool_calls"][0])
         .filter(|call| !call.is_null())
         .collect();
-    assert_eq!(reported.len(), 1, "the input is told whole: {reported:?}");
+    assert_eq!(reported.len(), 1, "the input comes in one piece: {reported:?}");
     assert_eq!(
         (&reported[0]["custom"]["input"], &reported[0]["custom"]["name"]),
         (&json!(input), &json!("run"))
@@ -196,7 +196,7 @@ fn several_prompts_are_completed_and_echoed() {
     assert_eq!((unknown.status, unknown.json()["error"]["param"].clone()), (400, json!("prompt")));
 }
 
-/// What evaluation harnesses score answers with.
+/// Evaluation harnesses score answers with these.
 #[test]
 fn logprobs_of_a_prompt_are_returned() {
     let lar = Lar::start();
@@ -217,7 +217,7 @@ fn logprobs_of_a_prompt_are_returned() {
     );
     let list = |name: &str| choice["logprobs"][name].as_array().unwrap();
     let tokens = scored["usage"]["prompt_tokens"].as_u64().unwrap() as usize;
-    assert!(tokens > 100, "more than one step reads it");
+    assert!(tokens > 100, "the prompt takes more than one step");
     for name in ["tokens", "token_logprobs", "top_logprobs", "text_offset"] {
         assert_eq!(list(name).len(), tokens, "{name}");
     }
@@ -226,8 +226,12 @@ fn logprobs_of_a_prompt_are_returned() {
     assert_eq!((&list("token_logprobs")[0], &list("top_logprobs")[0]), (&Value::Null, &Value::Null));
     let logprob = |at: usize| list("token_logprobs")[at].as_f64().unwrap();
     assert!((1..tokens).all(|at| logprob(at) <= 0.0));
-    assert!(logprob(tokens - 3) > -1.0, "what was said eleven times is likely: {}", logprob(tokens - 3));
-    // What follows a prefix is as likely as the model says when it writes it.
+    assert!(
+        logprob(tokens - 3) > -1.0,
+        "a text that was repeated eleven times is likely: {}",
+        logprob(tokens - 3)
+    );
+    // Scoring an answer as a prompt gives the logprobs that generating it gave.
     let echoed = body(json!({ "prompt": prompt, "max_tokens": 3, "echo": true })).json();
     let reported = echoed["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap().clone();
     assert_eq!(reported.len(), tokens + 3);
@@ -250,7 +254,7 @@ fn logprobs_of_a_prompt_are_returned() {
 }
 
 #[test]
-fn a_stream_that_is_stopped_ends_with_an_error_and_done() {
+fn a_cancelled_stream_ends_with_an_error_and_done() {
     let lar = Lar::start();
     let messages = json!([{ "role": "user", "content": "Count." }]);
     for (path, more) in [
@@ -264,7 +268,7 @@ fn a_stream_that_is_stopped_ends_with_an_error_and_done() {
         let (mut text, mut bytes) = (String::new(), [0; 4096]);
         let id = loop {
             let read = socket.read(&mut bytes).unwrap();
-            assert_ne!(read, 0, "it ended by itself: {text}");
+            assert_ne!(read, 0, "the stream ended by itself: {text}");
             text.push_str(&String::from_utf8_lossy(&bytes[..read]));
             if let Some(at) = text.find("task_").filter(|at| text.len() > at + 37) {
                 break text[at..at + 37].to_owned();

@@ -1,4 +1,5 @@
-//! `/v1/responses`, where OpenAI's client does not reach: keys of others, a server that dies.
+//! `/v1/responses` beyond what OpenAI's client tests: other keys, a server that dies, failed tasks, and
+//! truncation.
 
 use std::io::Read as _;
 
@@ -16,7 +17,7 @@ fn id(made: &Value) -> String {
 }
 
 #[test]
-fn a_response_is_its_keys_alone() {
+fn a_response_is_visible_to_its_own_key_only() {
     let lar = Lar::start();
     let made = lar.post("/v1/responses", &hello(json!({})));
     assert_eq!(made.status, 200, "{}", made.body);
@@ -40,7 +41,7 @@ fn a_response_is_its_keys_alone() {
     }
     let on = hello(json!({ "previous_response_id": id(&made.json()) })).to_string();
     assert_eq!(other("POST", "/v1/responses", &on).status, 404);
-    assert_eq!(lar.get(&path).status, 200, "it is still there");
+    assert_eq!(lar.get(&path).status, 200, "the response still exists");
     assert_eq!(lar.send("DELETE", &path, &Value::Null).json()["deleted"], true);
     assert_eq!(lar.get(&path).status, 404);
 }
@@ -63,12 +64,13 @@ fn responses_in_progress_fail_when_the_server_dies() {
     assert_eq!(on.status, 200, "{}", on.body);
 }
 
-/// A worker is killed while it writes: what its task failed by is logged where the task ends, not by those who read it.
+/// Kills a worker during an answer. The failure is logged where the task ends, and not again by those who
+/// read the task.
 #[test]
-fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
-    let said = json!([{ "role": "user", "content": "Tell a long story." }]);
-    let chat = |stream: bool| json!({ "model": "default", "messages": said, "max_tokens": 3000, "temperature": 0, "stream": stream });
-    // A response in the background has a reader that keeps it beside the one that is streamed.
+fn a_failed_task_is_logged_in_one_line_with_its_request_id() {
+    let messages = json!([{ "role": "user", "content": "Tell a long story." }]);
+    let chat = |stream: bool| json!({ "model": "default", "messages": messages, "max_tokens": 3000, "temperature": 0, "stream": stream });
+    // A streamed background response has two readers: one streams it, one stores it.
     let followed = hello(json!({
         "background": true, "stream": true, "input": "Tell a long story.", "max_output_tokens": 3000, "temperature": 0,
     }));
@@ -86,7 +88,7 @@ fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         assert!(answer.contains(expected), "{path}: {answer}");
-        let tasks = lar.until("the task to be recorded", |lar| {
+        let tasks = lar.until("the recording of the task", |lar| {
             let tasks = lar.get("/lar/v1/tasks").json();
             (tasks["data"][0]["state"] == "error").then_some(tasks)
         });
@@ -94,7 +96,7 @@ fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
         let task = &tasks["data"][0];
         let _ = lar.get(&format!("/lar/v1/tasks/{}/stream", task["id"].as_str().unwrap()));
 
-        assert_eq!(lar.stop(), Some(0), "its log is written");
+        assert_eq!(lar.stop(), Some(0), "the log is written when the server stops");
         let log = std::fs::read_to_string(lar.data().join("log")).unwrap();
         let lines: Vec<Value> = log
             .lines()
@@ -134,7 +136,7 @@ fn references_to_stored_items_are_read_as_the_items() {
     assert_eq!(referred.status, 200, "{}", referred.body);
     assert_eq!(referred.json()["usage"]["input_tokens"], sent.json()["usage"]["input_tokens"]);
     assert_eq!(asked(json!({ "id": call["id"] })).status, 200, "the type may be left out");
-    // What was stored holds the item itself, so that the next request may go on from it.
+    // The stored response contains the item itself, so the next request can continue from it.
     let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&referred.json()) })));
     assert_eq!(on.status, 200, "{}", on.body);
 
@@ -144,16 +146,16 @@ fn references_to_stored_items_are_read_as_the_items() {
     let body = hello(json!({ "input": [ask, reference, result] })).to_string();
     let head =
         lar.head("POST", "/v1/responses", body.len()).replace(Lar::KEY, key["secret"].as_str().unwrap());
-    assert_eq!(lar.raw(&head, body.as_bytes()).status, 404, "another key's items are not there");
+    assert_eq!(lar.raw(&head, body.as_bytes()).status, 404, "the items of another key are not found");
 }
 
 #[test]
-fn an_input_beyond_the_context_loses_its_oldest_items_where_truncation_is_auto() {
+fn truncation_auto_drops_the_oldest_items_of_an_input_beyond_the_context() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
     let mut input: Vec<Value> = (0..40)
         .flat_map(|turn| {
-            let said = format!("This is what I say in turn {turn} of our talk.");
-            [json!({ "role": "user", "content": said }), json!({ "role": "assistant", "content": "I see." })]
+            let text = format!("This is what I say in turn {turn} of our talk.");
+            [json!({ "role": "user", "content": text }), json!({ "role": "assistant", "content": "I see." })]
         })
         .collect();
     input.push(json!({ "role": "user", "content": "Say hello." }));
@@ -178,7 +180,7 @@ fn an_input_beyond_the_context_loses_its_oldest_items_where_truncation_is_auto()
     let tokens_in = response["usage"]["input_tokens"].as_u64().unwrap();
     assert!((60..256).contains(&tokens_in), "{tokens_in}");
     assert_eq!(response["timings"]["predicted_n"], response["usage"]["output_tokens"]);
-    // The same as if the client had left them out; what is stored is all that it sent.
+    // As if the client had left the oldest items out, but all that it sent is stored.
     let shorter = lar.post("/v1/responses", &ask(json!({ "input": input[left_out..] })));
     assert_eq!(shorter.json()["usage"]["input_tokens"], tokens_in);
     let items = lar.get(&format!("/v1/responses/{}/input_items?limit=100", id(&response))).json();
@@ -188,10 +190,10 @@ fn an_input_beyond_the_context_loses_its_oldest_items_where_truncation_is_auto()
     let counted = |truncation: &str| {
         lar.post("/v1/responses/input_tokens", &body(truncation)).json()["input_tokens"].as_u64().unwrap()
     };
-    // It does not say how long the answer may be, so more room is left for one.
+    // This request sets no limit for the answer, so more space is left for one.
     assert!((60..=tokens_in).contains(&counted("auto")));
     assert!(counted("disabled") > 256);
-    // An item that is too long alone is not cut.
+    // A single item that is too long is not cut.
     let long = ask(json!({ "input": "word ".repeat(2000), "truncation": "auto" }));
     assert_eq!(lar.post("/v1/responses", &long).status, 400);
 }

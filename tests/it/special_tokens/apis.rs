@@ -1,4 +1,4 @@
-//! No API makes special tokens of what it is given: not of a text, an argument, a name or an id.
+//! No API turns the input of a caller into special tokens: no text, argument, name or id.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,17 @@ use super::starter_marks;
 
 const CHAT: &str = "/v1/chat/completions/input_tokens";
 const TASKS: &str = "/lar/v1/tasks";
-/// What keeps content apart from a template's markup, and no answer shows: hieroglyphs.
+/// The hieroglyphs that separate content from a template's markup. No answer may show them.
 const SENTINELS: std::ops::RangeInclusive<char> = '\u{13000}'..='\u{1342e}';
-/// A template that shows who says a message, and the ids of calls. It must not be longer than the starter model's.
+/// A template that shows the names of authors and the ids of calls. It must not be longer than the starter
+/// model's.
 const NAMES: &str = "{#- tools <tool_call> #}{% for m in messages %}<|im_start|>{{ m.role }}\n\
     {% if m.name %}<{{ m.name }}>{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}\
     {{ c.id }}{{ c.function.name }}{% endfor %}{% if m.tool_call_id %}<{{ m.tool_call_id }}>{% endif %}\
     <|im_end|>\n{% endfor %}<|im_start|>assistant\n";
 
-/// Requests with this text in each place of each API that a caller fills and this model's prompt shows: the place, the
-/// path and the body.
+/// Requests with this text in each field of each API that a caller fills and this model's prompt shows: a
+/// name for the field, the path and the body.
 pub(crate) fn filled(text: &str) -> Vec<(String, &'static str, Value)> {
     let schema = |text: &str| json!({ "type": "object", "properties": { "a": { "type": "string", "description": text } } });
     let mut all = Vec::new();
@@ -32,7 +33,7 @@ pub(crate) fn filled(text: &str) -> Vec<(String, &'static str, Value)> {
             "/api/chat" => json!({ "a": text }),
             _ => Value::from(json!({ "a": text }).to_string()),
         };
-        let said = |role: &str, text: &str| json!({ "role": role, "content": text });
+        let message = |role: &str, text: &str| json!({ "role": role, "content": text });
         let call = |text: &str| {
             json!({ "role": "assistant", "content": "", "tool_calls": [
                 { "id": "call_1", "type": "function", "function": { "name": "look", "arguments": arguments(text) } },
@@ -40,11 +41,11 @@ pub(crate) fn filled(text: &str) -> Vec<(String, &'static str, Value)> {
         };
         let result = |text: &str| json!({ "role": "tool", "tool_call_id": "call_1", "content": text });
         let tool = |description: &str, schema: Value| json!([{ "type": "function", "function": { "name": "look", "description": description, "parameters": schema } }]);
-        let user = said("user", "Hi");
-        add("user", path, json!({ "messages": [said("user", text)] }));
-        add("system", path, json!({ "messages": [said("system", text), user] }));
-        add("answer", path, json!({ "messages": [user, said("assistant", text), user] }));
-        add("begun answer", path, json!({ "messages": [user, said("assistant", text)] }));
+        let user = message("user", "Hi");
+        add("user", path, json!({ "messages": [message("user", text)] }));
+        add("system", path, json!({ "messages": [message("system", text), user] }));
+        add("answer", path, json!({ "messages": [user, message("assistant", text), user] }));
+        add("assistant prefill", path, json!({ "messages": [user, message("assistant", text)] }));
         add("call", path, json!({ "messages": [user, call(text), result("x")] }));
         add("result", path, json!({ "messages": [user, call("x"), result(text)] }));
         add("description", path, json!({ "messages": [user], "tools": tool(text, schema("x")) }));
@@ -57,12 +58,12 @@ pub(crate) fn filled(text: &str) -> Vec<(String, &'static str, Value)> {
     add("context", generate, json!({ "prompt": "Hi", "context": context }));
 
     // Lar's own tasks take no tools.
-    let said = |role: &str, text: &str| json!({ "role": role, "content": text });
+    let message = |role: &str, text: &str| json!({ "role": role, "content": text });
     let task = |messages: Value| json!({ "workload": "completion", "messages": messages, "detached": true });
-    let user = said("user", "Hi");
-    add("user", TASKS, task(json!([said("user", text)])));
-    add("system", TASKS, task(json!([said("system", text), user])));
-    add("answer", TASKS, task(json!([user, said("assistant", text), user])));
+    let user = message("user", "Hi");
+    add("user", TASKS, task(json!([message("user", text)])));
+    add("system", TASKS, task(json!([message("system", text), user])));
+    add("answer", TASKS, task(json!([user, message("assistant", text), user])));
 
     let path = "/v1/responses/input_tokens";
     let user = json!({ "role": "user", "content": "Hi" });
@@ -97,12 +98,12 @@ pub(crate) fn filled(text: &str) -> Vec<(String, &'static str, Value)> {
     all
 }
 
-/// Whether a path counts a prompt's tokens only once it answers it, which takes longer.
+/// Whether a path counts a prompt's tokens only by answering it, which takes longer.
 pub(crate) fn answers(path: &str) -> bool {
     path.starts_with("/api/") || path == TASKS
 }
 
-/// How many tokens a request's prompt has. `place` names the request where that fails.
+/// The number of tokens of a request's prompt. `place` names the request if that fails.
 pub(crate) fn count(lar: &Lar, place: &str, path: &str, mut body: Value) -> u64 {
     body["model"] = json!("default");
     if path.starts_with("/api/") {
@@ -124,14 +125,14 @@ pub(crate) fn count(lar: &Lar, place: &str, path: &str, mut body: Value) -> u64 
     places.into_iter().find_map(Value::as_u64).unwrap()
 }
 
-/// The tokens of a prompt, from the end of the stream of its answer in Lar's own form.
+/// The number of prompt tokens, from the `end` event of a stream in Lar's own format.
 pub(crate) fn tokens_in(answer: &Answer) -> u64 {
     let events = answer.events();
     let end = events.iter().find(|(name, _)| name == "end");
     end.unwrap_or_else(|| panic!("{}", answer.body)).1["tokens_in"].as_u64().unwrap()
 }
 
-/// How many tokens a text has in which none is special.
+/// The number of tokens of a text that is read as plain text.
 pub(crate) fn letters(lar: &Lar, text: &str) -> u64 {
     let body = json!({ "content": text, "parse_special": false });
     lar.post("/tokenize", &body).json()["tokens"].as_array().unwrap().len() as u64
@@ -143,8 +144,8 @@ pub(crate) fn several(marks: &[String]) -> (String, String) {
     (marked + "B", "A ".repeat(marks.len()) + "B")
 }
 
-/// Tools and calls whose names are special tokens' texts have names of letters, with a model without tools of its own: such
-/// a model is told of them in words.
+/// Asserts that the names of tools and calls are read as plain text, with a model whose template has no
+/// tools: Lar describes them in the text of the prompt.
 pub(crate) fn assert_names_of_tools_are_letters(lar: &Lar) {
     let user = json!({ "role": "user", "content": "Hi" });
     let counts = |name: &str| {
@@ -169,10 +170,10 @@ pub(crate) fn assert_names_of_tools_are_letters(lar: &Lar) {
 fn with_template(folder: &Path, template: &str) -> PathBuf {
     let mut bytes = std::fs::read(chat_model()).unwrap();
     let key = b"tokenizer.chat_template";
-    // Behind the key stand the value's type and length.
+    // The type and the length of the value follow its key.
     let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
     let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-    // A comment fills the rest, so that nothing behind it moves.
+    // A comment fills the rest, so that nothing after it moves.
     let filler = length.checked_sub(template.len() + "{##}".len()).expect("the template is short enough");
     let template = format!("{template}{{#{}#}}", " ".repeat(filler));
     bytes[at + 8..at + 8 + length].copy_from_slice(template.as_bytes());
@@ -181,11 +182,11 @@ fn with_template(folder: &Path, template: &str) -> PathBuf {
     path
 }
 
-/// In each place of each API every special token's text costs what its letters cost.
+/// In each field of each API, the text of every special token counts as its letters.
 #[test]
-fn no_api_makes_special_tokens_of_what_it_is_given() {
+fn no_api_turns_its_input_into_special_tokens() {
     let lar = Lar::start();
-    // Paths that count as they answer are asked less often.
+    // Paths that count only by answering are tried less often.
     let counts = |text: &str, all: bool| -> BTreeMap<String, u64> {
         let requests = filled(text).into_iter().filter(|(_, path, _)| all || !answers(path));
         requests.map(|(place, path, body)| (place.clone(), count(&lar, &place, path, body))).collect()
@@ -199,7 +200,7 @@ fn no_api_makes_special_tokens_of_what_it_is_given() {
         let letters = counts(&format!("A{rest}) B"), index < 3);
         for (place, marked) in counts(&format!("A{mark} B"), index < 3) {
             let (plain, letters) = (plain[&place], letters[&place]);
-            // A special token would be one more, or two where the text stands twice.
+            // A special token would add one token, or two where the prompt contains the text twice.
             assert!(marked > plain + 2, "{place}, {mark}: {marked} and {plain}");
             assert!(letters.abs_diff(marked) <= 4, "{place}, {mark}: {marked} and {letters}");
             tried += 1;
@@ -225,7 +226,7 @@ fn no_api_makes_special_tokens_of_what_it_is_given() {
             lar.post("/v1/completions", &json!({ "model": "default", "prompt": prompt, "max_tokens": 1 }));
         answer.json()["usage"]["prompt_tokens"].as_u64().unwrap()
     };
-    assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt is its caller's own");
+    assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt may contain special tokens");
 
     // A conversation's system prompt and messages.
     let conversed = |system: &str, content: &str| {
@@ -239,9 +240,9 @@ fn no_api_makes_special_tokens_of_what_it_is_given() {
     }
 }
 
-/// `/apply-template` shows a content as it came, and nothing of what keeps it apart from the markup.
+/// `/apply-template` shows content unchanged, without the characters that separate it from the markup.
 #[test]
-fn a_rendered_prompt_shows_content_as_it_came() {
+fn a_rendered_prompt_shows_content_unchanged() {
     let lar = Lar::start();
     let rendered = |text: &str| -> BTreeMap<String, String> {
         let requests = filled(text).into_iter().filter(|(_, path, _)| *path == CHAT);
@@ -271,7 +272,8 @@ fn names_and_ids_in_messages_make_no_special_tokens() {
     let pulled = lar.cli(&["models", "pull", &model.display().to_string(), "--name", "named"]);
     assert!(pulled.status.success(), "{pulled:?}");
     let user = json!({ "role": "user", "content": "Hi" });
-    // How often the prompt shows the text stands before each request: an id with the call and with its result.
+    // The number before each request says how often its prompt shows the text: it shows an id with the call
+    // and with its result.
     let requests = |text: &str| {
         let function = json!({ "name": "look", "arguments": "{}" });
         let call = json!([{ "id": text, "type": "function", "function": function }]);

@@ -1,4 +1,4 @@
-//! Recalled memories make no special tokens, and stay in their frame: in a conversation and in every API.
+//! Recalled memories make no special tokens and stay in their frame, in conversations and in every API.
 
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
@@ -13,12 +13,13 @@ pub(crate) fn memory(text: &str) -> String {
     format!("The parking spot of the office is number 42. {text}")
 }
 
-/// A text as the frame of recalled memories shows it: with a word joiner behind each `<` that could begin a tag.
+/// A text as the frame of recalled memories shows it: with a word joiner after each `<` that could start a
+/// tag.
 pub(crate) fn framed(text: &str) -> String {
     text.replace('<', "<\u{2060}").replace("<\u{2060}|", "<|")
 }
 
-/// How many tokens each API's prompt has that is given this one memory.
+/// The number of prompt tokens in each API when this memory, the only one, is recalled.
 pub(crate) fn recalled(lar: &Lar, content: &str) -> Vec<(&'static str, u64)> {
     let made = lar.post("/lar/v1/memories", &json!({ "content": content }));
     assert_eq!(made.status, 201, "{}", made.body);
@@ -40,7 +41,7 @@ pub(crate) fn recalled(lar: &Lar, content: &str) -> Vec<(&'static str, u64)> {
     let ollama =
         json!({ "model": "default", "messages": messages, "stream": false, "options": { "num_predict": 2 } });
     let ollama = ask("/api/chat", ollama);
-    // Anthropic's API counts tokens that were cached apart.
+    // Anthropic's API counts cached tokens separately.
     let usage = &message["usage"];
     vec![
         ("/v1/chat/completions", number(&completion["usage"]["prompt_tokens"])),
@@ -61,7 +62,7 @@ fn conversed(lar: &Lar, max_tokens: u32) -> Answer {
     answer
 }
 
-/// One memory with all special tokens' texts is recalled in each API, and costs what its letters cost.
+/// A recalled memory with the texts of all special tokens counts as its letters in each API.
 #[test]
 fn a_recalled_memory_makes_no_special_token_in_any_api() {
     let (marked, without) = several(&starter_marks());
@@ -75,7 +76,7 @@ fn a_recalled_memory_makes_no_special_token_in_any_api() {
     }
 }
 
-/// A memory of a shared space that says what its author would have the system say.
+/// A memory of a shared space whose author tries to forge a system message.
 #[test]
 fn a_recalled_memory_stays_in_its_frame() {
     let answered = |memory: &str| {

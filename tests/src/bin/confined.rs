@@ -1,7 +1,9 @@
-//! A process that confines itself and then tries what it must not do. Used by `tests/it/confinement.rs`: it prints one
-//! line a try, `NAME: ERROR` or `NAME: done`, and what could not be given up as `missing WHAT`. It is called with a kind
-//! (`processor`, `graphics`, `server`, or `threaded`, which only says what a second thread costs), the server's process, a
-//! file that it may read and one that it may not.
+//! A process that confines itself and then tries forbidden actions, for `tests/it/confinement.rs`.
+//!
+//! It prints one line for each try, `NAME: ERROR` or `NAME: done`, and `missing WHAT` for each part of the
+//! confinement that is not available. Its arguments are a kind, the process id of the server, a file that it
+//! may read and a file that it may not read. The kind is `processor`, `graphics`, `server`, or `threaded`.
+//! `threaded` only reports the parts that are missing if the process has a second thread.
 
 #![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 
@@ -12,15 +14,16 @@ use lar_base::Bytes;
 use lar_sandbox::{Confinement, Profile, confine, finish_loading};
 use lar_tests::escapes::{Argument, Call, Victims, escapes, escapes_without_gpu, line};
 
-/// What the limit below leaves, and more than it leaves.
+/// An allocation below the memory limit of 128 MiB.
 const LITTLE: usize = 8 << 20;
+/// An allocation above the memory limit of 128 MiB.
 const MUCH: usize = 512 << 20;
-/// Any port: nothing here serves it.
+/// An arbitrary port, which no process serves.
 const PORT: u16 = 47_113;
 /// The smallest page of any processor that Lar runs on.
 const PAGE_BYTES: usize = 4096;
 
-#[expect(clippy::print_stdout, reason = "the test reads it")]
+#[expect(clippy::print_stdout, reason = "the test reads the output")]
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut argument = || arguments.next().unwrap_or_default();
@@ -66,7 +69,7 @@ fn main() {
     }
 }
 
-/// Makes a call in this process.
+/// Makes a system call in this process.
 fn make(call: &Call) -> i64 {
     let mut memory = call.arguments.clone();
     let values: Vec<i64> = memory
@@ -84,14 +87,14 @@ fn make(call: &Call) -> i64 {
         })
         .collect();
     let value = |at: usize| values.get(at).copied().unwrap_or(0);
-    // SAFETY: pointers among the arguments are to memory that lives through the call and has the size that the call
-    // is told; a call that is let through by mistake changes this process only, which then ends.
+    // SAFETY: pointers among the arguments point to memory that outlives the call and has the size that the
+    // call gets. A call that is permitted by mistake changes only this process, which then exits.
     let result =
         unsafe { libc::syscall(call.number, value(0), value(1), value(2), value(3), value(4), value(5)) };
     if result >= 0 { result } else { -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(1)) }
 }
 
-/// Whether so much memory can be had.
+/// Returns whether this many bytes can be allocated.
 fn vec_of(bytes: usize) -> bool {
     let mut memory: Vec<u8> = Vec::new();
     memory.try_reserve_exact(bytes).is_ok()

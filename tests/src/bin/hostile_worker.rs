@@ -1,12 +1,14 @@
-//! A worker that a hostile file has taken over: it says hello as it should, and then sends what it likes. What that is,
-//! the path of its model tells.
+//! A worker that a hostile file has taken over: it sends a correct `Hello` and then frames that break the
+//! protocol.
+//!
+//! The path of its model selects the attack.
 
-#![allow(clippy::unwrap_used, reason = "it ends with its server")]
+#![allow(clippy::unwrap_used, reason = "the worker ends with its server")]
 
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
-use lar_engines::protocol::{FromWorker, ToWorker, VERSION, read, write};
+use lar_inference::protocol::{FromWorker, ToWorker, VERSION, read, write};
 
 fn main() {
     let mut socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
@@ -30,7 +32,8 @@ fn main() {
                 let mut send = |frame: &FromWorker| write(&mut socket, frame).is_ok();
                 match mode.as_str() {
                     "flood" => while send(&delta("x", 1)) {},
-                    // One at a time would have credit.
+                    // With 100 tokens per frame, the answer gets too long before the worker exceeds its
+                    // credit.
                     "long" => while send(&delta("x", 100)) {},
                     "prefill" => {
                         _ = (0..).find(|tokens| !send(&FromWorker::Prefilling { stream, tokens: *tokens }));

@@ -1,8 +1,9 @@
-//! The server that the Model Context Protocol's conformance suite asks for, on Lar's own transport: it has the tools,
-//! prompts and resources that the suite's scenarios name (`conformance/mcp/fixture.json`), says its address, and serves
-//! until its input ends.
+//! The server for the conformance suite of the Model Context Protocol, on Lar's own transport.
+//!
+//! It has the tools, prompts and resources that the suite's scenarios name (`conformance/mcp/fixture.json`).
+//! It prints its address and serves until standard input ends.
 
-#![expect(deprecated, reason = "the suite for 2025-11-25 asks for what later revisions deprecate")]
+#![expect(deprecated, reason = "the suite for 2025-11-25 uses features that later revisions deprecate")]
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -25,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-/// Between two notices of one call.
+/// The time between two notifications of one call.
 const STEP: Duration = Duration::from_millis(50);
 
 type Context = RequestContext<RoleServer>;
@@ -56,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What of the server changed.
+/// A list of the server that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Tools,
@@ -66,7 +67,7 @@ enum Change {
 #[derive(Clone)]
 struct Fixture {
     data: Arc<Value>,
-    /// States that were handed out and have not come back.
+    /// States that were sent to clients and have not come back.
     states: Arc<Mutex<HashSet<String>>>,
     changes: broadcast::Sender<Change>,
 }
@@ -76,28 +77,31 @@ impl Fixture {
         read(self.data[name].clone())
     }
 
-    /// The requests for inputs that have these names.
+    /// Returns the input requests with these names.
     fn inputs(&self, names: &[&str]) -> Result<InputRequests, ErrorData> {
         names.iter().map(|name| Ok(((*name).to_owned(), read(self.data["inputs"][name].clone())?))).collect()
     }
 
-    /// A state that only this server can have made.
+    /// Creates a state that only this server can create.
     fn new_state(&self) -> String {
         let state = TaskId::new().to_string();
         self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(state.clone());
         state
     }
 
-    /// Takes a state back.
+    /// Consumes a state.
+    ///
+    /// # Errors
+    /// If this server did not create the state, or it was consumed before.
     fn redeem(&self, state: Option<&str>) -> Result<(), ErrorData> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         match state.is_some_and(|state| states.remove(state)) {
             true => Ok(()),
-            false => Err(ErrorData::invalid_params("`requestState` is none that this server made", None)),
+            false => Err(ErrorData::invalid_params("`requestState` was not created by this server", None)),
         }
     }
 
-    /// Tools that answer only with what their client was asked for in an earlier answer.
+    /// Runs the tools that need inputs from the client. Without them, the result requests the inputs.
     fn with_inputs(
         &self,
         call: &CallToolRequestParams,
@@ -127,7 +131,7 @@ impl Fixture {
                 return Ok(InputRequiredResult::new(Some(inputs), Some(self.new_state())).into());
             }
             "test_input_required_result_multi_round" => (&["step1"], true),
-            "test_input_required_result_capabilities" => return self.what_the_client_can(context),
+            "test_input_required_result_capabilities" => return self.request_supported_inputs(context),
             _ => (&["user_name"], false),
         };
         if state.is_some() && stateful {
@@ -144,8 +148,8 @@ impl Fixture {
         text(&format!("{ok}{}", pairs.join(", ")))
     }
 
-    /// Asks for what the client says that it can give, and nothing else.
-    fn what_the_client_can(&self, context: &Context) -> Result<CallToolResponse, ErrorData> {
+    /// Requests exactly the inputs that the client declares in its capabilities.
+    fn request_supported_inputs(&self, context: &Context) -> Result<CallToolResponse, ErrorData> {
         let can = context.client_capabilities().unwrap_or_default();
         let names: Vec<&str> = [
             (can.elicitation.is_some(), "user_name"),
@@ -158,7 +162,7 @@ impl Fixture {
         Ok(InputRequiredResult::from_input_requests(self.inputs(&names)?).into())
     }
 
-    /// Asks the person at the client, in the way of revisions with sessions.
+    /// Elicits input from the user of the client, as in revisions with sessions.
     async fn elicit(
         &self,
         call: &CallToolRequestParams,
@@ -173,15 +177,17 @@ impl Fixture {
             "method": "elicitation/create", "params": params,
         }))?);
         match context.peer.send_request(request).await {
-            Ok(ClientResult::ElicitResult(said)) => {
-                let content = said.content.unwrap_or_default();
-                text(&format!("Elicitation completed: action={:?}, content={content}", said.action))
+            Ok(ClientResult::ElicitResult(result)) => {
+                let content = result.content.unwrap_or_default();
+                text(&format!("Elicitation completed: action={:?}, content={content}", result.action))
             }
-            other => Err(ErrorData::internal_error(format!("the client said {other:?}"), None)),
+            other => {
+                Err(ErrorData::internal_error(format!("unexpected answer of the client: {other:?}"), None))
+            }
         }
     }
 
-    /// Asks the client's model, in the way of revisions with sessions.
+    /// Samples from the model of the client, as in revisions with sessions.
     async fn sample(
         &self,
         call: &CallToolRequestParams,
@@ -196,14 +202,17 @@ impl Fixture {
             },
         }))?);
         match context.peer.send_request(request).await {
-            Ok(ClientResult::CreateMessageResult(said)) => text(&format!("LLM response: {said:?}")),
-            other => Err(ErrorData::internal_error(format!("the client said {other:?}"), None)),
+            Ok(ClientResult::CreateMessageResult(result)) => text(&format!("LLM response: {result:?}")),
+            other => {
+                Err(ErrorData::internal_error(format!("unexpected answer of the client: {other:?}"), None))
+            }
         }
     }
 
-    fn changed(&self, what: Change) -> Result<CallToolResponse, ErrorData> {
-        let _ = self.changes.send(what);
-        text("Said so.")
+    /// Notifies subscribers of a change.
+    fn notify(&self, change: Change) -> Result<CallToolResponse, ErrorData> {
+        let _ = self.changes.send(change);
+        text("Notified.")
     }
 }
 
@@ -269,7 +278,7 @@ impl ServerHandler for Fixture {
                 Some(_) => text("The client samples."),
                 None => Err(ErrorData::new(
                     ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY,
-                    "this tool needs a client that samples",
+                    "this tool needs a client that supports sampling",
                     Some(json!({"requiredCapabilities": {"sampling": {}}})),
                 )),
             },
@@ -277,8 +286,8 @@ impl ServerHandler for Fixture {
             "test_elicitation" | "test_elicitation_sep1034_defaults" | "test_elicitation_sep1330_enums" => {
                 self.elicit(&call, &context).await
             }
-            "test_trigger_tool_change" => self.changed(Change::Tools),
-            "test_trigger_prompt_change" => self.changed(Change::Prompts),
+            "test_trigger_tool_change" => self.notify(Change::Tools),
+            "test_trigger_prompt_change" => self.notify(Change::Prompts),
             "test_streaming_elicitation" => self.with_inputs(&call, &context),
             name if name.starts_with("test_input_required_result_") => self.with_inputs(&call, &context),
             other => Err(ErrorData::invalid_params(format!("there is no tool `{other}`"), None)),
@@ -425,11 +434,11 @@ impl ServerHandler for Fixture {
     }
 }
 
-fn text(said: &str) -> Result<CallToolResponse, ErrorData> {
-    Ok(CallToolResponse::Complete(complete(json!({"content": [{"type": "text", "text": said}]}))?))
+fn text(text: &str) -> Result<CallToolResponse, ErrorData> {
+    Ok(CallToolResponse::Complete(complete(json!({"content": [{"type": "text", "text": text}]}))?))
 }
 
-/// A result that is whole: read from JSON alone it would not say so.
+/// Marks a result as complete and parses it. The JSON alone does not have this mark.
 fn complete<T: DeserializeOwned>(mut result: Value) -> Result<T, ErrorData> {
     result["resultType"] = json!("complete");
     read(result)

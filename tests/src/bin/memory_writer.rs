@@ -1,7 +1,9 @@
-//! Writes memories to the database that is named, in every way that there is, and says after each step that it is on
-//! disk: what the crash matrix ends at each of its writes. With `look`, says what is there instead.
+//! The program of the crash matrix: writes memories to a database with every kind of change.
+//!
+//! After each step it prints a line, which acknowledges that the step is on disk. The matrix ends it at each
+//! of its writes. With `look`, it prints the faults and the state of the database instead.
 
-#![expect(clippy::print_stdout, reason = "its lines are what the matrix reads")]
+#![expect(clippy::print_stdout, reason = "the matrix reads the output")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,7 +19,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, path, rest @ ..] = arguments.as_slice() else {
-        return Err("memory_writer DATABASE [look]".into());
+        return Err("usage: memory_writer DATABASE [look]".into());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
@@ -100,7 +102,7 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
 }
 
 fn id(number: u32) -> MemoryId {
-    format!("mem_{number:032x}").parse().expect("an id")
+    format!("mem_{number:032x}").parse().expect("the text is an id")
 }
 
 fn new(space: SpaceId, key: KeyId, number: u32, content: &str) -> NewMemory {
@@ -165,8 +167,11 @@ fn moved(space: SpaceId, key: KeyId, number: u32) -> ExportedMemory {
     ExportedMemory { memory, chunks, history: Vec::new() }
 }
 
-/// All memories with their passages and histories in one number, but for times and ids that differ in each run; also
-/// what the passages are made of again, so that rows that disagree show.
+/// Returns a checksum of all memories with their passages and histories, and the number of memories whose
+/// passages do not match their text.
+///
+/// Times, and ids that differ in each run, are excluded. The passages are computed again from the text to
+/// compare them.
 async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
     let mut dump = String::new();
     for ExportedMemory { memory, chunks, history } in store.memories_export(space, 0, 1000).await?.memories {

@@ -1,7 +1,9 @@
-//! Makes a running process make system calls: stands for a hostile model that has taken it over.
+//! Injects system calls into a running process, as a hostile model could make them after it took the process
+//! over.
 //!
-//! The process is stopped with `ptrace` where it waits in a system call, its registers are set for another one, and it
-//! steps over the same instruction. Takes the right to trace: the process is a descendant of this one, or this is root.
+//! `ptrace` stops the process while it waits in a system call. The registers are set for another call, and
+//! the process steps over the same instruction. This needs the right to trace: the process must be a
+//! descendant, or the caller root.
 
 #![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 
@@ -11,29 +13,29 @@ use std::os::unix::fs::FileExt as _;
 
 use super::{Argument, Call};
 
-/// Room for the arguments of one call.
+/// The size of the memory for the arguments of one call.
 const MEMORY: usize = 64 * 1024;
-/// x86-64's smallest page.
+/// The smallest page of x86-64.
 const PAGE_BYTES: u64 = 4096;
-/// x86-64's `syscall`.
+/// The `syscall` instruction of x86-64.
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
-/// A process that is stopped in its main thread; it goes on when this is dropped.
+/// A process whose main thread is stopped. It continues when this is dropped.
 #[derive(Debug)]
 pub struct Injected {
     pid: i32,
     memory: File,
-    /// As they were when it was stopped.
+    /// The registers when the process was stopped.
     registers: libc::user_regs_struct,
-    /// Where arguments are written.
+    /// The address of the memory for arguments.
     room: u64,
 }
 
 impl Injected {
-    /// Stops a process.
+    /// Stops a process and maps memory for arguments into it.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error, or an error if the process does not wait in a system call.
     pub fn attach(pid: u32) -> Result<Self, Error> {
         let pid = i32::try_from(pid).map_err(Error::other)?;
         trace(libc::PTRACE_SEIZE, pid, 0)?;
@@ -44,7 +46,7 @@ impl Injected {
         let mut bytes = [0; 2];
         memory.read_exact_at(&mut bytes, registers.rip - 2)?;
         if bytes != INSTRUCTION {
-            return Err(Error::other("it does not wait in a system call"));
+            return Err(Error::other("the process does not wait in a system call"));
         }
         let mut injected = Self { pid, memory, registers, room: 0 };
         let protection = i64::from(libc::PROT_READ | libc::PROT_WRITE);
@@ -54,10 +56,10 @@ impl Injected {
         Ok(injected)
     }
 
-    /// Has it make a call; its result, negative for an error.
+    /// Makes the process make a call. Returns the result, which is negative for an error.
     ///
     /// # Errors
-    /// When it ended or cannot be stepped.
+    /// If the process has ended or cannot be stepped.
     pub fn call(&mut self, call: &Call) -> Result<i64, Error> {
         let mut at = self.room;
         let mut values = Vec::new();
@@ -86,7 +88,7 @@ impl Injected {
         let changed = libc::user_regs_struct {
             rip: self.registers.rip - 2,
             rax: number.cast_unsigned(),
-            // Not within a system call any more: nothing is to be restarted.
+            // The process is no longer within a system call, so the kernel must not restart one.
             orig_rax: u64::MAX,
             rdi: argument(0),
             rsi: argument(1),
@@ -117,7 +119,8 @@ fn trace(request: libc::c_uint, pid: i32, data: usize) -> Result<(), Error> {
 }
 
 fn registers(pid: i32) -> Result<libc::user_regs_struct, Error> {
-    // SAFETY: the structure is plain numbers, for which zeros are valid, and as large as the kernel writes.
+    // SAFETY: the structure consists of numbers, for which zeros are valid, and has the size that the kernel
+    // writes.
     let (done, registers) = unsafe {
         let mut registers: libc::user_regs_struct = std::mem::zeroed();
         let address = std::ptr::null_mut::<libc::c_void>();
@@ -127,7 +130,7 @@ fn registers(pid: i32) -> Result<libc::user_regs_struct, Error> {
 }
 
 fn set_registers(pid: i32, registers: &libc::user_regs_struct) -> Result<(), Error> {
-    // SAFETY: the kernel reads the structure and writes nothing here.
+    // SAFETY: the kernel reads the structure and does not write to it.
     let done = unsafe {
         libc::ptrace(
             libc::PTRACE_SETREGS,
@@ -139,7 +142,7 @@ fn set_registers(pid: i32, registers: &libc::user_regs_struct) -> Result<(), Err
     if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Waits until it is stopped.
+/// Waits until the process is stopped.
 fn stopped(pid: i32) -> Result<(), Error> {
     let mut status = 0;
     // SAFETY: the kernel writes one number.
@@ -147,5 +150,9 @@ fn stopped(pid: i32) -> Result<(), Error> {
     if waited < 0 {
         return Err(Error::last_os_error());
     }
-    if libc::WIFSTOPPED(status) { Ok(()) } else { Err(Error::other(format!("it ended: {status:#x}"))) }
+    if libc::WIFSTOPPED(status) {
+        Ok(())
+    } else {
+        Err(Error::other(format!("the process ended: {status:#x}")))
+    }
 }

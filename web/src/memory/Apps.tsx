@@ -49,7 +49,7 @@ function AppCard({ app, onChanged }: { app: ClientApp; onChanged: () => void }) 
   const createKey = () =>
     apps.createKey(app).then(
       (key) => {
-        setSecret(key.secret);
+        setSecret(key.secret ?? undefined);
         onChanged();
       },
       (cause: ApiError) => setError(cause.message),

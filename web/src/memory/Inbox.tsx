@@ -1,4 +1,4 @@
-// The inbox: texts that may be worth saving and that a person has not accepted or dismissed yet.
+// The inbox: texts that may be worth saving and that a user has not accepted or dismissed yet.
 
 import { useCallback, useEffect, useState } from "react";
 import { ApiError } from "../api";

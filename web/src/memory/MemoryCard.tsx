@@ -41,9 +41,9 @@ export function MemoryCard({
           ) : (
             <p className="content">{memory.content}</p>
           )}
-          {result?.instead_of && (
+          {result?.supersedes && (
             <p className="before">
-              Until {formatDate(result.instead_of.until)}: “{result.instead_of.content}”
+              Until {formatDate(result.supersedes.until)}: “{result.supersedes.content}”
             </p>
           )}
           <p className="about">
@@ -60,8 +60,8 @@ export function MemoryCard({
             {memory.source && <span>from {memory.source}</span>}
             {result && (
               <span title="The search score and its parts">
-                score {result.score.toFixed(2)}: keywords {result.parts.words.toFixed(2)}
-                {result.parts.meaning !== undefined && `, embedding ${result.parts.meaning.toFixed(2)}`}
+                score {result.score.toFixed(2)}: keywords {result.parts.keyword.toFixed(2)}
+                {result.parts.similarity != null && `, embedding ${result.parts.similarity.toFixed(2)}`}
               </span>
             )}
           </p>

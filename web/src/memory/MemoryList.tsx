@@ -1,8 +1,8 @@
-// The list of memories: save, search, browse, and change one or many at once.
+// The list of memories: save, search, browse, and change one or many together.
 
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { ApiError } from "../api";
-import { KINDS, type IngestResult, type Memory, type MemoryApi, type MemoryStats, type SearchResult } from "./api";
+import { KINDS, type IngestResult, type Kind, type Memory, type MemoryApi, type MemoryStats, type SearchResult } from "./api";
 import { MemoryCard } from "./MemoryCard";
 import { SaveResult } from "./SaveResult";
 
@@ -18,7 +18,7 @@ const SEARCH_DELAY_MS = 200;
 
 export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConversation }: Props) {
   const [query, setQuery] = useState("");
-  const [kind, setKind] = useState("");
+  const [kind, setKind] = useState<Kind | "">("");
   const [onlyForgotten, setOnlyForgotten] = useState(false);
   const [rows, setRows] = useState<Memory[]>();
   const [results, setResults] = useState<Map<string, SearchResult>>();
@@ -38,7 +38,7 @@ export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConve
       if (after) parameters.set("after", after);
       const page = await memories.list(parameters);
       setRows((current) => (after ? [...(current ?? []), ...page.data] : page.data));
-      setNextCursor(page.next);
+      setNextCursor(page.next ?? undefined);
       setResults(undefined);
       setSearchNote(undefined);
     },
@@ -50,7 +50,7 @@ export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConve
     setRows(await Promise.all(response.results.map(({ id }) => memories.get(id))));
     setResults(new Map(response.results.map((result) => [result.id, result])));
     setNextCursor(undefined);
-    setSearchNote(response.reason && `Searched by keywords only: ${response.reason}`);
+    setSearchNote(response.reason ? `Searched by keywords only: ${response.reason}` : undefined);
   }, [memories, query, kind]);
 
   const reload = useCallback(() => {
@@ -129,7 +129,7 @@ export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConve
         <label className="hidden" htmlFor="memory-kind">
           Kind
         </label>
-        <select id="memory-kind" value={kind} onChange={(event) => setKind(event.target.value)}>
+        <select id="memory-kind" value={kind} onChange={(event) => setKind(event.target.value as Kind | "")}>
           <option value="">All kinds</option>
           {KINDS.map((name) => (
             <option key={name}>{name}</option>
@@ -145,8 +145,8 @@ export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConve
           {stats.superseded > 0 && `, ${stats.superseded} superseded`}
           {stats.pinned > 0 && `, ${stats.pinned} pinned`}
           {stats.deleted > 0 && `; ${stats.deleted} forgotten, can be restored`}
-          {stats.passages_without_vectors > 0 &&
-            `; ${stats.passages_without_vectors} ${stats.passages_without_vectors === 1 ? "passage" : "passages"} found by keywords only until embedded`}
+          {stats.chunks_without_embeddings > 0 &&
+            `; ${stats.chunks_without_embeddings} ${stats.chunks_without_embeddings === 1 ? "passage" : "passages"} found by keywords only until embedded`}
           .
         </p>
       )}

@@ -49,7 +49,7 @@ export function SaveResult({ result, memories, onChanged, onClose }: Props) {
         <button className="quiet-button" onClick={onClose}>
           Close
         </button>
-        {result.decision !== "create" && result.confidence !== undefined && <span className="numbers">Such decisions are right {Math.round(result.confidence * 100)}% of the time</span>}
+        {result.decision !== "create" && result.confidence != null && <span className="numbers">Such decisions are right {Math.round(result.confidence * 100)}% of the time</span>}
       </div>
     </div>
   );

@@ -2,7 +2,7 @@
 
 import { useEffect, useState, type FormEvent } from "react";
 import { ApiError } from "../api";
-import { spaceName, spaces, type Grant, type Space } from "./api";
+import { spaceName, spaces, type Access, type Grant, type Space } from "./api";
 
 interface Props {
   allSpaces: Space[];
@@ -29,7 +29,7 @@ export function Spaces({ allSpaces, onChanged }: Props) {
     <>
       <p className="quiet small">
         Only you can use your own memories. Share a team space with the people who should use it. An agent's space is separate from all
-        others. To invite a person to Lar, run <code>lar users invite NAME</code>.
+        others. To invite a user to Lar, run <code>lar users invite NAME</code>.
       </p>
       {error && (
         <p role="alert" className="alert">
@@ -68,7 +68,7 @@ function Grants({ space, onFailed }: { space: Space; onFailed: (cause: unknown) 
     event.preventDefault();
     const form = event.currentTarget;
     const values = new FormData(form);
-    spaces.grant(space.id, String(values.get("user")).trim(), String(values.get("access"))).then(({ data }) => {
+    spaces.grant(space.id, String(values.get("user")).trim(), String(values.get("access")) as Access).then(({ data }) => {
       setGrants(data);
       form.reset();
     }, onFailed);

@@ -1,4 +1,4 @@
-//! Bad requests, and connections that are opened, half used and left.
+//! Bad requests, and connections that clients open and do not finish.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use crate::soak::client::{Client, shown};
 /// Requests over one connection.
 const REQUESTS_PER_CONNECTION: usize = 5;
 const SILENT_CONNECTIONS: usize = 4;
-/// More than `limits.body` allows.
+/// The length of a body that exceeds `limits.body`.
 const BODY_BYTES_TOO_MANY: usize = 20_000_000;
 
-/// Requests that are refused, each for another reason.
+/// Sends requests that the server rejects, each for another reason.
 pub(super) fn bad_requests(client: &mut Client<'_>) -> anyhow::Result<()> {
     let number = client.number();
     let messages = json!([{ "role": "user", "content": "Hello" }]);
@@ -47,7 +47,8 @@ pub(super) fn bad_requests(client: &mut Client<'_>) -> anyhow::Result<()> {
         (400, "no HTTP at all\r\n\r\n".to_owned(), ""),
     ] {
         client.count_request();
-        // Only the first line is read: the server waits for the rest of a body that it refused before it closes.
+        // Reads only the first line: the server waits for the rest of a rejected body before it closes the
+        // connection.
         let (socket, mut line) = (client.lar.open(&head, body.as_bytes()), String::new());
         BufReader::new(socket).read_line(&mut line)?;
         anyhow::ensure!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{status} expected: {line}");
@@ -55,7 +56,8 @@ pub(super) fn bad_requests(client: &mut Client<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connections that say nothing, half of a head or half of a body and disconnect; one that is used several times.
+/// Opens connections that send nothing, half of a head or half of a body and then disconnect, and one that
+/// sends several requests.
 pub(super) fn connections(client: &mut Client<'_>) -> anyhow::Result<()> {
     let Lar { address, .. } = client.lar;
     let silent: Vec<TcpStream> =
@@ -79,7 +81,7 @@ pub(super) fn connections(client: &mut Client<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads one answer of a connection that stays open.
+/// Reads one answer from a connection that stays open.
 fn read_answer(reader: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -1,9 +1,9 @@
-//! Lines of an export.
+//! The lines of an export of memories.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A memory as it is moved from one Lar to another: a line of JSON, complete.
+/// One line of an export: a memory with its embeddings and its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `Memory`")]
@@ -36,9 +36,9 @@ pub struct ExportedMemory {
     pub superseded_at: Option<String>,
     #[serde(default)]
     pub pinned: bool,
-    /// Days (FSRS-6).
+    /// Days until retrievability falls to 0.9 (FSRS-6).
     pub stability: f64,
-    /// 1 to 10.
+    /// The difficulty of FSRS-6, from 1 to 10.
     pub difficulty: f64,
     pub reviewed_at: String,
     pub version: i64,
@@ -46,33 +46,33 @@ pub struct ExportedMemory {
     pub updated_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<String>,
-    /// Those that have vectors.
+    /// The chunks that have an embedding.
     #[serde(default)]
     pub passages: Vec<ExportedPassage>,
-    /// Oldest first.
+    /// The changes, oldest first.
     #[serde(default)]
     pub history: Vec<ExportedChange>,
 }
 
-/// A passage of a moved memory.
+/// A chunk of an exported memory, with its vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedPassage {
-    /// Bytes into the content.
+    /// The offset of the chunk in the content, in bytes.
     pub start: u32,
-    /// Bytes.
+    /// The length of the chunk, in bytes.
     pub length: u32,
     /// The digest of the embedder's weights.
     pub embedder: String,
-    /// What it is called.
+    /// The embedder's name.
     pub embedder_name: String,
-    /// Numbers of each vector.
+    /// The number of dimensions of each vector.
     pub dimension: u32,
-    /// Base64: of each piece a scale (f32, little endian), then a signed byte per dimension.
+    /// The vectors in base64: for each, the scale (f32, little endian), then one signed byte per dimension.
     pub vectors: String,
 }
 
-/// A change of a moved memory.
+/// A change in the history of an exported memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `MemoryChange`")]

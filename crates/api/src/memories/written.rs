@@ -1,12 +1,14 @@
-//! A memory in the answer to a request that writes. It has fewer fields for a key that may not read.
+//! A memory in the response to a write request. A key that may not read memories gets fewer fields.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Memory;
 
-/// A memory that a request made or changed, or that it was compared with. A key with the scope `memory:read` gets all fields, as
-/// in `Memory`. A key without it gets `id`, `version`, `updated_at` and `deleted_at`, and of `against` the `id` alone.
+/// A memory that a request created, changed or was compared with.
+///
+/// A key with the scope `memory:read` gets all fields of `Memory`. A key without it gets only `id`,
+/// `version`, `updated_at` and `deleted_at`; in `against` it gets only `id`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct WrittenMemory {
@@ -21,10 +23,10 @@ pub struct WrittenMemory {
     pub source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// The space it lies in.
+    /// The space of the memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// The key it was written with.
+    /// The key that wrote the memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,21 +41,21 @@ pub struct WrittenMemory {
     pub valid_to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// What took its place.
+    /// The memory that superseded this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
-    /// It does not fade.
+    /// Whether the memory is exempt from decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
-    /// The probability that it would be recalled now, 0 to 1 (FSRS-6).
+    /// The probability of recalling the memory now, 0 to 1 (FSRS-6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrievability: Option<f64>,
-    /// Days until that is 0.9.
+    /// Days until retrievability falls to 0.9 (FSRS-6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<f64>,
-    /// Also the ETag; `If-Match` names it.
+    /// The version, also sent as `ETag`. Send it in `If-Match` to detect concurrent changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +100,7 @@ impl From<Memory> for WrittenMemory {
 mod tests {
     use super::*;
 
-    /// Keys that may read get the bytes that they always got.
+    /// Keys with `memory:read` must get the same JSON as for `Memory`.
     #[test]
     fn a_written_memory_with_all_fields_is_the_same_json_as_a_memory() {
         let full = serde_json::json!({

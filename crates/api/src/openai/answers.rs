@@ -1,10 +1,10 @@
-//! Answers of chat and completions, whole and in pieces.
+//! Responses of chat completions and completions, whole and as chunks of a stream.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CalledCustom, Usage};
+use super::{CalledCustom, CompletionUsage};
 
 /// A chat completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,14 +15,14 @@ pub struct ChatCompletion {
     pub created: i64,
     pub model: String,
     pub choices: Vec<ChatChoice>,
-    pub usage: Usage,
+    pub usage: CompletionUsage,
     pub system_fingerprint: String,
-    /// Of one answer.
+    /// Only for a single answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
 }
 
-/// One of its choices.
+/// One choice of a chat completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatChoice {
@@ -32,7 +32,7 @@ pub struct ChatChoice {
     pub finish_reason: &'static str,
 }
 
-/// What is told of a chat answer's tokens.
+/// The log probabilities of a chat answer's tokens.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatLogprobs {
@@ -40,7 +40,7 @@ pub struct ChatLogprobs {
     pub refusal: Option<()>,
 }
 
-/// What is told of one token.
+/// The log probability of a token, and of the likeliest alternatives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct TokenLogprob {
@@ -49,7 +49,7 @@ pub struct TokenLogprob {
     pub top_logprobs: Vec<TopLogprob>,
 }
 
-/// A token and the natural logarithm of its probability.
+/// A token and its log probability (natural logarithm).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct TopLogprob {
@@ -58,16 +58,16 @@ pub struct TopLogprob {
     pub bytes: Vec<u8>,
 }
 
-/// What is told of a completion's tokens: lists that belong together by place.
+/// The log probabilities of a completion's tokens: parallel lists with one entry per token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionLogprobs {
     pub tokens: Vec<String>,
-    /// None of the first token of a prompt.
+    /// `None` for the first token of a prompt.
     pub token_logprobs: Vec<Option<f32>>,
-    /// None of the first token of a prompt.
+    /// `None` for the first token of a prompt.
     pub top_logprobs: Vec<Option<BTreeMap<String, f32>>>,
-    /// In characters, from the beginning of the text.
+    /// The offset of each token in the text, in characters.
     pub text_offset: Vec<usize>,
 }
 
@@ -77,18 +77,18 @@ pub struct CompletionLogprobs {
 pub struct AnswerMessage {
     pub role: &'static str,
     pub content: Option<String>,
-    /// As most servers of reasoning models name it.
+    /// The model's reasoning, by the name that most servers use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
     pub refusal: Option<()>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<MessageToolCall>,
-    /// For a request with `functions`.
+    /// Only for a request with `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_call: Option<MessageFunction>,
 }
 
-/// A call in an answer.
+/// A tool call in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct MessageToolCall {
@@ -101,7 +101,7 @@ pub struct MessageToolCall {
     pub custom: Option<CalledCustom>,
 }
 
-/// A function that is called in an answer; the arguments are a JSON text.
+/// The function of a tool call. The arguments are a JSON string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct MessageFunction {
@@ -109,7 +109,7 @@ pub struct MessageFunction {
     pub arguments: String,
 }
 
-/// How fast an answer was made, as llama.cpp's server tells it.
+/// The speed of prefill and decode, in the format of llama.cpp's server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Timings {
@@ -124,20 +124,20 @@ pub struct Timings {
     pub predicted_per_second: f64,
 }
 
-/// How much of a prompt was read, as llama.cpp's server tells it.
+/// The progress of prefill, in the format of llama.cpp's server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PromptProgress {
-    /// Tokens of the prompt.
+    /// The number of prompt tokens.
     pub total: u64,
-    /// Those of them that were found in the prefix cache.
+    /// The number of prompt tokens found in the prefix cache.
     pub cache: u64,
-    /// Those of them that are in the KV cache by now, cached ones included.
+    /// The number of prompt tokens in the KV cache so far, including cached tokens.
     pub processed: u64,
-    /// Since the engine began to read the prompt.
+    /// The milliseconds since the start of prefill.
     pub time_ms: u64,
 }
 
-/// A piece of a streamed chat completion.
+/// A chunk of a streamed chat completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatChunk<'a> {
@@ -148,28 +148,28 @@ pub struct ChatChunk<'a> {
     pub system_fingerprint: &'a str,
     pub choices: Vec<ChatChunkChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<CompletionUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
-    /// While the prompt is read.
+    /// Only during prefill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_progress: Option<PromptProgress>,
 }
 
-/// Its choice.
+/// The choice of a chat completion chunk.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatChunkChoice<'a> {
     pub index: usize,
-    pub delta: Delta<'a>,
+    pub delta: ChatDelta<'a>,
     pub logprobs: Option<ChatLogprobs>,
     pub finish_reason: Option<&'static str>,
 }
 
-/// What a piece adds.
+/// The text or the calls that a chunk adds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Delta<'a> {
+pub struct ChatDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ pub struct Delta<'a> {
     pub function_call: Option<FunctionDelta<'a>>,
 }
 
-/// What a piece adds to a tool call; the first of a call has its id and name.
+/// The part of a tool call that a chunk adds. The first chunk of a call has its id and name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ToolCallDelta<'a> {
@@ -197,7 +197,7 @@ pub struct ToolCallDelta<'a> {
     pub custom: Option<CalledCustom>,
 }
 
-/// What a piece adds to a call's function.
+/// The part of a call's function that a chunk adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct FunctionDelta<'a> {
@@ -206,7 +206,7 @@ pub struct FunctionDelta<'a> {
     pub arguments: &'a str,
 }
 
-/// A completion, whole or a piece of a stream: they have the same shape.
+/// A completion, whole or as a chunk of a stream: both have the same format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct Completion<'a> {
@@ -217,15 +217,15 @@ pub struct Completion<'a> {
     pub system_fingerprint: &'a str,
     pub choices: Vec<CompletionChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<CompletionUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
-    /// While the prompt is read.
+    /// Only during prefill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_progress: Option<PromptProgress>,
 }
 
-/// Its choice.
+/// One choice of a completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionChoice<'a> {

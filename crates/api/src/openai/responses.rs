@@ -1,4 +1,4 @@
-//! OpenAI's Responses API: requests, what they are answered, the events of a stream.
+//! The wire types of OpenAI's Responses API: requests, responses and the events of a stream.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,42 +9,58 @@ use crate::fields::{TokenLimit, fields};
 fields! {
     /// `POST /v1/responses`.
     RESPONSE_FIELDS:
-    Honoured {
-        "model" = "`default` where it is absent, null or empty", "input" = "text, calls of functions and custom tools, and their results; an `item_reference` names an item of a stored response of the same key; earlier thinking is passed to the template, images and files are refused",
-        "instructions", "max_output_tokens" = "-1 is no limit", "temperature" = "0 to 2", "top_p", "stream",
-        "tools" = "functions, custom tools and namespaces of them, up to 512; those that OpenAI's servers run are left out and named in `X-Lar-Ignored`",
-        "tool_choice", "parallel_tool_calls", "text" = "`format`: text, json_object or json_schema; `verbosity` has no effect",
-        "previous_response_id" = "a stored response of the same key", "store" = "true where it is absent; kept for 30 days, for the same key",
-        "background" = "with `store` only", "metadata" = "up to 16 pairs; told again", "top_logprobs" = "up to 20, with `include`",
-        "include" = "`message.output_text.logprobs`; the rest has no effect",
-        "reasoning" = "`effort`, for the chat template; `none` switches reasoning off; thinking is told in any case",
-        "truncation" = "`auto` drops the oldest items of an input beyond the context; `X-Lar-Truncated` tells how many messages went",
+    Supported {
+        "model" = "`default` if missing, null or empty",
+        "input" = "text, function calls, custom tool calls, and their results; an `item_reference` names an \
+            item of a stored response of the same key; earlier reasoning goes to the chat template; images \
+            and files are rejected",
+        "instructions", "max_output_tokens" = "-1: no limit", "temperature" = "0 to 2", "top_p", "stream",
+        "tools" = "functions, custom tools and namespaces of them, up to 512; tools that run on OpenAI's \
+            servers are dropped and named in `X-Lar-Ignored`",
+        "tool_choice", "parallel_tool_calls",
+        "text" = "`format` is `text`, `json_object` or `json_schema`; `verbosity` is ignored",
+        "previous_response_id" = "the id of a stored response of the same key",
+        "store" = "true if missing; Lar keeps the response for 30 days, for the same key only",
+        "background" = "requires `store`", "metadata" = "up to 16 pairs; returned with the response",
+        "top_logprobs" = "up to 20; requires `message.output_text.logprobs` in `include`",
+        "include" = "`message.output_text.logprobs`; other values are ignored",
+        "reasoning" = "`effort` goes to the chat template; `none` disables reasoning; the response always \
+            contains the reasoning",
+        "truncation" = "`auto` drops the oldest items of an input that exceeds the context; \
+            `X-Lar-Truncated` contains the number of dropped messages",
     }
-    NoEffect {
-        "user", "safety_identifier", "service_tier", "stream_options",
-        "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention" = "what was read is kept anyway", "max_tool_calls" = "counts tools that OpenAI's servers run",
-        "client_metadata", "access_programs", "background_options", "image", "moderation",
+    Ignored {
+        "user", "safety_identifier", "service_tier", "stream_options", "prompt_cache_key",
+        "prompt_cache_options", "prompt_cache_retention" = "prompts are always cached",
+        "max_tool_calls" = "limits only tools that run on OpenAI's servers", "client_metadata",
+        "access_programs", "background_options", "image", "moderation",
     }
-    Refused {
-        "conversation" = "use `previous_response_id`", "prompt" = "templates are OpenAI's",
-        "context_management" = "an empty list is fine",
+    Rejected {
+        "conversation" = "use `previous_response_id`", "prompt" = "prompt templates are stored at OpenAI",
+        "context_management" = "an empty list is accepted",
     }
 }
 
 fields! {
     /// `POST /v1/responses/input_tokens`.
     INPUT_TOKENS_FIELDS:
-    Honoured { "model" = "`default` where it is absent, null or empty", "input", "instructions", "tools", "tool_choice", "previous_response_id", "text", "parallel_tool_calls", "reasoning", "truncation" = "`auto` counts what is left of an input beyond the context" }
-    NoEffect {}
-    Refused { "conversation" = "use `previous_response_id`" }
+    Supported {
+        "model" = "`default` if missing, null or empty", "input", "instructions", "tools", "tool_choice",
+        "previous_response_id", "text", "parallel_tool_calls", "reasoning",
+        "truncation" = "with `auto`, an input that exceeds the context is shortened before it is counted",
+    }
+    Ignored {}
+    Rejected { "conversation" = "use `previous_response_id`" }
 }
 
-/// A request for a response: the honoured fields. `text`, `tools` and `tool_choice` are told again as they came.
+/// A request for a response: the supported fields.
+///
+/// The response repeats `text`, `tools` and `tool_choice` exactly as the request has them.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ResponseRequest {
     pub model: Option<String>,
-    /// A text, or a list of [`InputItem`]; read by itself so that errors name the item.
+    /// A string, or a list of [`InputItem`]; parsed separately, so that errors name the item.
     #[serde(default)]
     pub input: Value,
     pub instructions: Option<String>,
@@ -53,8 +69,8 @@ pub struct ResponseRequest {
     pub top_p: Option<f32>,
     pub stream: Option<bool>,
     #[serde(default)]
-    pub tools: Vec<Tool>,
-    pub tool_choice: Option<ToolChoice>,
+    pub tools: Vec<ResponseTool>,
+    pub tool_choice: Option<ResponseToolChoice>,
     pub parallel_tool_calls: Option<bool>,
     pub text: Option<TextConfig>,
     pub previous_response_id: Option<String>,
@@ -68,56 +84,56 @@ pub struct ResponseRequest {
     pub truncation: Option<String>,
 }
 
-/// What becomes of an input beyond the context.
+/// How Lar treats an input that exceeds the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Truncation {
-    /// Its oldest items are dropped.
+    /// Lar drops the oldest items.
     Auto,
-    /// It is refused.
+    /// Lar rejects the input.
     Disabled,
 }
 
-/// How the model reasons.
+/// The settings for the model's reasoning.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct Reasoning {
     pub effort: Option<String>,
 }
 
-/// An item of any kind; which fields there are depends on it.
+/// An input item of any kind. Its fields depend on the kind.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct InputItem {
-    /// `message` where it is absent.
+    /// `message` if missing.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub role: Option<String>,
-    pub content: Option<Content>,
+    pub content: Option<ResponseContent>,
     pub call_id: Option<String>,
     pub name: Option<String>,
     pub namespace: Option<String>,
     pub arguments: Option<String>,
     pub input: Option<String>,
-    pub output: Option<Content>,
-    /// `incomplete` where a call was cut.
+    pub output: Option<ResponseContent>,
+    /// `incomplete` for a truncated call.
     pub status: Option<String>,
-    /// Of a reasoning item.
+    /// Only for a reasoning item.
     #[serde(default)]
     pub summary: Vec<InputPart>,
 }
 
-/// Text, or parts.
+/// The content of an input item.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of parts, each with a `type`")]
-pub enum Content {
-    /// Text alone.
+#[serde(untagged, expecting = "must be a string or an array of parts, each with a `type`")]
+pub enum ResponseContent {
+    /// A single string.
     Text(String),
-    /// Parts in order.
+    /// A list of parts.
     Parts(Vec<InputPart>),
 }
 
-/// A part of a content.
+/// A part of an item's content.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct InputPart {
@@ -127,24 +143,24 @@ pub struct InputPart {
     pub refusal: Option<String>,
 }
 
-/// A tool that may be called, or a namespace of them.
+/// A tool that the model may call, or a namespace of tools.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Tool {
+pub struct ResponseTool {
     #[serde(rename = "type")]
     pub kind: String,
     pub name: Option<String>,
     pub description: Option<String>,
     pub parameters: Option<Value>,
     pub strict: Option<bool>,
-    /// Of a custom tool: what its input looks like.
+    /// Only for a custom tool: the format of its input.
     pub format: Option<ToolFormat>,
-    /// Of a namespace.
+    /// Only for a namespace: its tools.
     #[serde(default)]
-    pub tools: Vec<Tool>,
+    pub tools: Vec<ResponseTool>,
 }
 
-/// What a custom tool's input looks like.
+/// The format of a custom tool's input.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ToolFormat {
@@ -152,13 +168,13 @@ pub struct ToolFormat {
     pub definition: Option<String>,
 }
 
-/// Whether a tool must be called.
+/// Whether the model may or must call a tool, and which.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "must be none, auto, required, or an object with a `type`")]
-pub enum ToolChoice {
+pub enum ResponseToolChoice {
     /// `none`, `auto` or `required`.
     Mode(String),
-    /// A tool, or some of them.
+    /// One tool, or several allowed tools.
     Named(NamedTool),
 }
 
@@ -170,20 +186,20 @@ pub struct NamedTool {
     pub kind: String,
     pub name: Option<String>,
     pub namespace: Option<String>,
-    /// Of `allowed_tools`.
+    /// Only for `allowed_tools`.
     pub mode: Option<String>,
     #[serde(default)]
     pub tools: Vec<NamedTool>,
 }
 
-/// What the text must look like.
+/// The settings for the text of the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct TextConfig {
-    /// The form.
+    /// The required format.
     pub format: Option<TextFormat>,
 }
 
-/// A form of answers.
+/// The required format of the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct TextFormat {
@@ -193,7 +209,7 @@ pub struct TextFormat {
     pub strict: Option<bool>,
 }
 
-/// How far a response, or an item of it, has come.
+/// The status of a response or of one of its items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
@@ -235,8 +251,8 @@ pub struct Response {
     pub top_logprobs: u32,
     pub top_p: Option<f32>,
     pub truncation: Truncation,
-    pub usage: Option<Usage>,
-    /// At its end, as llama.cpp's server tells it.
+    pub usage: Option<ResponseUsage>,
+    /// The speed of prefill and decode, in the format of llama.cpp's server; only in a finished response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
 }
@@ -249,14 +265,14 @@ pub struct ResponseError {
     pub message: String,
 }
 
-/// Why a response is not whole.
+/// Why a response is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncompleteDetails {
     /// `max_output_tokens`.
     pub reason: String,
 }
 
-/// An item of a response.
+/// An output item of a response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
@@ -264,7 +280,7 @@ pub enum OutputItem {
     Reasoning {
         id: String,
         status: Status,
-        /// Always empty: what was thought is told as it is.
+        /// Always empty: `content` has the full reasoning.
         summary: Vec<Value>,
         content: Vec<OutputPart>,
     },
@@ -295,7 +311,7 @@ pub enum OutputItem {
     },
 }
 
-/// A part of an item's content.
+/// A part of an output item's content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
@@ -311,10 +327,10 @@ pub enum OutputPart {
     },
 }
 
-/// Tokens that were used.
+/// The token usage of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Usage {
+pub struct ResponseUsage {
     pub input_tokens: u64,
     pub input_tokens_details: InputTokensDetails,
     pub output_tokens: u64,
@@ -322,7 +338,7 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
-/// What is known of a prompt's tokens.
+/// Details of the prompt tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct InputTokensDetails {
@@ -330,23 +346,23 @@ pub struct InputTokensDetails {
     pub cache_write_tokens: u64,
 }
 
-/// What is known of an answer's tokens.
+/// Details of the output tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputTokensDetails {
-    /// Up to the first word of the answer, as far as the engine counts them.
+    /// The number of tokens up to the end of the reasoning; 0 if the engine does not report it.
     pub reasoning_tokens: u64,
 }
 
-/// An event of a stream, and its number from 0.
+/// An event of a stream, with its sequence number, which starts at 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct StreamEvent {
+pub struct ResponseStreamEvent {
     #[serde(flatten)]
     pub kind: EventKind,
     pub sequence_number: u64,
 }
 
-/// What happens in a stream.
+/// The kind of a stream event, with its data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
@@ -402,7 +418,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// As the stream names it.
+    /// Returns the name of the event in the stream.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -428,7 +444,7 @@ impl EventKind {
     }
 }
 
-/// The answer to a deletion.
+/// The response to the deletion of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct Deleted {
@@ -438,7 +454,7 @@ pub struct Deleted {
     pub deleted: bool,
 }
 
-/// A page of a response's input.
+/// A page of a response's input items.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct InputItems {
@@ -450,7 +466,7 @@ pub struct InputItems {
     pub last_id: Option<String>,
 }
 
-/// How long a request is.
+/// The number of input tokens of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct InputTokens {

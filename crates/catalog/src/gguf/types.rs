@@ -1,20 +1,21 @@
-//! The types of values and tensors in a GGUF file: their sizes and names.
+//! The sizes and names of the value, tensor and file types of GGUF.
 
-use super::Error;
+use super::GgufError;
 
-/// Bytes of one value of this type in an array.
-pub(super) fn scalar_bytes(kind: u32) -> Result<u64, Error> {
+/// Returns the size in bytes of one array element of this type.
+pub(super) fn scalar_bytes(kind: u32) -> Result<u64, GgufError> {
     match kind {
         0 | 1 | 7 => Ok(1),
         2 | 3 => Ok(2),
         4..=6 => Ok(4),
         10..=12 => Ok(8),
-        kind => Err(Error::Corrupt(format!("it has an array of unknown type {kind}"))),
+        kind => Err(GgufError::Corrupt(format!("it has an array of unknown type {kind}"))),
     }
 }
 
-/// Elements and bytes of one block of a tensor type (`ggml.h`, `ggml-common.h`); `None` for types that
-/// came later.
+/// Returns the number of elements and of bytes of one block of a tensor type (`ggml.h`, `ggml-common.h`).
+///
+/// `None` for newer types.
 pub(super) fn tensor_block(kind: u32) -> Option<(u64, u64)> {
     Some(match kind {
         0 | 26 => (1, 4),
@@ -40,7 +41,7 @@ pub(super) fn tensor_block(kind: u32) -> Option<(u64, u64)> {
     })
 }
 
-/// The name of `general.file_type` (`llama.h`, `llama_ftype`).
+/// Returns the name of a `general.file_type` (`llama.h`, `llama_ftype`).
 pub(super) fn quantization(kind: u32) -> Option<&'static str> {
     Some(match kind {
         0 => "F32",

@@ -1,21 +1,22 @@
-//! Downloads over https, taken up where they broke off.
+//! Downloads over HTTPS. An interrupted download resumes where it stopped.
 
 use std::path::Path;
 
 use futures_util::StreamExt as _;
+use lar_base::files::{KEY_BYTES_MAX, read_small_text};
 use lar_egress::{Method, Request, Response, Trust};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{FetchedFiles, FetchedWeights, Hub, Puller, sweep};
 use crate::Error;
 
-/// A git-lfs pointer is about 130 bytes long.
+/// The size limit of a git-lfs pointer. A real one has about 130 bytes.
 const POINTER_BYTES_MAX: usize = 1024;
-/// Written between two reports of progress.
+/// The number of bytes between two progress reports.
 const REPORT_EVERY_BYTES: u64 = 1 << 20;
 
 impl Puller {
-    /// Fetches `url` into the partial file.
+    /// Downloads `url` to the partial file, and resumes it if possible.
     pub(super) async fn download(
         &self,
         url: &str,
@@ -26,7 +27,7 @@ impl Puller {
         let (part, tag) = (partial.with_extension("part"), partial.with_extension("etag"));
         let mut request = Request::new(Method::Get, url, trust);
         let have = std::fs::metadata(&part).map_or(0, |file| file.len());
-        let known_tag = std::fs::read_to_string(&tag).unwrap_or_default();
+        let known_tag = read_small_text(&tag, KEY_BYTES_MAX).unwrap_or_default();
         if have > 0 && !known_tag.is_empty() {
             request = request.header("range", format!("bytes={have}-")).header("if-range", known_tag);
         }
@@ -35,7 +36,7 @@ impl Puller {
             200 => false,
             206 => true,
             416 if have > 0 => {
-                // Everything is there already; the digest will tell.
+                // The file may be complete already. Its digest is verified later.
                 return Ok(FetchedWeights { path: part, promised }.into());
             }
             status => return Err(Error::Download(format!("{url} answered with status {status}"))),
@@ -51,21 +52,23 @@ impl Puller {
         let file = options.open(&part).await.map_err(Error::io(&part))?;
         let received = self.receive(response, file, &part, done, total).await;
         if received.as_ref().is_err_and(Error::is_full_disk) {
-            // It would keep the disk full.
+            // The partial file would keep the disk full.
             sweep::remove(partial);
         }
         let done = received?;
         if let Some(total) = total.filter(|total| *total != done) {
             return Err(Error::Download(format!(
-                "{url} broke off after {done} of {total} bytes; pull again to go on"
+                "{url} disconnected after {done} of {total} bytes; pull again to resume"
             )));
         }
-        // The tag stays while further files of the model are fetched: if one of them breaks off, this one is not fetched again.
+        // Keep the tag while further files of the model are downloaded. If one of them fails, this file is
+        // not downloaded again.
         Ok(FetchedWeights { path: part, promised }.into())
     }
 
-    /// Writes a body behind the `done` bytes of `file`, which is at `part`, as long as the disk has room to spare: a body need
-    /// not announce its length. Returns how many bytes the file has.
+    /// Appends a body to the `done` bytes of `file`, whose path is `part`. Returns the length of the file.
+    ///
+    /// Checks the free disk space while it writes, because a body may not announce its length.
     async fn receive(
         &self,
         response: Response,
@@ -90,7 +93,7 @@ impl Puller {
         Ok(done)
     }
 
-    /// Fetches a file of a hub repository, checked against the digest in its git-lfs pointer.
+    /// Downloads a file of a hub repository, with the digest from its git-lfs pointer as the expected one.
     pub(super) async fn download_from_hub(
         &self,
         repository: &str,
@@ -112,7 +115,7 @@ impl Puller {
     }
 }
 
-/// The sha256 in a git-lfs pointer (`oid sha256:…`); files that are not in LFS have none.
+/// Returns the sha256 in a git-lfs pointer (`oid sha256:…`); `None` for a file that is not in LFS.
 fn pointer_digest(text: &str) -> Option<String> {
     let oid = text.lines().find_map(|line| line.strip_prefix("oid sha256:"))?;
     (oid.len() == 64).then(|| oid.to_owned())
@@ -123,7 +126,7 @@ mod tests {
     use super::pointer_digest;
 
     #[test]
-    fn reads_a_pointer() {
+    fn a_git_lfs_pointer_is_parsed() {
         let digest = "a".repeat(64);
         let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize 12\n");
         assert_eq!(pointer_digest(&text), Some(digest));

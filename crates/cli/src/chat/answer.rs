@@ -1,5 +1,7 @@
-//! One answer: sent for, printed while it arrives, stopped by Ctrl+C. What memory did in the turn is printed
-//! before it, and the memories that it cites behind it.
+//! One answer: sends the request, prints the answer while it arrives, and stops it on Ctrl+C.
+//!
+//! The memory activity of the turn is printed before the answer, and the memories that the answer cites after
+//! it.
 
 use futures_util::StreamExt as _;
 use lar_api::conversations::{Citations, MemoryActivity, Recalled, TurnStarted};
@@ -13,43 +15,46 @@ use crate::output::{StoppedByUser, plain};
 use crate::terminal::{self, HiddenKeys, Interrupts};
 use crate::{Client, Output, sse};
 
-/// Begins and ends text that is printed dimmed: a model's reasoning.
+/// The escape sequences before and after dimmed text, which is a model's reasoning.
 const DIM: (&str, &str) = ("\x1b[2m", "\x1b[0m");
 
-/// How an answer came out.
+/// A finished answer.
 pub(super) struct Answer {
-    /// Its message's id; empty when the stream ended before it was known.
+    /// The id of its message; empty if the stream ended before the id arrived.
     pub(super) id: String,
     pub(super) text: String,
     pub(super) end: TaskEvent,
     pub(super) memory: MemoryActivity,
 }
 
-/// Where an answer is printed, which says how what memory did is told and undone.
+/// The command that prints an answer. It determines how memory activity is printed, and how to undo it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerMode {
-    /// In a chat, which has `/undo`; told where a person is looking.
+    /// `lar chat`, which has `/undo`. Memory activity is printed on a terminal only.
     Chat,
-    /// By `lar ask`; what was changed is told wherever standard error leads.
+    /// `lar ask`. Memory changes are always printed to standard error.
     Once,
 }
 
-/// Sends a message and prints the answer as it arrives. Ctrl+C stops the answer, as soon as it has begun; what is there is kept.
+/// Sends a message and prints the answer while it arrives. Ctrl+C stops the answer as soon as it has started;
+/// the server keeps the text so far. `lar` is how to call this program in a shell.
 ///
 /// # Errors
-/// What the server said; when the connection is lost; when Ctrl+C was pressed again before the answer had stopped.
+/// If the server rejects the request, the connection is lost, or Ctrl+C is pressed again before the answer
+/// has stopped.
 pub(super) async fn send(
     client: &Client,
     output: &Output,
     conversation: &str,
     message: &impl Serialize,
     mode: AnswerMode,
+    lar: &str,
 ) -> anyhow::Result<Answer> {
     let to = format!("conversations/{}/messages", path(conversation));
-    print(client, output, conversation, &to, message, mode).await
+    print(client, output, conversation, &to, message, mode, lar).await
 }
 
-/// Asks for another answer in the place of the one with this id, and prints it as [`send`] does.
+/// Requests another answer instead of the one with the id `answer`, and prints it like [`send`].
 ///
 /// # Errors
 /// As [`send`].
@@ -59,9 +64,10 @@ pub(super) async fn regenerate(
     conversation: &str,
     answer: &str,
     retry: &impl Serialize,
+    lar: &str,
 ) -> anyhow::Result<Answer> {
     let to = format!("conversations/{}/messages/{}/regenerate", path(conversation), path(answer));
-    print(client, output, conversation, &to, retry, AnswerMode::Chat).await
+    print(client, output, conversation, &to, retry, AnswerMode::Chat, lar).await
 }
 
 async fn print(
@@ -71,8 +77,9 @@ async fn print(
     to: &str,
     body: &impl Serialize,
     mode: AnswerMode,
+    lar: &str,
 ) -> anyhow::Result<Answer> {
-    // Before the keys are hidden: from here on Ctrl+C does not end the program.
+    // From here on, Ctrl+C does not end the program. Created before the keys are hidden.
     let mut interrupts = Interrupts::new()?;
     let hidden = (!output.json).then(HiddenKeys::new);
     let mut stop = StopState::No;
@@ -106,7 +113,7 @@ async fn print(
                     (id, memory) = (turn.answer.id, turn.answer.memory.unwrap_or_default());
                 }
                 stop.on_answer_start(client, output, conversation);
-                print_memory_activity(output, &memory, mode);
+                print_memory_activity(output, &memory, mode, lar);
             }
             ("citations", _) => {
                 let cited = serde_json::from_str::<Citations>(&data).map(|cited| cited.memories);
@@ -116,9 +123,11 @@ async fn print(
             (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
                 let seconds = predicted_start_ms as f64 / 1000.0;
                 output.remark(&match why.as_str() {
-                    "loading" => format!("Loading the model (about {seconds:.0} s)…"),
+                    "loading" => format!("Loading the model, about {seconds:.0} s…"),
                     "memory" => "Waiting for other models to free memory…".into(),
-                    _ => format!("{position} requests ahead, about {seconds:.0} s…"),
+                    _ if position == 0 => format!("You are next in the queue, about {seconds:.0} s…"),
+                    _ if position == 1 => format!("1 request ahead of you, about {seconds:.0} s…"),
+                    _ => format!("{position} requests ahead of you, about {seconds:.0} s…"),
                 });
             }
             (_, Ok(TaskEvent::Reasoning { t, .. })) => screen.reasoning(&t)?,
@@ -135,43 +144,44 @@ async fn print(
     screen.finish()?;
     drop(hidden);
     for one in memory.recalled.iter().filter(|one| one.cited) {
-        output.remark(&format!("  from memory ({}): {}\n", one.day, one_line(&one.content)));
+        output.remark(&format!("  cited ({}): {}\n", one.day, one_line(&one.content)));
     }
     Ok(Answer { id, text, end, memory })
 }
 
-/// Whether Ctrl+C was pressed, and what has become of it.
+/// The state of a stop by Ctrl+C.
 enum StopState {
-    /// It was not pressed, and the answer has not begun.
+    /// Ctrl+C was not pressed, and the answer has not started.
     No,
-    /// It was pressed before there was an answer to stop.
+    /// Ctrl+C was pressed before the answer started.
     Requested,
-    /// The answer has begun, and can be stopped.
+    /// The answer has started and can be stopped.
     Possible,
-    /// The server was asked to stop the answer.
+    /// The request to stop the answer was sent.
     Sent,
 }
 
 impl StopState {
-    /// Ctrl+C was pressed.
+    /// Handles a press of Ctrl+C.
     ///
     /// # Errors
-    /// When it was pressed before, and the answer has not stopped since.
+    /// [`StoppedByUser`] if Ctrl+C was pressed before and the answer has not stopped since.
     fn press(&mut self, client: &Client, output: &Output, conversation: &str) -> anyhow::Result<()> {
         match self {
             Self::No => {
-                output.remark("The answer is stopped when it begins. Ctrl+C again does not wait for that.");
+                output
+                    .remark("The answer will stop as soon as it starts. Press Ctrl+C again to stop waiting.");
                 *self = Self::Requested;
             }
             Self::Possible => self.send(client, output, conversation),
             Self::Requested | Self::Sent => {
-                anyhow::bail!(StoppedByUser("the answer was left; the server may still write it"))
+                anyhow::bail!(StoppedByUser("stopped waiting for the answer; the server may still write it"))
             }
         }
         Ok(())
     }
 
-    /// The answer has begun.
+    /// Handles the start of the answer.
     fn on_answer_start(&mut self, client: &Client, output: &Output, conversation: &str) {
         match self {
             Self::No => *self = Self::Possible,
@@ -180,7 +190,7 @@ impl StopState {
         }
     }
 
-    /// Asks the server to stop the answer, while its events are still read.
+    /// Sends the request to stop the answer, in the background, so that its events are still read.
     fn send(&mut self, client: &Client, output: &Output, conversation: &str) {
         *self = Self::Sent;
         let (client, output, conversation) = (client.clone(), *output, path(conversation));
@@ -188,17 +198,17 @@ impl StopState {
             let stopped =
                 client.post::<Value>(&format!("conversations/{conversation}/stop"), &Value::Null).await;
             if let Err(error) = stopped {
-                output.remark(&format!("The answer could not be stopped: {error:#}"));
+                output.remark(&format!("Could not stop the answer: {error:#}"));
             }
         });
     }
 }
 
-/// Prints the pieces of an answer: reasoning dimmed to standard error, text wrapped to standard output.
+/// Prints the pieces of an answer: dimmed reasoning to standard error, wrapped text to standard output.
 struct Screen {
     output: Output,
     wrap: Wrap,
-    /// Present while reasoning is being printed.
+    /// `Some` while reasoning is printed.
     reasoning: Option<Wrap>,
 }
 
@@ -244,15 +254,15 @@ impl Screen {
     }
 }
 
-/// A text for a terminal, on one line.
+/// Returns a text as one line for a terminal.
 pub(super) fn one_line(text: &str) -> String {
     let text: Vec<&str> = text.split_whitespace().collect();
     plain(&text.join(" "))
 }
 
-/// Tells what memory did in a turn, before its answer.
-fn print_memory_activity(output: &Output, memory: &MemoryActivity, mode: AnswerMode) {
-    let (recalled, changed) = (render_recalled(memory), render_changes(memory, mode));
+/// Prints the memory activity of a turn, before its answer.
+fn print_memory_activity(output: &Output, memory: &MemoryActivity, mode: AnswerMode, lar: &str) {
+    let (recalled, changed) = (render_recalled(memory), render_changes(memory, mode, lar));
     match mode {
         AnswerMode::Chat => {
             let lines = [recalled, changed].concat();
@@ -271,58 +281,58 @@ fn print_memory_activity(output: &Output, memory: &MemoryActivity, mode: AnswerM
     }
 }
 
-/// What an answer was given of memory, for a person.
+/// Renders the memories that the model received.
 fn render_recalled(memory: &MemoryActivity) -> Vec<String> {
     let line =
         |one: &Recalled| format!("  recalled ({}) {} — {}", one.day, one_line(&one.content), one.reason);
     memory.recalled.iter().map(line).collect()
 }
 
-/// What was changed of memory in a turn, for a person, and how to undo it.
-fn render_changes(memory: &MemoryActivity, mode: AnswerMode) -> Vec<String> {
+/// Renders the memory changes of a turn, and how to undo them.
+fn render_changes(memory: &MemoryActivity, mode: AnswerMode, lar: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    // A key without `memory:read` gets no text.
+    // A key without the scope `memory:read` gets no text.
     let line = |text: &str| {
-        if text.is_empty() { "(its text is not shown to this key)".into() } else { one_line(text) }
+        if text.is_empty() { "(this key cannot read the text)".into() } else { one_line(text) }
     };
     for one in &memory.saved {
         let what = match one.decision.as_str() {
-            "reinforce" => "already saved:",
+            "reinforce" => "already saved; strengthened:",
             _ => "saved:",
         };
         lines.push(format!("  {what} {}", line(&one.content)));
-        if let Some(old) = &one.instead_of {
-            lines.push(format!("    replaces: {}", line(old)));
+        if let Some(old) = &one.superseded_content {
+            lines.push(format!("    supersedes: {}", line(old)));
         }
     }
     lines.extend(memory.forgotten.iter().map(|one| format!("  forgotten: {}", line(&one.content))));
     lines.extend(
         memory
-            .waiting
+            .suggested
             .iter()
-            .map(|one| format!("  suggested, see `lar memory inbox list`: {}", line(&one.content))),
+            .map(|one| format!("  added to the inbox (`{lar} memory inbox list`): {}", line(&one.content))),
     );
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
     let saved = memory.saved.iter().map(|one| &one.id);
     let ids = saved.chain(memory.forgotten.iter().map(|one| &one.id)).filter(|id| !id.is_empty());
     match mode {
         AnswerMode::Chat if !memory.saved.is_empty() || !memory.forgotten.is_empty() => {
-            lines.push("  /undo reverts this".into());
+            lines.push("  to undo: /undo".into());
         }
         AnswerMode::Chat => {}
         AnswerMode::Once => {
-            lines.extend(ids.map(|id| format!("  `lar memory undo {}` reverts this", plain(id))))
+            lines.extend(ids.map(|id| format!("  to undo: `{lar} memory undo {}`", plain(id))))
         }
     }
     lines
 }
 
-/// The numbers behind an answer, or why it has none.
+/// Renders the token counts and speed of an answer, or why it failed.
 pub(super) fn footer(end: &TaskEvent) -> String {
     match end {
         TaskEvent::End { tokens_out, ttft_ms, decode_ms, finish_reason, .. } => {
             let rate = *tokens_out as f64 * 1000.0 / (*decode_ms).max(1) as f64;
-            let cut = if finish_reason == "length" { ", cut at the token limit" } else { "" };
+            let cut = if finish_reason == "length" { ", stopped at the token limit" } else { "" };
             format!("({tokens_out} tokens, first after {ttft_ms} ms, {rate:.0}/s{cut})\n")
         }
         TaskEvent::Error(error) => format!("The answer failed: {} ({})\n", error.message, error.code),
@@ -344,18 +354,20 @@ mod tests {
             id: "mem_1".into(),
             decision: "create".into(),
             content: "The gate opens\nwith 5512.".into(),
+            superseded_content: None,
+            superseded_id: None,
             instead_of: None,
             instead_of_id: None,
             change: None,
         };
         let memory = MemoryActivity { saved: vec![saved], ..MemoryActivity::default() };
         let line = "  saved: The gate opens with 5512.";
-        assert_eq!(render_changes(&memory, AnswerMode::Chat), [line, "  /undo reverts this"]);
+        assert_eq!(render_changes(&memory, AnswerMode::Chat, "lar"), [line, "  to undo: /undo"]);
         assert_eq!(
-            render_changes(&memory, AnswerMode::Once),
-            [line, "  `lar memory undo mem_1` reverts this"]
+            render_changes(&memory, AnswerMode::Once, "lar"),
+            [line, "  to undo: `lar memory undo mem_1`"]
         );
-        assert_eq!(render_changes(&MemoryActivity::default(), AnswerMode::Once), [""; 0]);
+        assert_eq!(render_changes(&MemoryActivity::default(), AnswerMode::Once, "lar"), [""; 0]);
     }
 
     #[test]

@@ -1,35 +1,39 @@
-//! Lines that a person types or pipes. Typed lines are edited with the arrow keys, Up and Down bring earlier
-//! ones back, and a paste of many lines is one message.
+//! Input lines of `lar chat`, typed or from a pipe. Typed lines can be edited with the arrow keys. Up and
+//! Down show earlier lines. A paste of several lines is one message.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
+use lar_base::lines::read_line_blocking;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-/// What came instead of, or as, the next line.
+/// The maximum size of a line from a pipe, which is one message; as for the question of `lar ask`.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// The result of reading a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line of text, which may be empty.
     Text(String),
-    /// Ctrl+C; what was typed is discarded.
+    /// Ctrl+C; the typed text is discarded.
     Interrupted,
-    /// Ctrl+D on an empty line, or the end of a pipe.
+    /// Ctrl+D on an empty line, or the end of the pipe.
     End,
 }
 
-/// Where lines come from.
+/// The source of lines.
 pub(super) enum Lines {
-    /// From a person at a terminal.
+    /// A person at a terminal.
     Typed(Box<DefaultEditor>),
-    /// From another program, line by line.
+    /// A pipe from another program.
     Piped,
 }
 
 impl Lines {
-    /// Reads standard input.
+    /// Opens standard input.
     ///
     /// # Errors
-    /// When the terminal cannot be set up.
+    /// If the terminal cannot be set up.
     pub(super) fn open() -> anyhow::Result<Self> {
         if !std::io::stdin().is_terminal() {
             return Ok(Self::Piped);
@@ -38,10 +42,10 @@ impl Lines {
         Ok(Self::Typed(Box::new(DefaultEditor::with_config(config)?)))
     }
 
-    /// The next line, read without blocking the runtime.
+    /// Reads the next line without blocking the runtime.
     ///
     /// # Errors
-    /// When standard input fails.
+    /// If standard input fails, or a line from a pipe is too long or not UTF-8.
     pub(super) async fn next(&mut self) -> anyhow::Result<Line> {
         let mut reader = std::mem::replace(self, Self::Piped);
         let (reader, line) = tokio::task::spawn_blocking(move || {
@@ -62,9 +66,9 @@ impl Lines {
                 Err(error) => Err(error.into()),
             },
             Self::Piped => {
-                let mut line = String::new();
-                let read = std::io::stdin().lock().read_line(&mut line)?;
-                Ok(if read > 0 { Line::Text(line) } else { Line::End })
+                let line = read_line_blocking(&mut std::io::stdin().lock(), LINE_BYTES_MAX)?;
+                let Some(line) = line else { return Ok(Line::End) };
+                Ok(Line::Text(String::from_utf8(line.complete(LINE_BYTES_MAX)?)?))
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The loop of `lar chat`: messages and commands. A conversation is made by its first message, so that looking
-//! in and leaving makes none.
+//! The loop of `lar chat`: reads messages and commands. The first message creates the conversation, so a chat
+//! without a message leaves none.
 
 use lar_api::Page;
 use lar_api::conversations::{Conversation, MemoryActivity, NewConversation, NewMessage, Retry};
@@ -13,7 +13,7 @@ use crate::models::path;
 use crate::output::{nearest, plain};
 use crate::{Client, Output};
 
-/// The commands, with what each does.
+/// The commands and their descriptions.
 const COMMANDS: &[(&str, &str)] = &[
     ("/help", "show these commands"),
     ("/model [NAME]", "list the chat models, or switch to one"),
@@ -21,16 +21,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("/clear", "clear the screen and start a new conversation"),
     ("/retry", "answer the last message again"),
     ("/system [TEXT]", "show the system prompt, or start a new conversation with this one"),
-    ("/temporary", "start a conversation that uses no memory and is not kept"),
-    ("/undo", "revert what memory did in the last turn"),
-    ("/quit", "leave; so do /bye, /exit, Ctrl+D and Ctrl+C twice"),
+    ("/temporary", "start a temporary conversation: no memory, deleted after 24 hours"),
+    ("/undo", "undo the memory changes of the last turn"),
+    ("/quit", "quit; /bye, /exit, Ctrl+D and pressing Ctrl+C twice also quit"),
 ];
 
 const CLEAR_SCREEN: &str = "\x1b[2J\x1b[3J\x1b[H";
 
-/// What one line asks for.
+/// A parsed line: a message or a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Command {
+enum ChatCommand {
     Message(String),
     Help,
     Model(Option<String>),
@@ -44,8 +44,9 @@ enum Command {
     Unknown(String),
 }
 
-impl Command {
-    /// Reads a line; `None` of an empty one. A line that begins with `//` is a message that begins with `/`.
+impl ChatCommand {
+    /// Parses a line. Returns `None` for an empty line. A line that starts with `//` is a message that starts
+    /// with `/`.
     fn parse(line: &str) -> Option<Self> {
         let line = line.trim();
         if line.is_empty() {
@@ -72,12 +73,12 @@ impl Command {
     }
 }
 
-/// Talks until the person leaves.
+/// Runs the chat until the person quits. `lar` is how to call this program in a shell.
 ///
 /// # Errors
-/// When there is no conversation to continue, or the server cannot be reached.
-pub(super) async fn run(client: &Client, output: &Output, args: ChatArgs) -> anyhow::Result<()> {
-    let mut chat = Chat::open(client, *output, args).await?;
+/// If there is no conversation to continue, or the server cannot be reached.
+pub(super) async fn run(client: &Client, output: &Output, args: ChatArgs, lar: &str) -> anyhow::Result<()> {
+    let mut chat = Chat::open(client, *output, args, lar).await?;
     let mut lines = Lines::open()?;
     let mut interrupted = false;
     loop {
@@ -87,16 +88,16 @@ pub(super) async fn run(client: &Client, output: &Output, args: ChatArgs) -> any
             Line::Interrupted if interrupted => return Ok(()),
             Line::Interrupted => {
                 interrupted = true;
-                output.remark("Ctrl+C again, Ctrl+D or /quit leaves.");
+                output.remark("To quit, press Ctrl+C again or Ctrl+D, or enter /quit.");
                 continue;
             }
         };
         interrupted = false;
-        let Some(command) = Command::parse(&line) else { continue };
-        if command == Command::Quit {
+        let Some(command) = ChatCommand::parse(&line) else { continue };
+        if command == ChatCommand::Quit {
             return Ok(());
         }
-        // A person at a terminal goes on after an error; a script learns of it by the exit code.
+        // At a terminal, the chat continues after an error. In a script, the exit code reports it.
         if let Err(error) = chat.run(command).await {
             if matches!(lines, Lines::Piped) || error.downcast_ref::<crate::output::OutputClosed>().is_some()
             {
@@ -107,7 +108,7 @@ pub(super) async fn run(client: &Client, output: &Output, args: ChatArgs) -> any
     }
 }
 
-/// A chat: the conversation, once there is one, and how to begin the next.
+/// A chat: the current conversation, if any, and the options for the next one.
 struct Chat<'a> {
     client: &'a Client,
     output: Output,
@@ -115,14 +116,16 @@ struct Chat<'a> {
     model: Option<String>,
     system: Option<String>,
     temporary: bool,
-    /// The last answer's message.
+    /// The message id of the last answer.
     answer: Option<String>,
-    /// What memory did in the last turn.
+    /// The memory activity of the last turn.
     memory: MemoryActivity,
+    /// How to call this program in a shell.
+    lar: &'a str,
 }
 
 impl<'a> Chat<'a> {
-    async fn open(client: &'a Client, output: Output, args: ChatArgs) -> anyhow::Result<Self> {
+    async fn open(client: &'a Client, output: Output, args: ChatArgs, lar: &'a str) -> anyhow::Result<Self> {
         let conversation = match (args.resume, args.last) {
             (Some(id), _) => Some(show(client, &output, &id).await?),
             (None, true) => {
@@ -145,46 +148,49 @@ impl<'a> Chat<'a> {
             temporary: args.temporary,
             memory: MemoryActivity::default(),
             conversation,
+            lar,
         })
     }
 
-    async fn run(&mut self, command: Command) -> anyhow::Result<()> {
+    async fn run(&mut self, command: ChatCommand) -> anyhow::Result<()> {
         match command {
-            Command::Message(text) => self.send(text).await,
-            Command::Help => self.output.line(&help()),
-            Command::Model(None) => self.list_models().await,
-            Command::Model(Some(name)) => self.switch_model(name).await,
-            Command::New => self.start_over(false, "New conversation."),
-            Command::Clear => {
+            ChatCommand::Message(text) => self.send(text).await,
+            ChatCommand::Help => self.output.line(&help(self.lar)),
+            ChatCommand::Model(None) => self.list_models().await,
+            ChatCommand::Model(Some(name)) => self.switch_model(name).await,
+            ChatCommand::New => self.start_over(false, "New conversation."),
+            ChatCommand::Clear => {
                 if self.output.terminal {
                     self.output.text(CLEAR_SCREEN)?;
                 }
                 self.start_over(false, "New conversation.")
             }
-            Command::Temporary => self.start_over(true, "New temporary conversation: no memory, not kept."),
-            Command::Retry => self.retry().await,
-            Command::System(None) => {
-                self.output.line(self.system.as_deref().unwrap_or("There is no system prompt."))
+            ChatCommand::Temporary => {
+                self.start_over(true, "New temporary conversation: no memory, deleted after 24 hours.")
             }
-            Command::System(Some(text)) => {
+            ChatCommand::Retry => self.retry().await,
+            ChatCommand::System(None) => {
+                self.output.line(self.system.as_deref().unwrap_or("No system prompt is set."))
+            }
+            ChatCommand::System(Some(text)) => {
                 self.system = Some(text);
                 self.start_over(self.temporary, "New conversation with this system prompt.")
             }
-            Command::Undo => {
+            ChatCommand::Undo => {
                 let done = undo(self.client, std::mem::take(&mut self.memory)).await?;
                 self.output.line(&done)
             }
-            Command::Unknown(name) => {
+            ChatCommand::Unknown(name) => {
                 let names = COMMANDS.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or(usage));
                 let near = nearest(&format!("/{name}"), names).map(|near| format!(" Did you mean {near}?"));
                 self.output.line(&format!(
-                    "/{} is no command.{} /help lists them; to send it as a message, write //{}",
+                    "/{} is not a command.{} /help lists the commands. To send it as a message, write //{}",
                     plain(&name),
                     near.unwrap_or_default(),
                     plain(&name)
                 ))
             }
-            Command::Quit => Ok(()),
+            ChatCommand::Quit => Ok(()),
         }
     }
 
@@ -218,7 +224,9 @@ impl<'a> Chat<'a> {
             max_tokens: None,
             seed: None,
         };
-        let sent = answer::send(self.client, &self.output, &conversation, &message, AnswerMode::Chat).await;
+        let sent =
+            answer::send(self.client, &self.output, &conversation, &message, AnswerMode::Chat, self.lar)
+                .await;
         if let Err(error) = &sent
             && is_first
             && erase_if_refused(self.client, &conversation, error).await
@@ -234,7 +242,8 @@ impl<'a> Chat<'a> {
             return self.output.line("There is no answer to retry yet.");
         };
         let retry = Retry { model: self.model.clone(), ..Retry::default() };
-        let answer = answer::regenerate(self.client, &self.output, &conversation.id, last, &retry).await?;
+        let answer =
+            answer::regenerate(self.client, &self.output, &conversation.id, last, &retry, self.lar).await?;
         self.store_answer(answer);
         Ok(())
     }
@@ -260,7 +269,7 @@ impl<'a> Chat<'a> {
     async fn switch_model(&mut self, name: String) -> anyhow::Result<()> {
         let models = chat_models(self.client).await?;
         let names = || models.iter().flat_map(|model| std::iter::once(&model.name).chain(&model.aliases));
-        // `NAME+memory` is answered by the model with memory.
+        // `NAME+memory` is the model `NAME` with memory.
         let base = name.strip_suffix("+memory").unwrap_or(&name);
         if !names().any(|known| known == base) {
             let near = nearest(base, names().map(String::as_str));
@@ -269,7 +278,7 @@ impl<'a> Chat<'a> {
             let installed = installed.join(", ");
             return self
                 .output
-                .line(&format!("No chat model is called `{}`.{near} Installed: {installed}", plain(&name)));
+                .line(&format!("There is no chat model `{}`.{near} Installed: {installed}", plain(&name)));
         }
         self.output.remark(&format!("Talking to {name} now.\n"));
         self.model = Some(name);
@@ -277,13 +286,15 @@ impl<'a> Chat<'a> {
     }
 }
 
-fn help() -> String {
+fn help(lar: &str) -> String {
     let width = COMMANDS.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0);
     let rows = COMMANDS.iter().map(|(usage, about)| format!("{usage:width$}  {about}"));
     let rows = rows.collect::<Vec<_>>().join("\n");
     format!(
-        "{rows}\nCtrl+C clears the line, and stops an answer. Up and Down bring earlier lines back; a paste of\n\
-         many lines is one message. `lar chat --last` continues this conversation, and so does `lar open`."
+        "{rows}\nCtrl+C clears the line, or stops an answer. Up and Down show earlier lines. A paste of \
+         several lines\n\
+         is one message. To continue this conversation later: `{lar} chat --last`, or the page (`{lar} \
+         open`)."
     )
 }
 
@@ -292,7 +303,7 @@ async fn chat_models(client: &Client) -> anyhow::Result<Vec<Model>> {
     Ok(models.data.into_iter().filter(|model| model.kind == "chat").collect())
 }
 
-/// Reverts what memory did in a turn; says what was done.
+/// Undoes the memory changes of a turn. Returns a message about the result.
 async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String> {
     let saved = memory.saved.into_iter().map(|one| (one.id, one.change));
     let forgotten = memory.forgotten.into_iter().map(|one| (one.id, one.change));
@@ -302,10 +313,10 @@ async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String>
         let undo = Undo { decision: decision.clone() };
         let _: UndoResult = client.post(&format!("memories/{}/undo", path(id)), &undo).await?;
     }
-    Ok(if done.is_empty() { "There is nothing to undo.".into() } else { "Reverted.".into() })
+    Ok(if done.is_empty() { "There is nothing to undo.".into() } else { "Undone.".into() })
 }
 
-/// Prints the messages of a conversation, along the branch that is shown.
+/// Prints the messages of a conversation's current branch.
 async fn show(client: &Client, output: &Output, id: &str) -> anyhow::Result<Conversation> {
     let conversation: Conversation = client.get(&format!("conversations/{}", path(id))).await?;
     let messages = conversation.messages.clone().unwrap_or_default();
@@ -334,18 +345,18 @@ mod tests {
 
     #[test]
     fn lines_are_messages_or_commands() {
-        let message = |text: &str| Some(Command::Message(text.into()));
-        assert_eq!(Command::parse("  hello\nthere "), message("hello\nthere"));
-        assert_eq!(Command::parse("//etc/passwd"), message("/etc/passwd"));
-        assert_eq!(Command::parse("   "), None);
-        assert_eq!(Command::parse("/bye"), Some(Command::Quit));
-        assert_eq!(Command::parse("/model  qwen3 "), Some(Command::Model(Some("qwen3".into()))));
-        assert_eq!(Command::parse("/model"), Some(Command::Model(None)));
-        assert_eq!(Command::parse("/sytem x"), Some(Command::Unknown("sytem".into())));
+        let message = |text: &str| Some(ChatCommand::Message(text.into()));
+        assert_eq!(ChatCommand::parse("  hello\nthere "), message("hello\nthere"));
+        assert_eq!(ChatCommand::parse("//etc/passwd"), message("/etc/passwd"));
+        assert_eq!(ChatCommand::parse("   "), None);
+        assert_eq!(ChatCommand::parse("/bye"), Some(ChatCommand::Quit));
+        assert_eq!(ChatCommand::parse("/model  qwen3 "), Some(ChatCommand::Model(Some("qwen3".into()))));
+        assert_eq!(ChatCommand::parse("/model"), Some(ChatCommand::Model(None)));
+        assert_eq!(ChatCommand::parse("/sytem x"), Some(ChatCommand::Unknown("sytem".into())));
     }
 
     #[test]
     fn help_lists_each_command() {
-        insta::assert_snapshot!("chat_help", help());
+        insta::assert_snapshot!("chat_help", help("lar"));
     }
 }

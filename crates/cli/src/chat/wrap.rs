@@ -1,38 +1,38 @@
-//! Word wrap of an answer while it arrives: lines break between words, wide characters count twice, and code
-//! blocks stay as they are. Characters that would steer the terminal are replaced.
+//! Word wrap of an answer while it arrives. Lines break between words, wide characters count as two columns,
+//! and code blocks are not wrapped. Characters that would control the terminal are replaced.
 
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::output::plain_char;
 
-/// Marks the beginning and the end of a code block.
+/// The mark at the start and the end of a code block.
 const FENCE: &str = "```";
-/// The indentation of a wrapped line is at most this part of the width.
+/// The divisor of the width that gives the maximum indentation of a wrapped line.
 const INDENT_SHARE: usize = 2;
 
-/// Wraps text that arrives in pieces. Feed each piece to [`Wrap::push`] and print what it returns; at the end
-/// print what [`Wrap::finish`] returns.
+/// Wraps text that arrives in pieces. Pass each piece to [`Wrap::push`], and print the returned text. At the
+/// end, print the text that [`Wrap::finish`] returns.
 #[derive(Debug)]
 pub(super) struct Wrap {
-    /// Columns of a line; `None` leaves lines as they are.
+    /// The columns of a line, or `None` to break no line.
     width: Option<usize>,
-    /// Columns that are written on the current line.
+    /// The columns written on the current line.
     column: usize,
-    /// The word that may still grow.
+    /// The current word, which may continue in the next piece.
     word: String,
-    /// Columns of `word`.
+    /// The columns of `word`.
     word_width: usize,
-    /// Blanks between the last word and `word`.
+    /// The number of blanks between the last word and `word`.
     blanks: usize,
-    /// The beginning of the current line as it arrived, to know code fences and list items.
+    /// The start of the current line before wrapping, to recognize code fences.
     line: String,
-    /// Columns that wrapped lines of this paragraph are indented by.
+    /// The columns of indentation of wrapped lines in this paragraph.
     indent: usize,
     in_code: bool,
 }
 
 impl Wrap {
-    /// For lines of `width` columns; `None` breaks no line.
+    /// Creates a wrap to lines of `width` columns. `None` breaks no line.
     pub(super) fn new(width: Option<usize>) -> Self {
         Self {
             width,
@@ -46,7 +46,7 @@ impl Wrap {
         }
     }
 
-    /// Takes the next piece; returns what can be printed now.
+    /// Takes the next piece. Returns the text that can be printed now.
     pub(super) fn push(&mut self, piece: &str) -> String {
         let mut out = String::with_capacity(piece.len() + 8);
         for c in piece.chars() {
@@ -59,7 +59,7 @@ impl Wrap {
         out
     }
 
-    /// The rest of the text.
+    /// Returns the rest of the text.
     pub(super) fn finish(mut self) -> String {
         let mut out = String::new();
         self.end_word(&mut out);
@@ -85,7 +85,8 @@ impl Wrap {
         }
         self.word.push(c);
         self.word_width += columns;
-        // Between ideographs a line may break anywhere; what is longer than a line must.
+        // A line can break between any two ideographs, and must break within a word that is longer than a
+        // line.
         if columns == 2 || self.word_width >= width {
             self.end_word(out);
         }
@@ -123,7 +124,7 @@ impl Wrap {
     }
 }
 
-/// Columns of a list item's mark with the blank behind it; 0 of any other word.
+/// Returns the columns of a list marker and the blank after it. Returns 0 for any other word.
 fn bullet(word: &str) -> usize {
     let digits = word.trim_end_matches(['.', ')']);
     let numbered =
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn code_blocks_stay_as_they_are() {
+    fn code_blocks_are_not_wrapped() {
         let code = "```rust\nlet number = 1 + 2 + 3;\n```\n";
         assert_eq!(wrapped(8, &[code, "and then more"]), format!("{code}and then\nmore"));
     }
 
     #[test]
-    fn a_model_cannot_steer_the_terminal() {
+    fn a_model_cannot_control_the_terminal() {
         assert_eq!(wrapped(80, &["\u{1b}[2Jgone\r\n\u{9b}x"]), "\u{fffd}[2Jgone\n\u{fffd}x");
         assert_eq!(Wrap::new(None).push("\u{1b}]0;x\u{7}"), "\u{fffd}]0;x\u{fffd}");
         assert_eq!(wrapped(80, &["gpj.\u{202e}exe\u{2028}x"]), "gpj.\u{fffd}exe\u{fffd}x");

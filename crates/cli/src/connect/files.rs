@@ -1,8 +1,8 @@
-//! Clients' configuration files: setting a few places in them, and taking that back. What a person wrote around those
-//! places, comments too, stays as it is.
+//! Changes to clients' configuration files, and their reversal. Only Lar's own settings change. The rest of a file
+//! stays as the user wrote it, with its comments and its order.
 //!
-//! Nothing is written before all of it is known to be possible. A file is replaced by a rename, after a copy of it was put
-//! beside it.
+//! A change is prepared as a whole before anything is written. A file is copied to a backup beside it, then replaced
+//! by a rename.
 
 mod json;
 mod toml;
@@ -12,152 +12,136 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use lar_api::clients::{FileRecipe, Form, fill_template};
+use lar_base::Bytes;
+use lar_base::files::{read_at_most, read_text_at_most};
+use lar_clients::{Document, Format, RenderedFile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A larger file is none of a person's settings.
+/// The largest file that is read. Settings that a person writes are smaller.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// What a copy's name ends in.
+/// The end of a backup's name.
 const BACKUP: &str = "before-lar";
 
-/// A file that was or will be changed, as it is kept so that it can be taken back.
+/// A change to one file, as the journal keeps it for `--undo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct FileEdit {
-    /// The file itself, where its path is a link.
+pub(super) struct FileChange {
+    /// The file, with symbolic links resolved.
     pub(super) path: PathBuf,
-    pub(super) form: Form,
-    /// The copy of what it was; none where it was not there.
+    #[serde(rename = "form")]
+    pub(super) format: Format,
+    /// The copy of the file before the change; `None` if there was no file.
     pub(super) backup: Option<PathBuf>,
-    /// The folders that are made for it, the innermost first.
+    /// The folders that are created for the file, the innermost first.
     #[serde(default)]
     pub(super) folders: Vec<PathBuf>,
-    /// What was written.
-    pub(super) wrote: String,
-    pub(super) places: Vec<ConfigEntry>,
+    /// The content after the change.
+    #[serde(rename = "wrote")]
+    pub(super) written: String,
+    #[serde(rename = "places")]
+    pub(super) entries: Vec<ConfigEntry>,
 }
 
-/// A place in a file.
+/// A setting that was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConfigEntry {
-    /// Such as `mcpServers.lar`; with `[]` behind it, an element of a list.
-    pub(super) at: String,
-    /// What was there.
+    /// The setting, such as `mcpServers.lar`. With `[]` at its end, it is a list that got one more element.
+    #[serde(rename = "at")]
+    pub(super) setting: String,
+    /// The value before the change. `None` for a list.
     pub(super) before: Option<Value>,
+    /// The value after the change, or the new element of the list.
     pub(super) after: Value,
 }
 
-/// What became of a file when it was to be taken back.
+/// The result of undoing the change to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RevertOutcome {
-    /// It is as it was.
+    /// The file is as it was before.
     Restored,
-    /// What was set is out of it; the rest has changed since and stays.
+    /// The rest of the file has changed since, so only Lar's settings were removed.
     Removed,
-    /// It is gone, as it was before.
+    /// There was no file before, so it was deleted.
     Deleted,
-    /// Somebody changed these places since; they stay.
+    /// Somebody changed these settings since, so they stay.
     Left(Vec<String>),
 }
 
-/// Reads a file and makes what will be written to it. `below` is the folder that it must lie in.
-pub(super) fn prepare(
-    recipe: &FileRecipe,
-    path: &Path,
-    below: &Path,
-    values: &[(&str, &str)],
-) -> anyhow::Result<FileEdit> {
-    let path = resolve(path, below)?;
-    let shown = path.display().to_string();
+/// Reads a file and prepares its change. `root` is the folder that the file must be in.
+pub(super) fn prepare(file: &RenderedFile<'_>, path: &Path, root: &Path) -> anyhow::Result<FileChange> {
+    let path = resolve(path, root)?;
     let old = read(&path)?;
-    if recipe.form == Form::Whole {
-        let wrote = fill_template(recipe.text, values);
-        let backup = old.as_ref().map(|_| backup_of(&path));
-        let (folders, places) = (missing_folders(&path), Vec::new());
-        return Ok(FileEdit { path, form: recipe.form, backup, folders, wrote, places });
-    }
-    let old_text = old.as_deref().unwrap_or_default();
-    let set = |places: &mut Vec<ConfigEntry>| match recipe.form {
-        Form::Json => json::set(old_text, &value_of(recipe, values)?, recipe.managed_paths, places),
-        _ => toml::set(old_text, &fill_template(recipe.text, values), recipe.managed_paths, places),
-    };
-    let mut places = Vec::new();
-    let wrote = set(&mut places).with_context(|| {
-        format!("{shown} cannot be changed, so nothing was. Mend it, or see what to put there with --print")
+    let mut entries = Vec::new();
+    let written = apply(file, old.as_deref().unwrap_or_default(), &mut entries).with_context(|| {
+        format!(
+            "{} cannot be changed, so nothing was changed; correct the file, or use --print to see what to put \
+             there",
+            path.display()
+        )
     })?;
-    let backup = old.as_ref().map(|_| backup_of(&path));
-    Ok(FileEdit { folders: missing_folders(&path), path, form: recipe.form, backup, wrote, places })
+    let backup = old.map(|_| backup_path(&path));
+    Ok(FileChange {
+        folders: missing_folders(&path),
+        path,
+        format: file.document.format(),
+        backup,
+        written,
+        entries,
+    })
 }
 
-/// The folders that a file lies in and that are not there, the innermost first.
+/// Adds another edit to the change of the same file.
+pub(super) fn extend(change: &mut FileChange, file: &RenderedFile<'_>) -> anyhow::Result<()> {
+    change.written = apply(file, &change.written, &mut change.entries)?;
+    Ok(())
+}
+
+/// Returns `text` after an edit, and adds the settings that were written to `entries`.
+fn apply(file: &RenderedFile<'_>, text: &str, entries: &mut Vec<ConfigEntry>) -> anyhow::Result<String> {
+    match &file.document {
+        Document::Json(new) => json::set(text, new, &file.edit.settings, entries),
+        Document::Toml(new) => toml::set(text, new, &file.edit.settings, entries),
+        Document::Whole(new) => Ok(new.clone()),
+    }
+}
+
+/// Returns the parent folders that do not exist, the innermost first.
 fn missing_folders(path: &Path) -> Vec<PathBuf> {
     path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
-/// Sets the places of another recipe in the same file.
-pub(super) fn extend(
-    edit: &mut FileEdit,
-    recipe: &FileRecipe,
-    values: &[(&str, &str)],
-) -> anyhow::Result<()> {
-    let mut places = Vec::new();
-    edit.wrote = match recipe.form {
-        Form::Json => json::set(&edit.wrote, &value_of(recipe, values)?, recipe.managed_paths, &mut places)?,
-        Form::Toml => {
-            toml::set(&edit.wrote, &fill_template(recipe.text, values), recipe.managed_paths, &mut places)?
-        }
-        Form::Whole => fill_template(recipe.text, values),
-    };
-    edit.places.append(&mut places);
-    Ok(())
-}
-
-/// The document of a recipe, with what is known in the place of names: in its texts, so that nothing can break it.
-fn value_of(recipe: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<Value> {
-    fn fill(value: &mut Value, values: &[(&str, &str)]) {
-        match value {
-            Value::String(text) => *text = fill_template(text, values),
-            Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, values)),
-            _ => {}
-        }
-    }
-    let mut value = serde_json::from_str(recipe.text)?;
-    fill(&mut value, values);
-    Ok(value)
-}
-
-/// Where a file really is. A link may lead elsewhere in `below` (people keep such files in a repository), and nowhere else.
-fn resolve(path: &Path, below: &Path) -> anyhow::Result<PathBuf> {
+/// Resolves symbolic links. A link may lead to another path in `root`, since people keep such files in a repository,
+/// but not out of it.
+fn resolve(path: &Path, root: &Path) -> anyhow::Result<PathBuf> {
     let Ok(real) = path.canonicalize() else {
         if path.symlink_metadata().is_ok() {
-            bail!("{} is a link that leads nowhere; remove it first", path.display());
+            bail!("{} is a broken link; remove it first", path.display());
         }
         // The folder may be a link, too.
-        let mut there = path.parent().context("the path has no folder")?;
-        while there.symlink_metadata().is_err() {
-            there = there.parent().context("the path has no folder")?;
+        let mut existing = path.parent().context("the path has no folder")?;
+        while existing.symlink_metadata().is_err() {
+            existing = existing.parent().context("the path has no folder")?;
         }
-        within(path, &there.canonicalize()?, below)?;
+        check_within(path, &existing.canonicalize()?, root)?;
         return Ok(path.to_owned());
     };
-    within(path, &real, below)?;
+    check_within(path, &real, root)?;
     if !real.is_file() {
-        bail!("{} is no file", path.display());
+        bail!("{} is not a file", path.display());
     }
     Ok(real)
 }
 
-fn within(path: &Path, real: &Path, below: &Path) -> anyhow::Result<()> {
-    let below = below.canonicalize().with_context(|| format!("{} is not there", below.display()))?;
-    if real.starts_with(&below) {
+fn check_within(path: &Path, real: &Path, root: &Path) -> anyhow::Result<()> {
+    let root = root.canonicalize().with_context(|| format!("{} does not exist", root.display()))?;
+    if real.starts_with(&root) {
         return Ok(());
     }
     bail!(
         "{} leads to {}, outside of {}; change it by hand: --print shows what to put there",
         path.display(),
         real.display(),
-        below.display()
+        root.display()
     )
 }
 
@@ -167,68 +151,72 @@ fn read(path: &Path) -> anyhow::Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    // Whoever is root could write it all the same, and would not be meant to.
+    // Root could still write the file, but its owner does not want it to be changed.
     if about.permissions().mode() & 0o200 == 0 {
         bail!("{} is read-only; nothing was changed", path.display());
     }
     if about.len() > FILE_BYTES_MAX {
-        bail!("{} is larger than {FILE_BYTES_MAX} bytes", path.display());
+        bail!("{} is larger than the limit of {FILE_BYTES_MAX} bytes", path.display());
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(Some(text))
+    let text = std::fs::File::open(path).and_then(|file| read_text_at_most(file, Bytes(FILE_BYTES_MAX)));
+    Ok(Some(text.with_context(|| format!("{} cannot be read", path.display()))?))
 }
 
-fn backup_of(path: &Path) -> PathBuf {
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_at_most(std::fs::File::open(path)?, Bytes(FILE_BYTES_MAX))
+}
+
+fn backup_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(BACKUP);
     path.with_file_name(name)
 }
 
-/// Copies the file as it is, then writes it.
-pub(super) fn write(edit: &FileEdit) -> anyhow::Result<()> {
-    if let Some(backup) = &edit.backup {
-        let old = std::fs::read(&edit.path)?;
-        replace(backup, &old, mode_of(&edit.path))
+/// Copies the file to its backup, then writes it.
+pub(super) fn write(change: &FileChange) -> anyhow::Result<()> {
+    if let Some(backup) = &change.backup {
+        let old = read_bytes(&change.path)?;
+        replace(backup, &old, mode_of(&change.path))
             .with_context(|| format!("{} cannot be written", backup.display()))?;
     }
-    replace(&edit.path, edit.wrote.as_bytes(), mode_of(&edit.path))
-        .with_context(|| format!("{} cannot be written", edit.path.display()))
+    replace(&change.path, change.written.as_bytes(), mode_of(&change.path))
+        .with_context(|| format!("{} cannot be written", change.path.display()))
 }
 
-/// Takes a file back to what it was, as far as nobody changed it since.
-pub(super) fn undo(edit: &FileEdit) -> anyhow::Result<RevertOutcome> {
-    let Some(now) = read(&edit.path)? else { return Ok(RevertOutcome::Deleted) };
-    if now == edit.wrote {
-        return match &edit.backup {
+/// Reverses a change, except where somebody has changed the file since.
+pub(super) fn undo(change: &FileChange) -> anyhow::Result<RevertOutcome> {
+    let Some(now) = read(&change.path)? else { return Ok(RevertOutcome::Deleted) };
+    if now == change.written {
+        return match &change.backup {
             Some(backup) if backup.exists() => {
-                replace(&edit.path, &std::fs::read(backup)?, mode_of(&edit.path))?;
+                replace(&change.path, &read_bytes(backup)?, mode_of(&change.path))?;
                 std::fs::remove_file(backup)?;
                 Ok(RevertOutcome::Restored)
             }
-            Some(_) => remove_edits(edit, &now),
+            Some(_) => remove_entries(change, &now),
             None => {
-                std::fs::remove_file(&edit.path)?;
-                // As far as nothing else is in them.
-                for folder in &edit.folders {
+                std::fs::remove_file(&change.path)?;
+                // A folder that is not empty stays.
+                for folder in &change.folders {
                     let _ = std::fs::remove_dir(folder);
                 }
                 Ok(RevertOutcome::Deleted)
             }
         };
     }
-    remove_edits(edit, &now)
+    remove_entries(change, &now)
 }
 
-fn remove_edits(edit: &FileEdit, now: &str) -> anyhow::Result<RevertOutcome> {
+fn remove_entries(change: &FileChange, now: &str) -> anyhow::Result<RevertOutcome> {
     let mut left = Vec::new();
-    let text = match edit.form {
-        Form::Json => json::unset(now, &edit.places, &mut left)?,
-        Form::Toml => toml::unset(now, &edit.places, &mut left)?,
-        Form::Whole => return Ok(RevertOutcome::Left(vec!["the file".into()])),
+    let text = match change.format {
+        Format::Json => json::unset(now, &change.entries, &mut left)?,
+        Format::Toml => toml::unset(now, &change.entries, &mut left)?,
+        Format::Whole => return Ok(RevertOutcome::Left(vec!["the file".into()])),
     };
     if text != now {
-        replace(&edit.path, text.as_bytes(), mode_of(&edit.path))?;
+        replace(&change.path, text.as_bytes(), mode_of(&change.path))?;
     }
     Ok(if left.is_empty() { RevertOutcome::Removed } else { RevertOutcome::Left(left) })
 }
@@ -237,7 +225,7 @@ fn mode_of(path: &Path) -> u32 {
     path.metadata().map_or(0o600, |about| about.permissions().mode() & 0o777)
 }
 
-/// Writes a file whole or not at all; folders that are missing are made.
+/// Replaces a file atomically, and creates missing folders.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let folder = path.parent().context("the path has no folder")?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -247,7 +235,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()
     let _ = std::fs::remove_file(&partial);
     let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(mode).open(&partial)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    // The mode of a new file is subject to the umask.
+    // The umask limits the mode of a new file.
     let written = written.and_then(|()| file.set_permissions(std::fs::Permissions::from_mode(mode)));
     match written.and_then(|()| std::fs::rename(&partial, path)) {
         Ok(()) => Ok(()),

@@ -1,5 +1,7 @@
-//! What a person said in a client, from when a hook heard it until a Lar has it: a file each, in the order in which it was said.
-//! A Lar that is away is told later; one that is told twice knows it already.
+//! The queue of a client's prompts that were not delivered to Lar yet: one file per prompt, in order.
+//!
+//! Prompts wait here while Lar is not running. A prompt can be delivered twice, which does no harm: memory
+//! already has it.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,28 +14,36 @@ use serde_json::json;
 
 use crate::{ApiError, Client};
 
-/// What waits at most; beyond that the oldest goes.
+/// The maximum number of waiting prompts. Beyond it, the oldest is removed.
 const WAITING_MAX: usize = 256;
-/// Bytes of a message at most: what is longer was pasted.
+/// The maximum size of a prompt. A longer one was probably pasted, and is not queued.
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
-/// Digits of the time in a name.
+/// The number of digits of the time in a file name.
 const TIME_DIGITS: usize = 15;
 
-/// What waits of one client.
+/// The folder of all queues in the data directory.
+const FOLDER: &str = "hook-queue";
+/// The name of that folder in earlier releases.
+const OLD_FOLDER: &str = "heard";
+
+/// The queue of one client.
 #[derive(Debug)]
 pub(super) struct Queue {
     folder: PathBuf,
+    /// The folder of the queue in earlier releases. Its prompts are delivered too; none are added.
+    old_folder: PathBuf,
 }
 
 impl Queue {
     pub(super) fn of(data_dir: &Path, client: &str) -> Self {
-        Self { folder: data_dir.join("heard").join(client) }
+        let [folder, old_folder] = [FOLDER, OLD_FOLDER].map(|name| data_dir.join(name).join(client));
+        Self { folder, old_folder }
     }
 
-    /// Keeps what was said, on disk when this returns.
+    /// Adds a prompt. It is on disk when this returns.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn push(&self, prompt: &str) -> std::io::Result<()> {
         if prompt.trim().is_empty() || prompt.len() > MESSAGE_BYTES_MAX {
             return Ok(());
@@ -43,7 +53,7 @@ impl Queue {
         for oldest in waiting.iter().take((waiting.len() + 1).saturating_sub(WAITING_MAX)) {
             fs::remove_file(oldest)?;
         }
-        // Its name is its place in the order.
+        // The order of the names is the order of the prompts.
         let name = format!("{:0TIME_DIGITS$}-{}", Timestamp::now().as_millis(), std::process::id());
         let partial = self.folder.join(format!(".{name}"));
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
@@ -52,12 +62,13 @@ impl Queue {
         fs::rename(partial, self.folder.join(name))
     }
 
-    /// Tells it to a Lar, in order, until that is away or all is told. What it refuses is let go.
+    /// Delivers the prompts to Lar in order, until Lar cannot be reached or the queue is empty. Drops prompts
+    /// that Lar rejects.
     pub(super) async fn deliver(&self, client: &Client) {
         for path in self.pending() {
             let Ok(prompt) = read_small_text(&path, Bytes(MESSAGE_BYTES_MAX as u64)) else { continue };
             let delivered =
-                client.post::<serde_json::Value>("memories/heard", &json!({ "content": prompt })).await;
+                client.post::<serde_json::Value>("memories/intents", &json!({ "content": prompt })).await;
             match delivered {
                 Err(error)
                     if error
@@ -69,11 +80,16 @@ impl Queue {
                 _ => drop(fs::remove_file(&path)),
             }
         }
+        // Fails if the folder is not empty: it may contain other files, and another client may have a queue.
+        if fs::remove_dir(&self.old_folder).is_ok() {
+            let _ = self.old_folder.parent().map(fs::remove_dir);
+        }
     }
 
-    /// The files, in order. What is not of a queue's making is not told and not removed.
+    /// Returns the files in order. Skips files that a queue did not write.
     fn pending(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let folders = [&self.old_folder, &self.folder].into_iter();
+        let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
         let ours = |entry: &fs::DirEntry| {
             let name = entry.file_name();
             let parts = name.to_str().and_then(|name| name.split_once('-'));
@@ -82,7 +98,7 @@ impl Queue {
                 && entry.file_type().is_ok_and(|kind| kind.is_file())
         };
         let mut files: Vec<PathBuf> = entries.filter(ours).map(|entry| entry.path()).collect();
-        files.sort();
+        files.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
         files
     }
 }
@@ -92,12 +108,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn prompts_of_an_earlier_release_come_first() {
+        let data = tempfile::tempdir().unwrap();
+        let queue = Queue::of(data.path(), "claude-code");
+        queue.push("new").unwrap();
+        let old = data.path().join("heard/claude-code");
+        fs::create_dir_all(&old).unwrap();
+        fs::write(old.join("000000000000001-1"), "old").unwrap();
+        let prompts: Vec<String> =
+            queue.pending().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        assert_eq!(prompts, ["old", "new"]);
+        assert!(queue.folder.starts_with(data.path().join("hook-queue")));
+    }
+
+    #[test]
     fn the_queue_keeps_its_order_and_limit() {
         let data = tempfile::tempdir().unwrap();
         let queue = Queue::of(data.path(), "claude-code");
         for number in 0..WAITING_MAX + 3 {
             queue.push(&format!("{number}")).unwrap();
-            // Two in one millisecond come from two processes.
+            // Two prompts in the same millisecond can only come from two processes.
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         queue.push(" \n").unwrap();

@@ -1,4 +1,4 @@
-//! Exports in JSON: mem0's, Vestige's, the reference MCP memory server's.
+//! JSON exports of mem0, Vestige and the reference MCP memory server.
 
 use anyhow::bail;
 use lar_api::memories::NewMemory;
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use super::ParsedExport;
 
-/// Why a line is left out.
-const NO_JSON: &str = "lines that are no JSON";
-/// Kinds that Lar has and others may name.
+/// The reason for a skipped line.
+const NO_JSON: &str = "lines that are not JSON";
+/// The kinds of memories in Lar. Other programs can use the same names.
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
 
-/// What mem0's `get_all` returns: a list, or one below `results` or `memories`.
+/// Parses the result of mem0's `get_all`: a list, or an object with a list in `results` or `memories`.
 pub(super) fn mem0(text: &str) -> anyhow::Result<ParsedExport> {
     let mut read = ParsedExport::default();
     let items = list(text, &["results", "memories"], &mut read)?;
     for item in items {
         let Some(content) = string(&item, &["memory", "data", "text"]) else {
-            read.leave_out("without a text");
+            read.leave_out("without text");
             continue;
         };
         read.push(NewMemory {
@@ -31,13 +31,13 @@ pub(super) fn mem0(text: &str) -> anyhow::Result<ParsedExport> {
     Ok(read)
 }
 
-/// Vestige's export: a list of nodes, or one below `nodes` or `memories`.
+/// Parses Vestige's export: a list of nodes, or an object with a list in `nodes`, `memories` or `results`.
 pub(super) fn vestige(text: &str) -> anyhow::Result<ParsedExport> {
     let mut read = ParsedExport::default();
     let items = list(text, &["nodes", "memories", "results"], &mut read)?;
     for item in items {
         let Some(content) = string(&item, &["content"]) else {
-            read.leave_out("without a text");
+            read.leave_out("without text");
             continue;
         };
         if string(&item, &["deletedAt", "deleted_at"]).is_some() {
@@ -47,7 +47,7 @@ pub(super) fn vestige(text: &str) -> anyhow::Result<ParsedExport> {
         let kind = string(&item, &["nodeType", "node_type"]);
         read.push(NewMemory {
             content,
-            // It calls some facts concepts.
+            // Vestige has other kinds, such as concepts. They become the default kind.
             kind: kind.filter(|kind| KINDS.contains(&kind.as_str())),
             tags: strings(&item["tags"]),
             source: string(&item, &["source"]).map(|source| format!("vestige: {source}")),
@@ -58,7 +58,7 @@ pub(super) fn vestige(text: &str) -> anyhow::Result<ParsedExport> {
     Ok(read)
 }
 
-/// Lines of entities with what was observed of them, and of relations between them.
+/// Parses lines with entities and their observations, and with relations between entities.
 pub(super) fn mcp_memory(text: &str) -> anyhow::Result<ParsedExport> {
     let mut read = ParsedExport::default();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -75,7 +75,7 @@ pub(super) fn mcp_memory(text: &str) -> anyhow::Result<ParsedExport> {
                 let kind = string(&item, &["entityType"]).unwrap_or_default();
                 let observations = strings(&item["observations"]);
                 if observations.is_empty() {
-                    read.leave_out("of which nothing was observed");
+                    read.leave_out("entities without observations");
                 }
                 for observed in observations {
                     let tags = if kind.is_empty() { Vec::new() } else { vec![kind.clone()] };
@@ -93,25 +93,25 @@ pub(super) fn mcp_memory(text: &str) -> anyhow::Result<ParsedExport> {
                             ..NewMemory::default()
                         });
                     }
-                    _ => read.leave_out("relations that are not whole"),
+                    _ => read.leave_out("incomplete relations"),
                 }
             }
-            _ => read.leave_out("of another type"),
+            _ => read.leave_out("lines of another type"),
         }
     }
     if read.memories.is_empty() && read.left_out.contains_key(NO_JSON) {
-        bail!("none of its lines is a memory of the MCP memory server; line {} is no JSON", read.skipped[0]);
+        bail!("no line is an entry of the MCP memory server; line {} is not valid JSON", read.skipped[0]);
     }
     Ok(read)
 }
 
-/// What was observed, so that it can be read without knowing of what.
+/// Returns an observation that names its entity.
 fn about(name: &str, observed: &str) -> String {
     let names_it = observed.to_lowercase().contains(&name.to_lowercase());
     if names_it { observed.to_owned() } else { format!("{name}: {observed}") }
 }
 
-/// The items of an export: a list, one below a name, or a line each.
+/// Returns the items of an export: a list, a list in a field of one of `names`, or one object per line.
 fn list(text: &str, names: &[&str], read: &mut ParsedExport) -> anyhow::Result<Vec<Value>> {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(items)) => Ok(items),
@@ -121,13 +121,13 @@ fn list(text: &str, names: &[&str], read: &mut ParsedExport) -> anyhow::Result<V
                     return Ok(items);
                 }
             }
-            // A single line of a list of lines.
+            // One object per line, and there is only one line.
             if fields.contains_key("content") || fields.contains_key("memory") {
                 return Ok(vec![Value::Object(fields)]);
             }
-            bail!("there is no list in it, below {} or at its top", names.join(", "))
+            bail!("the file has no list, neither at the top level nor in {}", names.join(", "))
         }
-        Ok(_) => bail!("there is no list in it"),
+        Ok(_) => bail!("the file has no list"),
         Err(whole) => {
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
             let mut items = Vec::new();
@@ -139,7 +139,7 @@ fn list(text: &str, names: &[&str], read: &mut ParsedExport) -> anyhow::Result<V
                 }
             }
             if items.is_empty() {
-                bail!("it is no JSON: {whole}");
+                bail!("the file is not valid JSON: {whole}");
             }
             bad.into_iter().for_each(|number| read.skip_line(number, NO_JSON));
             Ok(items)
@@ -168,7 +168,7 @@ mod tests {
     fn each_export_becomes_memories() {
         let mem0_list = r#"{"results": [{"id": "1", "memory": "Likes tea", "categories": ["food"], "created_at": "2025-01-02T03:04:05Z"}, {"id": "2"}]}"#;
         let read = mem0(mem0_list).unwrap();
-        assert_eq!((contents(&read), read.left_out["without a text"]), (vec!["Likes tea"], 1));
+        assert_eq!((contents(&read), read.left_out["without text"]), (vec!["Likes tea"], 1));
         assert_eq!(read.memories[0].tags, ["food"]);
 
         let nodes = r#"[{"content": "We use Postgres", "nodeType": "decision", "tags": ["db"], "source": "chat"},
@@ -183,11 +183,11 @@ mod tests {
                      {\"type\":\"entity\",\"name\":\"Acme\",\"entityType\":\"company\",\"observations\":[]}\n";
         let read = mcp_memory(lines).unwrap();
         assert_eq!(contents(&read), ["Anna: lives in Oslo", "Anna sings", "Anna works at Acme"]);
-        assert_eq!(read.left_out["of which nothing was observed"], 1);
+        assert_eq!(read.left_out["entities without observations"], 1);
     }
 
     #[test]
-    fn json_lines_are_read_as_a_list_and_other_input_is_refused() {
+    fn json_lines_are_read_as_a_list_and_other_input_is_an_error() {
         assert_eq!(contents(&mem0("{\"memory\": \"a\"}\n{\"memory\": \"b\"}\n").unwrap()), ["a", "b"]);
         assert_eq!(contents(&mem0("{\"memory\": \"a\"}").unwrap()), ["a"]);
         for bad in ["", "{", "7", "{\"a\": 1}", "not json"] {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_does_not_keep_the_others_out() {
+    fn an_invalid_line_is_skipped_and_the_others_are_read() {
         let lines = "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\n{\"type\":\n{\"type\":\"entity\"}\n";
         let read = mcp_memory(lines).unwrap();
         assert_eq!(contents(&read), ["Anna: sings"]);
@@ -206,6 +206,6 @@ mod tests {
         assert_eq!(contents(&read), ["a", "b"]);
         let times: Vec<Option<&str>> = read.memories.iter().map(|one| one.occurred_at.as_deref()).collect();
         assert_eq!(times, [Some("2025-01-02T03:04:05.000Z"), None]);
-        assert_eq!((read.left_out[NO_JSON], read.left_out["times that cannot be read"]), (1, 1));
+        assert_eq!((read.left_out[NO_JSON], read.left_out["unreadable times"]), (1, 1));
     }
 }

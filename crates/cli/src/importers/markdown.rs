@@ -1,4 +1,4 @@
-//! Notes in Markdown: basic-memory's, whose observations are lines of their own, and the instructions that agents read.
+//! Markdown exports: the notes of basic-memory, and instruction files for agents such as CLAUDE.md.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,14 @@ use lar_api::memories::NewMemory;
 
 use super::ParsedExport;
 
-/// A folder is not looked into deeper than this.
+/// The maximum depth of folders that are searched.
 const DEPTH_MAX: usize = 16;
-/// Notes of a folder at most.
+/// The maximum number of notes.
 const FILES_MAX: usize = 100_000;
-/// A note's text beyond its observations is taken in up to this many bytes.
+/// The maximum size of a note's text without its observations.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Every note below a folder.
+/// Parses every note in a folder and its subfolders.
 pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<ParsedExport> {
     let (mut files, mut read) = (Vec::new(), ParsedExport::default());
     walk(folder, 0, &mut files).with_context(|| folder.display().to_string())?;
@@ -22,7 +22,7 @@ pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<ParsedExport> {
     for path in files {
         match super::text_of(&path) {
             Ok(text) => note(&text, &path, &mut read),
-            Err(_) => read.leave_out("that cannot be read"),
+            Err(_) => read.leave_out("unreadable files"),
         }
     }
     Ok(read)
@@ -35,7 +35,7 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Resul
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        // Links are not followed: they may lead anywhere, and round in circles.
+        // Do not follow links: they can lead anywhere, and in circles.
         let kind = entry.file_type()?;
         if kind.is_dir() && !hidden {
             walk(&entry.path(), depth + 1, files)?;
@@ -49,7 +49,8 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Resul
     Ok(())
 }
 
-/// A note of basic-memory's: `- [category] text #tag (context)` is an observation; the rest but for its relations is its text.
+/// Parses a note of basic-memory. `- [category] text #tag (context)` is an observation. Relations are
+/// skipped. The rest is the text of the note.
 fn note(text: &str, path: &Path, read: &mut ParsedExport) {
     let (head, body) = split_front_matter(text);
     let field = |name: &str| {
@@ -89,7 +90,7 @@ fn note(text: &str, path: &Path, read: &mut ParsedExport) {
     let text: Vec<&str> = rest.iter().filter(|line| !is_heading(line)).copied().collect();
     let text = text.join("\n");
     if text.len() > TEXT_BYTES_MAX {
-        read.leave_out("texts that are too long");
+        read.leave_out("texts over 1 MiB");
     } else if !text.trim().is_empty() {
         let content = format!("{title}\n{}", text.trim());
         read.push(NewMemory {
@@ -102,22 +103,22 @@ fn note(text: &str, path: &Path, read: &mut ParsedExport) {
     }
 }
 
-/// The category and text of an observation.
+/// Returns the category and the text of an observation.
 fn observation(item: &str) -> Option<(&str, &str)> {
     let (category, text) = item.strip_prefix('[')?.split_once(']')?;
-    // `- [ ] a task` and `- [[a relation]]` are none.
+    // `- [ ] a task` and `- [[a relation]]` are not observations.
     let plain = !category.is_empty() && category.chars().all(|c| c.is_alphanumeric() || "-_ ".contains(c));
     (plain && category.trim() == category && category != "x" && !text.trim().is_empty())
         .then_some((category, text.trim()))
 }
 
-/// The lines between two `---` at a note's head, and what follows them.
+/// Returns the front matter between two `---` at the start of a note, and the text after it.
 fn split_front_matter(text: &str) -> (&str, &str) {
-    let parted = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---"));
-    parted.map_or(("", text), |(head, body)| (head, body.trim_start_matches('-')))
+    let parts = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---"));
+    parts.map_or(("", text), |(head, body)| (head, body.trim_start_matches('-')))
 }
 
-/// The items that stand a line each below a name.
+/// Returns the list items on the lines after a name.
 fn items_below(head: &str, name: &str) -> Vec<String> {
     let lines = head.lines().skip_while(|line| line.trim_end() != name).skip(1);
     let items = lines.map_while(|line| line.trim_start().strip_prefix("- "));
@@ -132,7 +133,8 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The instructions of a file that agents read: each item of a list and each paragraph, under its heading.
+/// Parses an instruction file for agents. Each list item and each paragraph becomes a memory, with its
+/// heading.
 pub(super) fn instructions(text: &str, path: &Path) -> anyhow::Result<ParsedExport> {
     let mut read = ParsedExport::default();
     let folder = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
@@ -157,7 +159,7 @@ pub(super) fn instructions(text: &str, path: &Path) -> anyhow::Result<ParsedExpo
         if line.starts_with("```") {
             close(&mut open, &heading, &mut read);
             if !fenced {
-                read.leave_out("blocks of code");
+                read.leave_out("code blocks");
             }
             fenced = !fenced;
             continue;
@@ -174,7 +176,7 @@ pub(super) fn instructions(text: &str, path: &Path) -> anyhow::Result<ParsedExpo
             close(&mut open, &heading, &mut read);
             open.push(item.trim().to_owned());
         } else if line.starts_with('@') || line.starts_with("<!--") {
-            read.leave_out("references to other files, and comments");
+            read.leave_out("references and comments");
         } else {
             open.push(line.to_owned());
         }
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_with_a_byte_order_mark_and_crlf_are_read_as_without() {
+    fn a_byte_order_mark_and_crlf_do_not_change_the_result() {
         let text = "---\ntitle: Coffee\ntags:\n- drinks\ncreated: 2025-01-02 03:04:05\n---\n# Coffee\nA short\ntext.\n\n- [decision] We buy beans\n";
         let read = |text: &str| {
             let folder = tempfile::tempdir().unwrap();

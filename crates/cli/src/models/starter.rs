@@ -1,6 +1,7 @@
-//! `lar models pull --starter`: a chat model that suits the machine, and an embedder.
+//! `lar models pull --starter`: downloads a chat model that suits the machine, and an embedding model.
 //!
-//! The server chooses. The chat model becomes `default` where the smallest one was; what a person chose themselves stays.
+//! The server chooses the models. The chat model becomes `default` if there was none, or if `default` was the
+//! smallest starter model. A default that a user chose stays.
 
 use lar_api::Page;
 use lar_api::models::{Alias, Model, StarterModel};
@@ -9,7 +10,7 @@ use super::follow::{Download, render_installed};
 use crate::Client;
 use crate::output::{Output, size};
 
-/// The name of the chat model that answers where a request names none.
+/// The alias of the chat model for requests that name no model.
 pub(super) const DEFAULT: &str = "default";
 
 pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: bool) -> anyhow::Result<()> {
@@ -17,8 +18,8 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
     for model in &chosen.data {
         let is_chat = model.kind == "chat";
         if model.installed {
-            output.note(&format!("{} is installed.", model.name));
-            // An earlier pull may have ended before `default` was moved.
+            output.note(&format!("{} is already installed.", model.name));
+            // An earlier pull may have ended before it set `default`.
             if is_chat && !minimal {
                 make_default(client, output, &model.name).await?;
             }
@@ -30,7 +31,7 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
             Ok(()) if is_chat && !minimal => make_default(client, output, &model.name).await?,
             Ok(()) => {}
             Err(error) if is_chat && !minimal => {
-                output.note(&format!("{} could not be fetched: {error:#}", model.name));
+                output.note(&format!("Could not fetch {}: {error:#}", model.name));
                 let smallest: Page<StarterModel> = client.get("catalog/starter?minimal=true").await?;
                 let Some(smallest) = smallest.data.iter().find(|model| model.kind == "chat") else {
                     return Err(error);
@@ -40,7 +41,8 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
                 }
                 if !smallest.installed {
                     output.note(
-                        "Fetching the smallest chat model in its place; run this again for the better one.",
+                        "Fetching the smallest chat model instead. Run this command again to get the better \
+                         one.",
                     );
                     fetch(client, output, smallest).await?;
                 }
@@ -67,19 +69,19 @@ fn announcement(model: &StarterModel) -> String {
         model.tokens_per_second.map(|speed| format!(", about {speed:.0} tokens/s")).unwrap_or_default();
     let StarterModel { name, reason, size_bytes, .. } = model;
     format!(
-        "Fetching {name} ({}{speed}): {reason}. Ctrl+C stops it; the next run goes on where it was.",
+        "Fetching {name} ({}{speed}): {reason}. If you stop this command, run it again to resume.",
         size(*size_bytes)
     )
 }
 
-/// Lets `default` stand for a model where it stood for the smallest one, or for none.
+/// Sets the alias `default` to a model, unless a user chose another one.
 async fn make_default(client: &Client, output: &Output, name: &str) -> anyhow::Result<()> {
     let models: Page<Model> = client.get("catalog/models").await?;
     let current = models.data.iter().find(|model| model.aliases.iter().any(|alias| alias == DEFAULT));
     if current.is_none_or(|current| current.starter && current.name != name) {
         let alias = Alias { name: DEFAULT.into(), target: name.into() };
         let _: serde_json::Value = client.post("aliases", &alias).await?;
-        output.note(&format!("`{DEFAULT}` now stands for {name}."));
+        output.note(&format!("The alias `{DEFAULT}` now refers to {name}."));
     }
     Ok(())
 }
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(
             announcement(&model),
             "Fetching qwen2.5-coder-1.5b-instruct (1.0 GiB, about 17 tokens/s): the best for this machine: 4.0 GiB of memory, \
-             2 cores. Ctrl+C stops it; the next run goes on where it was."
+             2 cores. If you stop this command, run it again to resume."
         );
     }
 }

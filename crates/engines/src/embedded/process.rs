@@ -1,7 +1,7 @@
-//! The server's end of a worker: starting it, speaking the protocol, noticing its death.
+//! The server's end of a worker: starts the process, speaks the protocol and notices its death.
 //!
-//! A worker is killed when its [`Worker`] is dropped, and kills itself when the socket closes, so none
-//! outlives its server. Its death fails every stream it had; nothing else notices.
+//! A worker is killed when its [`Worker`] is dropped, and kills itself when the socket closes, so no worker
+//! outlives its server. When it dies, all of its streams and calls fail; nothing else is affected.
 
 mod start;
 mod tokenizer;
@@ -25,18 +25,21 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::ConfinementPolicy;
 use super::limits::{self, Allowance, PrefillReports};
 use super::rpc::{EmbeddedTexts, PendingEmbedding, PendingReply, TokenizeReply, split_into_frames};
-use crate::Error;
-use crate::driver::{CallerIds, Event, Generation, Sampling};
-use crate::protocol::{self, CREDIT, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, TuningResult};
+use crate::driver::Generation;
 use crate::stderr::LastLines;
+use lar_inference::Error;
+use lar_inference::protocol;
+use lar_inference::protocol::{CREDIT, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, TuningResult};
+use lar_inference::{CallerIds, Event, Sampling};
 pub(super) use start::confinement;
 use start::{greet, read_sized, spawn, wait_until_loaded};
 
-/// A worker that is silent for this long is taken for dead.
+/// A worker that is silent for this long counts as dead.
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
-/// A step that computes for this long is taken for hung.
+/// A step that computes for this long counts as hung.
 const STEP_MAX: Duration = Duration::from_secs(120);
-/// What a worker's end says when memory runs out: llama.cpp throws an exception through it, or OpenMP starts no thread.
+/// Texts on standard error when memory ran out: llama.cpp throws a C++ exception, or OpenMP cannot start a
+/// thread.
 const NO_MEMORY: [&str; 2] = ["foreign exception", "libgomp: Thread creation failed"];
 
 /// A running worker.
@@ -46,7 +49,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
 }
 
-/// Is called with what a worker measured.
+/// Called with each new measurement of the worker.
 pub(super) type OnTuned = Box<dyn Fn(TuningResult) + Send + Sync>;
 
 struct Shared {
@@ -54,10 +57,10 @@ struct Shared {
     outbox: mpsc::Sender<OutgoingFrame>,
     /// KiB of texts that may wait to be written.
     texts: Arc<Semaphore>,
-    /// Texts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
+    /// Permits for texts over [`limits::LARGE_PROMPT_BYTES`].
     large_prompts: Semaphore,
     next: AtomicU64,
-    /// Makes the numbers that stand for callers.
+    /// Derives the numbers that identify callers to the worker.
     callers: RandomState,
     active: AtomicU32,
     streams: Mutex<HashMap<u64, Stream>>,
@@ -66,7 +69,7 @@ struct Shared {
     kill: CancellationToken,
 }
 
-/// A frame that waits to be written, with its share of the memory for such.
+/// A frame that waits to be written, with its share of the memory for texts.
 #[derive(Debug)]
 struct OutgoingFrame {
     bytes: Vec<u8>,
@@ -76,17 +79,18 @@ struct OutgoingFrame {
 #[derive(Debug)]
 struct Stream {
     events: mpsc::Sender<Event>,
-    /// What the worker may still send on it.
+    /// The tokens and bytes that the worker may still send.
     allowance: Allowance,
     prefill: PrefillReports,
-    /// Whether it has one of the worker's sequences.
+    /// Whether the stream has one of the worker's sequences.
     has_slot: watch::Sender<bool>,
-    /// Tells whoever waits to cancel the stream that it is over.
+    /// Ends the task that waits to cancel the stream.
     _over: DropGuard,
 }
 
 impl Worker {
-    /// Starts a process and returns once it has loaded what it is to hold. Dropping the future kills it.
+    /// Starts a process and returns once it has loaded its model or vocabulary. Dropping the future kills the
+    /// process.
     pub(crate) async fn start(
         program: &Path,
         load: Load,
@@ -94,7 +98,8 @@ impl Worker {
         tuned: OnTuned,
     ) -> Result<Self, Error> {
         let (mut child, mut reader, mut writer) = spawn(program)?;
-        let stderr = LastLines::of(&mut child, |line| tracing::debug!(line, "a worker wrote"));
+        let stderr =
+            LastLines::of(&mut child, |line| tracing::debug!(line, "a worker wrote to standard error"));
         let loading = async {
             let missing = greet(&mut reader, &mut writer, load).await?;
             start::check_confinement(&missing, policy)?;
@@ -106,7 +111,7 @@ impl Worker {
         }
         if let Err(error) = loaded {
             let Error::Failed(reason) = error else { return Err(error) };
-            // One that ended by itself says how: a signal, most likely.
+            // A worker that exited by itself has a status, most likely a signal.
             let ended = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
             let status =
                 ended.ok().and_then(Result::ok).map(|status| format!(" ({status})")).unwrap_or_default();
@@ -143,27 +148,27 @@ impl Worker {
         self.shared.active.load(Ordering::Relaxed)
     }
 
-    /// Why the worker died, if it did.
+    /// Returns the reason why the worker died, if it did.
     pub(crate) fn death(&self) -> Option<String> {
         self.shared.death.borrow().clone()
     }
 
-    /// Waits until the worker dies and tells why.
+    /// Waits until the worker dies and returns the reason.
     pub(crate) async fn wait_for_death(&self) -> String {
         let mut death = self.shared.death.subscribe();
         match death.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "its server let it go".into(),
+            Err(_) => "its handle was dropped".into(),
         }
     }
 
-    /// Kills the process and waits until it is gone.
+    /// Kills the process and waits until it has exited.
     pub(crate) async fn stop(&self) {
         self.shared.kill.cancel();
         self.wait_for_death().await;
     }
 
-    /// The vectors of texts, or the scores of `query` with each. Dropping the future stops the work.
+    /// Computes the vectors of texts, or scores them for `query`. Dropping the future stops the work.
     pub(crate) async fn embed(
         &self,
         query: Option<String>,
@@ -174,9 +179,9 @@ impl Worker {
         }
         let (answer, answered) = oneshot::channel();
         let values = vec![Vec::new(); texts.len()];
-        let question = self.register(PendingReply::Embed(PendingEmbedding { values, answer }));
+        let call = self.register(PendingReply::Embed(PendingEmbedding { values, answer }));
         for (texts, more) in split_into_frames(texts) {
-            let frame = ToWorker::Embed { id: question.id, query: query.clone(), texts, more };
+            let frame = ToWorker::Embed { id: call.id, query: query.clone(), texts, more };
             self.shared.send_text(frame).await?;
         }
         match answered.await {
@@ -185,12 +190,12 @@ impl Worker {
         }
     }
 
-    /// Notes down who waits for an answer, until the guard is dropped.
-    fn register(&self, question: PendingReply) -> ForgetOnDrop {
+    /// Registers a caller that waits for an answer, until the guard is dropped.
+    fn register(&self, reply: PendingReply) -> ForgetOnDrop {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.pending_replies).insert(id, question);
+        lock(&self.shared.pending_replies).insert(id, reply);
         if self.death().is_some() {
-            // It may have died before the question was noted down.
+            // The worker may have died before the call was registered.
             lock(&self.shared.pending_replies).remove(&id);
         }
         ForgetOnDrop { shared: self.shared.clone(), id }
@@ -217,9 +222,12 @@ impl Worker {
         let (slot, has_slot) = watch::channel(false);
         let entry = Stream { events, allowance, prefill, has_slot: slot, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
-        worker.shared.send(ToWorker::Generate { stream, caller, tokens, sampling, cache_of });
+        let frame = ToWorker::Generate { stream, caller, tokens, sampling, cache_of };
+        if let Err(error) = worker.shared.try_send(&frame) {
+            worker.shared.end(stream, worker.active(), Event::Failed(error));
+        }
         if let Some(reason) = worker.death() {
-            // It may have died before the stream was noted down.
+            // The worker may have died before the stream was registered.
             worker.shared.end(stream, 0, Event::Failed(Error::Failed(reason)));
         }
         let (shared, stop_requested) = (worker.shared.clone(), stop.clone());
@@ -233,7 +241,7 @@ impl Worker {
         let mut taken = 0;
         let events = stream::poll_fn(move |context| {
             let event = std::task::ready!(received.poll_recv(context));
-            // The worker may send as many more as were taken.
+            // The worker gets as much new credit as events were read.
             match &event {
                 Some(Event::Delta { tokens, .. }) => taken += (*tokens).max(1),
                 Some(Event::Prefilling { .. }) => taken += 1,
@@ -248,7 +256,7 @@ impl Worker {
     }
 }
 
-/// Forgets a question whose asker went away.
+/// Forgets a call when its caller drops the future.
 struct ForgetOnDrop {
     shared: Arc<Shared>,
     id: u64,
@@ -275,25 +283,37 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Sends a small frame. A worker that takes no more is killed.
+    /// Sends a frame of some numbers, which is never too long.
     fn send(&self, frame: ToWorker) {
-        let Ok(bytes) = protocol::encode(&frame) else { return };
+        if let Err(error) = self.try_send(&frame) {
+            tracing::error!(%error, "a frame for a worker was left out");
+        }
+    }
+
+    /// Sends a frame without waiting. Kills a worker whose outbox is full.
+    ///
+    /// # Errors
+    /// If the frame is too long.
+    fn try_send(&self, frame: &ToWorker) -> Result<(), Error> {
+        let bytes = protocol::encode(frame).map_err(|error| Error::Failed(error.to_string()))?;
         // A closed channel means a dead worker, which `supervise` reports to every stream.
         if let Err(mpsc::error::TrySendError::Full(_)) =
             self.outbox.try_send(OutgoingFrame { bytes, _texts: None })
         {
-            tracing::warn!("a worker does not read what it is sent; it is killed");
+            tracing::warn!("a worker did not read its frames and was killed");
             self.kill.cancel();
         }
+        Ok(())
     }
 
-    /// A number that stands for a caller, and for no other caller, most likely: the worker learns nothing else of the key.
+    /// Returns a number that identifies a caller and almost certainly no other. The worker learns nothing
+    /// else about the key.
     fn caller_number(&self, caller: Option<KeyId>) -> u64 {
         self.callers.hash_one(caller)
     }
 
-    /// Waits until the worker may work on a text of so many bytes; small ones need no turn. The turn ends when the guard
-    /// is dropped.
+    /// Waits for a permit to send a text of this many bytes; small texts need none. Dropping the permit frees
+    /// it.
     async fn acquire_large_prompt_permit(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         if bytes <= limits::LARGE_PROMPT_BYTES {
             return None;
@@ -307,16 +327,16 @@ impl Shared {
         drop(frame);
         let share = limits::kib(bytes.len());
         let texts = self.texts.clone().acquire_many_owned(share).await.ok();
-        // As above.
+        // A closed channel means a dead worker, as in `send`.
         let _ = self.outbox.send(OutgoingFrame { bytes, _texts: texts }).await;
         Ok(())
     }
 
-    /// Takes a frame of `bytes` bytes in; the error is what the worker did that it may not.
+    /// Handles a frame with a body of `bytes` bytes. An error is a violation of the protocol.
     fn handle_frame(&self, frame: FromWorker, bytes: usize) -> Result<(), String> {
         let most = limits::frame_bytes_max(&frame);
         if bytes > most {
-            return Err(format!("it sent a frame of {bytes} bytes, {most} at most"));
+            return Err(format!("it sent a frame of {bytes} bytes; the limit is {most}"));
         }
         match frame {
             FromWorker::Tokens { id, tokens, tail } => {
@@ -328,8 +348,8 @@ impl Shared {
             }
             FromWorker::TokenizeFailed { id, message } => self.tokens(id, Err(message)),
             FromWorker::Text { id, answer } => {
-                if let Some(PendingReply::Text(question)) = lock(&self.pending_replies).remove(&id) {
-                    let _ = question.send(answer);
+                if let Some(PendingReply::Text(reply)) = lock(&self.pending_replies).remove(&id) {
+                    let _ = reply.send(answer);
                 }
             }
             FromWorker::Checked { id, index, outcome } => {
@@ -399,14 +419,14 @@ impl Shared {
             FromWorker::Hello { .. }
             | FromWorker::Confined { .. }
             | FromWorker::Loaded { .. }
-            | FromWorker::LoadFailed { .. } => return Err("it said hello twice".into()),
+            | FromWorker::LoadFailed { .. } => return Err("it repeated a frame of the handshake".into()),
         }
         Ok(())
     }
 
     fn tokens(&self, id: u64, answer: Result<TokenizeReply, String>) {
-        if let Some(PendingReply::Tokenize(question)) = lock(&self.pending_replies).remove(&id) {
-            let _ = question.send(answer);
+        if let Some(PendingReply::Tokenize(reply)) = lock(&self.pending_replies).remove(&id) {
+            let _ = reply.send(answer);
         }
     }
 
@@ -420,16 +440,18 @@ impl Shared {
         let streams = lock(&self.streams);
         let Some(stream) = streams.get(&stream) else { return Ok(()) };
         match stream.events.try_send(event) {
-            // Whoever gave up on the answer has asked to stop it.
+            // A reader that dropped the answer has also requested the stop.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err("it sent more than it had credit for".into()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err("it sent more events than it had credit for".into())
+            }
         }
     }
 
     fn end(&self, stream: u64, active: u32, event: Event) {
         self.active.store(active, Ordering::Relaxed);
         if let Some(stream) = lock(&self.streams).remove(&stream) {
-            // There is room: a stream that has none is one whose worker dies for it.
+            // There is room for it: a worker that overfills a stream is killed.
             let _ = stream.events.try_send(event);
         }
     }
@@ -438,15 +460,16 @@ impl Shared {
         self.active.store(0, Ordering::Relaxed);
         self.death.send_replace(Some(reason.to_owned()));
         for (_, stream) in lock(&self.streams).drain() {
-            // Where no room is left, the stream's end without an event tells as much.
+            // If the channel is full, the reader sees the end of the stream without a terminal event, which
+            // counts as a failure.
             let _ = stream.events.try_send(Event::Failed(Error::Failed(reason.to_owned())));
         }
         lock(&self.pending_replies).clear();
     }
 }
 
-/// Writes frames until the worker is gone. One that does not read, which an honest one does whatever it computes, is
-/// killed.
+/// Writes frames until the worker has exited. Kills a worker that does not read: a working one reads during
+/// any computation.
 async fn send_frames(
     mut writer: OwnedWriteHalf,
     mut frames: mpsc::Receiver<OutgoingFrame>,
@@ -457,7 +480,7 @@ async fn send_frames(
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {
-                tracing::warn!("a worker does not read what it is sent; it is killed");
+                tracing::warn!("a worker did not read its frames and was killed");
                 kill.cancel();
                 return;
             }
@@ -465,9 +488,9 @@ async fn send_frames(
     }
 }
 
-/// Hears the worker until it dies, is killed or breaks the protocol.
+/// Handles the worker's frames until it dies, is killed or breaks the protocol.
 async fn supervise(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shared: Arc<Shared>) {
-    // Frames are small and many come at once.
+    // Buffered, because frames are small and many arrive together.
     let mut reader = BufReader::new(reader);
     let mut reader_task = tokio::spawn({
         let shared = shared.clone();
@@ -498,7 +521,7 @@ async fn supervise(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, s
             if lines.is_empty() {
                 format!("{reason} ({status})")
             } else if NO_MEMORY.iter().any(|known| lines.contains(known)) {
-                format!("{reason} ({status}): llama.cpp gave up, most likely for want of memory")
+                format!("{reason} ({status}): llama.cpp aborted, most likely because memory ran out")
             } else {
                 format!("{reason} ({status}): {lines}")
             }

@@ -1,16 +1,18 @@
-//! What a worker is asked that is no stream: who waits for the answer, and how texts are sent.
+//! Calls to a worker that have a single answer: the callers that wait for it, and the split of texts into
+//! frames.
 
 use serde::ser::{Serialize, SerializeStructVariant as _, Serializer};
 use tokio::sync::oneshot;
 
-use crate::driver::{CheckedConstraint, Prompt, TokenizerAnswer};
-use crate::protocol;
-use crate::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::protocol;
+use lar_inference::{CheckedConstraint, Prompt, TokenizerAnswer};
 
-/// Where [`protocol::ToWorker::Tokenize`] stands among the frames, counted from 0.
+/// The index of [`protocol::ToWorker::Tokenize`] in its enum, from 0.
 const TOKENIZE_INDEX: u32 = 2;
 
-/// A [`protocol::ToWorker::Tokenize`] that borrows its prompt, so that a large prompt is not copied before it is encoded.
+/// A [`protocol::ToWorker::Tokenize`] that borrows its prompt, so that a large prompt is not copied before it
+/// is encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenizeFrame<'a> {
     pub(super) id: u64,
@@ -32,7 +34,7 @@ impl Serialize for TokenizeFrame<'_> {
     }
 }
 
-/// Where the answer to a question goes.
+/// The caller that waits for the answer to a call.
 #[derive(Debug)]
 pub(super) enum PendingReply {
     Tokenize(oneshot::Sender<Result<TokenizeReply, String>>),
@@ -41,35 +43,36 @@ pub(super) enum PendingReply {
     Embed(PendingEmbedding),
 }
 
-/// What became of a prompt.
+/// The answer to a [`TokenizeFrame`].
 #[derive(Debug)]
 pub(super) enum TokenizeReply {
-    /// Its tokens, and how the text ends that was made of a chat.
+    /// The tokens, and the end of the text that a chat was rendered to.
     Tokens(Vec<u32>, String),
-    /// How many it has.
+    /// The number of tokens.
     Count(u64),
-    /// It has more than were allowed: at least so many.
+    /// The prompt has more tokens than allowed: at least this many.
     TooLong(u64),
 }
 
-/// A `Check` that is under way.
+/// A `Check` that is in progress.
 #[derive(Debug)]
 pub(super) struct PendingChecks {
-    /// What was found of each constraint.
+    /// The outcome of each constraint, once it has arrived.
     outcomes: Vec<Option<CheckOutcome>>,
     answer: oneshot::Sender<Vec<CheckOutcome>>,
 }
 
-/// How far an answer can be held to a constraint, or why it cannot be held to it at all.
+/// The part of a constraint that the engine can apply, or the reason why it can apply none.
 pub(super) type CheckOutcome = Result<CheckedConstraint, String>;
 
 impl PendingChecks {
-    /// For so many constraints.
+    /// Starts a check of this many constraints.
     pub(super) fn new(constraints: usize, answer: oneshot::Sender<Vec<CheckOutcome>>) -> Self {
         Self { outcomes: vec![None; constraints], answer }
     }
 
-    /// Takes in what was found of one of them; the first word of each counts. Whether nothing is left to be found.
+    /// Stores the outcome of one constraint; a second outcome for it is ignored. Returns whether all have
+    /// arrived.
     pub(super) fn take(&mut self, index: u32, outcome: CheckOutcome) -> bool {
         if let Some(entry) = self.outcomes.get_mut(index as usize).filter(|entry| entry.is_none()) {
             *entry = Some(outcome);
@@ -77,13 +80,13 @@ impl PendingChecks {
         self.outcomes.iter().all(Option::is_some)
     }
 
-    /// Tells what was found.
+    /// Sends the outcomes to the caller.
     pub(super) fn finish(self) {
         let _ = self.answer.send(self.outcomes.into_iter().flatten().collect());
     }
 }
 
-/// An `Embed` that is under way.
+/// An `Embed` that is in progress.
 #[derive(Debug)]
 pub(super) struct PendingEmbedding {
     pub(super) values: Vec<Vec<f32>>,
@@ -98,15 +101,15 @@ pub(crate) struct EmbeddedTexts {
     pub(crate) truncated: Vec<usize>,
 }
 
-/// Bytes of texts in one frame; frames are larger only where one text is.
+/// The bytes of texts in one frame. A frame is larger only if a single text is.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Texts as they are sent, and whether more follow.
+/// Splits texts into frames, each with whether more follow.
 pub(super) fn split_into_frames(texts: Vec<String>) -> Vec<(Vec<String>, bool)> {
     let mut frames: Vec<(Vec<String>, bool)> = Vec::new();
     let mut bytes = usize::MAX;
     for mut text in texts {
-        // No model reads so much; what is cut here is cut there again.
+        // No model reads this much. The worker truncates the text further.
         text.truncate(text.floor_char_boundary(protocol::FRAME_BYTES_MAX / 2));
         match frames.last_mut() {
             Some((frame, _)) if bytes.saturating_add(text.len()) <= TEXT_BYTES_MAX => {
@@ -128,8 +131,8 @@ pub(super) fn split_into_frames(texts: Vec<String>) -> Vec<(Vec<String>, bool)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{Chat, ChatMessage};
-    use crate::protocol::ToWorker;
+    use lar_inference::protocol::ToWorker;
+    use lar_inference::{Chat, ChatMessage};
 
     #[test]
     fn a_borrowed_prompt_encodes_like_an_owned_one() {
@@ -163,8 +166,8 @@ mod tests {
         let mut checks = PendingChecks::new(2, answer);
         let outcome = |reason: &str| Err(reason.to_owned());
         assert!(!checks.take(1, outcome("b")));
-        assert!(!checks.take(1, outcome("c")), "it was answered before");
-        assert!(!checks.take(2, outcome("d")), "nobody asked for it");
+        assert!(!checks.take(1, outcome("c")), "a second outcome is ignored");
+        assert!(!checks.take(2, outcome("d")), "an index out of range is ignored");
         assert!(checks.take(0, outcome("a")));
         checks.finish();
         assert_eq!(answered.try_recv(), Ok(vec![outcome("a"), outcome("b")]));

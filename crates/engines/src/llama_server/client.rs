@@ -1,4 +1,4 @@
-//! Questions to a llama-server.
+//! Requests to a llama-server with a single answer.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use lar_egress::{Egress, Method, Request, Trust};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Error;
+use lar_inference::Error;
 
-/// How long a short question may take.
+/// The time limit of such a request.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the question whether it is well may take.
+/// The time limit of a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer to a question is not longer than this.
+/// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Where a server is and how it is spoken to.
+/// The address of a server and the key for it.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) egress: Egress,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     pub(super) url: String,
     pub(super) key: Option<Secret>,
 }
 
 impl Client {
     pub(super) fn request(&self, method: Method, path: &str) -> Request {
-        // Nothing here changes anything; a generation that began twice is stopped with its closed connection.
+        // The requests change nothing, so they may be repeated. If a generation starts twice, the closed
+        // connection stops one.
         let request = Request::new(method, format!("{}{path}", self.url), Trust::Operator).repeatable();
         match &self.key {
             Some(key) => request.header("authorization", format!("Bearer {}", key.expose())),
@@ -55,13 +56,14 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes(ANSWER_BYTES_MAX).await.map_err(|error| failed(error.to_string()))?;
         match status {
-            200 => serde_json::from_slice(&bytes).map_err(|_| failed("its answer is no JSON".into())),
+            200 => serde_json::from_slice(&bytes)
+                .map_err(|error| failed(format!("its answer is not JSON: {error}"))),
             _ => Err(refusal(path, status, &bytes)),
         }
     }
 }
 
-/// What a server means by an answer that is not 200.
+/// Turns an answer with another status than 200 into an error.
 pub(super) fn refusal(path: &str, status: u16, body: &[u8]) -> Error {
     let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let error = &answer["error"];

@@ -1,8 +1,9 @@
-//! `lar launch`: a process that confines itself and then becomes the `llama-server` that a Lar manages.
+//! `lar launch`: a process that confines itself and then becomes the `llama-server` that Lar manages.
 //!
-//! That program is the operator's, not Lar's, so that it cannot confine itself. It reads its model, the system's libraries
-//! and those beside it by their names, but nothing else of its folder, which may be a person's home. It writes no file, runs
-//! no other program, and serves one TCP port; it connects to nothing. It keeps the machine's network namespace, since its
+//! The program belongs to the operator and does not confine itself, so this process does it first. The
+//! program can read its model, the system's libraries and its own libraries by name. It cannot read anything
+//! else in its folder, which may be a home directory. It cannot write files, run other programs or open
+//! connections, and it can listen on one TCP port only. It keeps the machine's network namespace, because the
 //! server must reach that port.
 
 use std::ffi::OsString;
@@ -12,39 +13,40 @@ use lar_sandbox::{Confinement, Profile};
 
 use crate::embedded::ConfinementPolicy;
 
-/// What to become.
+/// The program to become, and its permissions.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// The process that started this one; without it nobody would ever stop this.
+    /// The process id of the server that started this process. The process ends when that server does.
     pub server: u32,
-    /// The port that it serves.
+    /// The port to listen on.
     pub port: u16,
-    /// The files that it reads: those of the model.
+    /// The files to read: those of the model.
     pub files: Vec<PathBuf>,
-    /// Ends rather than running with less than the whole confinement.
+    /// Whether to exit rather than run without the whole confinement.
     pub require: bool,
     /// The `llama-server` program.
     pub program: PathBuf,
-    /// What it is called with.
+    /// The arguments of the program.
     pub arguments: Vec<OsString>,
 }
 
-/// Where the loader of dynamically linked programs lies, by the beginning of its name.
+/// The folders and name prefixes of the loaders of dynamically linked programs.
 const LOADERS: &[(&str, &str)] =
     &[("/lib64", "ld-"), ("/lib", "ld-"), ("/usr/lib64", "ld-"), ("/usr/lib", "ld-")];
 
-/// Libraries of one folder that may be read; builds of llama.cpp have some twenty.
+/// The number of libraries in one folder that may be read; builds of llama.cpp have about twenty.
 const LIBRARIES_MAX: usize = 1024;
-/// llama.cpp's code for one kind of processor begins so. A program that has them looks its folder through for the best.
-const LOOKED_FOR: &str = "libggml-cpu-";
-/// Where a program's libraries lie, as seen from its folder.
+/// The prefix of llama.cpp's backends for one kind of CPU. A program that has them lists its folder to find
+/// the best one.
+const CPU_BACKEND_PREFIX: &str = "libggml-cpu-";
+/// The folders of a program's libraries, relative to its own folder.
 const LIBRARY_FOLDERS: &[&str] = &["", "../lib", "../lib64"];
 
-/// Confines this process and becomes the program. Returns why that failed.
+/// Confines this process and becomes the program. Returns only on failure, with the reason.
 #[must_use]
 pub fn launch(launch: Launch) -> String {
     lar_sandbox::close_descriptors();
-    if let Err(reason) = end_with(launch.server) {
+    if let Err(reason) = die_with_server(launch.server) {
         return reason;
     }
     let missing = lar_sandbox::confine(&confinement(&launch));
@@ -53,28 +55,28 @@ pub fn launch(launch: Launch) -> String {
         Err(reason) => return reason,
         Ok(None) => {}
         #[expect(clippy::print_stderr, reason = "the server reads it")]
-        Ok(Some(missing)) => eprintln!("llama-server is not confined in every way: {missing}"),
+        Ok(Some(missing)) => eprintln!("llama-server is not fully confined: {missing}"),
     }
     let error = lar_sandbox::exec_program(launch.program.as_os_str(), &launch.arguments);
     format!("{} cannot be started: {error}", launch.program.display())
 }
 
-/// Has the kernel kill this process when the server dies, however it dies.
+/// Makes the kernel kill this process when the server dies for any reason.
 #[cfg(target_os = "linux")]
-fn end_with(server: u32) -> Result<(), String> {
+fn die_with_server(server: u32) -> Result<(), String> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let parent = getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
-    // It may have died before that.
-    if parent == Some(server) { Ok(()) } else { Err("its server ended".into()) }
+    // The server may have died before the call.
+    if parent == Some(server) { Ok(()) } else { Err("the server that started it has exited".into()) }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with(_: u32) -> Result<(), String> {
+fn die_with_server(_: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// What is missing where the program runs all the same; the error where it must not.
+/// Returns the missing parts of the confinement, or an error if the program must not run without them.
 fn check_confinement(launch: &Launch, missing: &[String]) -> Result<Option<String>, String> {
     let policy = match launch.require {
         true => ConfinementPolicy::Require,
@@ -103,9 +105,10 @@ fn confinement(launch: &Launch) -> Confinement {
     }
 }
 
-/// The libraries of a program, and the folders whose names it lists to find some of them.
+/// Returns the libraries of a program, and the folders that it lists to find some of them.
 fn libraries(program: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    // A program that is reached by a link finds libraries beside the link, too: Lar names that folder to the loader.
+    // A program that is started through a link also finds libraries beside the link: Lar names that folder to
+    // the loader.
     let mut programs = vec![program.to_owned()];
     programs.extend(program.canonicalize().ok().filter(|real| real != program));
     let (mut found, mut list) = (Vec::new(), Vec::new());
@@ -114,7 +117,7 @@ fn libraries(program: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
             let names = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.file_name());
             let names = names.filter_map(|name| name.into_string().ok()).filter(|name| is_library(name));
             let names: Vec<String> = names.take(LIBRARIES_MAX).collect();
-            if names.iter().any(|name| name.starts_with(LOOKED_FOR)) {
+            if names.iter().any(|name| name.starts_with(CPU_BACKEND_PREFIX)) {
                 list.push(folder.clone());
             }
             found.extend(names.iter().map(|name| folder.join(name)));
@@ -123,7 +126,7 @@ fn libraries(program: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (found, list)
 }
 
-/// Whether a file is called as a shared library is: `libNAME.so` or `libNAME.so.1.2`.
+/// Returns whether a file has the name of a shared library: `libNAME.so` or `libNAME.so.1.2`.
 fn is_library(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("lib") else { return false };
     let version = |rest: &str| rest.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -150,7 +153,8 @@ mod tests {
         let (required, missing) = (launch(Path::new("/s"), true), ["read-only files: none".to_owned()]);
         assert_eq!(
             check_confinement(&required, &missing).unwrap_err(),
-            "llama-server cannot be confined in every way, and `engines.confinement` requires that: read-only files: none"
+            "llama-server cannot be fully confined, which `engines.confinement` requires; missing: read-only \
+             files: none"
         );
         let best_effort = check_confinement(&launch(Path::new("/s"), false), &missing);
         assert_eq!(best_effort, Ok(Some("read-only files: none".into())));
@@ -187,7 +191,7 @@ mod tests {
         let link = home.join("llama-server");
         std::os::unix::fs::symlink(&program, &link).unwrap();
         assert_eq!(allowed(&link), (expected, Vec::new()));
-        // Only where the program looks for its code for this processor it sees names.
+        // The folder may be listed only if it has CPU backends.
         make("bin/libggml-cpu-haswell.so");
         assert_eq!(allowed(&program).1, [home.join("bin")]);
     }

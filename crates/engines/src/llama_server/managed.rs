@@ -1,4 +1,4 @@
-//! A `llama-server` that is our child, started through [`mod@super::launch`], which confines it.
+//! A `llama-server` that runs as a child process, started through [`mod@super::launch`], which confines it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,29 +12,30 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::LlamaServerOptions;
-use crate::Error;
 use crate::embedded::ConfinementPolicy;
 use crate::stderr::LastLines;
+use lar_inference::Error;
 
-/// Tokens of prompts that it reads in one go. It hears of a stop only between two of these; its own default
-/// of 2048 takes seconds on a processor, and its computation is cut into 512 in any case.
+/// The batch size of its prefill, in tokens. The server notices a stop only between two batches. Its default
+/// of 2048 takes seconds on a CPU, and it computes in pieces of 512 in any case.
 const BATCH_TOKENS: &str = "512";
 
 /// A running child. It is killed when dropped.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) url: String,
-    /// Nobody else on this machine may use it, and no other server that took its port can be mistaken for it.
+    /// The child's API key. Nobody else on this machine can use the child, and another server on its port
+    /// cannot pass for it.
     pub(super) key: Secret,
     death: watch::Receiver<Option<String>>,
     kill: CancellationToken,
 }
 
 impl Child {
-    /// Starts it; it may read `files` and nothing else that is not the system's or its own.
+    /// Starts the child, which may read `files`, its own libraries and the system's, and nothing else.
     ///
     /// # Errors
-    /// When the options are not those of a managed server, or it cannot be started.
+    /// The options are not those of a managed server, or the program cannot be started.
     pub(super) async fn start(options: &LlamaServerOptions, files: &[PathBuf]) -> Result<Self, Error> {
         let LlamaServerOptions::Managed {
             launcher,
@@ -46,13 +47,16 @@ impl Child {
             threads,
         } = options
         else {
-            return Err(Error::Failed("this llama-server is not Lar's to start".into()));
+            return Err(Error::Failed("this llama-server is remote and cannot be started".into()));
         };
         if !program.is_file() {
-            return Err(Error::Missing(format!("{} cannot be started: it is not there", program.display())));
+            return Err(Error::Missing(format!(
+                "{} cannot be started: the file does not exist",
+                program.display()
+            )));
         }
-        // The server cannot tell which port it chose, so a free one is chosen for it. Should someone take
-        // it in between, the child ends and the load fails with its words.
+        // The server cannot report a port that it chose, so Lar chooses a free one. If another program takes
+        // it first, the child exits and the load fails with the child's message.
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr());
         let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
@@ -77,19 +81,19 @@ impl Child {
             .args(["-b", BATCH_TOKENS])
             .args(["-c", &context_tokens.saturating_mul(*concurrency).to_string()])
             .env("LD_LIBRARY_PATH", folder)
-            // The environment, unlike the arguments, is not for other users to see.
+            // Other users can see the arguments of a process, but not its environment.
             .env("LLAMA_API_KEY", key.expose())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl+C in a terminal reaches all of a group: the server lets answers finish first.
+            // Ctrl+C in a terminal signals the whole process group, but the server lets answers finish first.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
-        // The launcher's word on confinement comes before the program's own.
+        // The launcher's message about confinement comes before the program's own.
         let is_first = AtomicBool::new(true);
         let lines = LastLines::of(&mut child, move |line| {
-            if is_first.swap(false, Ordering::Relaxed) && line.contains("is not confined in every way") {
+            if is_first.swap(false, Ordering::Relaxed) && line.contains("is not fully confined") {
                 tracing::warn!("{line}");
             }
         });
@@ -119,7 +123,7 @@ impl Child {
         let mut death = self.death.clone();
         match death.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "its server let it go".into(),
+            Err(_) => "its handle was dropped".into(),
         }
     }
 

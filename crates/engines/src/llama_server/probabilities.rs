@@ -1,17 +1,17 @@
-//! The probabilities of tokens as a llama-server's events tell them: before the samplers, or after them where that was
-//! asked for.
+//! Parses the logprobs in a llama-server's events: before the samplers, or after them if the request asks for
+//! that.
 
 use serde::Deserialize;
 
-use crate::driver::{Candidate, TokenLogprobs};
+use lar_inference::{Candidate, TokenLogprobs};
 
-/// Chosen tokens, as events of `/v1/chat/completions` list them.
+/// The chosen tokens in an event of `/v1/chat/completions`.
 #[derive(Deserialize)]
 pub(super) struct ChosenList {
     pub(super) content: Vec<Chosen>,
 }
 
-/// A token that was chosen, and the likeliest in its place.
+/// A chosen token and its most likely alternatives.
 #[derive(Deserialize)]
 pub(super) struct Chosen {
     #[serde(flatten)]
@@ -26,7 +26,7 @@ impl From<Chosen> for TokenLogprobs {
     }
 }
 
-/// A token with its log probability.
+/// A token with its logprob.
 #[derive(Deserialize)]
 #[serde(try_from = "SentToken")]
 struct LikelyToken(Candidate);
@@ -36,9 +36,9 @@ struct LikelyToken(Candidate);
 struct SentToken {
     id: u32,
     bytes: Vec<u8>,
-    /// Natural logarithm of its probability before the samplers.
+    /// The natural logarithm of the probability before the samplers.
     logprob: Option<f32>,
-    /// Its probability after the samplers.
+    /// The probability after the samplers.
     prob: Option<f32>,
 }
 

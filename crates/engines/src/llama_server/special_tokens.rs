@@ -1,9 +1,9 @@
-//! Breaks special tokens' texts in what callers wrote, for a server that renders and tokenizes by itself.
+//! Escapes special tokens in callers' texts, for a server that renders and tokenizes itself.
 //!
-//! A llama-server takes a chat as JSON, renders it, and reads special tokens wherever their texts stand, in content
-//! too. Lar cannot see its vocabulary. So what looks like a special token in a caller's text is looked up with
-//! `/tokenize`, and where it is one a zero-width space goes behind its first character: the model reads the same
-//! letters, and no special token. Decision 0034.
+//! A llama-server takes a chat as JSON, renders it, and parses special tokens anywhere in the text, also in
+//! message content. Lar cannot see its vocabulary, so it looks up every string in a caller's text that looks
+//! like a special token with `/tokenize`. If it is one, a zero-width space after its first character breaks
+//! it: the model reads the same letters, but no special token. Decision 0034.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -11,35 +11,35 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use crate::Error;
-use crate::chat_format;
-use crate::driver::Chat;
-use crate::template::guard::{map_chat, visit_chat};
+use lar_chat_format;
+use lar_chat_format::template::guard::{map_chat, visit_chat};
+use lar_inference::Chat;
+use lar_inference::Error;
 
-/// What goes into a special token's text.
+/// The character that breaks a special token.
 const ESCAPE: char = '\u{200b}';
-/// A mark is no longer than this, in bytes.
+/// The longest mark, in bytes. A mark is a string that looks like a special token.
 const MARK_BYTES_MAX: usize = 64;
-/// Marks of which it is remembered whether they are special; then it is forgotten.
+/// The number of marks in the lookup cache; the cache is cleared when it has more.
 const KNOWN_MAX: usize = 4_096;
-/// Different marks of one chat that the server is asked about. In a chat with more of them all are broken.
+/// The number of different marks of one chat that are looked up. In a chat with more, all marks are broken.
 const LOOKUPS_MAX: usize = 1_024;
-/// Marks with other shapes than those below that vocabularies have.
+/// Special tokens of some vocabularies that do not have one of the shapes below.
 const LISTED: [&str; 1] = ["[e~["];
 
-/// The special tokens' texts of one server, as far as they were met.
+/// A cache of which marks are special tokens of one server.
 #[derive(Debug, Default)]
 pub(super) struct SpecialTokens {
     known: Mutex<HashMap<String, bool>>,
 }
 
 impl SpecialTokens {
-    /// A chat in which no caller's text spells a special token.
+    /// Breaks the special tokens in the callers' texts of a chat.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// The server cannot be asked.
     pub(super) async fn escape_in(&self, client: &Client, template: &str, chat: Chat) -> Result<Chat, Error> {
-        let chat = chat_format::with_plain_names(chat);
+        let chat = lar_chat_format::with_plain_names(chat);
         let (mut candidates, mut open) = (HashSet::new(), false);
         visit_chat(&chat, &mut |text| {
             for (_, mark) in marks(text, template) {
@@ -65,8 +65,8 @@ impl SpecialTokens {
         Ok(map_chat(chat, &|text| escape_marks(text, template, |mark| special.contains(mark))))
     }
 
-    /// Those of `candidates` that the server makes one token of, unless they are one also where it looks for no special tokens: a tag
-    /// of HTML may be a token of its own and no special one.
+    /// Returns the `candidates` that are special tokens. A special token is one token if special tokens are
+    /// parsed, and several otherwise. An HTML tag may be one token in both cases and is not special.
     async fn special(&self, client: &Client, candidates: HashSet<String>) -> Result<HashSet<String>, Error> {
         let unknown: Vec<&String> = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +91,7 @@ impl SpecialTokens {
     }
 }
 
-/// The texts of the tokens that the server makes of a text.
+/// Returns the texts of the tokens of `content`.
 async fn pieces(client: &Client, content: &str, parse_special: bool) -> Result<HashSet<String>, Error> {
     let body = json!({ "content": content, "parse_special": parse_special, "with_pieces": true });
     let answer = client.post("/tokenize", &body).await?;
@@ -99,7 +99,7 @@ async fn pieces(client: &Client, content: &str, parse_special: bool) -> Result<H
     Ok(tokens.iter().filter_map(|token| token["piece"].as_str().map(ToOwned::to_owned)).collect())
 }
 
-/// What in a text looks like a special token's text, and where it begins.
+/// Returns the marks in a text with their positions.
 fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
     let openers = text.char_indices().filter(|(_, character)| matches!(character, '<' | '[' | '◁'));
     openers.filter_map(move |(at, opener)| {
@@ -134,7 +134,7 @@ fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = (usize, &
     })
 }
 
-/// Where at a text's end a mark begins that what follows could complete.
+/// Returns the position of an incomplete mark at the end of a text, which the following text could complete.
 fn partial_mark_start(text: &str) -> Option<usize> {
     let trimmed = text.trim_end();
     let at = trimmed.rfind(['<', '[', '◁'])?;
@@ -143,7 +143,7 @@ fn partial_mark_start(text: &str) -> Option<usize> {
     (open && (rest.starts_with("<|") || rest.starts_with("<｜"))).then_some(at)
 }
 
-/// The text with a break in each mark that `is_special`, and in one that is open at its end.
+/// Breaks each mark that `is_special`, and an incomplete mark at the end of the text.
 fn escape_marks(text: &str, template: &str, is_special: impl Fn(&str) -> bool) -> String {
     let special = marks(text, template).filter(|(_, mark)| is_special(mark)).map(|(at, _)| at);
     let (mut changed, mut copied) = (String::with_capacity(text.len()), 0);
@@ -157,7 +157,7 @@ fn escape_marks(text: &str, template: &str, is_special: impl Fn(&str) -> bool) -
     changed
 }
 
-/// The chat template that a server names, and the texts of its start and end tokens.
+/// Returns the server's chat template and the texts of its start and end tokens.
 pub(super) fn template_texts(properties: &Value) -> String {
     let text = |key: &str| properties[key].as_str().unwrap_or_default().to_owned();
     [text("chat_template"), text("bos_token"), text("eos_token")].join("\n")
@@ -181,7 +181,11 @@ mod tests {
             found("<fim_prefix><｜User｜><|<|x|>"),
             ["<fim_prefix>", "<｜User｜>", "<|<|x|>", "<|x|>"]
         );
-        assert_eq!(found("a <b>bold</b>"), ["<b>", "</b>"], "the server says that these are none");
+        assert_eq!(
+            found("a <b>bold</b>"),
+            ["<b>", "</b>"],
+            "only the server knows that these are not special"
+        );
         assert_eq!(found("[1], x < y > z, a[i], <div class=\"x\">, <>, </>, <a.b>"), [""; 0]);
     }
 
@@ -200,12 +204,12 @@ mod tests {
     async fn too_many_marks_are_escaped_without_asking_the_server() {
         let client = Client {
             egress: lar_egress::Egress::new().unwrap(),
-            // Nothing listens there: a question would fail.
+            // Nothing listens there, so a request would fail.
             url: "http://127.0.0.1:1".into(),
             key: None,
         };
         let text: String = (0..=LOOKUPS_MAX).map(|number| format!("<|{number}|>")).collect();
-        let chat = Chat::from(vec![crate::driver::ChatMessage::new("user", text.clone())]);
+        let chat = Chat::from(vec![lar_inference::ChatMessage::new("user", text.clone())]);
         let chat = SpecialTokens::default().escape_in(&client, "", chat).await.unwrap();
         assert_eq!(chat.messages[0].content, text.replace("<|", "<\u{200b}|"));
     }

@@ -1,7 +1,7 @@
-//! One answer of a llama-server: its events as ours, and the confirmation of a stop.
+//! One generation of a llama-server: turns its events into Lar's, and confirms a stop.
 //!
-//! Chats go to `/v1/chat/completions`, where the server renders and counts; everything else, and chats that
-//! Lar has rendered, go to `/completion`. Both stream `data: {…}` lines.
+//! Chats that the server renders go to `/v1/chat/completions`; gaps to fill go to `/infill`. Texts, tokens
+//! and rendered chats go to `/completion`. All of them stream `data: {…}` lines.
 
 use std::borrow::Cow;
 use std::future::Future as _;
@@ -17,28 +17,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, refusal};
 use super::probabilities::{Chosen, ChosenList};
-use crate::Error;
-use crate::driver::{
-    Chat, ChatMessage, Constraint, Event, ExtraSampling, FinishReason, Generation, GenerationRequest, Prompt,
-    Sampling, TokenLogprobs, ToolCall,
+use crate::driver::Generation;
+use lar_chat_format;
+use lar_chat_format::template;
+use lar_inference::Error;
+use lar_inference::{
+    Chat, ChatMessage, Constraint, Event, ExtraSampling, FinishReason, GenerationRequest, Prompt, Sampling,
+    TokenLogprobs, ToolCall,
 };
-use crate::{chat_format, template};
 
-/// How long to wait before asking `/slots` whether a stopped job is gone. The wait doubles while it is less
-/// than [`CONFIRM_SOON`]: in mid-answer the server hears of a closed socket with its next token.
+/// The first wait before asking `/slots` whether a stopped generation has ended. The wait doubles until it
+/// reaches [`CONFIRM_SOON`]: during decoding the server notices a closed socket at its next token.
 const CONFIRM_FIRST: Duration = Duration::from_millis(20);
 const CONFIRM_SOON: Duration = Duration::from_millis(320);
-/// And then this: in mid-prompt it looks at its sockets only after a second in which nobody got an answer
-/// (measured: asked every 50 ms it read the prompt to its end first).
+/// The wait after that. During prefill the server checks its sockets only after a second in which it answered
+/// no request (measured: asked every 50 ms, it read the whole prompt first).
 const CONFIRM_LATER: Duration = Duration::from_millis(1200);
-/// An event longer than this is no event of a llama-server.
+/// The longest event, in bytes; a llama-server sends none that is longer.
 const LINE_BYTES_MAX: usize = 4 << 20;
-/// Events of an answer that wait to be taken; the server's next line is read once there is room.
+/// The number of events that may wait to be read. The server's next line is read once there is room.
 const EVENTS_MAX: usize = 64;
-/// How much of a refusal is read.
+/// The bytes of a refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// The body of a request, in the server's own names.
+/// The body of a request, with the server's field names.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(flatten)]
@@ -46,9 +48,9 @@ struct Body<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     return_progress: bool,
-    /// Chats tell their counts in the end when asked to.
+    /// Chats report their token counts at the end only if requested.
     stream_options: StreamOptions,
-    /// Reasoning stays in the text, as the embedded engine gives it.
+    /// Reasoning stays in the text, as in the embedded engine.
     reasoning_format: &'static str,
     cache_prompt: bool,
     id_slot: u32,
@@ -82,12 +84,12 @@ struct Body<'a> {
     json_schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
-    /// `/completion`'s way to ask for log probabilities.
+    /// The parameter of `/completion` for logprobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     n_probs: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     post_sampling_probs: bool,
-    /// The chats' way.
+    /// The parameters of chats for logprobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,10 +110,10 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// An event of either stream.
+/// An event of any of the streams.
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    /// `/completion` only.
+    /// Only in `/completion` and `/infill`.
     #[serde(default, borrow)]
     content: Cow<'a, str>,
     #[serde(default)]
@@ -125,16 +127,16 @@ struct Chunk<'a> {
     tokens_evaluated: Option<u32>,
     #[serde(default)]
     completion_probabilities: Vec<Chosen>,
-    /// `/v1/chat/completions` only.
+    /// Only in `/v1/chat/completions`.
     #[serde(default, borrow)]
     choices: Vec<Choice<'a>>,
     usage: Option<Usage>,
-    /// Of either, while the prompt is read.
+    /// In every stream, during prefill.
     prompt_progress: Option<PromptProgress>,
     error: Option<Value>,
 }
 
-/// Tokens of the prompt, and those of them that are in the KV cache.
+/// The number of prompt tokens, and how many of them are in the KV cache.
 #[derive(Deserialize)]
 struct PromptProgress {
     total: u32,
@@ -162,12 +164,12 @@ struct Usage {
     completion_tokens: u32,
 }
 
-/// A chat in the server's words, as far as its template decides what becomes of it.
+/// Returns the fields of a chat request that affect how the template renders it.
 pub(super) fn chat_body(chat: &Chat, supports_tools: bool) -> Value {
-    let explained = (!supports_tools).then(|| chat_format::explain_tools(chat));
+    let explained = (!supports_tools).then(|| lar_chat_format::explain_tools(chat));
     let messages = explained.as_deref().unwrap_or(&chat.messages);
     let call = |call: &ToolCall| {
-        // The server takes an object's text only.
+        // The server accepts only the text of an object.
         let arguments = match template::arguments(&call.arguments) {
             arguments if arguments.is_object() => arguments.to_string(),
             other => json!({ "arguments": other }).to_string(),
@@ -175,24 +177,24 @@ pub(super) fn chat_body(chat: &Chat, supports_tools: bool) -> Value {
         json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": arguments } })
     };
     let message = |message: &ChatMessage| {
-        let mut said = json!({ "role": message.role, "content": message.content });
+        let mut object = json!({ "role": message.role, "content": message.content });
         if !message.tool_calls.is_empty() {
-            said["tool_calls"] = message.tool_calls.iter().map(call).collect();
+            object["tool_calls"] = message.tool_calls.iter().map(call).collect();
         }
         if let Some(id) = &message.tool_call_id {
-            said["tool_call_id"] = json!(id);
+            object["tool_call_id"] = json!(id);
         }
         if let Some(name) = &message.name {
-            said["name"] = json!(name);
+            object["name"] = json!(name);
         }
         if !message.reasoning.is_empty() {
-            said["reasoning_content"] = json!(message.reasoning);
+            object["reasoning_content"] = json!(message.reasoning);
         }
-        said
+        object
     };
     let mut body = json!({ "messages": messages.iter().map(message).collect::<Vec<_>>() });
     if explained.is_none() && !chat.tools.is_empty() {
-        body["tools"] = chat.tools.iter().map(chat_format::tool_json).collect();
+        body["tools"] = chat.tools.iter().map(lar_chat_format::tool_json).collect();
     }
     if !chat.adds_generation_prompt {
         body["add_generation_prompt"] = json!(false);
@@ -206,7 +208,7 @@ pub(super) fn chat_body(chat: &Chat, supports_tools: bool) -> Value {
     body
 }
 
-/// The request for `generation` on the slot numbered `slot`.
+/// Builds the request for `generation` on the slot numbered `slot`.
 pub(super) fn request(client: &Client, generation: &GenerationRequest, slot: u32) -> Request {
     let chat = matches!(generation.prompt, Prompt::Chat(_));
     let (path, input) = match &generation.prompt {
@@ -255,15 +257,15 @@ pub(super) fn request(client: &Client, generation: &GenerationRequest, slot: u32
         logprobs: generation.sampling.logprobs.filter(|_| chat).map(|_| true),
         top_logprobs: generation.sampling.logprobs.filter(|_| chat),
     };
-    // How long a prompt takes is the server's affair; that it is well is asked of it beside this.
+    // A long prompt may delay the first byte for any time; health checks find a dead server.
     client.request(Method::Post, path).json(&body).read_timeout(None)
 }
 
-/// A server as it was found when it was last loaded.
+/// The slots of a server, from one load to the next.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     free: Mutex<Vec<u32>>,
-    /// Cancelled when it is dead or let go: no answer of it will come any more.
+    /// Cancelled when the server died or was unloaded and sends no further answers.
     pub(super) gone: CancellationToken,
 }
 
@@ -277,7 +279,7 @@ impl Session {
     }
 }
 
-/// A place of the server, given back when dropped.
+/// A slot of the server; dropping it frees it.
 pub(super) struct Slot {
     pub(super) number: u32,
     session: Arc<Session>,
@@ -296,8 +298,8 @@ impl Drop for Slot {
     }
 }
 
-/// The request as a job with these stop texts; its place goes back once the server is known to be done with it. All of it happens
-/// in the task that follows the events.
+/// Starts a generation with these stop texts. Its slot is freed once the server has confirmed that it
+/// stopped. All work happens while the event stream is polled.
 pub(super) fn start(client: Client, request: Request, stops: Vec<String>, slot: Slot) -> Generation {
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);
     let stop = CancellationToken::new();
@@ -306,7 +308,9 @@ pub(super) fn start(client: Client, request: Request, stops: Vec<String>, slot: 
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
             () = stop_requested.cancelled() => None,
-            () = slot.session.gone.cancelled() => Some(Err(Error::Failed("llama-server is gone".into()))),
+            () = slot.session.gone.cancelled() => {
+                Some(Err(Error::Failed("llama-server was unloaded or died".into())))
+            }
             end = run(&client, request, stops, &sender) => Some(end),
         };
         let end = match end {
@@ -330,8 +334,8 @@ pub(super) fn start(client: Client, request: Request, stops: Vec<String>, slot: 
     Generation { events: events.boxed(), stop, has_slot: None }
 }
 
-/// Waits until the server says that it no longer works on `slot_id`. A server that does not answer works on
-/// nothing that Lar could give away: the pool's supervisor will find it dead.
+/// Waits until the server confirms that it no longer works on `slot_id`. If the server does not answer, no
+/// slot can be freed anyway: the pool's supervisor will find it dead.
 async fn confirm(client: &Client, slot_id: u32) -> Event {
     let mut wait = CONFIRM_FIRST;
     loop {
@@ -379,10 +383,10 @@ async fn run(
         }
         buffer.drain(..read);
         if buffer.len() > LINE_BYTES_MAX {
-            return Err(failed("sent an event without end"));
+            return Err(failed("sent an event that is too long"));
         }
     }
-    Err(failed("ended the stream before the answer was whole"))
+    Err(failed("ended the stream before the answer was complete"))
 }
 
 async fn read_refusal(response: Response) -> Error {
@@ -391,29 +395,39 @@ async fn read_refusal(response: Response) -> Error {
     refusal("refused", status, &body)
 }
 
-/// What has been heard of an answer.
+/// The state of an answer while it is read.
 #[derive(Default)]
 struct Answer {
-    /// The job's stop texts.
+    /// The stop texts of the request.
     stops: Vec<String>,
     has_started: bool,
-    /// Tokens of the prompt that were read by the last report.
+    /// Prompt tokens in the KV cache, by the last report.
     prefilled: Option<u32>,
     tokens: u32,
-    /// A chat tells its end before its counts.
+    /// A chat reports its end before its token counts.
     end: Option<FinishReason>,
 }
 
 impl Answer {
-    /// What one line of the server's says, and why the answer ended if it did.
+    /// Parses one event. Returns Lar's events and, at the end, the reason why the answer ended.
     fn parse_event(&mut self, data: &[u8]) -> Result<(Vec<Event>, Option<FinishReason>), Error> {
         if data == b"[DONE]" {
             return Ok((Vec::new(), self.end));
         }
         let chunk: Chunk<'_> = serde_json::from_slice(data)
-            .map_err(|_| Error::Failed("llama-server sent an event that it does not document".into()))?;
+            // The message of serde_json may quote the answer, which must not be logged.
+            .map_err(|error| {
+                let (kind, column) = (error.classify(), error.column());
+                let reason =
+                    format!("an event that it does not document ({kind:?} error at column {column})");
+                Error::Failed(format!("llama-server sent {reason}"))
+            })?;
         if let Some(error) = chunk.error {
-            return Err(refusal("in mid-answer", 200, json!({ "error": error }).to_string().as_bytes()));
+            return Err(refusal(
+                "failed during an answer",
+                200,
+                json!({ "error": error }).to_string().as_bytes(),
+            ));
         }
         if let Some(progress) = chunk.prompt_progress {
             return Ok((self.prefilling(&progress), None));
@@ -461,7 +475,7 @@ impl Answer {
         Ok((events, Some(end)))
     }
 
-    /// What a report of prefill says. Nothing else in its chunk counts: the token in it stands for none.
+    /// Handles a prefill report. The rest of its chunk is ignored: the token in it does not count.
     fn prefilling(&mut self, progress: &PromptProgress) -> Vec<Event> {
         let tokens = progress.processed.min(progress.total);
         if self.prefilled.is_some_and(|before| before >= tokens) {

@@ -1,36 +1,39 @@
-//! Questions about a `llama-server`'s vocabulary and template, asked of the server itself.
+//! Queries about a llama-server's vocabulary and template, sent to the server.
 
 use serde_json::json;
 
 use super::client::Client;
 use super::stream;
-use crate::Error;
-use crate::chat_format::ModelFormat;
-use crate::driver::{TokenizerAnswer, TokenizerQuery};
-use crate::worker::Cuts;
+use lar_chat_format::ModelFormat;
+use lar_inference::Cuts;
+use lar_inference::Error;
+use lar_inference::{TokenizerAnswer, TokenizerQuery};
 
-/// Bytes of a text that are tokenized in one request. llama.cpp takes the square of the special tokens in a text, cannot be
-/// stopped at it, and computes on when nobody waits any more: some 0.1 s for this much of nothing else.
+/// The bytes of text that are tokenized in one request. llama.cpp's cost grows with the square of the special
+/// tokens in a text, and it cannot be stopped, even when nobody waits any more. A text of this size with
+/// nothing but special tokens takes about 0.1 s.
 const SLICE_BYTES: usize = 64 << 10;
-/// Where words end in nearly every vocabulary; the server does not tell its own.
+/// The word boundaries of nearly every vocabulary; the server does not report its own.
 const CUTS: Cuts = Cuts { at_blanks: true, at_lines: true };
 
-/// How a text is read as tokens.
+/// Options for tokenizing a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenizeOptions {
-    /// Whether the tokens that begin and end every prompt are added.
+    /// Whether to add the tokens that start and end every prompt.
     pub(super) add_special: bool,
-    /// Whether texts of special tokens are read as those.
+    /// Whether to parse the texts of special tokens as special tokens.
     pub(super) parse_special: bool,
-    /// Stops where there are more tokens than this.
+    /// Stop at more tokens than this.
     pub(super) tokens_max: Option<u32>,
 }
 
-/// The tokens of a text, asked for in slices of [`SLICE_BYTES`]. Between two of them one token may differ from those of the
-/// whole text where no word ends and no special token begins. Dropping the future stops after the slice in progress.
+/// Tokenizes a text in slices of [`SLICE_BYTES`]. If a slice ends neither at a word boundary nor before a
+/// special token, the tokens at that point may differ from those of the whole text. Dropping the future stops
+/// after the current slice.
 ///
 /// # Errors
-/// [`Error::PromptTooLong`] where there are more than `tokens_max` before the last slice; or when the server fails.
+/// [`Error::PromptTooLong`] if there are more than `tokens_max` tokens before the last slice; another error
+/// if the server fails.
 pub(super) async fn tokenize(
     client: &Client,
     text: &str,
@@ -47,7 +50,7 @@ pub(super) async fn tokenize(
         });
         let answer = client.post("/tokenize", &body).await?;
         let slice: Vec<u32> = serde_json::from_value(answer["tokens"].clone())
-            .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))?;
+            .map_err(|error| Error::Failed(format!("its /tokenize returned no tokens: {error}")))?;
         tokens.extend(slice);
         if end == text.len() {
             return Ok(tokens);
@@ -60,7 +63,8 @@ pub(super) async fn tokenize(
     }
 }
 
-/// Where a slice ends: behind a word, else before what may be a special token, in its second half.
+/// Returns the end of the first slice: in its second half, after a word or else before a possible special
+/// token.
 fn slice_end(text: &str) -> usize {
     let most = text.floor_char_boundary(SLICE_BYTES);
     let end = CUTS.end(text, SLICE_BYTES);
@@ -71,16 +75,16 @@ fn slice_end(text: &str) -> usize {
     opener.filter(|at| *at > most / 2).unwrap_or(most)
 }
 
-/// Answers one question.
+/// Answers one query.
 ///
 /// # Errors
-/// When the server refuses it, or answers something else.
+/// The server refuses the query or returns something else.
 pub(super) async fn answer(
     client: &Client,
-    question: TokenizerQuery,
+    query: TokenizerQuery,
     model_format: ModelFormat,
 ) -> Result<TokenizerAnswer, Error> {
-    match question {
+    match query {
         TokenizerQuery::Tokenize { text, add_special, parse_special } => {
             let options = TokenizeOptions { add_special, parse_special, tokens_max: None };
             Ok(TokenizerAnswer {
@@ -88,7 +92,8 @@ pub(super) async fn answer(
                 ..TokenizerAnswer::default()
             })
         }
-        // It tells the pieces of tokens that it makes of a text only; one token at a time has its text.
+        // `/tokenize` returns the pieces of a text, not of given tokens, so the tokens are detokenized one by
+        // one.
         TokenizerQuery::Detokenize { tokens } => {
             let mut pieces = Vec::with_capacity(tokens.len());
             for token in tokens {
@@ -126,7 +131,7 @@ mod tests {
         };
         assert_eq!(lengths("short <|im_end|>"), [16]);
         assert_eq!(lengths(&"a".repeat(SLICE_BYTES)), [SLICE_BYTES]);
-        // The last blank between words, the last mark, and neither of them.
+        // The last space between words, the last mark, and neither of them.
         assert_eq!(lengths(&"word ".repeat(20_000)), [65_534, 34_466]);
         assert_eq!(lengths(&"<|im_end|>".repeat(10_000)), [65_530, 34_470]);
         assert_eq!(lengths(&"-".repeat(100_000)), [SLICE_BYTES, 100_000 - SLICE_BYTES]);

@@ -1,8 +1,8 @@
-//! What all pools share: the scheduler, who waits and what runs, behind one lock.
+//! The state that all pools share, behind one lock: the scheduler, the waiting tasks and the running ones.
 //!
-//! Whoever causes an event takes the step itself, so that a free place is granted without a detour through
-//! another task. Steps wait for nothing. A lease that nobody takes any more gives itself back with a step of
-//! its own, so leases leave the lock before they are handed over.
+//! The code that causes an event also takes the scheduler's step, so that a free slot is granted without a
+//! detour through another task. A step never waits. A lease that its task no longer wants frees itself with
+//! another step, so the leases of a step are handed over after the lock is released.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,19 +17,20 @@ use crate::driver::{Driver, Engine};
 use crate::lease::{Lease, Stopper};
 use crate::scheduler::{Action, Limits, PoolId, PoolView, Refusal, Request, Scheduler, SchedulerEvent};
 
-/// How often a step is taken although nothing happens.
+/// The shortest interval of ticks, in which a step is taken without an event.
 const TICK_MIN: Duration = Duration::from_millis(50);
+/// The longest interval of ticks.
 const TICK_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked, while stopping, whether the last lease is back.
+/// The interval of checks, during a stop, whether every lease has been freed.
 const STOPPING_TICK: Duration = Duration::from_millis(50);
-/// Orders that wait for a pool's supervisor. The scheduler gives none before it has heard of the last one's outcome,
-/// but for a removal.
+/// The number of orders that may wait for a pool's supervisor. Except for a removal, the scheduler gives no
+/// order before it knows the outcome of the last one.
 const ORDERS_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct PoolManager {
     state: Mutex<ManagerState>,
-    /// A task with a deadline came.
+    /// Wakes [`PoolManager::tick`] when the next step is due earlier than planned.
     clock: Notify,
     tick: Duration,
     tasks: TaskGroup,
@@ -41,7 +42,7 @@ struct ManagerState {
     tickets: HashMap<TaskId, TicketSenders>,
     running: HashMap<TaskId, Stopper>,
     pools: BTreeMap<PoolId, PoolEntry>,
-    /// When the next tick is, unless [`PoolManager::clock`] rings.
+    /// The planned time of the next tick.
     ticks_at: Option<Instant>,
 }
 
@@ -60,16 +61,16 @@ struct PoolEntry {
 
 impl PoolEntry {
     fn order(&self, order: Order) {
-        // A closed channel means that the supervisor ended: Lar stops.
+        // A closed channel means that the supervisor ended because Lar stops.
         if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
-            tracing::error!(?order, "a pool's supervisor takes no orders");
+            tracing::error!(?order, "the order queue of a pool's supervisor is full");
         }
     }
 }
 
 impl PoolManager {
     pub(super) fn new(limits: Limits, tasks: &TaskGroup) -> Self {
-        // Whether a model is idle for too long, or waits for memory, is looked at now and then.
+        // Unused models and models that wait for memory are checked at this interval.
         let tick = limits.keep_alive.unwrap_or(TICK_MAX).clamp(TICK_MIN, TICK_MAX);
         let state = ManagerState {
             scheduler: Scheduler::new(limits),
@@ -81,7 +82,7 @@ impl PoolManager {
         Self { state: Mutex::new(state), clock: Notify::new(), tick, tasks: tasks.clone() }
     }
 
-    /// Takes a step whenever time alone changes something; ends when told to stop and nothing runs.
+    /// Takes a step whenever the passing of time changes something. Ends when Lar stops and no task runs.
     pub(super) async fn tick(self: Arc<Self>) {
         let stopping = self.tasks.stopping();
         loop {
@@ -139,7 +140,7 @@ impl PoolManager {
         });
     }
 
-    /// What the supervisor of a pool has to say.
+    /// Handles a new state of a pool's engine, from its supervisor.
     pub(super) fn set_state(self: &Arc<Self>, pool: &PoolId, now: PoolState) {
         self.update(|state| {
             let Some(entry) = state.pools.get_mut(pool) else { return ((), None) };
@@ -195,7 +196,7 @@ impl PoolManager {
         views.filter_map(status).collect()
     }
 
-    /// Tells the scheduler what happened and does what it says.
+    /// Passes an event to the scheduler and carries out its actions.
     pub(crate) fn step(self: &Arc<Self>, event: SchedulerEvent) {
         self.update(|state| {
             if let SchedulerEvent::Stopped { task } = &event {
@@ -205,7 +206,7 @@ impl PoolManager {
         });
     }
 
-    /// Changes the state and takes the step for what happened, if anything did, under one lock.
+    /// Changes the state and takes the step for the resulting event, if any, under one lock.
     fn update<T>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut ManagerState) -> (T, Option<SchedulerEvent>),
@@ -225,7 +226,7 @@ impl PoolManager {
         }
         drop(state);
         for (ticket, outcome) in decided {
-            // When nobody waits any more, dropping the lease gives it back.
+            // If nobody waits any more, the dropped lease frees itself.
             let _ = ticket.outcome.send(outcome);
         }
         value

@@ -1,4 +1,4 @@
-//! Keeps one engine as it should be: loads it when ordered, notices its death, waits longer after each.
+//! Supervises one engine: loads it when ordered, notices its death, and waits longer after each one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use super::manager::PoolManager;
 use crate::driver::Driver;
 use crate::scheduler::PoolId;
 
-/// The wait after the first death; it doubles with every further one.
+/// The wait after the first death; it doubles with each further death.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-/// It does not grow beyond this.
+/// The longest wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// An engine that lived this long starts over with the first wait.
+/// An engine that lived this long resets the wait.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// What a supervisor is told.
+/// An order for a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Be loaded.
+    /// Load the model.
     Load,
-    /// Let go of the memory.
+    /// Unload the model.
     Unload,
-    /// Let go of the memory and end.
+    /// Unload the model and end.
     Remove,
 }
 
-/// Obeys orders until told to end.
+/// Carries out orders until the pool is removed or Lar stops.
 pub(super) async fn run(
     pool: PoolId,
     driver: Arc<dyn Driver>,
@@ -65,12 +65,14 @@ pub(super) async fn run(
         };
         if let Err(error) = loaded {
             tracing::warn!(%pool, %error, "a model could not be loaded");
-            // Whoever asks again is told again, soon: only engines that die while they run wait longer.
+            // A failed load is retried at the next request, after the shortest wait. Only deaths make the
+            // wait longer.
             deaths = deaths.max(1);
             set_state(PoolState::Failed(error.to_string()));
             continue;
         }
-        tracing::info!(%pool, took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "a model was loaded");
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(%pool, took_ms, "a model was loaded");
         set_state(PoolState::Ready);
         let since = Instant::now();
         let ended = loop {

@@ -1,12 +1,12 @@
-//! When a waiting task will probably start, from how long tasks of its pool have taken.
+//! Estimates when a waiting task will start, from how long tasks of its pool have taken.
 
 use std::time::Duration;
 
-/// The weight of the newest task in the average: about the last eight count.
+/// The weight of the newest task in the mean: about the last eight tasks count.
 const WEIGHT: f64 = 0.2;
-/// What a task is taken to need before any was measured.
+/// The assumed duration of a task before any was measured.
 const FIRST_ESTIMATE: Duration = Duration::from_secs(3);
-/// What loading is taken to need; models on a local disk take 0.2 to 10 s.
+/// The assumed duration of a load; models on a local disk take 0.2 to 10 s.
 const LOAD_ESTIMATE: Duration = Duration::from_secs(2);
 
 /// An exponentially weighted mean of the time from grant to confirmed stop.
@@ -21,8 +21,9 @@ impl Estimate {
         self.mean_s = Some(self.mean_s.map_or(took, |mean| WEIGHT * took + (1.0 - WEIGHT) * mean));
     }
 
-    /// In how long the task at `position` starts, when tasks that have been `running` for so long hold some
-    /// of `concurrency` places: places become free one after the other, each again after a mean task.
+    /// Estimates the wait of the task at `position`. `running` has the time for which each current task has
+    /// run on the `concurrency` slots. Each slot becomes free after the mean duration of a task, again and
+    /// again.
     pub(super) fn start_of(
         &self,
         position: usize,

@@ -1,70 +1,52 @@
-//! What the scheduler is told, what it answers, and its bounds.
+//! The scheduler's input and output: its events, its actions and its limits.
 
 use std::time::Duration;
 
 use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
+use lar_inference::{Priority, WaitReason};
 
-/// Names a pool: the catalog's name of its model.
+/// The name of a pool: the catalog's name of its model.
 pub type PoolId = String;
 
-/// How urgent a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Priority {
-    /// Someone waits for it.
-    Interactive,
-    /// Nobody does; it goes when there is room, or when it has waited long enough.
-    Batch,
-}
-
-impl Priority {
-    /// As written on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Priority::Interactive => "interactive",
-            Priority::Batch => "batch",
-        }
-    }
-}
-
-/// What happens when a queue is full.
+/// The policy for a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FullPolicy {
-    /// The newcomer is refused.
+    /// The new task is refused.
     #[default]
     Reject,
-    /// The task that has waited longest is dropped for it, with a refusal of its own.
+    /// The task that has waited longest is dropped and gets a refusal.
     DropOldest,
 }
 
-/// Bounds of every pool.
+/// The limits of the pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Tasks that may wait, per pool and priority.
+    /// The number of tasks that may wait, per pool and priority.
     pub queue_len_max: usize,
-    /// What happens beyond that.
+    /// The policy for a full queue.
     pub full_policy: FullPolicy,
-    /// After waiting this long a batch task goes before interactive ones.
+    /// The wait after which a batch task goes before interactive tasks.
     pub batch_wait_max: Duration,
-    /// Memory that loaded models may take together.
+    /// The memory that loaded models may use together.
     pub memory: Bytes,
-    /// How long a model stays loaded that nobody uses; `None` is for good.
+    /// The time for which an unused model stays loaded; `None` is forever.
     pub keep_alive: Option<Duration>,
-    /// After waiting this long for memory, a model that is in use takes no new tasks until it is let go.
+    /// The wait for memory after which models in use accept no new tasks, so that they can be unloaded.
     pub swap_wait_max: Duration,
-    /// While one person or key has every slot of a pool and others wait, a task of theirs that has run this long is stopped; `None` never
-    /// does. Where the engine pauses jobs for others, others count who have waited for five minutes.
+    /// The time after which a running task is stopped while its user or key has every slot of a pool and
+    /// others wait; `None` is never. If the engine pauses generations, the others must also have waited for
+    /// five minutes.
     pub slot_hold_max: Option<Duration>,
 }
 
 impl Limits {
-    /// Tasks of one key that may wait in a queue: half of it.
+    /// Returns the tasks of one key that may wait in a queue: half of it.
     #[must_use]
     pub const fn key_share(&self) -> usize {
         self.queue_len_max.div_ceil(2)
     }
 
-    /// Tasks of all keys of one person that may wait in a queue: three quarters of it.
+    /// Returns the tasks of all keys of one user that may wait in a queue: three quarters of it.
     #[must_use]
     pub const fn person_share(&self) -> usize {
         self.queue_len_max - self.queue_len_max / 4
@@ -85,237 +67,226 @@ impl Default for Limits {
     }
 }
 
-/// A task that wants an engine.
+/// A task's request for an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Which task; never submitted twice.
+    /// The id of the task; never submitted twice.
     pub task: TaskId,
-    /// Where it wants to run.
+    /// The pool that should run it.
     pub pool: PoolId,
-    /// Whose it is; keys of one priority take turns.
+    /// The API key that sent the task. Keys of the same priority take turns.
     pub caller: KeyId,
-    /// The person behind the key; persons take turns, too.
+    /// The user who owns the key. Users take turns, too.
     pub person: UserId,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// When it is of no use any more.
+    /// The time after which the result is useless.
     pub deadline: Option<Instant>,
 }
 
-/// What happened.
+/// An event that the scheduler must react to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchedulerEvent {
-    /// There is a pool, not loaded yet.
+    /// A pool was added; its model is not loaded.
     PoolAdded {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
-        /// Jobs its engine can probably work on at once, for predictions until it is ready.
+        /// The expected number of slots, for estimates until the engine is ready.
         concurrency: u32,
-        /// What it takes of [`Limits::memory`] while it is loaded; an engine that takes none, being elsewhere,
-        /// is never let go to make room.
+        /// The share of [`Limits::memory`] that the model uses while it is loaded. A model that uses none,
+        /// because it runs elsewhere, is never unloaded to make room.
         memory: Bytes,
     },
-    /// Someone wants the pool loaded before a task needs it.
+    /// The model shall be loaded before a task needs it.
     PoolLoadRequested {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
     },
-    /// Someone wants the pool's memory back.
+    /// The model shall be unloaded.
     PoolUnloadRequested {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
     },
-    /// Someone wants the pool's model to stay for another time than [`Limits::keep_alive`], from its last use on, until it is
-    /// let go.
+    /// The model shall stay loaded after its last use for another time than [`Limits::keep_alive`]. This
+    /// applies until the next unload.
     PoolKeepAliveSet {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
-        /// How long; none is as long as the limits say.
+        /// The time; `None` is [`Limits::keep_alive`].
         keep_alive: Option<Duration>,
     },
-    /// The pool is gone; what waits for it is refused, what runs goes on.
+    /// The pool was removed. Its waiting tasks are refused, its running tasks continue.
     PoolRemoved {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
     },
-    /// The engine can take work.
+    /// The engine accepts tasks.
     PoolReady {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
-        /// Jobs it can work on at once, at least 1.
+        /// The number of slots, at least 1.
         concurrency: u32,
-        /// Jobs that it takes beside those, for which it pauses others.
+        /// The number of further tasks that the engine accepts, and for which it pauses others.
         paused_max: u32,
     },
-    /// The engine was let go, or died and will be started again; what waits goes on waiting.
+    /// The engine was unloaded, or died and will be started again. Waiting tasks stay in the queue.
     PoolDown {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
     },
-    /// The engine cannot be started; what waits is refused.
+    /// The engine cannot be started. The waiting tasks are refused.
     PoolFailed {
-        /// Its name.
+        /// The pool's name.
         pool: PoolId,
-        /// Why, for the callers.
+        /// The reason, for the callers.
         reason: String,
     },
-    /// A task came.
+    /// A task was submitted.
     Submit(Request),
-    /// A task is not wanted any more.
+    /// A task was cancelled.
     Cancel {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
-    /// The engine works on a task: it has a slot. Only engines that pause jobs tell it.
+    /// The engine gave a task a slot. Only engines that pause generations report this.
     Started {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
-    /// The engine has given a task's slot to another; `Started` comes again when it has one.
+    /// The engine paused a task and gave its slot to another. `Started` follows when the task gets one again.
     Paused {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
-    /// Nobody takes what a task writes any more.
+    /// Nobody reads the output of a task any more.
     Unread {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
-    /// The engine has confirmed that it no longer works on a task, for whatever reason.
+    /// The engine confirmed that it no longer works on a task, for any reason.
     Stopped {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
-    /// Time has passed.
+    /// Time passed.
     Tick,
 }
 
-/// Why a task never got a lease.
+/// The reason why a task got no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The queue is full.
     QueueFull {
-        /// Tasks that wait.
+        /// The number of waiting tasks.
         waiting: usize,
-        /// When one of them will probably have been started.
+        /// The estimated time until one of them starts.
         retry_after: Duration,
     },
-    /// Tasks of the same key, or of the same person, take all of the queue that they may.
+    /// The tasks of the same key or user fill its share of the queue.
     ShareFull {
-        /// Whose tasks they are.
+        /// The owner of the share.
         owner: ShareOwner,
-        /// Tasks of theirs that wait.
+        /// The number of the owner's waiting tasks.
         waiting: usize,
-        /// When one of them will probably have been started.
+        /// The estimated time until one of them starts.
         retry_after: Duration,
     },
-    /// It waited longest when the queue, or its key's share of it, was full.
+    /// The task had waited longest when the queue, or its owner's share of it, was full.
     Dropped,
-    /// It could not start before its deadline, so it was not queued.
+    /// The task could not start before its deadline, so it was not queued.
     DeadlineUnmet {
-        /// When it would probably have started.
+        /// The estimated wait.
         predicted_start: Duration,
     },
-    /// Its deadline passed while it waited.
+    /// The deadline passed while the task waited.
     DeadlineExceeded,
     /// The pool cannot be started.
     PoolUnavailable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// There is no such pool.
+    /// The pool does not exist.
     PoolUnknown,
-    /// Its caller took it back.
+    /// The caller cancelled the task.
     Cancelled,
 }
 
-/// Who has a share of a queue.
+/// The owner of a share of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareOwner {
-    /// One key.
+    /// One API key.
     Key,
-    /// A person, with all of their keys.
+    /// A user, with all their keys.
     Person,
 }
 
-/// Why a task waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitReason {
-    /// The model is being loaded.
-    Loading,
-    /// Other models that are in use hold the memory.
-    Memory,
-    /// Others are before it.
-    Busy,
-}
-
-/// Why a running task is to be stopped.
+/// The reason why a running task must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCause {
-    /// Its caller took it back.
+    /// The caller cancelled it.
     Cancelled,
     /// Its deadline passed.
     Deadline,
-    /// Nobody takes what it writes.
+    /// Nobody reads its output.
     Unread,
-    /// It has run for [`Limits::slot_hold_max`] while its person or key had every slot and others waited.
+    /// It ran for [`Limits::slot_hold_max`] while its user or key had every slot and others waited.
     SlotHoldLimit,
 }
 
-/// What is to be done.
+/// An action to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Load the pool's model; tasks wait for it.
+    /// Load the pool's model, because tasks wait for it.
     Load {
-        /// Which pool.
+        /// The pool.
         pool: PoolId,
     },
-    /// Let go of the pool's model; [`SchedulerEvent::PoolDown`] tells that its memory is free.
+    /// Unload the pool's model. [`SchedulerEvent::PoolDown`] reports that its memory is free.
     Unload {
-        /// Which pool.
+        /// The pool.
         pool: PoolId,
     },
-    /// The pool's model will not be loaded; its tasks have been refused.
+    /// Mark the pool as failed: its model will not be loaded, and its tasks have been refused.
     Fail {
-        /// Which pool.
+        /// The pool.
         pool: PoolId,
-        /// Why, with numbers.
+        /// The reason, with numbers.
         reason: String,
     },
-    /// Tell the task where it stands.
+    /// Report a task's queue position.
     ReportPosition {
-        /// Which task.
+        /// The task.
         task: TaskId,
-        /// How many start before it.
+        /// The number of tasks that start before it.
         position: usize,
-        /// In how long it will probably start.
+        /// The estimated wait.
         predicted_start: Duration,
-        /// What it waits for.
+        /// The reason why it waits.
         wait_reason: WaitReason,
     },
-    /// The task has a lease: start it.
+    /// Give the task its lease.
     Grant {
-        /// Which task.
+        /// The task.
         task: TaskId,
-        /// Where.
+        /// The pool.
         pool: PoolId,
-        /// When it was predicted to start, counted from its submission.
+        /// The predicted wait, from the task's submission.
         predicted: Duration,
-        /// How long it waited.
+        /// The actual wait.
         waited: Duration,
     },
-    /// The task never gets a lease.
+    /// Tell the task that it gets no lease.
     Refuse {
-        /// Which task.
+        /// The task.
         task: TaskId,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// Ask the engine to stop working on a task; [`SchedulerEvent::Stopped`] confirms.
+    /// Ask the engine to stop its work on a task. [`SchedulerEvent::Stopped`] confirms it.
     Stop {
-        /// Which task.
+        /// The task.
         task: TaskId,
-        /// Why.
+        /// The reason.
         cause: StopCause,
     },
 }

@@ -1,9 +1,13 @@
-//! What one key, and one person with all of their keys, may take of a pool while others want it, too.
+//! The part of a pool that one key, or one user with all their keys, may use while others wait.
 //!
-//! Of a queue: a share, always ([`Limits::key_share`], [`Limits::person_share`]). Of slots: all, as long as nobody else waits;
-//! then the next free one goes to another. Who has none and waits for [`PAUSE_AFTER`] gets one for which the engine pauses a
-//! job of whoever has several, or one for [`LONG`]; of such, half go to persons who have none. Where the engine cannot pause, one key has all slots for
-//! [`Limits::slot_hold_max`] at most while others wait.
+//! - Queue: a fixed share ([`Limits::key_share`], [`Limits::person_share`]).
+//! - Slots: all of them while nobody else waits. As soon as others wait, the next free slot goes to one of
+//!   them.
+//! - Extra leases, if the engine can pause generations: a caller without a slot who has waited for
+//!   [`PAUSE_AFTER`] gets one. The engine pauses a generation of a caller with several, or one that has run
+//!   for [`LONG`]. Half of the extra leases are reserved for users who have no task running.
+//! - If the engine cannot pause, one key has all slots for at most [`Limits::slot_hold_max`] while others
+//!   wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,22 +17,22 @@ use lar_base::{Instant, KeyId, TaskId, UserId};
 use super::events::{Limits, Refusal, Request, ShareOwner};
 use super::queue::Queue;
 use super::{Active, Pool};
-use crate::driver::CallerIds;
+use lar_inference::CallerIds;
 
-/// A task waits this long before another is paused for it: many end sooner, and pausing one costs time.
+/// The wait before another generation is paused for a task: many end sooner, and a pause costs time.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
-/// The only task of its caller is paused for another after it has run this long.
+/// The run time after which a caller's only task is paused for another caller.
 const LONG: Duration = Duration::from_secs(30);
-/// Where the engine pauses jobs, who waits longer than this waits for one that it cannot pause, most likely: turns take ten
-/// seconds, or as long as reading a prompt again takes.
+/// The wait after which a caller most likely waits for a generation that cannot be paused, if the engine can
+/// pause others. A turn takes ten seconds, or as long as a repeated prefill.
 const UNPAUSED_AFTER: Duration = Duration::from_secs(300);
 
-/// Whose the task of a request is.
+/// Returns the user and key of a request.
 pub(super) fn caller_of(request: &Request) -> CallerIds {
     CallerIds { person: request.person, key: request.caller }
 }
 
-/// How many tasks of each run.
+/// The number of running tasks of each user and key.
 #[derive(Debug, Default)]
 pub(super) struct RunningCounts {
     persons: BTreeMap<UserId, usize>,
@@ -47,7 +51,7 @@ impl RunningCounts {
         *self.keys.entry(caller.key).or_default() += 1;
     }
 
-    /// The tasks of the person, and of the key.
+    /// Returns the number of tasks of the user, and of the key.
     pub(super) fn of(&self, caller: CallerIds) -> (usize, usize) {
         let persons = self.persons.get(&caller.person).copied().unwrap_or(0);
         (persons, self.keys.get(&caller.key).copied().unwrap_or(0))
@@ -64,7 +68,7 @@ pub(super) struct FullShare {
 }
 
 impl FullShare {
-    /// The caller's share of a queue, if it is used up.
+    /// Returns the caller's share of a queue if it is used up.
     pub(super) fn find(queue: &Queue, caller: CallerIds, limits: &Limits) -> Option<Self> {
         let of_key = |other: CallerIds| other.key == caller.key;
         let of_person = |other: CallerIds| other.person == caller.person;
@@ -86,7 +90,7 @@ impl FullShare {
 }
 
 impl Pool {
-    /// The task for which a running one is paused next, and when, if there is one.
+    /// Returns the next task for which a running one is paused, and when.
     pub(super) fn next_pause(&self, now: Instant) -> Option<(TaskId, Instant)> {
         let load = RunningCounts::new(self.active.values());
         let first_of_each = self.interactive.first_of_each(&load);
@@ -97,7 +101,7 @@ impl Pool {
         pauses.min_by_key(|(_, at)| *at)
     }
 
-    /// In how long a running task would be paused for a new one of this caller.
+    /// Estimates the wait until a running task is paused for a new one of this caller.
     pub(super) fn pause_for_newcomer(&self, now: Instant, caller: CallerIds) -> Option<Duration> {
         let load = RunningCounts::new(self.active.values());
         let waits = self.interactive.count(|other| other == caller) > 0;
@@ -105,7 +109,7 @@ impl Pool {
         Some(at.since(now))
     }
 
-    /// When a running task is to be paused for one of `caller` that waits since then, if any is.
+    /// Returns when a running task is paused for a task of `caller` that has waited since `since`, if any is.
     fn pause_for(
         &self,
         now: Instant,
@@ -117,7 +121,8 @@ impl Pool {
         if !self.takes_work() || !slots.contains(&self.active.len()) {
             return None;
         }
-        // Persons share slots, and the keys of one person do; those leave half to persons who have none.
+        // Users share the slots, and so do the keys of one user. A user's further keys leave half of the
+        // extra leases to users who have no task running.
         let (of_person, of_key) = load.of(caller);
         if of_person > 0 && self.active.len() >= self.concurrency + self.paused_max / 2 {
             return None;
@@ -130,7 +135,7 @@ impl Pool {
             (0, (persons, _)) => persons > 1,
             (_, (_, keys)) => keys > 1,
         };
-        // An only task leaves its slot to a batch task first that has waited for its time.
+        // A batch task that has waited for its limit gets the slot of a caller's only task first.
         let overdue = self.batch.oldest().map(|oldest| oldest.since.after(self.batch_wait_max));
         let at = since.after(PAUSE_AFTER);
         let may_be_paused = |active: &Active| match has_several(active) {
@@ -143,8 +148,8 @@ impl Pool {
         others.filter_map(may_be_paused).min()
     }
 
-    /// Where one person, or one key, has every slot while others wait: their task that has run longest, and when that is to be
-    /// stopped.
+    /// Returns the longest-running task of a user or key that has every slot while others wait, and when it
+    /// must stop.
     pub(super) fn slot_hold_deadline(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
         let hold_max = limits.slot_hold_max?;
         if !self.takes_work() {
@@ -156,10 +161,11 @@ impl Pool {
         [of_person, of_key].into_iter().flatten().min_by_key(|(_, at)| *at)
     }
 
-    /// As [`Self::slot_hold_deadline`], where those are the holders.
+    /// Returns the same as [`Self::slot_hold_deadline`] for the callers that `holds` selects.
     ///
-    /// An engine that pauses jobs gives others a slot soon, unless it has no room to keep what it would pause. So others count
-    /// there once they have waited for [`UNPAUSED_AFTER`], in the queue or, with a lease, for a slot of the engine.
+    /// An engine that pauses generations soon gives others a slot, unless it has no memory to store the
+    /// paused state. With such an engine, the others count only after they have waited for
+    /// [`UNPAUSED_AFTER`], in the queue or with a lease for a slot.
     fn hold_deadline_of(
         &self,
         hold_max: Duration,
@@ -183,7 +189,7 @@ impl Pool {
         Some((*task, if self.paused_max > 0 { at.max(oldest.after(UNPAUSED_AFTER)) } else { at }))
     }
 
-    /// Whether a task has a slot of the engine rather than only a lease.
+    /// Returns whether a task has a slot of the engine and not only a lease.
     fn has_slot(&self, active: &Active) -> bool {
         active.without_slot.is_none() || self.paused_max == 0
     }

@@ -1,7 +1,7 @@
-//! The tasks of one pool and priority that wait: callers take turns, each caller's own go in order.
+//! The waiting tasks of one pool and priority. Callers take turns; the tasks of one caller keep their order.
 //!
-//! The caller with the fewest running tasks goes next, counted by person and then by key, so that one who has every slot
-//! leaves the next one to somebody else.
+//! The caller with the fewest running tasks goes next, counted by user and then by key. A caller who has
+//! every slot therefore leaves the next one to somebody else.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lar_base::{Instant, TaskId};
 
 use super::Request;
 use super::fairness::{RunningCounts, caller_of};
-use crate::driver::CallerIds;
+use lar_inference::CallerIds;
 
 /// A task that waits.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(super) struct WaitingTask {
     pub(super) predicted: Duration,
 }
 
-/// Each caller has a line; the first task of the line that is next goes, then that line goes to the back.
+/// One line per caller. The first task of the next line is taken, and that line goes to the back.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lines: VecDeque<(CallerIds, VecDeque<WaitingTask>)>,
@@ -43,12 +43,12 @@ impl Queue {
         }
     }
 
-    /// Tasks of those callers that wait.
+    /// Counts the waiting tasks of the selected callers.
     pub(super) fn count(&self, of: impl Fn(CallerIds) -> bool) -> usize {
         self.lines.iter().filter(|(caller, _)| of(*caller)).map(|(_, line)| line.len()).sum()
     }
 
-    /// The first task of each caller, in the order in which [`Queue::take_next`] would take them.
+    /// Returns the first task of each caller, in the order in which [`Queue::take_next`] would take them.
     pub(super) fn first_of_each(
         &self,
         load: &RunningCounts,
@@ -74,7 +74,7 @@ impl Queue {
         self.oldest_of(|_| true)
     }
 
-    /// The task of those callers that has waited longest.
+    /// Returns the task of the selected callers that has waited longest.
     pub(super) fn oldest_of(&self, of: impl Fn(CallerIds) -> bool) -> Option<&WaitingTask> {
         let lines = self.lines.iter().filter(|(caller, _)| of(*caller));
         lines.filter_map(|(_, line)| line.front()).min_by_key(|waiting| waiting.since)
@@ -111,7 +111,7 @@ impl Queue {
         self.lines.iter().flat_map(|(_, line)| line)
     }
 
-    /// The tasks in the order in which they will probably be taken, if nothing changes.
+    /// Returns the tasks in the order in which they will be taken if nothing changes.
     pub(super) fn in_order(&self, load: &RunningCounts) -> Vec<TaskId> {
         let longest = self.lines.iter().map(|(_, line)| line.len()).max().unwrap_or(0);
         let mut lines: Vec<_> = self.lines.iter().collect();

@@ -1,5 +1,7 @@
-//! Which models are in memory: loaded when wanted, let go when idle for long, or when another needs the room,
-//! the one that was used least recently first and never one that tasks run on.
+//! Decides which models are in memory.
+//!
+//! Models are loaded when requested, and unloaded when they are unused for long or another model needs their
+//! memory. The least recently used model goes first, and none while tasks run on it.
 
 use std::time::Duration;
 
@@ -7,34 +9,34 @@ use lar_base::{Bytes, Instant};
 
 use super::{Action, Pool, PoolId, Scheduler};
 
-/// Where a pool's model is.
+/// The state of a pool's model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resident {
     Absent,
-    /// A load was asked for and neither succeeded nor failed yet.
+    /// A load was ordered and has neither succeeded nor failed yet.
     Loading,
     Ready,
-    /// It was told to go; its memory is not free yet.
+    /// An unload was ordered; the memory is not free yet.
     Unloading,
 }
 
-/// A pool's model and the memory.
+/// The memory use of a pool's model.
 #[derive(Debug)]
 pub(super) struct Residency {
     pub(super) state: Resident,
-    /// What it takes while it is not absent.
+    /// The memory that the model uses unless it is absent.
     pub(super) memory: Bytes,
-    /// Someone wants it loaded, tasks or not.
+    /// Whether a load was requested, with or without tasks.
     load_requested: bool,
-    /// Someone wants its memory back, as soon as nothing runs or waits.
+    /// Whether an unload was requested; it happens once nothing runs or waits.
     unload_requested: bool,
-    /// When a task last ended on it, or it became ready.
+    /// The time at which the last task ended or the model became ready.
     last_used: Instant,
-    /// How long it stays after that, where someone said so.
+    /// The time that it stays loaded after that, if one was requested.
     keep_alive: Option<Duration>,
-    /// It could not be loaded for want of memory since then.
+    /// Since when the model has waited for memory.
     pub(super) short_since: Option<Instant>,
-    /// It takes no new tasks, so that it can go.
+    /// Whether the pool accepts no new tasks, so that its model can be unloaded.
     pub(super) draining: bool,
 }
 
@@ -60,7 +62,7 @@ impl Residency {
         if state == Resident::Unloading {
             self.keep_alive = None;
         }
-        // A load that was wanted has succeeded or failed.
+        // A requested load has succeeded or failed.
         self.load_requested = false;
         self.touch(now);
     }
@@ -76,12 +78,12 @@ impl Residency {
 }
 
 impl Pool {
-    /// Whether its model can go at once.
+    /// Returns whether the model can be unloaded now.
     fn is_idle(&self) -> bool {
         self.is_ready() && self.active.is_empty() && (self.residency.draining || !self.waits())
     }
 
-    /// When its model goes if nobody uses it until then, if ever.
+    /// Returns the time at which the model is unloaded if it stays unused; `None` is never.
     pub(super) fn unloads_at(&self, now: Instant, limit: Option<Duration>) -> Option<Instant> {
         let keep_alive = self.residency.keep_alive.or(limit)?;
         let goes = self.is_ready() && self.residency.memory > Bytes(0);
@@ -95,7 +97,7 @@ impl Pool {
 }
 
 impl Scheduler {
-    /// Someone wants a pool's memory back. What runs on it goes on.
+    /// Handles a request to unload a model. Its running tasks continue.
     pub(super) fn request_unload(&mut self, now: Instant, name: &PoolId, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
         pool.residency.load_requested = false;
@@ -106,14 +108,14 @@ impl Scheduler {
         }
     }
 
-    /// Someone says how long a pool's model stays after its last use.
+    /// Sets the time that a pool's model stays loaded after its last use.
     pub(super) fn set_keep_alive(&mut self, name: &PoolId, keep_alive: Option<Duration>) {
         if let Some(pool) = self.pools.get_mut(name) {
             pool.residency.keep_alive = keep_alive;
         }
     }
 
-    /// Lets models take work again that were kept from it for one that nobody waits for any more.
+    /// Lets drained pools accept tasks again once no model waits for their memory any more.
     pub(super) fn end_unneeded_draining(&mut self) {
         let mut short = false;
         for pool in self.pools.values_mut() {
@@ -128,7 +130,7 @@ impl Scheduler {
         }
     }
 
-    /// Loads what is wanted and lets go of what is not.
+    /// Loads the models that are needed and unloads those that are not.
     pub(super) fn plan_loads(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (name, pool) in &mut self.pools {
             if pool.residency.unload_requested && pool.is_idle() {
@@ -146,7 +148,7 @@ impl Scheduler {
             .filter(|(_, pool)| pool.wants_to_load())
             .map(|(name, _)| name.clone())
             .collect();
-        // Whoever has been short of memory for longest goes first.
+        // The model that has waited for memory longest goes first.
         wanting.sort_by_key(|name| self.pools[name].residency.short_since.unwrap_or(now));
         for name in wanting {
             self.load(now, &name, actions);
@@ -158,7 +160,7 @@ impl Scheduler {
         let budget = self.limits.memory.get();
         if need > budget {
             let reason = format!(
-                "the model needs {} of memory with its context; models may take {} here (`engines.memory`)",
+                "the model needs {} of memory with its context; models may use {} (`engines.memory`)",
                 Bytes(need),
                 Bytes(budget),
             );
@@ -181,8 +183,8 @@ impl Scheduler {
         self.make_room(now, name, taken.saturating_add(need) - budget, drain, actions);
     }
 
-    /// Lets go of what is idle, least recently used first, if that makes enough room; else, when it is time,
-    /// keeps new tasks from what is in use.
+    /// Unloads idle models, least recently used first, if that frees enough memory. If it does not and
+    /// `drain` is set, also drains models that are in use.
     fn make_room(&mut self, now: Instant, name: &PoolId, need: u64, drain: bool, actions: &mut Vec<Action>) {
         let unloading = self.pools.values().filter(|pool| pool.residency.state == Resident::Unloading);
         let mut missing = need.saturating_sub(unloading.map(|pool| pool.residency.memory.get()).sum());
@@ -215,19 +217,19 @@ impl Scheduler {
         }
     }
 
-    /// What models take of the memory now.
+    /// Returns the memory that models use now.
     pub(super) fn resident(&self) -> u64 {
         let there = self.pools.values().filter(|pool| pool.residency.state != Resident::Absent);
         there.fold(0, |sum, pool| sum.saturating_add(pool.residency.memory.get()))
     }
 
-    /// What models may still take of the memory.
+    /// Returns the memory that further models may use.
     #[must_use]
     pub fn memory_left(&self) -> Bytes {
         Bytes(self.limits.memory.get().saturating_sub(self.resident()))
     }
 
-    /// When time alone will change something about the memory.
+    /// Returns the next time at which the passing of time changes which models are in memory.
     pub(super) fn next_load_deadline(&self) -> Option<Instant> {
         let idle = self.pools.values().filter(|pool| pool.is_idle());
         let idle = idle.filter_map(|pool| pool.unloads_at(pool.residency.last_used, self.limits.keep_alive));

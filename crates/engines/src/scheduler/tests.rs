@@ -1,5 +1,5 @@
-//! Scripted scenarios: what happened on the left, what must be done about it on the right. The seeded
-//! simulator that checks the invariants over a million steps is in `tests/sim`.
+//! Scripted scenarios: an event on the left, the expected actions on the right. `tests/sim` has the seeded
+//! simulator that checks the invariants over a million steps.
 
 use lar_base::{KeyId, UserId};
 
@@ -12,7 +12,7 @@ struct Script {
     names: BTreeMap<TaskId, &'static str>,
     tasks: BTreeMap<&'static str, TaskId>,
     callers: BTreeMap<&'static str, KeyId>,
-    /// A caller called `ANA.phone` is a key of Ana's.
+    /// The users. A caller named `ANA.phone` is a key of the user ANA.
     persons: BTreeMap<&'static str, UserId>,
 }
 
@@ -133,7 +133,7 @@ fn only_the_engine_frees_a_lease() {
     assert_eq!(s.submit(0, "a", "x", Interactive), ["grant a"]);
     assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 0 in 2999 ms (Busy)"]);
     assert_eq!(s.cancel(2, "a"), ["stop a: Cancelled"]);
-    assert_eq!(s.cancel(3, "a"), [""; 0], "asking twice stops once");
+    assert_eq!(s.cancel(3, "a"), [""; 0], "a second cancel does nothing");
     assert_eq!(s.at(9, SchedulerEvent::Tick), [""; 0], "b waits until the engine confirms");
     assert_eq!(s.stopped(10, "a"), ["grant b"]);
     assert_eq!(s.stopped(11, "a"), [""; 0], "a second confirmation frees nothing");
@@ -222,7 +222,7 @@ fn a_key_or_person_may_fill_only_its_share_of_a_queue() {
     s.submit(1000, "e", "ana.desk", Interactive);
     let of_person = "refuse f: ShareFull { owner: Person, waiting: 3, retry_after: 2s }";
     assert_eq!(s.submit(1000, "f", "ana.desk", Interactive), [of_person]);
-    assert_eq!(s.submit(1000, "g", "ana.phone", Batch).len(), 1, "each priority has a queue");
+    assert_eq!(s.submit(1000, "g", "ana.phone", Batch).len(), 1, "each priority has its own queue");
     assert!(s.submit(1000, "h", "bea", Interactive)[0].starts_with("h is 3"));
     assert!(s.submit(1000, "i", "cid", Interactive)[0].starts_with("refuse i: QueueFull { waiting: 4"));
     let mut s = Script::ready(Limits { full_policy: FullPolicy::DropOldest, ..limits }, 1);
@@ -231,7 +231,11 @@ fn a_key_or_person_may_fill_only_its_share_of_a_queue() {
     for (ms, name) in [(2, "a"), (3, "b")] {
         s.submit(ms, name, "ana", Interactive);
     }
-    assert_eq!(s.submit(4, "c", "ana", Interactive)[0], "refuse a: Dropped", "of its own, not the oldest");
+    assert_eq!(
+        s.submit(4, "c", "ana", Interactive)[0],
+        "refuse a: Dropped",
+        "the oldest of its own share, not of the queue"
+    );
 }
 
 #[test]
@@ -243,7 +247,7 @@ fn a_free_slot_goes_to_the_caller_with_fewest() {
     s.submit(1, "a5", "ana.desk", Interactive);
     s.submit(2, "b1", "bea", Interactive);
     s.submit(3, "b2", "bea", Interactive);
-    assert_eq!(s.stopped(10, "a1")[0], "grant b1", "Bea has none");
+    assert_eq!(s.stopped(10, "a1")[0], "grant b1", "Bea has no slot");
     assert_eq!(s.stopped(11, "a2")[0], "grant a5", "each person has one, and Ana's other key none");
     assert_eq!(s.stopped(12, "a3")[0], "grant a4", "each person has one, and Ana's phone none");
     assert_eq!(s.stopped(13, "b1")[0], "grant b2");
@@ -259,7 +263,7 @@ fn a_key_with_every_slot_loses_one_while_others_wait() {
     assert_eq!(s.at(100_000, SchedulerEvent::Tick), [""; 0], "nobody else waits");
     assert_eq!(s.scheduler.next_deadline(), None);
     assert_eq!(without_positions(&s.submit(110_000, "d", "y", Batch)), ["stop a: SlotHoldLimit"]);
-    assert_eq!(s.at(120_000, SchedulerEvent::Tick), [""; 0], "one slot is on its way");
+    assert_eq!(s.at(120_000, SchedulerEvent::Tick), [""; 0], "a slot is already being freed");
     assert_eq!(without_positions(&s.stopped(120_001, "a")), ["grant c"], "interactive goes before batch");
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(70_000)));
     assert_eq!(s.at(120_002, SchedulerEvent::Tick), ["stop b: SlotHoldLimit"]);
@@ -273,7 +277,7 @@ fn keys_of_one_person_leave_half_of_the_paused_slots_to_others() {
     for (name, key) in [("a1", "ana.1"), ("a2", "ana.2"), ("a3", "ana.3"), ("a4", "ana.4"), ("a5", "ana.5")] {
         s.submit(0, name, key, Interactive);
     }
-    // Her keys have one each, for which others of hers are paused.
+    // Each of her keys has a task; others of hers were paused for two of them.
     assert_eq!(without_positions(&s.at(100_000, SchedulerEvent::Tick)), ["grant a3", "grant a4"]);
     s.submit(100_000, "b1", "bea", Interactive);
     assert_eq!(without_positions(&s.at(101_000, SchedulerEvent::Tick)), ["grant b1"]);
@@ -306,7 +310,7 @@ fn a_slot_that_cannot_be_paused_is_taken_after_the_hold_limit() {
     assert_eq!(
         without_positions(&s.at(hour + 900_000, SchedulerEvent::Tick)),
         [""; 0],
-        "Bea is served, if only a long prompt of hers is read"
+        "Bea has a slot, even if only her long prompt is read"
     );
     s.stopped(hour + 900_000, "b1");
     s.submit(2 * hour, "b2", "bea", Interactive);
@@ -324,11 +328,11 @@ fn a_slot_that_cannot_be_paused_is_taken_after_the_hold_limit() {
     assert_eq!(
         without_positions(&s.at(2 * hour + 301_001, SchedulerEvent::Tick)),
         [""; 0],
-        "one slot is on its way"
+        "a slot is already being freed"
     );
 }
 
-/// A stream whose context was shifted during its turn may never be paused again; what was paused for it waits then.
+/// A stream whose context was shifted may never be paused again. A task that was paused for it then waits.
 #[test]
 fn paused_tasks_wait_for_a_slot_like_new_ones() {
     let limits = Limits { slot_hold_max: Some(Duration::from_secs(1800)), ..Limits::default() };
@@ -360,22 +364,26 @@ fn a_caller_without_a_slot_gets_one_from_a_caller_with_several() {
     assert_eq!(
         without_positions(&s.at(10_000, SchedulerEvent::Tick)),
         ["grant a4"],
-        "Ana's phone leaves her other key one"
+        "Ana's phone gives up a slot for her other key"
     );
     s.submit(10_000, "b2", "bea", Interactive);
-    assert_eq!(without_positions(&s.at(12_000, SchedulerEvent::Tick)), [""; 0], "she has one");
+    assert_eq!(without_positions(&s.at(12_000, SchedulerEvent::Tick)), [""; 0], "Bea has a slot");
     s.submit(12_000, "c1", "cid", Interactive);
     s.submit(12_000, "a5", "ana.watch", Interactive);
     assert_eq!(
         without_positions(&s.at(14_000, SchedulerEvent::Tick)),
         ["grant c1"],
-        "Ana's watch leaves the rest to others"
+        "the remaining extra leases are not for Ana's third key"
     );
     s.submit(14_000, "d1", "dora", Interactive);
     s.submit(14_000, "e1", "eve", Interactive);
-    assert_eq!(without_positions(&s.at(16_000, SchedulerEvent::Tick)), ["grant d1"], "no more can be paused");
+    assert_eq!(
+        without_positions(&s.at(16_000, SchedulerEvent::Tick)),
+        ["grant d1"],
+        "the engine can pause no more"
+    );
     assert_eq!(s.stopped(16_001, "a1")[0], "grant e1");
-    assert_eq!(without_positions(&s.stopped(16_002, "a2")), [""; 0], "those that are paused go on");
+    assert_eq!(without_positions(&s.stopped(16_002, "a2")), [""; 0], "the free slot goes to a paused task");
 }
 
 #[test]
@@ -389,7 +397,7 @@ fn a_caller_without_a_slot_shares_the_only_one_after_a_while() {
     assert_eq!(
         without_positions(&s.at(59_999, SchedulerEvent::Tick)),
         [""; 0],
-        "nothing is paused for what nobody waits for"
+        "nothing is paused for a batch task"
     );
 }
 
@@ -404,7 +412,7 @@ fn an_unread_task_is_stopped_once() {
     };
     assert_eq!(unread(&mut s, "a"), ["stop a: Unread"]);
     assert_eq!(unread(&mut s, "a"), [""; 0]);
-    assert_eq!(unread(&mut s, "b"), [""; 0], "it does not run");
+    assert_eq!(unread(&mut s, "b"), [""; 0], "b waits and does not run");
     assert_eq!(s.stopped(6, "a")[0], "grant b");
 }
 
@@ -432,7 +440,7 @@ fn predicted_starts_follow_measured_times() {
     assert_eq!(s.submit(2400, "d", "x", Interactive), ["d is 1 in 1600 ms (Busy)"]);
 }
 
-/// Two models of which only one fits.
+/// Adds two models of which only one fits in memory.
 fn two(limits: Limits) -> Script {
     let limits = Limits { memory: Bytes(10), ..limits };
     let mut script = Script { concurrency: 1, ..Script::new(limits, 1) };
@@ -465,7 +473,7 @@ impl Script {
     }
 }
 
-/// What is done, without who is told their place.
+/// Returns the actions without the position reports.
 fn without_positions(actions: &[String]) -> Vec<&str> {
     actions.iter().map(String::as_str).filter(|action| !action.contains(" is ")).collect()
 }
@@ -482,7 +490,7 @@ fn an_idle_model_is_evicted_for_a_requested_one() {
     assert!(without_positions(&script.ask(35, "3", "a")).is_empty(), "its memory is not free yet");
     assert_eq!(without_positions(&script.down(40, "a")), ["load b"]);
     assert_eq!(without_positions(&script.ready_now(50, "b")), ["grant 2"]);
-    assert_eq!(without_positions(&script.stopped(60, "2")), ["unload b"], "3 waits for its model");
+    assert_eq!(without_positions(&script.stopped(60, "2")), ["unload b"], "3 waits for the other model");
     assert_eq!(without_positions(&script.down(70, "b")), ["load a"]);
     assert_eq!(without_positions(&script.ready_now(80, "a")), ["grant 3"]);
 }
@@ -518,7 +526,7 @@ fn a_model_that_never_fits_is_refused_with_numbers() {
         actions[1].starts_with("refuse 1: PoolUnavailable") && actions[1].contains("needs 11 B"),
         "{actions:?}"
     );
-    assert!(actions[1].contains("may take 10 B here (`engines.memory`)"), "{actions:?}");
+    assert!(actions[1].contains("may use 10 B (`engines.memory`)"), "{actions:?}");
     assert_eq!(actions[2], "fail huge");
 }
 
@@ -552,7 +560,7 @@ fn a_keep_alive_applies_until_the_model_is_unloaded() {
     script.at(59_800, SchedulerEvent::PoolDown { pool: "a".into() });
     script.at(60_000, SchedulerEvent::PoolLoadRequested { pool: "a".into() });
     script.ready_now(60_000, "a");
-    assert!(script.at(64_000, SchedulerEvent::Tick).is_empty(), "nobody said so of this time");
+    assert!(script.at(64_000, SchedulerEvent::Tick).is_empty(), "the request does not apply to this load");
     assert_eq!(script.at(65_000, SchedulerEvent::Tick), ["unload a"]);
 }
 

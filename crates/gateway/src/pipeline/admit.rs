@@ -1,18 +1,18 @@
-//! Whether a task may run: who asks, which model serves it, whether that can do such work, and whether the prompt fits. Costs
-//! a count of the prompt's tokens, and neither weights nor a place.
+//! Admission: checks the caller's permission, the route, the ability of the model, and whether the prompt
+//! fits. It costs a count of the prompt's tokens, but needs no weights and no lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lar_base::{KeyId, Problem, Scope, Timestamp};
 use lar_catalog::Kind;
-use lar_engines::chat_format::OutputFormat;
-use lar_engines::driver::{
-    Ability, AnswerFormat, CallerIds, Constraint, Engine, GenerationRequest, Prompt, TokenizerAnswer,
-    TokenizerQuery,
+use lar_chat_format::OutputFormat;
+use lar_chat_format::gbnf;
+use lar_engines::driver::{Ability, Engine};
+use lar_inference::{
+    AnswerFormat, CONSTRAINT_FIELD, CallerIds, Constraint, GenerationRequest, Priority, Prompt,
+    TokenizerAnswer, TokenizerQuery,
 };
-use lar_engines::scheduler::Priority;
-use lar_engines::{CONSTRAINT_FIELD, gbnf};
 use lar_store::TaskStart;
 
 use super::Gateway;
@@ -20,18 +20,19 @@ use crate::metrics::ByReason;
 use crate::routes::Route;
 use crate::task::{OnDisconnect, Task, Work};
 
-/// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
+/// Proof that a task may run: it has a route, and its prompt fits. Nothing is dispatched without one.
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) start: TaskStart,
-    /// The id of the request that it is done for.
+    /// The id of the HTTP request that it belongs to.
     pub(super) request_id: Option<Arc<str>>,
     pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) route: Route,
     pub(super) ready: PreparedWork,
-    /// What of the request has no effect with this model; names below [`lar_engines::CONSTRAINT_FIELD`] are of the format.
+    /// The parts of the request that have no effect with this model. Names below
+    /// [`lar_inference::CONSTRAINT_FIELD`] belong to the format.
     pub(super) ignored: Vec<String>,
 }
 
@@ -40,7 +41,7 @@ pub struct Admitted {
 pub(super) enum PreparedWork {
     Generate {
         job: GenerationRequest,
-        /// Of the prompt; 0 until the engine has counted it.
+        /// The number of prompt tokens; 0 until the engine has counted them.
         tokens_in: u64,
         output_format: OutputFormat,
     },
@@ -54,23 +55,23 @@ pub(super) enum PreparedWork {
     },
 }
 
-/// How long a prompt is.
+/// The length of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Its tokens.
+    /// The number of its tokens.
     pub tokens: usize,
     /// The context that prompt and answer share, in tokens.
     pub context_tokens: usize,
 }
 
 impl Admitted {
-    /// The name of the model that will serve it.
+    /// Returns the name of the model that will serve the task.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.route.pool
     }
 
-    /// Tokens of its prompt; 0 where the engine has yet to count them, or there is no prompt.
+    /// Returns the number of prompt tokens; 0 if the engine has not counted them yet, or there is no prompt.
     #[must_use]
     pub fn tokens_in(&self) -> u64 {
         match &self.ready {
@@ -79,31 +80,31 @@ impl Admitted {
         }
     }
 
-    /// What of the request has no effect with this model: fields, and keywords of schemas.
+    /// Returns the parts of the request that have no effect with this model: fields, and keywords of schemas.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// What is written down when it is taken.
+    /// Returns the record of the task's start.
     #[must_use]
     pub fn start(&self) -> TaskStart {
         self.start.clone()
     }
 }
 
-/// Why a grammar of llama.cpp's is refused.
-const GBNF_OFF: &str = "recursive GBNF grammars are turned off here, since their cost has no bound: `json_schema` does \
-                        without, and `engines.gbnf` turns them on where every caller is trusted";
-/// Tokens of an answer whose context shifts, at most.
+/// The reason why a recursive GBNF grammar is refused.
+const GBNF_OFF: &str = "recursive GBNF grammars are off, because their cost has no limit: use \
+                        `json_schema`, or turn them on with `engines.gbnf` if you trust every caller";
+/// The most tokens of an answer whose context is shifted.
 const SHIFTED_TOKENS_MAX: u32 = 1 << 20;
 
 impl Gateway {
-    /// Checks that a task may run: the caller, the route, the engine's ability, the context. Costs a count
-    /// of the prompt's tokens, and neither weights nor a place.
+    /// Checks the caller, the route, the ability of the engine and the context. It costs a count of the
+    /// prompt's tokens, but needs no weights and no lease.
     ///
     /// # Errors
-    /// What is wrong with it, in the words of the contract.
+    /// The reason why the task may not run, as a problem for the caller.
     pub async fn admit(&self, task: Task) -> Result<Admitted, Problem> {
         let admitted = self.try_admit(task).await;
         if let Err(problem) = &admitted {
@@ -135,7 +136,7 @@ impl Gateway {
                 if let Prompt::Chat(chat) = &mut prompt
                     && !chat.tools.is_empty()
                 {
-                    // The answer is a call or keeps to the format: both are one constraint.
+                    // The answer is a tool call or matches the format: one constraint covers both.
                     let strict = sampling.strict;
                     let format = sampling.constraint.take();
                     chat.format = format.map(|constraint| AnswerFormat { constraint, strict });
@@ -144,7 +145,7 @@ impl Gateway {
                 let prepared = self.shared.engines.prepare(&route.pool, Some(start.key), prompt).await;
                 drop(permit);
                 let prepared = prepared.map_err(|error| match error {
-                    lar_engines::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
+                    lar_inference::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
                         usize::try_from(tokens_at_least).unwrap_or(usize::MAX),
                         "counting stopped there; ",
                         context_tokens,
@@ -160,9 +161,9 @@ impl Gateway {
                 }
                 if let Some(constraint) = sampling.constraint.take() {
                     if let Constraint::Gbnf(source) = &constraint {
-                        let kind = gbnf::parse(source).map_err(lar_engines::Error::Constraint)?;
+                        let kind = gbnf::parse(source).map_err(lar_inference::Error::Constraint)?;
                         if kind == gbnf::Kind::Other && !self.shared.routes.allows_gbnf() {
-                            return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
+                            return Err(lar_inference::Error::Constraint(GBNF_OFF.into()).into());
                         }
                     }
                     let (engines, key, strict) = (&self.shared.engines, Some(start.key), sampling.strict);
@@ -171,7 +172,7 @@ impl Gateway {
                     ignored.extend(dropped);
                     sampling.constraint = Some(checked.constraint);
                 }
-                // Only now: some engines are asked for their context when they are first needed.
+                // Read only now, because some engines report their context when they are first used.
                 let context_tokens = self.engine(&route)?.context_tokens;
                 let tokens_in = prepared.tokens.unwrap_or(0);
                 let room = room_for_answer(tokens_in, context_tokens, &route.pool)?;
@@ -191,7 +192,7 @@ impl Gateway {
                     output_format,
                 }
             }
-            // Texts may wait for long: no more of them is kept than is read.
+            // Texts may wait for long, so only the part that is read is kept.
             (Work::Embed { mut texts }, Ability::Embed) => {
                 self.shared.engines.shorten(&route.pool, &mut texts);
                 PreparedWork::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
@@ -203,21 +204,22 @@ impl Gateway {
             }
             (work, ability) => {
                 let does = match ability {
-                    Ability::Generate => "chats",
-                    Ability::Embed => "makes embeddings",
+                    Ability::Generate => "generates text",
+                    Ability::Embed => "computes embeddings",
                     Ability::Rank => "ranks texts",
                 };
                 let mismatch = match work {
-                    Work::Generate { .. } => "cannot chat",
-                    Work::Embed { .. } => "makes no embeddings; try `default-embedding`",
-                    Work::Rank { .. } => "ranks nothing; try `default-rerank`",
+                    Work::Generate { .. } => "cannot generate text",
+                    Work::Embed { .. } => "cannot compute embeddings; try `default-embedding`",
+                    Work::Rank { .. } => "cannot rank texts; try `default-rerank`",
                 };
-                return Err(Problem::invalid("model", format!("`{}` {does}; it {mismatch}", route.pool)));
+                return Err(Problem::invalid("model", format!("`{}` {does} and {mismatch}", route.pool)));
             }
         };
         let Task { priority, deadline, on_disconnect, .. } = task;
         if !ignored.is_empty() {
-            tracing::info!(task = %start.id, ignored = ignored.join(", "), "parts of a request have no effect");
+            let ignored = ignored.join(", ");
+            tracing::info!(task = %start.id, ignored, "parts of a request have no effect");
         }
         Ok(Admitted { start, request_id, priority, deadline, on_disconnect, route, ready, ignored })
     }
@@ -227,10 +229,10 @@ impl Gateway {
         engine.ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))
     }
 
-    /// Counts the tokens of a prompt as `model` would read it, for Lar itself.
+    /// Counts the tokens of a prompt as `model` reads it, for Lar itself.
     ///
     /// # Errors
-    /// When the model is not there or cannot render the prompt.
+    /// The model is not installed or cannot render the prompt.
     pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
         self.count(model, None, prompt).await
     }
@@ -241,47 +243,49 @@ impl Gateway {
         Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
     }
 
-    /// As [`Gateway::count_tokens`], for a caller from outside: keys take turns, and one key has only some large prompts
-    /// counted at once.
+    /// Counts like [`Gateway::count_tokens`], for an external caller. Keys take turns, and only some large
+    /// prompts of one key are counted at the same time.
     ///
     /// # Errors
-    /// As [`Gateway::count_tokens`]; [`Code::RateLimited`](lar_base::Code::RateLimited) when the key's other large prompts
-    /// take too long.
+    /// The same as [`Gateway::count_tokens`]; [`Code::RateLimited`](lar_base::Code::RateLimited) if the key's
+    /// other large prompts take too long.
     pub async fn count_tokens_for(&self, key: KeyId, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
         let _permit = self.shared.large_prompts.acquire(key, prompt.bytes()).await?;
         self.count(model, Some(key), prompt).await
     }
 
-    /// Tasks of one key that `model` can have at once, in its slots and waiting; `None` while its engine has not told.
+    /// Returns the number of tasks of one key that `model` can have at the same time, running and waiting;
+    /// `None` until its engine has reported its slots.
     ///
     /// # Errors
-    /// When no model has that name.
+    /// No model has that name.
     pub async fn tasks_of_key_max(&self, model: &str) -> Result<Option<usize>, Problem> {
         let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
         Ok(self.shared.engines.tasks_of_key_max(&route.pool))
     }
 
-    /// Answers a question about the vocabulary or the chat template of `model`; keys take turns as in
+    /// Answers a query about the vocabulary or the chat template of `model`. Keys take turns as in
     /// [`Gateway::count_tokens_for`].
     ///
     /// # Errors
-    /// When the model is not there, cannot tell, or the question has no answer;
+    /// The model is not installed or does not support it, or the query has no answer;
     /// [`Code::RateLimited`](lar_base::Code::RateLimited) as in [`Gateway::count_tokens_for`].
     pub async fn text_for(
         &self,
         key: KeyId,
         model: &str,
-        question: TokenizerQuery,
+        query: TokenizerQuery,
     ) -> Result<TokenizerAnswer, Problem> {
-        let _permit = self.shared.large_prompts.acquire(key, question.bytes()).await?;
+        let _permit = self.shared.large_prompts.acquire(key, query.bytes()).await?;
         let route = self.shared.routes.find(model, None).await?;
-        Ok(self.shared.engines.query_tokenizer(&route.pool, Some(key), question).await?)
+        Ok(self.shared.engines.query_tokenizer(&route.pool, Some(key), query).await?)
     }
 
-    /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.
+    /// Returns the context that prompt and answer share with `model`, in tokens; `None` until its engine has
+    /// reported it.
     ///
     /// # Errors
-    /// When no model has that name.
+    /// No model has that name.
     pub async fn context_tokens(&self, model: &str) -> Result<Option<usize>, Problem> {
         let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
         let tokens = self.engine(&route)?.context_tokens as usize;
@@ -289,7 +293,7 @@ impl Gateway {
     }
 }
 
-/// The tokens left for the answer.
+/// Returns the number of tokens that are left for the answer.
 fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result<u32, Problem> {
     let length = u32::try_from(tokens_in).unwrap_or(u32::MAX);
     match context_tokens.saturating_sub(length) {
@@ -298,10 +302,11 @@ fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result
     }
 }
 
-/// Says that a prompt has too many tokens; `counted` says more of how they were counted.
+/// Makes the error for a prompt with too many tokens; `counted` describes how they were counted.
 fn too_long(tokens: usize, counted: &str, context_tokens: u32, model: &str) -> Problem {
     let why = format!(
-        "{counted}this model's maximum context length is {context_tokens} tokens, which the answer needs a part of (`{model}`)"
+        "{counted}this model's maximum context length is {context_tokens} tokens, shared by prompt and answer \
+         (`{model}`)"
     );
     Problem::context_too_long(tokens, context_tokens.saturating_sub(1) as usize, &why)
 }

@@ -1,4 +1,5 @@
-//! Large prompts of one key, of which only some are tokenized at once: others' keys find a turn at every worker.
+//! Limits how many large prompts of one key are tokenized at the same time, so that other keys get a turn at
+//! every worker.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,16 +9,17 @@ use lar_base::{Code, KeyId, Problem};
 use lar_engines::embedded::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Large prompts of one key that are tokenized at once. A worker takes one more, which is left to other keys.
+/// The most large prompts of one key that are tokenized at the same time. A worker accepts one more, which is
+/// reserved for other keys.
 const PER_KEY_MAX: usize = LARGE_PROMPTS_MAX - 1;
-/// How long a large prompt waits for those of its key.
+/// The longest wait of a large prompt for others of its key.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// When a caller that was refused may try again.
+/// The time after which a refused caller may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Keys that are kept before those without a large prompt are forgotten.
+/// The number of keys at which keys without a large prompt are forgotten.
 const KEYS_MAX: usize = 1000;
 
-/// Who has large prompts tokenized.
+/// The permits of each key.
 #[derive(Debug)]
 pub(super) struct LargePrompts {
     keys: Mutex<HashMap<KeyId, Arc<Semaphore>>>,
@@ -31,8 +33,8 @@ impl Default for LargePrompts {
 }
 
 impl LargePrompts {
-    /// Waits until a key may have a prompt of so many bytes tokenized; small prompts need no turn. The turn ends when the
-    /// permit is dropped.
+    /// Waits until a key may tokenize a prompt of this many bytes; small prompts need no permit. Dropping the
+    /// permit frees it.
     ///
     /// # Errors
     /// [`Code::RateLimited`] after [`WAIT_MAX`].
@@ -48,8 +50,8 @@ impl LargePrompts {
             Ok(permit) => Ok(permit.ok()),
             Err(_) => {
                 let detail = format!(
-                    "{PER_KEY_MAX} prompts of this key that are larger than {} KiB are being tokenized, which is as many as \
-                     may be at once; send this again",
+                    "{PER_KEY_MAX} prompts of this key that are larger than {} KiB are being tokenized, \
+                     the most at the same time; send this request again",
                     LARGE_PROMPT_BYTES >> 10
                 );
                 Err(Problem::new(Code::RateLimited, detail).retry_after(RETRY_AFTER))
@@ -84,10 +86,10 @@ mod tests {
         assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(RETRY_AFTER)));
         assert!(
             large.acquire(one, LARGE_PROMPT_BYTES).await.unwrap().is_none(),
-            "small prompts need no turn"
+            "small prompts need no permit"
         );
-        assert!(large.acquire(other, LARGE).await.unwrap().is_some(), "another key has turns of its own");
+        assert!(large.acquire(other, LARGE).await.unwrap().is_some(), "another key has its own permits");
         permits.pop();
-        assert!(large.acquire(one, LARGE).await.unwrap().is_some(), "a turn that ended is free again");
+        assert!(large.acquire(one, LARGE).await.unwrap().is_some(), "a dropped permit is free again");
     }
 }

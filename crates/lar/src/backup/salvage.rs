@@ -1,5 +1,7 @@
-//! `lar backup salvage`: what can still be read of a damaged database, as a data directory of its own that Lar can serve,
-//! and as the files that `lar conversations import` and `lar memory import` take.
+//! `lar backup salvage`: saves what can still be read from a damaged database.
+//!
+//! Writes a new data directory that Lar can serve, and files for `lar conversations import` and `lar memory
+//! import`. Does not change the damaged database. `lar_store::salvage` reads the rows.
 
 mod companions;
 
@@ -17,32 +19,33 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::invocation;
 use companions::SkippedFile;
 
-/// Memories that are read at once.
+/// The number of memories per read.
 const PAGE: u32 = 200;
 
-/// What was saved, for programs.
+/// The JSON output of the command.
 #[derive(Debug, Serialize)]
 struct Report {
     /// The folder of the damaged database.
     damaged: PathBuf,
     folder: PathBuf,
-    /// The schema that the rows were saved in.
+    /// The schema of the saved rows.
     schema: Schema,
     tables: Vec<Table>,
-    /// Pages that hold something and that nothing leads to any more.
+    /// The number of pages with data that no other page refers to any more.
     unreached_pages: u64,
-    /// Rows that referred to a lost one.
+    /// The number of rows that referred to a lost row.
     unlinked: u64,
-    /// What was taken from the write-ahead log.
+    /// The result of reading the write-ahead log.
     log: LogReport,
-    /// Files beside the database that were not copied.
+    /// Files beside the database that were skipped.
     left_out: Vec<SkippedFile>,
     exports: Vec<Export>,
 }
 
-/// A file in the form of an export.
+/// An export file.
 #[derive(Debug, Serialize)]
 struct Export {
     file: PathBuf,
@@ -50,10 +53,11 @@ struct Export {
     import: String,
 }
 
-/// Saves what can be read of `database`, the data directory's where none is named, into the new folder `folder`.
+/// Saves what can be read from `database`, or from the data directory's database if it is `None`, into the
+/// new folder `folder`.
 ///
 /// # Errors
-/// When nothing can be read, or the folder is there and not empty, or cannot be written.
+/// If nothing can be read, or the folder is not empty or cannot be written.
 pub(super) async fn run(
     folder: &Path,
     database: Option<PathBuf>,
@@ -67,21 +71,22 @@ pub(super) async fn run(
             (data_dir.database(), Some(data_dir))
         }
     };
-    ensure!(database.is_file(), "{} is not there, or no regular file", database.display());
-    let cannot = || format!("{} cannot be made", folder.display());
+    ensure!(database.is_file(), "{} is missing, or not a regular file", database.display());
+    let cannot = || format!("{} cannot be created", folder.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
     let new = folder.join("lar.db");
-    // Before anything in it is removed.
+    // Check this before leftovers in the folder are removed.
     refuse_used(folder, &new)?;
     remove_leftovers(&database, &new)?;
-    output.remark("Every row is read…");
+    output.remark("Reading every row…");
     let saved =
-        salvage(&database, &new).with_context(|| format!("{} cannot be saved", database.display()))?;
+        salvage(&database, &new).with_context(|| format!("{} cannot be salvaged", database.display()))?;
     let left_out = companions::copy(&database, folder)?;
     for file in &left_out {
         output.note(&file.text());
     }
-    let exports = export(&Store::open(&new)?, folder).await?;
+    let lar = invocation::program();
+    let exports = export(&Store::open(&new)?, folder, &lar).await?;
     let folder = std::path::absolute(folder)?;
     let damaged = std::path::absolute(database.parent().unwrap_or(Path::new(".")))?;
     let report = Report {
@@ -95,52 +100,51 @@ pub(super) async fn run(
         left_out,
         exports,
     };
-    output.show(&report, || screen(&report))
+    output.show(&report, || screen(&report, &lar))
 }
 
-/// Refuses a folder that holds anything but what a killed salvage into the new database `new` left there.
+/// Refuses a folder that contains anything except the leftovers of a killed salvage into the new database
+/// `new`.
 fn refuse_used(folder: &Path, new: &Path) -> anyhow::Result<()> {
     let leftovers = find_leftovers(new);
     let cannot = || format!("{} cannot be read", folder.display());
     for entry in std::fs::read_dir(folder).with_context(cannot)? {
-        ensure!(leftovers.contains(&entry?.path()), "{} is not empty: name a new folder", folder.display());
+        ensure!(leftovers.contains(&entry?.path()), "{} is not empty: choose a new folder", folder.display());
     }
     Ok(())
 }
 
-fn screen(report: &Report) -> String {
-    let mut lines = vec!["table: rows saved, rows lost".to_owned()];
+fn screen(report: &Report, lar: &str) -> String {
+    let mut lines = vec!["table: saved rows, lost rows".to_owned()];
     for table in report.tables.iter().filter(|table| table.saved + table.lost > 0 && !table.is_unreadable) {
         lines.push(format!("  {}: {}, {}", table.name, table.saved, table.lost));
     }
     for table in report.tables.iter().filter(|table| table.is_unreadable) {
-        lines.push(format!("  {}: nothing of it can be read; how many rows it had is unknown", table.name));
+        lines.push(format!("  {}: unreadable; its number of rows is unknown", table.name));
     }
     for table in report.tables.iter().filter(|table| table.unsearched > 0) {
         let gaps = counted(table.unsearched, "gap", "gaps");
         let verb = if table.unsearched == 1 { "was" } else { "were" };
         lines.push(format!(
-            "{gaps} of {} {verb} not searched to the end: more rows may be there.",
+            "{gaps} in {} {verb} not searched to the end: more rows may be there.",
             table.name
         ));
     }
-    lines.extend(about_pages(report));
+    lines.extend(about_pages(report, lar));
     lines.extend(about_schema(&report.schema));
     if report.unlinked > 0 {
         lines.push(counted(
             report.unlinked,
-            "row referred to a lost one; it stands alone now, or was left out.",
-            "rows referred to lost ones; they stand alone now, or were left out.",
+            "row referred to a lost row; its reference was removed, or the row was skipped.",
+            "rows referred to lost rows; their references were removed, or the rows were skipped.",
         ));
     }
     if let Some(reason) = &report.log.unreadable {
-        lines.push(format!(
-            "The write-ahead log cannot be read ({reason}): the changes that were in it only are missing."
-        ));
+        lines.push(format!("The write-ahead log cannot be read ({reason}): the changes in it are missing."));
     }
     if report.log.is_incomplete {
         lines.push(
-            "The write-ahead log ends in a transaction that cannot be read: the last change is missing."
+            "The write-ahead log ends with a transaction that cannot be read: the last change is missing."
                 .into(),
         );
     }
@@ -148,17 +152,17 @@ fn screen(report: &Report) -> String {
     if !skipped.is_empty() {
         let pages = counted(
             skipped.len() as u64,
-            "page as it was last; an older one was read in its place",
-            "pages as they were last; older ones were read in their place",
+            "page as it was last; salvage used an older version",
+            "pages as they were last; salvage used older versions",
         );
         lines.push(format!("The write-ahead log has no readable version of {pages}."));
     }
     let (folder, damaged) = (quote(&report.folder), quote(&report.damaged));
     lines.push(format!(
-        "{folder} is a data directory with what was saved. Look at it: lar --data-dir {folder} serve\n\
-         Put it in the place of the damaged one: lar --data-dir {folder} backup create FILE, \
-         then lar --data-dir {damaged} backup restore FILE\n\
-         Or take parts of it into another Lar:"
+        "{folder} is a data directory with the saved data. To look at it: {lar} --data-dir {folder} serve\n\
+         To replace the damaged one: {lar} --data-dir {folder} backup create FILE, \
+         then {lar} --data-dir {damaged} backup restore FILE\n\
+         Or import parts of it into another Lar:"
     ));
     lines.extend(
         report
@@ -169,48 +173,51 @@ fn screen(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// What a person should know of pages that are damaged or that nothing leads to: rows may be missing that are not counted. Empty
-/// where all pages are as they should be.
-fn about_pages(report: &Report) -> Vec<String> {
+/// Renders notes on damaged and unreachable pages: rows may be missing that are not counted as lost. Returns
+/// nothing if all pages are intact.
+fn about_pages(report: &Report, lar: &str) -> Vec<String> {
     let damaged = report.tables.iter().filter(|table| table.damaged_pages > 0);
     let mut lines: Vec<String> = damaged
         .map(|table| {
             let pages = counted(table.damaged_pages, "damaged page", "damaged pages");
-            format!("{}: {pages}; rows of it may be missing that are not counted as lost.", table.name)
+            format!("{}: {pages}; more rows may be missing than are counted as lost.", table.name)
         })
         .collect();
     if report.unreached_pages > 0 {
-        let pages = counted(report.unreached_pages, "page that holds", "pages that hold");
+        let pages = counted(report.unreached_pages, "page with data", "pages with data");
         lines.push(format!(
-            "Nothing leads to {pages} something: rows of any table may be missing that are not counted as lost."
+            "Not reachable: {pages}; more rows of any table may be missing than are counted as lost."
         ));
     }
     if !lines.is_empty() {
         let damaged = quote(&report.damaged);
         lines.push(format!(
-            "A backup from before the damage may have these rows: lar --data-dir {damaged} backup restore FILE"
+            "A backup from before the damage may have these rows: {lar} --data-dir {damaged} backup restore \
+             FILE"
         ));
     }
     lines
 }
 
-/// A number with what is counted.
+/// Returns a number with the singular or plural of what is counted.
 fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
-/// What a person should know of the schema that was used; empty where nothing is unusual.
+/// Renders notes on the schema that was used. Returns nothing if nothing is unusual.
 fn about_schema(schema: &Schema) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(in_header) = schema.in_header.filter(|number| *number != schema.number) {
         lines.push(format!(
-            "The header names schema {in_header}; the definitions of the tables are those of schema {}, which was used.",
+            "The header has schema {in_header}, but the table definitions are those of schema {}, which was \
+             used.",
             schema.number
         ));
     }
     if !schema.may_lack.is_empty() {
         lines.push(format!(
-            "Too many definitions are damaged to rule out a schema newer than {}; if it is one, these are missing: {}.",
+            "Too many definitions are damaged to rule out a schema newer than {}; if it is newer, these are \
+             missing: {}.",
             schema.number,
             schema.may_lack.join(", ")
         ));
@@ -224,8 +231,8 @@ fn about_schema(schema: &Schema) -> Vec<String> {
     lines
 }
 
-/// Writes every person's conversations, and every space's memories, as exports do.
-async fn export(store: &Store, folder: &Path) -> anyhow::Result<Vec<Export>> {
+/// Writes the conversations of every user and the memories of every space as export files.
+async fn export(store: &Store, folder: &Path, lar: &str) -> anyhow::Result<Vec<Export>> {
     let mut exports = Vec::new();
     for person in store.user_list_with_removed().await? {
         let mut lines = Vec::new();
@@ -239,7 +246,7 @@ async fn export(store: &Store, folder: &Path) -> anyhow::Result<Vec<Export>> {
         }
         let name = plain(&person.name);
         exports.extend(write(folder, &format!("conversations-{name}"), lines, |file| {
-            format!("lar conversations import {file}")
+            format!("{lar} conversations import {file}")
         })?);
         for space in store.space_list(person.id).await? {
             if space.access != Access::Own {
@@ -253,7 +260,8 @@ async fn export(store: &Store, folder: &Path) -> anyhow::Result<Vec<Export>> {
                 }
             };
             let lines = memories(store, space.id).await?;
-            exports.extend(write(folder, &file, lines, |file| format!("lar memory import {file}{option}"))?);
+            exports
+                .extend(write(folder, &file, lines, |file| format!("{lar} memory import {file}{option}"))?);
         }
     }
     Ok(exports)
@@ -271,7 +279,7 @@ async fn memories(store: &Store, space: SpaceId) -> anyhow::Result<Vec<String>> 
     }
 }
 
-/// Writes an export, unless it has no line.
+/// Writes an export file, unless it would have no line.
 fn write(
     folder: &Path,
     name: &str,
@@ -288,7 +296,7 @@ fn write(
     Ok(Some(Export { file, lines: lines.len() as u64, import }))
 }
 
-/// A name as part of a file's name.
+/// Returns a name in a form that can be a part of a file name.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
@@ -317,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_leftovers_of_a_salvage_alone_can_be_used() {
+    fn a_folder_with_nothing_but_leftovers_of_a_salvage_can_be_used() {
         let at = tempfile::tempdir().unwrap();
         let new = at.path().join("lar.db");
         assert!(refuse_used(at.path(), &new).is_ok());
@@ -325,10 +333,10 @@ mod tests {
             std::fs::write(at.path().join(name), "left").unwrap();
         }
         assert!(refuse_used(at.path(), &new).is_ok());
-        // A link is none, whatever its name.
+        // A link is not a leftover, whatever its name.
         std::os::unix::fs::symlink("lar.unfinished-journal", at.path().join("lar.unfinished")).unwrap();
         let refused = refuse_used(at.path(), &new).unwrap_err().to_string();
-        assert!(refused.ends_with("is not empty: name a new folder"), "{refused}");
+        assert!(refused.ends_with("is not empty: choose a new folder"), "{refused}");
         assert_eq!(std::fs::read_dir(at.path()).unwrap().count(), 3, "nothing was removed");
     }
 
@@ -343,15 +351,16 @@ mod tests {
             is_unreadable: false,
         };
         let whole = Report { tables: vec![table("keys", 0)], ..report() };
-        assert!(!screen(&whole).contains("page"), "{}", screen(&whole));
+        assert!(!screen(&whole, "lar").contains("page"), "{}", screen(&whole, "lar"));
         let damaged =
             Report { tables: vec![table("keys", 0), table("users", 2)], unreached_pages: 3, ..report() };
-        let shown = screen(&damaged);
+        let shown = screen(&damaged, "lar");
         let start = shown.find("users: 2 damaged").expect("it is named");
         let about: Vec<&str> = shown[start..].lines().take(3).collect();
         let expected = [
-            "users: 2 damaged pages; rows of it may be missing that are not counted as lost.",
-            "Nothing leads to 3 pages that hold something: rows of any table may be missing that are not counted as lost.",
+            "users: 2 damaged pages; more rows may be missing than are counted as lost.",
+            "Not reachable: 3 pages with data; more rows of any table may be missing than are counted as \
+             lost.",
             "A backup from before the damage may have these rows: lar --data-dir /data backup restore FILE",
         ];
         assert_eq!(about, expected);
@@ -361,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_kind_is_named_in_the_singular() {
+    fn a_count_of_one_is_in_the_singular() {
         let table = Table {
             name: "users".into(),
             saved: 1,
@@ -379,13 +388,15 @@ mod tests {
             exports: vec![export],
             ..report()
         };
-        let shown = screen(&one);
+        let shown = screen(&one, "lar");
         let expected = [
-            "1 gap of users was not searched to the end: more rows may be there.",
-            "users: 1 damaged page; rows of it may be missing that are not counted as lost.",
-            "Nothing leads to 1 page that holds something: rows of any table may be missing that are not counted as lost.",
-            "1 row referred to a lost one; it stands alone now, or was left out.",
-            "The write-ahead log has no readable version of 1 page as it was last; an older one was read in its place.",
+            "1 gap in users was not searched to the end: more rows may be there.",
+            "users: 1 damaged page; more rows may be missing than are counted as lost.",
+            "Not reachable: 1 page with data; more rows of any table may be missing than are counted as \
+             lost.",
+            "1 row referred to a lost row; its reference was removed, or the row was skipped.",
+            "The write-ahead log has no readable version of 1 page as it was last; salvage used an older \
+             version.",
             "  lar memory import x  (1 line)",
         ];
         for line in expected {
@@ -395,16 +406,16 @@ mod tests {
 
     #[test]
     fn an_unusual_schema_is_reported() {
-        assert!(!screen(&report()).contains("schema"));
+        assert!(!screen(&report(), "lar").contains("schema"));
         let schema = Schema {
             number: 14,
             in_header: Some(6),
             may_lack: vec!["erasures_to_clear".into()],
             unknown_tables: vec!["notes".into()],
         };
-        let shown = screen(&Report { schema, ..report() });
+        let shown = screen(&Report { schema, ..report() }, "lar");
         for part in
-            ["names schema 6", "of schema 14", "these are missing: erasures_to_clear", "such tables: notes"]
+            ["has schema 6", "of schema 14", "these are missing: erasures_to_clear", "such tables: notes"]
         {
             assert!(shown.contains(part), "{part}: {shown}");
         }
@@ -415,12 +426,14 @@ mod tests {
         let log =
             LogReport { unreadable: Some("Input/output error (os error 5)".into()), ..LogReport::default() };
         let report = Report { log, ..report() };
-        let expected = "The write-ahead log cannot be read (Input/output error (os error 5)): the changes that were in it \
-                        only are missing.";
-        assert!(screen(&report).lines().any(|line| line == expected), "{}", screen(&report));
+        let reason = "Input/output error (os error 5)";
+        let expected =
+            format!("The write-ahead log cannot be read ({reason}): the changes in it are missing.");
+        let shown = screen(&report, "lar");
+        assert!(shown.lines().any(|line| line == expected), "{shown}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["log"]["unreadable"], "Input/output error (os error 5)");
         let read = Report { log: LogReport::default(), ..report };
-        assert!(!screen(&read).contains("write-ahead log"), "{}", screen(&read));
+        assert!(!screen(&read, "lar").contains("write-ahead log"), "{}", screen(&read, "lar"));
     }
 }

@@ -1,4 +1,4 @@
-//! `lar config`.
+//! `lar config`: shows, explains and changes the settings.
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -9,43 +9,43 @@ use serde_json::{Map, Value, json};
 use super::settings::SETTINGS;
 use super::{Config, Environment, Flags, file, find, find_setting, leaves, literal};
 
-/// What can be done with the configuration.
+/// The subcommands of `lar config`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum ConfigCommand {
     /// Show the effective settings
     Show,
-    /// Show each setting, its value, where that came from and what it is for
+    /// Show the value, source and description of each setting
     Explain,
-    /// Change a setting in the file
+    /// Change a setting in the configuration file
     Set {
-        /// Such as engines.concurrency
+        /// The setting, such as engines.concurrency
         key: String,
         /// The new value
         value: String,
     },
-    /// Print the JSON Schema of the file
+    /// Print the JSON Schema of the configuration file
     Schema,
 }
 
-/// Runs a command.
+/// Runs the command.
 ///
 /// # Errors
-/// When the configuration is not valid or cannot be written.
+/// If the configuration is invalid or cannot be written.
 pub(crate) fn run(
-    command: Command,
+    command: ConfigCommand,
     flags: &Flags,
     environment: &Environment,
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
-        Command::Show => {
+        ConfigCommand::Show => {
             let (config, _) = Config::load(flags, environment)?;
             let text = toml::to_string(&config)?;
             output.show(&config, || text.trim_end().to_owned())
         }
-        Command::Explain => explain(flags, environment, output),
-        Command::Set { key, value } => set(&key, &value, flags, environment, output),
-        Command::Schema => output.line(&serde_json::to_string_pretty(&schema())?),
+        ConfigCommand::Explain => explain(flags, environment, output),
+        ConfigCommand::Set { key, value } => set(&key, &value, flags, environment, output),
+        ConfigCommand::Schema => output.line(&serde_json::to_string_pretty(&schema())?),
     }
 }
 
@@ -64,8 +64,9 @@ fn explain(flags: &Flags, environment: &Environment, output: &Output) -> anyhow:
         .iter()
         .map(|[key, value, origin, about]| json!({ "key": key, "value": value, "origin": origin, "about": about }))
         .collect();
-    output
-        .show(&json, || output::table(&["setting", "value", "from", "for"], rows.into_iter().map(Vec::from)))
+    output.show(&json, || {
+        output::table(&["setting", "value", "source", "description"], rows.into_iter().map(Vec::from))
+    })
 }
 
 fn set(
@@ -76,39 +77,40 @@ fn set(
     output: &Output,
 ) -> anyhow::Result<()> {
     let setting = find_setting(key)?;
-    anyhow::ensure!(key != "remote", "[[remote]] entries are written into the file by hand");
+    anyhow::ensure!(key != "remote", "`lar config set` cannot change [[remote]]: edit the file by hand");
     let path = file(flags, environment)?;
     let before = match read_small_text(&path, TEXT_BYTES_MAX) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("{} cannot be read", path.display()))?,
     };
-    let mut table: toml::Table = before.parse().with_context(|| format!("{} is no TOML", path.display()))?;
+    let mut table: toml::Table =
+        before.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
     super::set(&mut table, key, literal(setting, value));
     let folder = path.parent().context("the file has no folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    // The new file is tried before it takes the old one's place.
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))?;
+    // The new file is checked before it replaces the old one.
     let new = path.with_extension("toml.new");
     std::fs::write(&new, toml::to_string(&table)?)
         .with_context(|| format!("{} cannot be written", new.display()))?;
-    // The environment would hide a bad value in the file for as long as it names a better one.
+    // A variable in the environment would hide an invalid value in the file.
     let tried =
         Config::load(&Flags { config: Some(new.clone()), ..Flags::default() }, &environment.for_files());
     if let Err(error) = &tried
         && !remains(&before, key, error)
     {
         let _ = std::fs::remove_file(&new);
-        // The file that was tried is gone; the message is about the value.
+        // The checked file is removed, so the message does not name it.
         let origin = format!(" (from {})", new.display());
         anyhow::bail!("{}", format!("{error:#}").replace(&origin, ""));
     }
     std::fs::rename(&new, &path)?;
     output.show(&json!({ "key": key, "file": path }), || {
-        format!("{key} is set in {}. It takes effect when the server is started again.", path.display())
+        format!("Set {key} in {}. The change takes effect when the server restarts.", path.display())
     })
 }
 
-/// Whether an error of the new file is one that the old file had already and that is about another setting: it
-/// must not stand in the way of mending this one.
+/// Returns whether the old file already had this error, and the error is about another setting. Such an error
+/// must not prevent a change of this setting.
 fn remains(before: &str, key: &str, error: &anyhow::Error) -> bool {
     let error = format!("{error:#}");
     let about = |setting: &str| error.contains(&format!("`{setting}`"));
@@ -118,16 +120,16 @@ fn remains(before: &str, key: &str, error: &anyhow::Error) -> bool {
     there_before && !about(key)
 }
 
-/// The JSON Schema of `lar.toml`.
+/// Returns the JSON Schema of `lar.toml`.
 fn schema() -> Value {
-    let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
+    let defaults = toml::Table::try_from(Config::default()).expect("the default settings are valid TOML");
     let mut properties = Map::new();
     for setting in SETTINGS {
         let mut property = json!({ "type": setting.kind, "description": setting.about });
         if let Some(default) =
             find(&defaults, setting.key).filter(|_| leaves(&defaults).contains(&setting.key.into()))
         {
-            property["default"] = serde_json::to_value(default).unwrap_or_default();
+            property["default"] = serde_json::to_value(default).expect("a TOML value serializes");
         }
         match setting.key.split_once('.') {
             None => {
@@ -155,7 +157,7 @@ mod tests {
     use super::schema;
 
     #[test]
-    fn the_schema_is_as_it_was() {
+    fn the_schema_matches_its_snapshot() {
         insta::assert_json_snapshot!("config_schema", schema());
     }
 }

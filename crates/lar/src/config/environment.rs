@@ -1,4 +1,5 @@
-//! What the environment says: the one place that reads it, and names what it says in vain.
+//! The environment variables. Only this module reads them. It also names `LAR_` variables that have no
+//! effect.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,21 +8,21 @@ use lar_base::Secret;
 
 use super::settings::{SETTINGS, Setting};
 
-/// Variables that are no settings: secrets, and where clients find a Lar.
+/// `LAR_` variables that are not settings: secrets, and the URL that client commands use.
 const OTHER_VARIABLES: [&str; 3] = ["LAR_OWNER_KEY", "LAR_KEY", "LAR_URL"];
 
-/// Those of them that are secrets.
+/// The variables that are secrets.
 const SECRETS: [&str; 2] = ["LAR_OWNER_KEY", "LAR_KEY"];
 
-/// What the environment said when the process started.
+/// The environment variables when the process started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     values: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// Reads it, and takes the secrets out of it, so that no child gets them. The only place that does. Must be called
-    /// while the process has a single thread.
+    /// Reads the variables that Lar uses, and removes the secrets from the environment, so that no child
+    /// process inherits them. Must be called while the process has a single thread.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn read() -> Self {
         let ours = |name: &str| {
@@ -58,7 +59,7 @@ impl Environment {
         self.get("HOME").map(PathBuf::from)
     }
 
-    /// Without the settings that it holds, so that a file is judged by itself.
+    /// Returns a copy without variables that are settings, except `LAR_DATA_DIR`, to check a file on its own.
     pub(crate) fn for_files(&self) -> Self {
         let is_setting = |name: &String| SETTINGS.iter().any(|setting| setting.variable() == *name);
         let kept =
@@ -66,20 +67,20 @@ impl Environment {
         Self { values: kept.map(|(name, value)| (name.clone(), value.clone())).collect() }
     }
 
-    /// One that says this and no more.
+    /// Returns an environment with only these variables.
     #[cfg(test)]
     pub(crate) fn of(values: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
         Self { values: values.iter().map(own).collect() }
     }
 
-    /// A secret, which is taken from the environment and nowhere else.
+    /// Returns a secret. Secrets come from the environment only, never from the file or a flag.
     pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
         self.get(name).map(Secret::new)
     }
 }
 
-/// What is to be said of variables that begin with `LAR_` and set nothing.
+/// Returns a warning for each `LAR_` variable that is not known.
 pub(crate) fn unknown_variables(environment: &Environment) -> Vec<String> {
     let settings = SETTINGS.iter().map(Setting::variable);
     let known: Vec<String> = settings.chain(OTHER_VARIABLES.iter().map(|name| (*name).to_owned())).collect();
@@ -87,8 +88,10 @@ pub(crate) fn unknown_variables(environment: &Environment) -> Vec<String> {
     let warnings = unknown.map(|name| {
         let likeness = |other: &&String| (strsim::jaro_winkler(other, name) * 1000.0) as u32;
         match known.iter().max_by_key(likeness).filter(|near| likeness(near) > 940) {
-            Some(near) => format!("the variable {name} sets nothing; did you mean {near}?"),
-            None => format!("the variable {name} sets nothing; `lar config explain` lists the settings"),
+            Some(near) => format!("the environment variable {name} has no effect; did you mean {near}?"),
+            None => format!(
+                "the environment variable {name} has no effect; `lar config explain` lists the settings"
+            ),
         }
     });
     warnings.collect()
@@ -99,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_set_nothing_are_named_with_the_nearest_that_do() {
+    fn unknown_variables_are_named_with_the_nearest_known_variable() {
         let values =
             [("LAR_LISTN", "x"), ("LAR_LISTEN", "x"), ("LAR_KEY", "x"), ("LAR_COLOUR", "x"), ("HOME", "/")];
         assert_eq!(
             unknown_variables(&Environment::of(&values)),
             [
-                "the variable LAR_COLOUR sets nothing; `lar config explain` lists the settings",
-                "the variable LAR_LISTN sets nothing; did you mean LAR_LISTEN?"
+                "the environment variable LAR_COLOUR has no effect; `lar config explain` lists the settings",
+                "the environment variable LAR_LISTN has no effect; did you mean LAR_LISTEN?"
             ]
         );
     }

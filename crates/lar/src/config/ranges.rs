@@ -1,14 +1,14 @@
 //! The smallest and the largest value of each setting that is a whole number.
 //!
-//! They are checked before the settings get their types, so that a number that does not fit its type is answered with what is
-//! allowed, too.
+//! [`check`] runs before the settings are deserialized. So a number that does not fit its Rust type gets an
+//! error with the allowed range, too.
 
 use anyhow::ensure;
 use toml::{Table, Value};
 
 use super::find;
 
-/// Digits of a number that an error repeats at most.
+/// The maximum number of digits of a number that an error repeats.
 const DIGITS_NAMED_MAX: usize = 40;
 /// The longest time in seconds: 136 years.
 const SECONDS_MAX: u64 = 1 << 32;
@@ -29,20 +29,20 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("limits.shutdown_grace_s", 0, SECONDS_MAX),
 ];
 
-/// Refuses a number that is out of its range; what is no number is left to the setting's type.
+/// Checks that each number is in its range. Deserialization rejects values that are not numbers.
 ///
 /// # Errors
-/// When one is out of its range; the message names the setting and the range.
+/// If a number is out of its range; the message names the setting and the range.
 pub(super) fn check(settings: &Table) -> anyhow::Result<()> {
     for (key, low, high) in RANGES {
         let Some(value) = find(settings, key).and_then(digits) else { continue };
         let fits = value.parse::<u64>().is_ok_and(|number| (*low..=*high).contains(&number));
-        ensure!(fits, "`{key}` must be from {low} to {high}, is {value:.DIGITS_NAMED_MAX$}");
+        ensure!(fits, "`{key}` must be between {low} and {high}, got {value:.DIGITS_NAMED_MAX$}");
     }
     Ok(())
 }
 
-/// The digits of a whole number; one that is larger than TOML's comes as a text.
+/// Returns the digits of a whole number. A number that does not fit into a TOML integer is a string.
 fn digits(value: &Value) -> Option<String> {
     match value {
         Value::Integer(number) => Some(number.to_string()),
@@ -71,10 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_length_are_answered_with_what_is_allowed() {
+    fn an_error_about_a_number_of_any_length_has_the_allowed_range() {
         let refused = |text: &str| check(&text.parse().unwrap()).unwrap_err().to_string();
         let of = |value: &str| refused(&format!("[limits]\nshutdown_grace_s = {value}"));
-        let range = "`limits.shutdown_grace_s` must be from 0 to 4294967296, is ";
+        let range = "`limits.shutdown_grace_s` must be between 0 and 4294967296, got ";
         for value in ["-1", "4294967297", "9223372036854775807"] {
             assert_eq!(of(value), format!("{range}{value}"));
             assert_eq!(of(&format!("\"{value}\"")), format!("{range}{value}"));

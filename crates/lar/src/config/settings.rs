@@ -1,18 +1,18 @@
-//! Every setting once: its key, its type, what it is for.
+//! The table of all settings: key, type and description. Each setting is listed once.
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// Dotted, as in `lar.toml`.
+    /// The dotted key, as in `lar.toml`.
     pub(super) key: &'static str,
     /// Its JSON type.
     pub(super) kind: &'static str,
-    /// What it is for.
+    /// The description that `lar config explain` and the reference show.
     pub(super) about: &'static str,
 }
 
 impl Setting {
-    /// The name of its variable in the environment.
+    /// Returns the name of the setting's environment variable.
     pub(super) fn variable(&self) -> String {
         format!("LAR_{}", self.key.replace('.', "_").to_ascii_uppercase())
     }
@@ -20,52 +20,52 @@ impl Setting {
 
 macro_rules! settings {
     ($($key:literal $kind:literal $about:literal)+) => {
-        /// In the order of the reference.
+        /// All settings, in the order of the reference.
         pub(super) const SETTINGS: &[Setting] = &[$(Setting { key: $key, kind: $kind, about: $about },)+];
     };
 }
 
 settings! {
-    "data_dir" "string" "Where everything is kept; ~/.local/share/lar where absent"
-    "models_dir" "string" "Where models are kept, may be shared between data directories; DATA_DIR/models where absent"
-    "included_models_dir" "string" "Models that came with Lar, in a directory like `models_dir` that is only read; the container image sets it"
-    "hub" "string" "Where hf: models come from; a mirror of the Hugging Face hub may be on the LAN"
-    "listen" "string" "Where the server listens"
-    "allowed_hosts" "array" "Host names, beside loopback's, that requests may be addressed to"
-    "allowed_origins" "array" "Web pages and apps of other origins that may use the model APIs and /mcp with a key, such as app://obsidian.md, http://localhost:* or *; none where absent"
-    "insecure_lan" "boolean" "Lets the server listen beyond loopback without TLS"
-    "log" "string" "What is logged: error, warn, info, debug, or a filter such as info,lar_engines=debug"
-    "engines.concurrency" "integer" "Tasks that run at once, per model"
-    "engines.context_tokens_max" "integer" "Tokens of context that each task gets at most; as much as fits in half of the memory left where absent"
-    "engines.memory" "string" "Memory that loaded models may take together; four fifths of the machine's where absent"
-    "engines.keep_alive_s" "integer" "Seconds after which a model that nobody uses is let go"
-    "engines.threads" "integer" "Threads that compute; where absent one for each core at first, then as many as are measured to be fastest"
-    "engines.flash_attention" "boolean" "Computes attention without its whole matrix in memory; the engine chooses where absent"
-    "engines.cache_type" "string" "How contexts are kept: f16, or q8 or q4 in about half or a quarter of the memory, at some cost in quality"
-    "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"
-    "engines.speculative" "boolean" "Computes likely next tokens along, where that is faster; the answer is the same"
-    "engines.draft_model" "string" "An installed model that guesses next tokens for larger ones with the same vocabulary"
-    "engines.background_model" "string" "The model for what apps ask beside a chat, such as titles and tags, rather than the one they name; `small` for one"
-    "engines.gbnf" "boolean" "Takes recursive GBNF grammars; their cost has no bound, so that a hostile one holds a model up for minutes"
-    "engines.preload" "boolean" "Loads the default model at start"
-    "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
-    "engines.prompt_cache" "string" "RAM per model for KV caches that were evicted from their slot: answers that are paused for other callers first, then prompts that may be needed again"
-    "engines.share_prompt_cache" "boolean" "Lets prompts of one key save work for those of others; they can then tell by the time what others asked"
-    "engines.confinement" "string" "What happens where the kernel cannot confine a model's worker in every way: best-effort (the log and lar doctor say what is missing), or require (no model is loaded)"
-    "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, redact (the rest is kept), or quarantine (the rest waits in the inbox)"
-    "memory.chat" "string" "What memory does in the page and in lar chat: remember (what is asked for and corrected), recall alone, or off"
-    "limits.body" "string" "A request's body at most"
-    "limits.bodies" "string" "The bodies of all requests together, until their prompts are tokens or they are answered; those of one key may take half of it"
-    "limits.connections" "integer" "Open connections at most, as far as this process may have files open; beyond it idle ones are closed first"
-    "limits.connections_per_address" "integer" "Open connections of one other address at most; this machine's programs may have seven eighths of all"
-    "limits.requests_per_minute" "integer" "Requests per minute of a key without a limit of its own; 0 is none"
-    "limits.queue_len_max" "integer" "Tasks that may wait, per model and priority"
-    "limits.queue_full" "string" "What happens beyond that: reject, or drop-lru (the one that waited longest)"
-    "limits.batch_wait_max_s" "integer" "After waiting this long a batch task goes before interactive ones"
-    "limits.slot_hold_max_s" "integer" "While one person or key has every slot of a model and others wait for whom nothing can be paused, a task of it that has run this long is stopped; 0 never does"
-    "limits.shutdown_grace_s" "integer" "How long answers may take to finish when the server stops"
-    "listener" "array" "Further places to listen: [[listener]] addr, key_file (the key of requests without one), cert_file and private_key_file (TLS)"
-    "remote" "array" "llama-servers that run elsewhere: [[remote]] name, url, key_file"
+    "data_dir" "string" "Directory for all data; default: ~/.local/share/lar"
+    "models_dir" "string" "Directory for models; several data directories can share it; default: DATA_DIR/models"
+    "included_models_dir" "string" "Read-only directory of models that came with Lar, laid out like `models_dir`; the container image sets it"
+    "hub" "string" "Model hub for hf: sources: the Hugging Face hub, or a mirror of it on your network"
+    "listen" "string" "Address and port that the server listens on"
+    "allowed_hosts" "array" "Host names that the server accepts in requests, in addition to the names of loopback"
+    "allowed_origins" "array" "Origins of web pages and apps that can use the model APIs and /mcp with a key, such as app://obsidian.md, http://localhost:* or *; default: none"
+    "insecure_lan" "boolean" "Allows the server to listen on addresses other than loopback without TLS"
+    "log" "string" "Log level (error, warn, info, debug), or a filter such as info,lar_engines=debug"
+    "engines.concurrency" "integer" "Slots per model: the number of tasks that run at the same time"
+    "engines.context_tokens_max" "integer" "Maximum context length of each task, in tokens; default: as much as fits into half of the free model memory"
+    "engines.memory" "string" "Memory that all loaded models can use together; default: four fifths of the machine's memory"
+    "engines.keep_alive_s" "integer" "Seconds after which Lar unloads a model that nobody uses"
+    "engines.threads" "integer" "Number of compute threads; default: one per core at first, then the number that Lar measures to be fastest"
+    "engines.flash_attention" "boolean" "Computes attention without keeping the whole attention matrix in memory; default: the engine decides"
+    "engines.cache_type" "string" "Format of the KV cache: f16, or q8 or q4, which need about half or a quarter of the memory and lower the quality"
+    "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with GPU support; default: as many as fit"
+    "engines.speculative" "boolean" "Uses speculative decoding where it is faster; the answers stay the same"
+    "engines.draft_model" "string" "Installed model that drafts tokens for larger models with the same vocabulary"
+    "engines.background_model" "string" "Model for an app's background requests, such as titles and tags, instead of the model that the app names; for example `small`"
+    "engines.gbnf" "boolean" "Accepts recursive GBNF grammars; their cost is unbounded, so a hostile grammar can block a model for minutes"
+    "engines.preload" "boolean" "Loads the default model when the server starts"
+    "engines.llama_server" "string" "Path of a llama-server program that runs the models instead of the embedded engine"
+    "engines.prompt_cache" "string" "RAM per model for KV caches that were evicted from their slot: first those of paused answers, then those of earlier prompts"
+    "engines.share_prompt_cache" "boolean" "Shares the prefix cache between keys; response times then reveal to one key which prompts other keys sent"
+    "engines.confinement" "string" "Reaction if the kernel cannot fully confine the worker of a model: best-effort (Lar loads the model; the log and lar doctor name what is missing), or require (Lar loads no model)"
+    "memory.secrets" "string" "Handling of secrets in a text to save: refuse (Lar saves nothing), redact (Lar saves the rest), or quarantine (the rest goes to the inbox)"
+    "memory.chat" "string" "Memory in the page, lar chat and lar ask: remember (recalls memories, and saves what you ask for or correct), recall, or off"
+    "limits.body" "string" "Maximum size of a request body"
+    "limits.bodies" "string" "Maximum size of all request bodies together; a body counts until its prompt is tokenized or its request is answered; one key can use half"
+    "limits.connections" "integer" "Maximum number of open connections, reduced if the limit on open files is too low; beyond it, Lar closes idle connections first"
+    "limits.connections_per_address" "integer" "Maximum number of open connections from one other address; programs on this machine can use seven eighths of all connections"
+    "limits.requests_per_minute" "integer" "Requests per minute for a key without its own rate limit; 0: no limit"
+    "limits.queue_len_max" "integer" "Maximum number of waiting tasks per model and priority"
+    "limits.queue_full" "string" "Reaction if the queue is full: reject (Lar rejects the new task), or drop-oldest (Lar drops the task that has waited longest; deprecated name: drop-lru)"
+    "limits.batch_wait_max_s" "integer" "Seconds after which a waiting batch task goes before interactive tasks"
+    "limits.slot_hold_max_s" "integer" "Seconds after which Lar can stop a task if its user or key has every slot of a model, others wait, and pausing does not help them; 0: never"
+    "limits.shutdown_grace_s" "integer" "Seconds that running answers get to finish when the server stops"
+    "listener" "array" "Additional listeners: [[listener]] addr, key_file (the key for requests without a key), cert_file and private_key_file (TLS)"
+    "remote" "array" "Remote llama-servers: [[remote]] name, url, key_file"
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_has_a_row_for_each() {
+    fn the_reference_has_a_row_for_each_setting() {
         let reference = include_str!("../../../../docs/reference/configuration.md");
         for setting in SETTINGS {
             let Setting { key, kind, about } = setting;

@@ -1,5 +1,8 @@
-//! Which process has a file locked, as Linux lists it in `/proc/locks`: Lar or any other program. A process of another container
-//! or machine is not listed with an id that is known here; then no holder is named. Nothing is changed, and no lock is taken.
+//! Finds the process that has locked a file, in the list `/proc/locks` of Linux. The process can be Lar or
+//! any other program.
+//!
+//! For a process of another container or machine, the list has no process id that is valid here. Then no
+//! holder is found. This module takes no lock and changes nothing.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -13,24 +16,25 @@ use rustix::fs::{major, minor};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-/// Where Linux lists the locks of all files.
+/// The list of all file locks of Linux.
 const LOCKS: &str = "/proc/locks";
-/// Room for each read of the list: the largest page of Linux. However much room there is, a read returns whole lines of at most
-/// one page (`seq_read_iter` in the kernel's fs/seq_file.c).
+/// The buffer size of a read of the list: the largest page size of Linux. A read returns whole lines of at
+/// most one page (`seq_read_iter` in the kernel's fs/seq_file.c).
 const READ_BYTES: usize = 64 << 10;
-/// Bytes of the list that are read: some 80,000 locks.
+/// The maximum number of bytes read from the list: about 80,000 locks.
 const LIST_BYTES_MAX: usize = 4 << 20;
-/// Readings of the list at most. A reading misses a lock at the end of a page where one before it is released meanwhile: beside
-/// three processes that lock and unlock all the time, at most 4 in a row did (2026-11, Linux 6.18, two cores).
+/// How often the list is read at most. A reading misses a lock at the end of a page if an earlier lock is
+/// released during the reading. While three processes locked and unlocked files all the time, at most 4
+/// readings in a row missed a lock (2026-11, Linux 6.18, two cores).
 const READINGS_MAX: usize = 16;
-/// The major number of file systems that are on no disk of their own: overlayfs, btrfs, tmpfs, NFS.
+/// The major device number of file systems without a block device of their own: overlayfs, btrfs, tmpfs, NFS.
 const NO_DISK: u32 = 0;
 
-/// A process that has a file locked.
+/// A process that has locked a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) pid: u32,
-    /// The name of its program; none where this user may not see it.
+    /// The name of its program, or `None` if this user cannot see it.
     pub(super) program: Option<String>,
 }
 
@@ -44,22 +48,22 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The process that has a file locked; none where nobody has, or where that cannot be seen.
+/// Returns the process that has locked a file, or `None` if no process has, or the process cannot be seen.
 pub(super) fn find(about: &Metadata) -> Option<Holder> {
     find_in(readings(), about)
 }
 
-/// The list of locks, read anew each time.
+/// Returns up to [`READINGS_MAX`] readings of the list of locks.
 fn readings() -> impl Iterator<Item = String> {
     let reading = || File::open(LOCKS).and_then(read_list);
     std::iter::repeat_with(reading).take(READINGS_MAX).map_while(Result::ok)
 }
 
-/// As [`find`], in the first of these lists that names the process.
+/// As [`find`], in the first of `lists` that names the process.
 fn find_in(mut lists: impl Iterator<Item = String>, about: &Metadata) -> Option<Holder> {
     let device = (major(about.dev()), minor(about.dev()));
     let pid = lists.find_map(|list| pid_in(&list, device, about.ino(), |pid| has_open(pid, about)))?;
-    // A lock outlives the process that took it where a child inherited the file.
+    // If a child process inherited the file, the lock outlives the process that took it.
     is_alive(pid).then(|| Holder { pid, program: program_of(pid) })
 }
 
@@ -68,17 +72,17 @@ fn is_alive(pid: u32) -> bool {
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
-/// Whether a process has a file open, as far as this user may see that.
+/// Returns whether a process has a file open. False if this user cannot see the process's files.
 fn has_open(pid: u32, about: &Metadata) -> bool {
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let mut files = descriptors.flatten().filter_map(|descriptor| std::fs::metadata(descriptor.path()).ok());
     files.any(|file| (file.dev(), file.ino()) == (about.dev(), about.ino()))
 }
 
-/// Reads a list of the kernel's. Where locks come and go between two reads, a lock is missed or listed twice: so each read asks
-/// for as much as the kernel returns at once.
+/// Reads the kernel's list. If locks change between two reads, a lock can be missed or listed twice. So each
+/// read asks for as much as the kernel returns in one read.
 fn read_list(list: impl Read) -> std::io::Result<String> {
-    // `read_to_string` would begin with a read of a few bytes.
+    // `read_to_string` would start with a read of a few bytes.
     let mut list = BufReader::with_capacity(READ_BYTES, list);
     let mut bytes = Vec::new();
     while bytes.len() < LIST_BYTES_MAX {
@@ -93,27 +97,29 @@ fn read_list(list: impl Read) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The name of a process's program, where this user may see it. A process names itself as it likes: nothing of that acts on the
-/// terminal that shows it.
+/// Returns the name of a process's program, or `None` if this user cannot see it. A process can choose any
+/// name, so the name is made safe for a terminal.
 pub(crate) fn program_of(pid: u32) -> Option<String> {
     let name = read_small(Path::new(&format!("/proc/{pid}/comm")), KEY_BYTES_MAX).ok()?;
-    // Linux keeps 15 bytes of it, which may end within a letter.
+    // Linux keeps 15 bytes of the name, which may end within a character.
     let name = plain(String::from_utf8_lossy(&name).trim_end());
     (!name.is_empty()).then_some(name)
 }
 
-/// A lock that `flock` took.
+/// A lock taken with `flock`.
 struct Flock {
-    /// Zero where the process is not visible from here.
+    /// The process id; 0 if the process is not visible from here.
     pid: u32,
-    /// Major and minor number.
+    /// The major and minor device number.
     device: (u32, u32),
     inode: u64,
 }
 
-/// The process that holds a lock of `flock` on a file, in the text of `/proc/locks`. Overlayfs and btrfs list another device
-/// there than `stat` gives for the file, both with the major number 0. A lock on the same inode number and such a device may be
-/// on another file: it counts if its process has this file open.
+/// Finds the process with a `flock` lock on a file, in the text of `/proc/locks`.
+///
+/// For files of overlayfs and btrfs, the list has another device than `stat`, and both have the major number
+/// 0. A lock on the same inode number of such a device may be on another file. It counts only if its process
+/// has this file open.
 fn pid_in(locks: &str, device: (u32, u32), inode: u64, has_open: impl Fn(u32) -> bool) -> Option<u32> {
     let of_inode: Vec<Flock> = locks.lines().filter_map(parse).filter(|lock| lock.inode == inode).collect();
     let same_device = of_inode.iter().find(|lock| lock.device == device);
@@ -124,10 +130,10 @@ fn pid_in(locks: &str, device: (u32, u32), inode: u64, has_open: impl Fn(u32) ->
     Some(found.pid).filter(|pid| *pid > 0)
 }
 
-/// Reads a line such as `1: FLOCK  ADVISORY  WRITE 1234 fd:00:5243 0 EOF`; none where it is of another kind of lock.
+/// Parses a line such as `1: FLOCK  ADVISORY  WRITE 1234 fd:00:5243 0 EOF`. `None` for other kinds of locks.
 fn parse(line: &str) -> Option<Flock> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    // Who waits for a lock has `->` in front of the kind.
+    // The line of a process that waits for a lock has `->` before the kind.
     let [_, "FLOCK", _, _, pid, file, ..] = fields.as_slice() else { return None };
     let mut parts = file.split(':');
     let (major, minor, inode) = (parts.next()?, parts.next()?, parts.next()?);
@@ -168,11 +174,11 @@ a line of a later kernel
     #[test]
     fn the_lock_holder_is_read_from_proc_locks() {
         let pid = |device, inode| pid_in(LISTED, device, inode, |_| false);
-        assert_eq!(pid((0xfd, 0), 5243), Some(4321), "neither who waits nor other kinds of locks");
+        assert_eq!(pid((0xfd, 0), 5243), Some(4321), "neither a waiting process nor another kind of lock");
         assert_eq!(pid((0x103, 0x0a), 5243), Some(55), "device numbers are hexadecimal");
-        assert_eq!(pid((0xfd, 0), 1), None, "nobody has it");
+        assert_eq!(pid((0xfd, 0), 1), None, "no process has locked it");
         assert_eq!(pid((0, 0x21), 10), Some(12));
-        assert_eq!((pid((0xfd, 0), 9), pid((0, 0x22), 11)), (None, None), "its process is not visible");
+        assert_eq!((pid((0xfd, 0), 9), pid((0, 0x22), 11)), (None, None), "the process is not visible");
         assert_eq!(pid((0, 0), 12), None);
         assert_eq!(pid_in("", (0xfd, 0), 5243, |_| true), None);
     }
@@ -183,9 +189,13 @@ a line of a later kernel
         assert_eq!(pid((0, 0x2c), 8, 88), Some(88));
         assert_eq!(pid((0, 0x2c), 8, 1), None, "the lock is on another file with this inode number");
         assert_eq!((pid((0, 0x2c), 10, 11), pid((0, 0x2c), 10, 12)), (Some(11), Some(12)), "one of two");
-        assert_eq!(pid((0xfd, 1), 8, 88), None, "the file is on a disk: it is listed with that");
-        assert_eq!(pid((0, 0x2c), 5243, 4321), None, "the lock is on a file of a disk, and this one is not");
-        assert_eq!(pid((0, 0x2c), 11, 0), None, "its process is not visible");
+        assert_eq!(
+            pid((0xfd, 1), 8, 88),
+            None,
+            "the file is on a disk, so its lock is listed with that device"
+        );
+        assert_eq!(pid((0, 0x2c), 5243, 4321), None, "the lock is on a file of a disk, and this file is not");
+        assert_eq!(pid((0, 0x2c), 11, 0), None, "the process is not visible");
     }
 
     #[test]
@@ -200,11 +210,11 @@ a line of a later kernel
     }
 
     #[test]
-    fn the_process_that_has_a_file_locked_is_named_while_it_has_it() {
+    fn the_process_that_has_locked_a_file_is_found_until_it_unlocks_it() {
         let at = tempfile::tempdir().unwrap();
         let file = File::create(at.path().join("lock")).unwrap();
         let about = file.metadata().unwrap();
-        assert_eq!(find(&about), None, "nobody has it locked");
+        assert_eq!(find(&about), None, "no process has locked it");
         file.try_lock().unwrap();
         let holder = find(&about).unwrap();
         let own = std::fs::read_to_string("/proc/self/comm").unwrap();
@@ -216,7 +226,7 @@ a line of a later kernel
     }
 
     #[test]
-    fn a_lock_that_one_reading_of_the_list_missed_is_found_in_another() {
+    fn a_lock_that_one_reading_of_the_list_misses_is_found_in_another() {
         let at = tempfile::tempdir().unwrap();
         let file = File::create(at.path().join("lock")).unwrap();
         let about = file.metadata().unwrap();
@@ -228,10 +238,10 @@ a line of a later kernel
         assert_eq!(readings().count(), READINGS_MAX, "the search ends");
     }
 
-    /// A list of the kernel's, which returns at most a page each time.
+    /// A list like the kernel's, which returns one page per read.
     struct Pages<'a> {
         pages: std::slice::Iter<'a, &'a str>,
-        /// The least room that a read had.
+        /// The smallest buffer of a read.
         room_min: usize,
     }
 
@@ -253,7 +263,7 @@ a line of a later kernel
     }
 
     #[test]
-    fn the_name_of_a_program_does_not_steer_the_terminal() {
+    fn the_name_of_a_program_does_not_control_the_terminal() {
         let at = tempfile::tempdir().unwrap();
         let program = at.path().join("a\u{202e}b\u{1b}c");
         symlink("/bin/sh", &program).unwrap();
@@ -264,10 +274,10 @@ a line of a later kernel
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // It has its name before it writes.
+        // The process has its name before it writes.
         child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
         let name = program_of(child.id());
-        // Its standard input is closed, which ends it.
+        // `wait` closes its standard input, which ends it.
         child.wait().unwrap();
         assert_eq!(name.as_deref(), Some("a\u{fffd}b\u{fffd}c"));
     }
@@ -275,7 +285,7 @@ a line of a later kernel
     #[test]
     fn a_process_that_has_ended_is_not_alive() {
         assert!(is_alive(std::process::id()) && is_alive(1));
-        assert!(!is_alive(0) && !is_alive(u32::MAX), "no process has such an id");
+        assert!(!is_alive(0) && !is_alive(u32::MAX), "no process has this id");
         // Larger than any process id of Linux (PID_MAX_LIMIT, 4 Mi).
         assert!(!is_alive(1 << 30));
     }

@@ -1,5 +1,6 @@
-//! The two locks of whoever uses a data directory: one on the file `lock` in it, and one on a file beside its database, for two
-//! directories that link to one database. A refusal says which process has the lock, whatever program that is, and what to do.
+//! The two locks of a data directory: one on the file `lock` in it, and one on a file beside its database.
+//! The second lock is for two data directories that link to one database. Errors name the process that has
+//! the lock and the next step.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -12,20 +13,21 @@ use lar_store::lock_file;
 use super::holder::{self, Holder};
 use super::{ServerFile, is_other_users, linked_database_of, running};
 
-/// What to do where another process has a lock.
+/// The next step if another process has a lock.
 pub(crate) const STEP: &str =
     "stop that process, or use another data directory with --data-dir or LAR_DATA_DIR";
-/// What to do where that process is Lar and is not announced: it lets go of the lock, or can be reached soon.
+/// The next step if that process is a Lar without an announcement. It will soon release the lock, or announce
+/// itself.
 const WAIT: &str = "try again in a moment, or use another data directory with --data-dir or LAR_DATA_DIR";
 /// The name of this program's processes.
 const LAR: &str = "lar";
-/// Who has a lock where the system does not say it.
+/// The name for a lock holder that the system does not show.
 const UNSEEN: &str = "a process that cannot be seen from here";
 
 /// Locks a data directory.
 ///
 /// # Errors
-/// When another process has its lock, or something else is in the place of the file.
+/// If another process has the lock, or the lock file is not a regular file.
 pub(super) fn of_directory(data_dir: &Path) -> anyhow::Result<File> {
     let path = directory_file(data_dir);
     refuse_special(&path).with_context(|| cannot_lock(&path))?;
@@ -40,17 +42,18 @@ pub(super) fn of_directory(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Locks the database of a data directory, beside which the lock's file lies. Where no such file can be made (a disk that is
-/// only read or full, a folder of somebody else's), and where the disk has no locks, there is none: no server can write to that
-/// database, or nobody can say.
+/// Locks the database of a data directory, with a lock file beside the database.
+///
+/// Returns `None` if the lock file cannot be created: on a read-only or full disk, or in a folder of another
+/// user. Also returns `None` if the disk does not support locks.
 ///
 /// # Errors
-/// When another process has the lock, or something else is in the place of the file.
+/// If another process has the lock, or the lock file is not a regular file.
 pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
     let database = data_dir.join("lar.db");
     let path = lock_file(&database);
     let owner = std::fs::metadata(data_dir)?;
-    // Root makes no file where another's link leads to, unless that folder is the other's.
+    // Root follows another user's link only if that user also owns the folder of the target.
     if is_other_users(data_dir)
         && database.is_symlink()
         && linked_database_of(data_dir, owner.uid()).is_none()
@@ -62,13 +65,14 @@ pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
     let file = match open(&path) {
         Ok(file) => file,
         Err(error) if is_new => {
-            tracing::debug!(path = %path.display(), %error, "the database has no lock");
+            let message = "could not create the lock file of the database; continuing without it";
+            tracing::debug!(path = %path.display(), %error, "{message}");
             return Ok(None);
         }
         Err(error) => return Err(error).with_context(|| cannot_lock(&path)),
     };
     if is_new && is_other_users(data_dir) {
-        // At once: whoever serves it later must be able to open it, also when this process is killed.
+        // Right away, so that a later server can open the file even if this process is killed.
         std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))
             .with_context(|| cannot_lock(&path))?;
     }
@@ -76,13 +80,15 @@ pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => bail!(database_in_use(&path, holder_of(&file).as_ref())),
         Err(TryLockError::Error(error)) => {
-            tracing::warn!(path = %path.display(), %error, "the database has no lock: its disk has none");
+            let message = "the disk does not support locks; continuing without a lock on the database";
+            tracing::warn!(path = %path.display(), %error, "{message}");
             Ok(None)
         }
     }
 }
 
-/// What is in the place of a lock's file and keeps `lar serve` from locking it, with its path.
+/// Returns the lock files that `lar serve` cannot lock because they are not regular files, each with its
+/// error.
 pub(crate) fn find_unlockable(data_dir: &Path) -> Vec<(PathBuf, anyhow::Error)> {
     let (directory, database) = (directory_file(data_dir), lock_file(&data_dir.join("lar.db")));
     let checked = [(refuse_special(&directory), directory), (check_database_file(&database), database)];
@@ -94,9 +100,9 @@ pub(crate) fn find_unlockable(data_dir: &Path) -> Vec<(PathBuf, anyhow::Error)> 
     named.collect()
 }
 
-/// Who has the lock of a data directory, and who that of its database, unless it is the server that says it serves this
-/// directory. Who has both is named as the holder of the first. This takes no lock, so that a server that starts meanwhile is
-/// not refused.
+/// Returns the holder of the lock of a data directory, and the holder of the lock of its database. Leaves out
+/// the announced server of this directory. A process that holds both locks is only returned as the first.
+/// Takes no lock, so that a server can start at the same time.
 pub(crate) fn foreign_holders(data_dir: &Path) -> [Option<(PathBuf, Holder)>; 2] {
     let server = running(data_dir).map(|server| server.pid);
     let holder_at = |path: PathBuf| {
@@ -113,7 +119,7 @@ pub(crate) fn foreign_holders(data_dir: &Path) -> [Option<(PathBuf, Holder)>; 2]
     ]
 }
 
-/// Whether a process that can be seen from here has the lock of a data directory. This takes no lock.
+/// Returns whether a process that is visible from here has the lock of a data directory. Takes no lock.
 pub(crate) fn is_locked(data_dir: &Path) -> bool {
     let about = std::fs::metadata(directory_file(data_dir)).ok().filter(Metadata::is_file);
     about.is_some_and(|about| holder::find(&about).is_some())
@@ -127,12 +133,13 @@ fn cannot_lock(path: &Path) -> String {
     format!("{} cannot be locked", path.display())
 }
 
-/// Opens a file to be locked, which is made where it is missing.
+/// Opens a lock file. Creates it if it is missing.
 fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
-/// Refuses what is not a regular file. A symbolic link is none here: in a folder of others it can lead anywhere.
+/// Refuses everything but a regular file. Also refuses a symbolic link: in a folder of other users it can
+/// lead anywhere.
 fn check_database_file(path: &Path) -> std::io::Result<()> {
     if path.is_symlink() {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a symbolic link"));
@@ -144,17 +151,18 @@ fn holder_of(file: &File) -> Option<Holder> {
     holder::find(&file.metadata().ok()?)
 }
 
-/// Says that a data directory is in use, by whom, and what to do. A `server.json` of a server that was killed says nothing of
-/// who has the lock now.
+/// Returns the error message for a data directory that is in use: the process and the next step.
+/// `server.json` may be from a killed server, so `server` counts only if its process is the holder.
 fn directory_in_use(data_dir: &Path, holder: Option<&Holder>, server: Option<&ServerFile>) -> String {
     let what = match (holder, server) {
         (Some(holder), Some(server)) if holder.pid == server.pid => {
-            format!("is served already by {holder} at {}", server.url)
+            format!("is already served by {holder} at {}", server.url)
         }
-        // Lar takes the lock before it announces itself and has it for a while after it took that back.
+        // Lar takes the lock before it announces itself, and releases it after it withdraws the announcement.
         (Some(holder), _) if holder.program.as_deref() == Some(LAR) => {
             return format!(
-                "the data directory {} is in use by {holder}, which is starting, stopping or at work on it; {WAIT}",
+                "the data directory {} is in use by {holder}, which is starting, stopping or running a \
+                 command; {WAIT}",
                 data_dir.display()
             );
         }
@@ -168,11 +176,11 @@ fn directory_in_use(data_dir: &Path, holder: Option<&Holder>, server: Option<&Se
     format!("the data directory {} {what}; {STEP}", data_dir.display())
 }
 
-/// Says that a database is in use, by whom, and what to do.
+/// Returns the error message for a database that is in use: the process and the next step.
 fn database_in_use(lock: &Path, holder: Option<&Holder>) -> String {
     let holder = holder.map_or_else(|| UNSEEN.to_owned(), ToString::to_string);
     format!(
-        "the database {} is in use outside this data directory: its lock is held by {holder}; {STEP}",
+        "the database {} is in use through another data directory: its lock is held by {holder}; {STEP}",
         lock.with_extension("").display()
     )
 }
@@ -185,7 +193,7 @@ mod tests {
     use crate::data_dir::DataDir;
 
     #[test]
-    fn two_data_directories_with_one_database_are_not_used_at_once() {
+    fn two_data_directories_with_one_database_are_not_used_at_the_same_time() {
         let at = tempfile::tempdir().unwrap();
         let [disk, first, second] = ["disk", "first", "second"].map(|name| at.path().join(name));
         for folder in [&disk, &first, &second] {
@@ -202,7 +210,7 @@ mod tests {
             assert!(refused.ends_with(STEP), "{refused}");
             drop(used);
         }
-        // A directory with a database of its own is in nobody's way, nor is one whose link leads nowhere.
+        // A directory with its own database can be locked, and so can one whose link has no target.
         let _used = DataDir::lock(&first).unwrap();
         let own = at.path().join("own");
         drop(DataDir::lock(&own).unwrap());
@@ -211,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_the_databases_lock_is_refused_and_not_followed() {
+    fn a_link_instead_of_the_lock_file_of_the_database_is_refused_and_not_followed() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path().join("data");
         std::fs::create_dir(&data).unwrap();
@@ -222,33 +230,37 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_who_holds_the_lock_whatever_server_was_announced_last() {
+    fn an_error_names_the_lock_holder_even_if_another_server_was_announced_last() {
         let data = Path::new("/data");
         let holder = |pid, program: &str| Holder { pid, program: Some(program.to_owned()) };
         let server = ServerFile { url: "http://127.0.0.1:5270".into(), pid: 12 };
-        let said = |holder: Option<&Holder>, server| directory_in_use(data, holder, server);
+        let message = |holder: Option<&Holder>, server| directory_in_use(data, holder, server);
         let start = "the data directory /data is";
         assert_eq!(
-            said(Some(&holder(12, "lar")), Some(&server)),
-            format!("{start} served already by process 12 (lar) at http://127.0.0.1:5270; {STEP}")
+            message(Some(&holder(12, "lar")), Some(&server)),
+            format!("{start} already served by process 12 (lar) at http://127.0.0.1:5270; {STEP}")
         );
         let passing = format!(
-            "{start} in use by process 12 (lar), which is starting, stopping or at work on it; {WAIT}"
+            "{start} in use by process 12 (lar), which is starting, stopping or running a command; {WAIT}"
         );
-        assert_eq!(said(Some(&holder(12, "lar")), None), passing);
+        assert_eq!(message(Some(&holder(12, "lar")), None), passing);
         let dead = ServerFile { url: server.url.clone(), pid: 11 };
-        assert_eq!(said(Some(&holder(12, "lar")), Some(&dead)), passing);
+        assert_eq!(message(Some(&holder(12, "lar")), Some(&dead)), passing);
         let by_flock = format!("{start} in use: its lock is held by process 123 (flock); {STEP}");
-        assert_eq!(said(Some(&holder(123, "flock")), None), by_flock);
-        assert_eq!(said(Some(&holder(123, "flock")), Some(&server)), by_flock, "that server was killed");
-        assert_eq!(said(None, None), format!("{start} in use: its lock is held by {UNSEEN}; {STEP}"));
-        let unsure = said(None, Some(&server));
+        assert_eq!(message(Some(&holder(123, "flock")), None), by_flock);
+        assert_eq!(
+            message(Some(&holder(123, "flock")), Some(&server)),
+            by_flock,
+            "the announced server was killed"
+        );
+        assert_eq!(message(None, None), format!("{start} in use: its lock is held by {UNSEEN}; {STEP}"));
+        let unsure = message(None, Some(&server));
         assert!(
             unsure.contains("perhaps the server that was process 12 at http://127.0.0.1:5270"),
             "{unsure}"
         );
         let database = |holder: Option<&Holder>| database_in_use(Path::new("/disk/lar.db.lock"), holder);
-        let start = "the database /disk/lar.db is in use outside this data directory: its lock is held by";
+        let start = "the database /disk/lar.db is in use through another data directory: its lock is held by";
         assert_eq!(database(Some(&holder(7, "lar"))), format!("{start} process 7 (lar); {STEP}"));
         assert_eq!(database(None), format!("{start} {UNSEEN}; {STEP}"));
     }

@@ -1,5 +1,5 @@
-//! Parts of a data directory that are gone while others are there: Lar does not begin anew beside what is left of an
-//! older Lar unless it is told to, and says where the lost part may be found.
+//! Checks for missing parts of a data directory. Lar does not create a new database or secret beside the
+//! remains of an older one, unless `--accept-data-loss` is given. The errors name the newest backup.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +9,22 @@ use lar_base::files::rename;
 use lar_base::shell::quote;
 use lar_store::{Error, LinkedDatabase, backup};
 
-/// The flag that lets Lar start without what is lost.
-const FLAG: &str = "lar serve --accept-data-loss";
-/// Files that a Lar has only beside its database.
+/// The command that starts Lar without the missing part.
+const ACCEPT_DATA_LOSS: &str = "serve --accept-data-loss";
+/// Files that exist only if there is, or was, a database.
 const SIGNS: [&str; 3] = ["owner.key", "secret.key", LOG];
 const LOG: &str = "lar.db-wal";
 
-/// What to do about a lost database or secret.
+/// The reaction to a missing database or secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataLossPolicy {
     /// Refuse to start.
     Refuse,
-    /// Begin anew.
+    /// Start with a new, empty one.
     Accept,
 }
 
-/// The newest backup of a data directory's own, by its name.
+/// Returns the newest backup in a data directory's folder `backups`, according to the names.
 pub(crate) fn newest_backup(data_dir: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(data_dir.join(backup::FOLDER)).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -32,28 +32,29 @@ pub(crate) fn newest_backup(data_dir: &Path) -> Option<PathBuf> {
     Some(data_dir.join(backup::FOLDER).join(newest))
 }
 
-/// Refuses to make a new database beside what is left of another; with [`DataLossPolicy::Accept`] that is put aside.
-pub(super) fn check_database(data_dir: &Path, loss: DataLossPolicy) -> anyhow::Result<()> {
+/// Refuses to create a new database beside the remains of another. With [`DataLossPolicy::Accept`], moves
+/// them aside.
+pub(super) fn check_database(data_dir: &Path, loss: DataLossPolicy, lar: &str) -> anyhow::Result<()> {
     let database = data_dir.join("lar.db");
-    // What is no file is refused when it is opened.
+    // `Store::open` refuses everything that is not a file.
     if std::fs::metadata(&database).is_ok_and(|about| about.len() > 0 || !about.is_file()) {
         return Ok(());
     }
-    // A link that leads nowhere is refused there, too, unless it is to be put aside.
+    // `Store::open` also refuses a link without a target. With `Accept`, the link is moved aside.
     let link = std::fs::read_link(&database).ok().filter(|_| !database.exists());
     let linked = LinkedDatabase::at(&database);
     let has_bytes = |path: &Path| std::fs::metadata(path).is_ok_and(|about| about.len() > 0);
-    // The log of a linked database lies beside the link's target.
+    // The log of a linked database is beside the target of the link.
     let is_there = |name: &&str| {
         has_bytes(&data_dir.join(name))
             || (*name == LOG && linked.iter().any(|linked| has_bytes(&linked.log_files()[0])))
     };
-    // A restore moves the signs away, too. One that fails leaves its folder where it cannot put them back.
+    // A restore also moves the signs aside. If a failed restore cannot move them back, it leaves its folder.
     if loss == DataLossPolicy::Refuse && !backup::find_unfinished_restores(data_dir).is_empty() {
         bail!(
-            "there is no database {}, and a restore was killed or failed before it put the database in place. Restore again: \
-             lar backup restore FILE. What was there before is in `before-restore-…`, if there was anything. Or begin with an \
-             empty database: {FLAG}",
+            "there is no database {}: a restore was killed, or failed, before it put the database in place. \
+             Run the restore again: {lar} backup restore FILE. Files from before the restore, if any, are in \
+             `before-restore-…`. Or start with an empty database: {lar} {ACCEPT_DATA_LOSS}",
             database.display()
         );
     }
@@ -62,7 +63,7 @@ pub(super) fn check_database(data_dir: &Path, loss: DataLossPolicy) -> anyhow::R
         return Ok(());
     }
     if loss == DataLossPolicy::Accept {
-        return put_aside(data_dir, linked.as_ref());
+        return move_remains_aside(data_dir, linked.as_ref());
     }
     let what = match link {
         Some(target) => format!("is a symbolic link to {}, which is missing", target.display()),
@@ -70,16 +71,17 @@ pub(super) fn check_database(data_dir: &Path, loss: DataLossPolicy) -> anyhow::R
         None => "is missing".into(),
     };
     bail!(
-        "the database {} {what}, though {} beside it says that there was one. {} Or begin with an empty one: {FLAG}",
+        "the database {} {what}, but files of an earlier database exist: {}. {} Or start with an empty \
+         database: {lar} {ACCEPT_DATA_LOSS}",
         database.display(),
-        signs.join(" and "),
-        how_to_restore(data_dir)
+        signs.join(", "),
+        how_to_restore(data_dir, lar)
     )
 }
 
-/// Moves what would be taken for a part of the new database. A link to an empty file stays, and the new database begins where
-/// it leads to; one that leads nowhere goes aside.
-fn put_aside(data_dir: &Path, linked: Option<&LinkedDatabase>) -> anyhow::Result<()> {
+/// Moves aside the files that SQLite would take for a part of the new database. A link to an empty file
+/// stays, and the new database is created at its target. A link without a target is moved aside.
+fn move_remains_aside(data_dir: &Path, linked: Option<&LinkedDatabase>) -> anyhow::Result<()> {
     let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     let name = format!("before-start-{stamp}");
     let log = ["lar.db-wal", "lar.db-shm"].map(|name| data_dir.join(name));
@@ -90,31 +92,36 @@ fn put_aside(data_dir: &Path, linked: Option<&LinkedDatabase>) -> anyhow::Result
         }
         Some(linked) => {
             move_aside(log.into_iter(), &data_dir.join(&name))?;
-            // A folder of its own, also where the link leads to a file of the data directory.
+            // Another folder name, in case the link leads to a file in the data directory.
             move_aside(linked.log_files().into_iter(), &linked.folder.join(format!("{name}-log")))
         }
     }
 }
 
-/// Moves what is there of `paths` into the new folder `aside`.
+/// Moves those of `paths` that exist into the new folder `aside`.
 fn move_aside(paths: impl Iterator<Item = PathBuf>, aside: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let there: Vec<PathBuf> = paths.filter(|path| path.symlink_metadata().is_ok()).collect();
     if there.is_empty() {
         return Ok(());
     }
-    let cannot = || format!("{} cannot be made", aside.display());
+    let cannot = || format!("{} cannot be created", aside.display());
     std::fs::DirBuilder::new().mode(0o700).create(aside).with_context(cannot)?;
     for path in there {
         rename(&path, &aside.join(path.file_name().unwrap_or_default()))
             .with_context(|| format!("{} cannot be moved", path.display()))?;
     }
-    tracing::warn!(aside = %aside.display(), "a new database begins; what was left of the old one is put aside");
+    tracing::warn!(aside = %aside.display(), "moved the old database aside; starting with a new one");
     Ok(())
 }
 
-/// Refuses to make a new secret where keys are stored under another.
-pub(super) fn check_secret(data_dir: &Path, keys: u64, loss: DataLossPolicy) -> anyhow::Result<()> {
+/// Refuses to create a new `secret.key` if the database has keys that were hashed with another one.
+pub(super) fn check_secret(
+    data_dir: &Path,
+    keys: u64,
+    loss: DataLossPolicy,
+    lar: &str,
+) -> anyhow::Result<()> {
     let path = data_dir.join("secret.key");
     if path.exists() || keys == 0 {
         return Ok(());
@@ -122,31 +129,32 @@ pub(super) fn check_secret(data_dir: &Path, keys: u64, loss: DataLossPolicy) -> 
     if loss == DataLossPolicy::Accept {
         tracing::warn!(
             keys,
-            "secret.key is made anew: no key from before is known, but the owner's is stored again"
+            "creating a new secret.key: no earlier key is valid any more, except the owner's, which is \
+             stored again"
         );
         return Ok(());
     }
     bail!(
-        "{} is missing: without it none of the {keys} keys in the database is known. {} Or make a new one, after which \
-         every key but the owner's has to be made again: {FLAG}",
+        "{} is missing: without it, none of the {keys} keys in the database is valid. {} Or create a new \
+         one, after which you must create every key except the owner's again: {lar} {ACCEPT_DATA_LOSS}",
         path.display(),
-        how_to_restore(data_dir)
+        how_to_restore(data_dir, lar)
     )
 }
 
-fn how_to_restore(data_dir: &Path) -> String {
+fn how_to_restore(data_dir: &Path, lar: &str) -> String {
     match newest_backup(data_dir) {
-        Some(backup) => format!("Bring back the newest backup: lar backup restore {}.", quote(&backup)),
-        None => "Bring back a backup, if you have one: lar backup restore FILE.".into(),
+        Some(backup) => format!("Restore the newest backup: {lar} backup restore {}.", quote(&backup)),
+        None => format!("Restore a backup, if you have one: {lar} backup restore FILE."),
     }
 }
 
-/// What to do about a database that cannot be opened.
-pub(super) fn explain_open_error(error: Error, data_dir: &Path) -> anyhow::Error {
+/// Adds the path of the database, and for a damaged one the next step, to an error of opening it.
+pub(super) fn explain_open_error(error: Error, data_dir: &Path, lar: &str) -> anyhow::Error {
     match error {
         Error::Corrupt { .. } => anyhow!(
-            "{error}. Nothing was changed. {} Or save what can still be read: lar backup salvage FOLDER",
-            how_to_restore(data_dir)
+            "{error}. Nothing was changed. {} Or save what can still be read: {lar} backup salvage FOLDER",
+            how_to_restore(data_dir, lar)
         ),
         error => {
             let database = data_dir.join("lar.db");
@@ -160,16 +168,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_database_is_not_taken_for_a_new_directory() {
+    fn a_missing_database_is_not_silently_replaced_by_a_new_one() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         std::fs::write(data.join("lar.toml"), b"").unwrap();
-        assert!(check_database(data, DataLossPolicy::Refuse).is_ok(), "settings alone are no Lar");
+        assert!(
+            check_database(data, DataLossPolicy::Refuse, "lar").is_ok(),
+            "settings alone are no sign of a database"
+        );
         std::fs::write(data.join("lar.db-wal"), b"frames").unwrap();
         std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
-        let refused = check_database(data, DataLossPolicy::Refuse).unwrap_err().to_string();
+        let refused = check_database(data, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
         assert!(
-            refused.contains("lar.db is missing, though owner.key and lar.db-wal beside it"),
+            refused.contains(
+                "lar.db is missing, but files of an earlier database exist: owner.key, lar.db-wal."
+            ),
             "{refused}"
         );
         std::fs::create_dir(data.join("backups")).unwrap();
@@ -177,42 +190,46 @@ mod tests {
             std::fs::write(data.join("backups").join(name), b"").unwrap();
         }
         std::fs::write(data.join("lar.db"), b"").unwrap();
-        let refused = check_database(data, DataLossPolicy::Refuse).unwrap_err().to_string();
+        let refused = check_database(data, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
         assert!(refused.contains("is empty") && refused.contains("lar-20260301.tar"), "{refused}");
-        assert!(check_database(data, DataLossPolicy::Accept).is_ok());
-        assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are put aside");
+        assert!(check_database(data, DataLossPolicy::Accept, "lar").is_ok());
+        assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are moved aside");
     }
 
     #[test]
-    fn no_new_database_begins_where_a_restore_was_killed_between_two_moves() {
+    fn no_new_database_is_created_after_a_restore_was_killed_between_two_moves() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         std::fs::create_dir(data.join("restore.partial")).unwrap();
-        let refused = check_database(data, DataLossPolicy::Refuse).unwrap_err().to_string();
-        let expected = "a restore was killed or failed before it put the database in place. Restore again: lar backup restore FILE. ";
-        assert!(refused.contains(expected) && refused.ends_with(FLAG), "{refused}");
-        assert!(check_database(data, DataLossPolicy::Accept).is_ok());
+        let refused = check_database(data, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
+        let expected =
+            "before it put the database in place. Run the restore again: lar backup restore FILE. ";
+        assert!(refused.contains(expected) && refused.ends_with(ACCEPT_DATA_LOSS), "{refused}");
+        assert!(check_database(data, DataLossPolicy::Accept, "lar").is_ok());
         std::fs::write(data.join("lar.db"), b"a database").unwrap();
-        assert!(check_database(data, DataLossPolicy::Refuse).is_ok(), "the restore had moved nothing yet");
+        assert!(
+            check_database(data, DataLossPolicy::Refuse, "lar").is_ok(),
+            "the killed restore had moved nothing yet"
+        );
     }
 
     #[test]
-    fn a_link_to_a_lost_database_is_reported_and_put_aside() {
+    fn a_link_to_a_missing_database_is_reported_and_moved_aside() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         let link = data.join("lar.db");
         std::os::unix::fs::symlink("/mnt/away/lar.db", &link).unwrap();
-        assert!(check_database(data, DataLossPolicy::Refuse).is_ok(), "it is refused when it is opened");
+        assert!(check_database(data, DataLossPolicy::Refuse, "lar").is_ok(), "opening it fails instead");
         std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
-        let refused = check_database(data, DataLossPolicy::Refuse).unwrap_err().to_string();
-        let what =
-            "lar.db is a symbolic link to /mnt/away/lar.db, which is missing, though owner.key beside it";
+        let refused = check_database(data, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
+        let what = "lar.db is a symbolic link to /mnt/away/lar.db, which is missing, but files of an earlier \
+                    database exist: owner.key";
         assert!(refused.contains(what) && refused.contains("lar backup restore"), "{refused}");
-        assert!(check_database(data, DataLossPolicy::Accept).is_ok());
-        assert!(link.symlink_metadata().is_err(), "a new one can be made");
+        assert!(check_database(data, DataLossPolicy::Accept, "lar").is_ok());
+        assert!(link.symlink_metadata().is_err(), "a new one can be created");
     }
 
-    /// The only folder of `data` that is called so.
+    /// Returns the only folder of `data` whose name starts with `before-start-`.
     fn aside(data: &Path) -> PathBuf {
         let entries = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
         let mut found =
@@ -223,18 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_put_aside_still_says_where_it_led() {
+    fn a_link_that_is_moved_aside_keeps_its_target() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         std::os::unix::fs::symlink("../away/lar.db", data.join("lar.db")).unwrap();
         std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
-        assert!(check_database(data, DataLossPolicy::Accept).is_ok());
+        assert!(check_database(data, DataLossPolicy::Accept, "lar").is_ok());
         let led = std::fs::read_link(aside(data).join("lar.db")).unwrap();
         assert_eq!(led, data.join("../away/lar.db"));
     }
 
     #[test]
-    fn a_link_to_an_empty_database_stays_and_the_log_beside_that_is_put_aside_there() {
+    fn a_link_to_an_empty_database_stays_and_the_log_beside_the_target_is_moved_aside() {
         let at = tempfile::tempdir().unwrap();
         let (data, disk) = (at.path().join("data"), at.path().join("disk"));
         for folder in [&data, &disk] {
@@ -243,9 +260,12 @@ mod tests {
         std::fs::write(disk.join("lar.db"), b"").unwrap();
         std::fs::write(disk.join("lar.db-wal"), b"frames").unwrap();
         std::os::unix::fs::symlink("../disk/lar.db", data.join("lar.db")).unwrap();
-        let refused = check_database(&data, DataLossPolicy::Refuse).unwrap_err().to_string();
-        assert!(refused.contains("is empty, though lar.db-wal beside it"), "{refused}");
-        assert!(check_database(&data, DataLossPolicy::Accept).is_ok());
+        let refused = check_database(&data, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
+        assert!(
+            refused.contains("is empty, but files of an earlier database exist: lar.db-wal."),
+            "{refused}"
+        );
+        assert!(check_database(&data, DataLossPolicy::Accept, "lar").is_ok());
         assert!(
             data.join("lar.db").is_symlink() && disk.join("lar.db").exists(),
             "the link and its target stay"
@@ -255,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_opening_names_the_database() {
+    fn every_error_of_opening_the_database_names_it() {
         let data = Path::new("/data");
         for error in [
             Error::Newer { found: 99, known: 1 },
@@ -263,19 +283,19 @@ mod tests {
             Error::Closed,
             Error::Full { path: None, why: None },
         ] {
-            let message = format!("{:#}", explain_open_error(error, data));
+            let message = format!("{:#}", explain_open_error(error, data, "lar"));
             assert!(message.starts_with("the database /data/lar.db cannot be opened: "), "{message}");
         }
     }
 
     #[test]
-    fn a_lost_secret_matters_where_keys_are_stored_under_it() {
+    fn a_missing_secret_is_an_error_if_the_database_has_keys() {
         let at = tempfile::tempdir().unwrap();
-        assert!(check_secret(at.path(), 0, DataLossPolicy::Refuse).is_ok());
-        let refused = check_secret(at.path(), 3, DataLossPolicy::Refuse).unwrap_err().to_string();
+        assert!(check_secret(at.path(), 0, DataLossPolicy::Refuse, "lar").is_ok());
+        let refused = check_secret(at.path(), 3, DataLossPolicy::Refuse, "lar").unwrap_err().to_string();
         assert!(refused.contains("none of the 3 keys"), "{refused}");
-        assert!(check_secret(at.path(), 3, DataLossPolicy::Accept).is_ok());
+        assert!(check_secret(at.path(), 3, DataLossPolicy::Accept, "lar").is_ok());
         std::fs::write(at.path().join("secret.key"), b"x").unwrap();
-        assert!(check_secret(at.path(), 3, DataLossPolicy::Refuse).is_ok());
+        assert!(check_secret(at.path(), 3, DataLossPolicy::Refuse, "lar").is_ok());
     }
 }

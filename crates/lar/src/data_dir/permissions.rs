@@ -1,9 +1,10 @@
-//! What in a data directory is for its owner alone: everything but the models, which others may share.
+//! Permissions in a data directory: only its owner can access the files, except for the models, which others
+//! can share.
 //!
-//! New files are made so (the process's umask). Those that were made wider, by an older Lar or a copy, are narrowed when
-//! the directory is opened. A folder that holds files of other programs, too, keeps its mode, and so do files there that
-//! may not be Lar's: then only what is surely Lar's is narrowed. Where the database is a link, that goes for the folder that
-//! it leads to.
+//! The process's umask gives new files these permissions. When a directory is locked, [`restrict`] narrows
+//! the modes of files that are too wide, for example after a copy. If the directory also contains files of
+//! other programs, it keeps its mode, and only files with names that only Lar uses are narrowed. The same
+//! applies to the folder of a linked database.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,22 +12,25 @@ use std::path::{Path, PathBuf};
 use lar_base::shell::quote;
 use lar_store::LinkedDatabase;
 
-/// Bits of a mode that let others than the owner in.
+/// The mode bits that give access to others than the owner.
 const OTHERS: u32 = 0o077;
-/// Those of them that let others write.
+/// The mode bits that allow others to write.
 const OTHERS_WRITE: u32 = 0o022;
-/// The bit of a folder that everybody may write to, such as /tmp: it is nobody's own.
+/// The sticky bit. It marks a folder that everyone can write to, such as /tmp.
 const STICKY: u32 = 0o1000;
-/// Files that hold a secret as it is.
+/// Files with a secret in plain text.
 const SECRETS: [&str; 2] = ["owner.key", "secret.key"];
-/// Folders whose files are private, too.
+/// Folders whose files are private.
 const FOLDERS: [&str; 2] = ["backups", "clients"];
-/// What the names of files and folders begin with that only Lar makes.
+/// Prefixes of names that only Lar uses for files and folders.
 const LAR_PREFIXES: [&str; 4] = ["lar.db", "lar.before-schema-", "before-restore-", "before-start-"];
-/// What else Lar makes in a data directory; each also with `.new` behind it.
-const OTHER_LAR_FILES: [&str; 11] = [
+/// Other names that Lar uses in a data directory. Each also exists with the suffix `.new`. `heard` and
+/// `rehearsal` are the names of `hook-queue` and `dry-run` in earlier releases.
+const OTHER_LAR_FILES: [&str; 13] = [
     "models",
+    "hook-queue",
     "heard",
+    "dry-run",
     "rehearsal",
     "restore.partial",
     "lock",
@@ -37,76 +41,79 @@ const OTHER_LAR_FILES: [&str; 11] = [
     "sign-in.html",
     ".doctor",
 ];
-/// What the file system makes where a disk is mounted.
+/// The folder that some file systems have at their root, where a disk is mounted.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// A file or folder that others may read or write.
+/// A file or folder that others than the owner can access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExposedPath {
     pub(crate) path: PathBuf,
-    /// Its mode, as `chmod` writes it.
+    /// The mode, as in `chmod`.
     pub(crate) mode: u32,
     pub(crate) is_folder: bool,
-    /// Why its mode stays as it is; none where Lar narrows it.
+    /// Why Lar does not change the mode, or `None` if it narrows the mode.
     pub(crate) skip_reason: Option<SkipReason>,
 }
 
-/// Why a mode stays as it is.
+/// The reason why Lar does not change a mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SkipReason {
-    /// This file or folder in it is not Lar's.
+    /// The directory contains this file or folder of another program.
     Foreign(PathBuf),
-    /// It belongs to another user than the data directory.
+    /// The file belongs to another user than the data directory.
     OtherUsers,
-    /// A linked database lies in this folder, which is another user's.
+    /// The folder contains a linked database and belongs to another user.
     OtherUsersFolder,
-    /// A linked database lies in this folder, and others can put files there in the place of Lar's. It may hold more than that.
+    /// The folder contains a linked database, and others can replace files there. It may also contain files
+    /// of other programs.
     WritableFolder,
 }
 
 impl ExposedPath {
-    /// The mode it should have.
+    /// Returns the mode that it should have.
     pub(crate) fn restricted_mode(&self) -> u32 {
         if self.is_folder { 0o700 } else { self.mode & !OTHERS }
     }
 
-    /// What a person can do about it.
+    /// Returns the next step for a person.
     pub(crate) fn step(&self) -> String {
         match &self.skip_reason {
             Some(SkipReason::Foreign(foreign)) => {
-                format!("{} is not Lar's: give Lar a folder of its own with --data-dir", foreign.display())
+                format!("{} is not a file of Lar: use a separate folder, with --data-dir", foreign.display())
             }
             Some(SkipReason::OtherUsersFolder) => {
-                "move the database into a folder of the data directory's owner, and link to it there".into()
+                "move the database into a folder that the owner of the data directory owns, and link to it \
+                 there"
+                    .into()
             }
-            Some(SkipReason::OtherUsers) => "give it to the data directory's owner, with `chown`".into(),
+            Some(SkipReason::OtherUsers) => "change its owner to that of the data directory: `chown`".into(),
             Some(SkipReason::WritableFolder) => format!("chmod go-w {}", quote(&self.path)),
             None => format!("chmod {:o} {}", self.restricted_mode(), quote(&self.path)),
         }
     }
 
-    /// What is wrong with it.
+    /// Returns a description of the problem.
     pub(crate) fn fault(&self) -> String {
         let (path, mode) = (self.path.display(), self.mode);
         match &self.skip_reason {
             Some(SkipReason::OtherUsersFolder) => {
-                format!("the database lies in {path}, which is another user's")
+                format!("the database is in {path}, which belongs to another user")
             }
-            Some(SkipReason::OtherUsers) => format!("{path} is another user's"),
+            Some(SkipReason::OtherUsers) => format!("{path} belongs to another user"),
             Some(SkipReason::WritableFolder) => {
-                format!("the database lies in {path}, to which others can write (mode {mode:o})")
+                format!("the database is in {path}, and other users can write to that folder (mode {mode:o})")
             }
-            Some(SkipReason::Foreign(_)) | None => format!("others can use {path} (mode {mode:o})"),
+            Some(SkipReason::Foreign(_)) | None => format!("other users can access {path} (mode {mode:o})"),
         }
     }
 }
 
-/// Whether a file is one of the two that let whoever reads them in.
+/// Returns whether a file is one of the two that contain a secret in plain text.
 pub(crate) fn is_secret(path: &Path) -> bool {
     path.file_name().is_some_and(|name| SECRETS.iter().any(|secret| name == *secret))
 }
 
-/// What in a data directory others than its owner may use, the directory itself first.
+/// Returns everything in a data directory that others than its owner can access, the directory itself first.
 pub(crate) fn find_exposed(data_dir: &Path) -> Vec<ExposedPath> {
     let foreign = children(data_dir).find(|path| !is_private(path) && !is_known(path));
     let is_shared = foreign.is_some();
@@ -124,18 +131,18 @@ pub(crate) fn find_exposed(data_dir: &Path) -> Vec<ExposedPath> {
     found
 }
 
-/// The same of a database that a link leads to: its folder first, then what is Lar's there. Of the data directory itself that
-/// is known already.
+/// As [`find_exposed`], for the folder of a linked database: the folder first, then Lar's files in it. Skips
+/// what [`find_exposed`] has found already.
 fn find_exposed_beside_link(data_dir: &Path, linked: &LinkedDatabase) -> Vec<ExposedPath> {
     let Ok(owner) = std::fs::metadata(data_dir).map(|about| about.uid()) else { return Vec::new() };
     let is_here = data_dir.canonicalize().is_ok_and(|data_dir| data_dir == linked.folder);
     let folder = exposed_folder(&linked.folder, owner).filter(|_| !is_here);
-    // Names that begin with `lar.db` were looked at with the rest of the data directory.
+    // `find_exposed` has already checked the names with Lar's prefixes in the data directory.
     let files = linked.files().into_iter().filter(|path| !(is_here && is_ours(path)));
     let files = files.filter_map(|path| {
         let is_other_users = std::fs::symlink_metadata(&path).is_ok_and(|about| about.uid() != owner);
         let found = exposed(path)?;
-        // Root would change what somebody's link leads to, whosever it is.
+        // Otherwise, root would change the mode of any file that the link leads to.
         Some(if is_other_users {
             ExposedPath { skip_reason: Some(SkipReason::OtherUsers), ..found }
         } else {
@@ -145,7 +152,8 @@ fn find_exposed_beside_link(data_dir: &Path, linked: &LinkedDatabase) -> Vec<Exp
     folder.into_iter().chain(files).collect()
 }
 
-/// The folder of a linked database, where others than its owner and root can put files there.
+/// Returns the folder of a linked database if others than the owner of the data directory and root can
+/// replace files in it.
 fn exposed_folder(folder: &Path, owner: u32) -> Option<ExposedPath> {
     let about = std::fs::metadata(folder).ok()?;
     let mode = about.permissions().mode() & 0o7777;
@@ -165,7 +173,7 @@ fn name_of(path: &Path) -> Option<&str> {
     path.file_name().and_then(|name| name.to_str())
 }
 
-/// Whether only Lar makes files and folders of this name, all of them private.
+/// Returns whether only Lar uses this name. All such files and folders are private.
 fn is_ours(path: &Path) -> bool {
     is_secret(path)
         || name_of(path).is_some_and(|name| LAR_PREFIXES.iter().any(|start| name.starts_with(start)))
@@ -175,7 +183,7 @@ fn is_backup(path: &Path) -> bool {
     name_of(path).is_some_and(lar_store::backup::is_backup)
 }
 
-/// Whether a file or folder of a data directory that is Lar's alone is of the private ones.
+/// Returns whether a file or folder is private, in a data directory that only Lar uses.
 fn is_private(path: &Path) -> bool {
     let is_log = |name: &str| name == "log" || (name.starts_with("lar") && name.ends_with(".log"));
     is_ours(path)
@@ -183,7 +191,7 @@ fn is_private(path: &Path) -> bool {
         || name_of(path).is_some_and(|name| FOLDERS.contains(&name) || is_log(name))
 }
 
-/// Whether Lar makes something of this name that need not be private.
+/// Returns whether Lar, or the file system, uses this name for something that need not be private.
 fn is_known(path: &Path) -> bool {
     let Some(name) = name_of(path) else { return false };
     let plain = name.strip_suffix(".new").unwrap_or(name);
@@ -199,24 +207,25 @@ fn exposed(path: PathBuf) -> Option<ExposedPath> {
     open.then_some(ExposedPath { path, mode, is_folder: about.is_dir(), skip_reason: None })
 }
 
-/// Takes from others what they may do with what is private, and logs each.
+/// Narrows the mode of each exposed file and folder, and logs each change.
 pub(super) fn restrict(data_dir: &Path) {
     for found in find_exposed(data_dir) {
         let ExposedPath { path, mode, .. } = &found;
         if found.skip_reason.is_some() {
-            tracing::warn!(path = %path.display(), step = found.step(), "{}, and it stays so", found.fault());
+            let (path, fault) = (path.display(), found.fault());
+            tracing::warn!(%path, step = found.step(), "{fault}; Lar does not change this");
             continue;
         }
         let restricted_mode = found.restricted_mode();
         match std::fs::set_permissions(path, std::fs::Permissions::from_mode(restricted_mode)) {
             Ok(()) => tracing::warn!(
                 path = %path.display(),
-                "its mode was {mode:o}, which lets other users in; it is {restricted_mode:o} now"
+                "other users had access (mode {mode:o}); changed the mode to {restricted_mode:o}"
             ),
             Err(error) => tracing::warn!(
                 path = %path.display(),
                 %error,
-                "others can use it (mode {mode:o}), and that cannot be changed"
+                "other users have access (mode {mode:o}), and the mode could not be changed"
             ),
         }
     }
@@ -307,10 +316,10 @@ mod tests {
         let mode = |name: &str| std::fs::metadata(disk.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((ours.map(mode), theirs.map(mode), mode("")), ([0o600; 5], [0o644; 2], 0o775));
         std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find_exposed(&data), [], "others may see that it is there");
+        assert_eq!(find_exposed(&data), [], "others can list the folder, but not write to it");
     }
 
-    /// Only root can make what is another's.
+    /// Runs as root only: only root can create files of another user.
     #[test]
     fn root_changes_no_mode_of_other_users_files_behind_a_link() {
         let at = tempfile::tempdir().unwrap();
@@ -332,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_other_programs_keeps_its_mode_and_their_files_keep_theirs() {
+    fn a_folder_with_files_of_other_programs_keeps_its_mode_and_so_do_their_files() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path().canonicalize().unwrap().join("srv");
         for folder in ["", "backups", "clients", "before-start-1"] {
@@ -348,13 +357,13 @@ mod tests {
         }
         let first = &find_exposed(&data)[0];
         assert_eq!((first.path.as_path(), first.mode), (data.as_path(), 0o755));
-        assert!(first.step().contains("is not Lar's: give Lar a folder of its own"), "{}", first.step());
+        assert!(first.step().contains("is not a file of Lar: use a separate folder"), "{}", first.step());
         restrict(&data);
         let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(["", "backups", "clients", "before-start-1"].map(mode), [0o755, 0o755, 0o755, 0o700]);
         assert_eq!((ours.map(mode), theirs.map(mode)), ([0o600; 3], [0o644; 5]));
 
-        // Without their files it is Lar's alone.
+        // Without the files of other programs, only Lar uses the directory.
         for name in ["www.html", "nginx.log"] {
             std::fs::remove_file(data.join(name)).unwrap();
         }

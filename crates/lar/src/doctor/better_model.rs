@@ -1,7 +1,8 @@
-//! A better chat model than the smallest one: the largest that suits this machine.
+//! A better chat model than the smallest starter model: the largest recommended one for this machine.
 //!
-//! A running Lar says which ones do, as its page does: it knows what was measured. Where none runs, the same rule takes the
-//! bandwidth of the memory alone. The hub is not asked, so the finding says what to do where it does not answer.
+//! If Lar is running, it recommends models as in its page, based on measured speeds. Otherwise the same rule
+//! uses only the memory bandwidth. The check does not contact the model hub, so the finding also names a
+//! source without the hub.
 
 use lar_api::models::RecommendedModel;
 use lar_catalog::{DecodeSpeed, ModelRecommendation, RECOMMENDED};
@@ -10,8 +11,8 @@ use lar_engines::device;
 use super::{Finding, note, running};
 use crate::config::Config;
 
-/// Finds it.
-pub(super) async fn run(config: &Config) -> Option<Finding> {
+/// Returns the finding, or `None` if no listed model suits the machine.
+pub(super) async fn run(config: &Config, lar: &str) -> Option<Finding> {
     let suitable: Vec<String> = match running::list::<RecommendedModel>(config, "catalog/recommended").await {
         Some(models) => {
             models.into_iter().filter(|model| model.recommended).map(|model| model.name).collect()
@@ -19,10 +20,10 @@ pub(super) async fn run(config: &Config) -> Option<Finding> {
         None => estimate(),
     };
     let best = RECOMMENDED.iter().rev().find(|model| suitable.iter().any(|name| name == model.name));
-    best.map(finding)
+    best.map(|model| finding(model, lar))
 }
 
-/// Names of the models that suit this machine where nothing was measured.
+/// Returns the names of the models that suit this machine, without measurements.
 fn estimate() -> Vec<String> {
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
     let speed = DecodeSpeed { weights_per_second: device::weights_per_second(), measured: Vec::new() };
@@ -30,13 +31,13 @@ fn estimate() -> Vec<String> {
     RECOMMENDED.iter().filter(suits).map(|model| model.name.to_owned()).collect()
 }
 
-fn finding(model: &ModelRecommendation) -> Finding {
+fn finding(model: &ModelRecommendation, lar: &str) -> Finding {
     let ModelRecommendation { name, about, size, .. } = model;
-    let mut found = format!("{name} would fit ({about}, {size})");
-    let mut mend = format!("lar models pull {name}, then lar alias set default {name}");
+    let mut found = format!("{name} fits this machine ({about}, {size})");
+    let mut mend = format!("{lar} models pull {name}, then {lar} alias set default {name}");
     if model.source.starts_with("hf:") {
-        found.push_str("; it comes from the model hub");
-        mend.push_str("; where the hub does not answer: lar models pull --starter");
+        found.push_str("; the model hub has it");
+        mend.push_str(&format!("; if Lar cannot reach the hub: {lar} models pull --starter"));
     }
     note("better model", found, mend)
 }
@@ -46,26 +47,26 @@ mod tests {
     use super::*;
 
     fn listed(name: &str) -> Finding {
-        finding(RECOMMENDED.iter().find(|model| model.name == name).unwrap())
+        finding(RECOMMENDED.iter().find(|model| model.name == name).unwrap(), "lar")
     }
 
     #[test]
-    fn a_model_from_the_hub_comes_with_the_way_without_it() {
+    fn a_model_from_the_hub_has_a_hint_for_machines_without_the_hub() {
         let expected = note(
             "better model",
-            "qwen3-4b would fit (good answers on a laptop, 2.3 GiB); it comes from the model hub",
-            "lar models pull qwen3-4b, then lar alias set default qwen3-4b; where the hub does not answer: \
+            "qwen3-4b fits this machine (good answers on a laptop, 2.3 GiB); the model hub has it",
+            "lar models pull qwen3-4b, then lar alias set default qwen3-4b; if Lar cannot reach the hub: \
              lar models pull --starter",
         );
         assert_eq!(listed("qwen3-4b"), expected);
     }
 
     #[test]
-    fn a_model_from_python_packages_needs_no_other_way() {
+    fn a_model_from_python_packages_has_no_hint_about_the_hub() {
         let name = "qwen2.5-coder-1.5b-instruct";
         let expected = note(
             "better model",
-            format!("{name} would fit (code, texts and tools on two cores, 1.0 GiB)"),
+            format!("{name} fits this machine (code, text and tools on two cores, 1.0 GiB)"),
             format!("lar models pull {name}, then lar alias set default {name}"),
         );
         assert_eq!(listed(name), expected);

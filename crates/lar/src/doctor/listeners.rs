@@ -1,4 +1,4 @@
-//! Who can reach Lar: every place that it listens on is tried, from this machine by the address that others use.
+//! The reachability of Lar. Tries each listener from this machine, at the addresses that others use.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::{Finding, broken, fine, note};
 use crate::config::Config;
 use crate::data_dir::{self, ServerFile};
 
-/// Answers on the same machine come at once.
+/// The timeout of a request. A server on the same machine answers right away.
 const TIMEOUT: Duration = Duration::from_secs(3);
-const ABOUT: &str = "reach";
+const ABOUT: &str = "listeners";
 
-/// What was found of each place.
-pub(super) async fn run(config: &Config) -> Vec<Finding> {
+/// Returns a finding for each address of each listener, and one if only this machine can reach Lar.
+pub(super) async fn run(config: &Config, lar: &str) -> Vec<Finding> {
     let running = data_dir::running(&config.data_dir).filter(|server| super::alive(server.pid));
     let main =
         (running.as_ref().map_or(config.listen, |server| server_address(config, server)), false, false);
@@ -22,76 +22,98 @@ pub(super) async fn run(config: &Config) -> Vec<Finding> {
         .listeners
         .iter()
         .map(|listener| (listener.addr, listener.cert_file.is_some(), listener.key_file.is_some()));
-    let places: Vec<(SocketAddr, bool, bool)> = std::iter::once(main).chain(further).collect();
-    let beyond = places.iter().any(|(at, ..)| !at.ip().is_loopback());
+    let listeners: Vec<(SocketAddr, bool, bool)> = std::iter::once(main).chain(further).collect();
+    let beyond_loopback = listeners.iter().any(|(at, ..)| !at.ip().is_loopback());
     let mut findings = Vec::new();
-    if !beyond {
+    if !beyond_loopback {
         findings.push(note(
             ABOUT,
             "this machine only; containers and other machines cannot reach it",
-            "where that is wanted: a [[listener]] with TLS, a reverse proxy, or insecure_lan; see the guide on reach",
+            "to change that, use a [[listener]] with TLS, a reverse proxy, or insecure_lan; see \
+             docs/guides/reach.md",
         ));
     }
     if running.is_none() {
-        if beyond || places.len() > 1 {
-            let message = "Lar is not running, so none of its places was tried";
-            findings.push(note(ABOUT, message, "start it, then run lar doctor again"));
+        if beyond_loopback || listeners.len() > 1 {
+            let message = "Lar is not running, so its listeners were not tried";
+            findings.push(note(
+                ABOUT,
+                message,
+                format!("start it with {lar} serve, then run {lar} doctor again"),
+            ));
         }
         return findings;
     }
     let Ok(egress) = Egress::new() else { return findings };
-    for (at, tls, keyless) in places.into_iter().filter(|(at, ..)| at.port() != 0) {
+    for (at, tls, keyless) in listeners.into_iter().filter(|(at, ..)| at.port() != 0) {
         for ip in addresses(at.ip()) {
-            findings.push(probe(&egress, SocketAddr::new(ip, at.port()), tls, keyless).await);
+            findings.push(probe(&egress, config, SocketAddr::new(ip, at.port()), tls, keyless, lar).await);
         }
     }
     findings
 }
 
-/// Where the server listens: it may have been started for another place than is configured.
+/// Returns the address of the running server. It may have been started with another address than the
+/// configured one.
 fn server_address(config: &Config, server: &ServerFile) -> SocketAddr {
     let address = server.url.strip_prefix("http://").and_then(|at| at.parse::<SocketAddr>().ok());
     match address {
-        // It tells of the one address of all by which this machine reaches it.
+        // A server that listens on all addresses announces the address of loopback.
         Some(at) if at.ip().is_loopback() => SocketAddr::new(config.listen.ip(), at.port()),
         Some(at) => at,
         None => config.listen,
     }
 }
 
-async fn probe(egress: &Egress, at: SocketAddr, tls: bool, keyless: bool) -> Finding {
+async fn probe(
+    egress: &Egress,
+    config: &Config,
+    at: SocketAddr,
+    tls: bool,
+    keyless: bool,
+    lar: &str,
+) -> Finding {
     let url = format!("{}://{at}", if tls { "https" } else { "http" });
     let path = if keyless { "/v1/models" } else { "/healthz" };
     let request = Request::new(Method::Get, format!("{url}{path}"), Trust::Operator).timeout(TIMEOUT);
     let who = if at.ip().is_loopback() { "this machine" } else { "other machines" };
     match egress.send(request).await.map(|answer| answer.status()) {
         Ok(200) if keyless => {
-            fine(ABOUT, format!("{url} answers {who}, with its own key for whoever has none"))
+            fine(ABOUT, format!("{url} answers {who}, and uses its own key for requests without one"))
         }
         Ok(200) => fine(ABOUT, format!("{url} answers {who}")),
         Ok(401) if keyless => broken(
             ABOUT,
-            format!("{url}: its key is not good any more"),
-            "make another and put it into the key_file",
+            format!("{url}: the key in its key_file is not valid any more"),
+            format!("create another ({lar} keys create NAME) and put it into the key_file"),
         ),
-        Ok(403) => broken(
-            ABOUT,
-            format!("{url} refuses to be called `{}`", at.ip()),
-            format!("lar config set allowed_hosts '[\"{}\"]', with the names that others use", at.ip()),
-        ),
-        Ok(status) => {
-            broken(ABOUT, format!("{url} answers with status {status}"), "is it a Lar that listens there?")
+        Ok(403) => {
+            let hosts = config.allowed_hosts.iter().cloned().chain([at.ip().to_string()]);
+            let hosts = hosts.collect::<Vec<_>>().join(",");
+            broken(
+                ABOUT,
+                format!("{url} rejects requests to the host `{}`", at.ip()),
+                format!("{lar} config set allowed_hosts {hosts}; also add the names that others use"),
+            )
         }
+        Ok(status) => broken(
+            ABOUT,
+            format!("{url} answers with status {status}"),
+            "check whether another program listens there",
+        ),
         Err(error) if tls => note(
             ABOUT,
-            format!("{url} could not be tried as others do: {error}"),
-            "a certificate is for a name rather than an address; others need to trust who signed it",
+            format!("{url} could not be tried over TLS: {error}"),
+            "this is normal for a certificate for a name instead of an address; other machines must trust \
+             its issuer",
         ),
-        Err(error) => broken(ABOUT, format!("{url} does not answer: {error}"), "is a firewall in between?"),
+        Err(error) => {
+            broken(ABOUT, format!("{url} does not answer: {error}"), "check whether a firewall blocks it")
+        }
     }
 }
 
-/// The addresses by which others reach what listens on `ip`.
+/// Returns the addresses at which others reach a listener on `ip`.
 fn addresses(ip: IpAddr) -> Vec<IpAddr> {
     if !ip.is_unspecified() {
         return vec![ip];
@@ -102,7 +124,7 @@ fn addresses(ip: IpAddr) -> Vec<IpAddr> {
     own
 }
 
-/// This machine's IPv4 addresses beside loopback's, out of the kernel's table of routes.
+/// Returns this machine's IPv4 addresses except those of loopback, from the kernel's routing table.
 fn local_addresses(trie: &str) -> Vec<Ipv4Addr> {
     let mut found: Vec<Ipv4Addr> = Vec::new();
     let mut last = None;

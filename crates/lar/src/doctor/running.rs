@@ -1,4 +1,4 @@
-//! Asks the Lar that runs with the data directory.
+//! Requests to the running Lar of the data directory.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use crate::config::Config;
 use crate::data_dir;
 
-/// Answers on the same machine come at once.
+/// The timeout of a request. A server on the same machine answers right away.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Lists of models and pools are short.
+/// The maximum size of a response. Lists of models and pools are short.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Gets a list of its API, by the path below `/lar/v1/`; `None` where no Lar runs, or where it does not answer.
+/// Requests a list from `/lar/v1/{path}`. Returns `None` if no Lar is running, or it does not answer.
 pub(super) async fn list<T: DeserializeOwned>(config: &Config, path: &str) -> Option<Vec<T>> {
     let server = data_dir::running(&config.data_dir).filter(|server| super::alive(server.pid))?;
     let key = data_dir::owner_key(&config.data_dir).ok()??;

@@ -1,4 +1,4 @@
-//! Whether models compute with all cores of the machine, and why where they do not.
+//! The number of compute threads: whether models use all cores of the machine, and the reason if they do not.
 
 use lar_engines::device;
 use serde_json::Value;
@@ -8,18 +8,23 @@ use crate::config::Config;
 
 const ABOUT: &str = "threads";
 
-/// What is set, and what the models of a running Lar compute with.
-pub(super) async fn run(config: &Config) -> Vec<Finding> {
+/// Checks the setting `engines.threads`, and the number of threads of each model that the running Lar has
+/// loaded.
+pub(super) async fn run(config: &Config, lar: &str) -> Vec<Finding> {
     let cores = device::cores();
     if let Some(set) = config.engines.threads.filter(|set| *set < cores) {
-        let found = format!("`engines.threads` is {set} and this machine has {cores} cores");
-        return vec![note(ABOUT, found, format!("use all: lar config set engines.threads {cores}"))];
+        let found = format!("`engines.threads` is {set}, and this machine has {cores} cores");
+        return vec![note(
+            ABOUT,
+            found,
+            format!("to use all cores: {lar} config set engines.threads {cores}"),
+        )];
     }
     let pools: Vec<Value> = running::list(config, "pools").await.unwrap_or_default();
     let few = pools.iter().filter_map(|pool| {
         let (name, why) = (pool["id"].as_str()?, pool["threads_note"].as_str()?);
         let mend = format!(
-            "nothing needs to be done; to hold it to all cores: lar config set engines.threads {cores}"
+            "you need not do anything; to use all cores always: {lar} config set engines.threads {cores}"
         );
         Some(note(ABOUT, format!("{name} computes with {why}"), mend))
     });
@@ -32,7 +37,7 @@ pub(super) async fn run(config: &Config) -> Vec<Finding> {
     vec![fine(
         ABOUT,
         match loaded.as_slice() {
-            [] => format!("models begin with one for each core; this machine has {cores} cores"),
+            [] => format!("models start with one thread per core; this machine has {cores} cores"),
             loaded => format!("{}; this machine has {cores} cores", loaded.join(", ")),
         },
     )]

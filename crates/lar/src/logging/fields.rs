@@ -1,6 +1,8 @@
-//! The values in lines that a person reads. Names of files, models and what other programs say come from outside: each value is
-//! plain text, so that none steers the terminal or begins a line. Colours and the order of fields are tracing-subscriber's,
-//! which shows a value that is recorded with `%` as it is.
+//! The field values in log lines for a terminal.
+//!
+//! File names, model names and messages of other programs come from outside. Each value is made plain text,
+//! so that it cannot control the terminal or start a new line. tracing-subscriber chooses the colors and the
+//! order of fields, and would print a value that is recorded with `%` unchanged.
 
 use std::fmt;
 
@@ -9,10 +11,10 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::field::{RecordFields, VisitOutput as _};
 use tracing_subscriber::fmt::format::{DefaultVisitor, FormatFields, Writer};
 
-/// The name that the text of an event has among its fields.
+/// The name of the field with the text of an event.
 const MESSAGE: &str = "message";
 
-/// Formats the fields of events and spans, with each value as [`plain`] has it.
+/// Formats the fields of events and spans, with each value made plain by [`plain`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlainFields;
 
@@ -24,7 +26,7 @@ impl<'writer> FormatFields<'writer> for PlainFields {
     }
 }
 
-/// Hands fields on with plain values.
+/// Passes fields on with plain values.
 #[derive(Debug)]
 struct PlainVisitor<'writer>(DefaultVisitor<'writer>);
 
@@ -33,7 +35,7 @@ impl Visit for PlainVisitor<'_> {
         if field.name() == MESSAGE {
             self.0.record_str(field, &plain(value));
         } else {
-            // It is shown in quotes, with an escape for each character that is not printed.
+            // `DefaultVisitor` prints it in quotes, with escapes for characters that are not printable.
             self.0.record_str(field, value);
         }
     }
@@ -51,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Names what another program sent, and writes it as it is.
+    /// A text of another program, whose `Debug` output is the text itself.
     struct Sent<'a>(&'a str);
 
     impl fmt::Debug for Sent<'_> {
@@ -80,8 +82,8 @@ mod tests {
         }
     }
 
-    /// Runs `work`; returns the lines that it logs, in colours or without.
-    fn logged(colours: bool, work: impl FnOnce()) -> String {
+    /// Runs `work`, and returns the lines that it logs, with or without colors.
+    fn logged(colors: bool, work: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -89,7 +91,7 @@ mod tests {
             .with_target(false)
             .without_time()
             .compact()
-            .with_ansi(colours)
+            .with_ansi(colors)
             .fmt_fields(PlainFields)
             .finish();
         tracing::subscriber::with_default(subscriber, work);
@@ -97,22 +99,22 @@ mod tests {
     }
 
     #[test]
-    fn values_in_a_line_of_the_log_neither_steer_the_terminal_nor_begin_a_line() {
+    fn values_in_a_log_line_neither_control_the_terminal_nor_start_a_line() {
         let name = "owl\u{1b}]0;x\u{7}\nrow\r\u{7f}\u{9b}2J\u{202e}\u{2028}\tend";
         let shown = "owl\u{fffd}]0;x\u{fffd}\u{fffd}row\u{fffd}\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\tend";
         let lines = logged(false, || {
             tracing::info!(path = %name, sent = ?Sent(name), text = name, count = 2, "found {name}");
             tracing::info!(message = name);
             let span = tracing::info_span!("work", path = %name);
-            span.in_scope(|| tracing::info!("begun"));
+            span.in_scope(|| tracing::info!("started"));
         });
         let expected = [
             format!(" INFO found {shown} path={shown} sent={shown} text={name:?} count=2"),
             format!(" INFO {shown}"),
-            format!(" INFO work: begun path={shown}"),
+            format!(" INFO work: started path={shown}"),
         ];
         assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
-        assert!(text_is_escaped(name), "what is quoted has none of these characters either");
+        assert!(text_is_escaped(name), "a quoted value has none of these characters either");
     }
 
     fn text_is_escaped(text: &str) -> bool {
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_of_the_log_does_not_steer_the_terminal() {
+    fn a_json_log_line_does_not_control_the_terminal() {
         let written = Written::default();
         let writer = written.clone();
         let lines = tracing_subscriber::fmt().with_writer(move || writer.clone());
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_the_log_are_its_own() {
+    fn values_cannot_change_the_colors_of_a_log_line() {
         let lines = logged(true, || tracing::info!(path = %"owl\u{1b}[31m", "found"));
         assert!(lines.contains("path\u{1b}[0m\u{1b}[2m=\u{1b}[0mowl\u{fffd}[31m\n"), "{lines:?}");
     }

@@ -1,5 +1,5 @@
-//! Where log lines go: into a buffer that a thread of its own writes to standard error, many at a time, so
-//! that a request waits for no terminal, pipe or disk and wakes no thread for its line.
+//! The buffer of log lines. A separate thread writes many lines at once to standard error, so that a request
+//! never waits for a terminal, pipe or disk, and does not wake a thread for each line.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are gathered.
+/// How long the thread collects lines before it writes them.
 const GATHER: Duration = Duration::from_millis(20);
-/// When nobody takes the lines, those beyond this are given up; how many is logged.
+/// The maximum size of the buffer. Lines beyond it are dropped, and their number is logged.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
 
-/// Takes log lines.
+/// A writer into the buffer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -30,7 +30,7 @@ struct State {
     closed: bool,
 }
 
-/// Writes what is left when dropped.
+/// The writing thread. Dropping the guard writes the remaining lines.
 #[derive(Debug)]
 pub(crate) struct Guard {
     lines: Lines,
@@ -43,7 +43,7 @@ impl Lines {
         let lines = Self::default();
         let source = lines.clone();
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || source.write_out(out));
-        // Without a thread, which only a machine in great need refuses, there are no logs.
+        // If the machine is so short of memory that it starts no thread, there is no log.
         (lines.clone(), Guard { lines, thread: thread.ok() })
     }
 
@@ -63,7 +63,7 @@ impl Lines {
             drop(state);
             let _ = out.write_all(&waiting);
             if dropped > 0 {
-                let _ = writeln!(out, "{dropped} log lines were given up: nobody read them in time");
+                let _ = writeln!(out, "dropped {dropped} log lines: the reader was too slow");
             }
             if closed {
                 return;
@@ -121,8 +121,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends what is written, and waits before each write until it may.
-    struct Slow(mpsc::Sender<Vec<u8>>, mpsc::Receiver<()>);
+    /// A writer that sends the bytes, and waits for permission before each write.
+    struct Slow(mpsc::SyncSender<Vec<u8>>, mpsc::Receiver<()>);
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn logging_does_not_wait_for_a_stopped_reader_and_counts_dropped_lines() {
-        let (written, seen) = mpsc::channel();
-        let (allow, may) = mpsc::channel();
-        let (mut lines, guard) = Lines::to(Slow(written, may));
+        let (written, seen) = mpsc::sync_channel(4 * BUFFER_BYTES_MAX / 1024);
+        let (allow, allowed) = mpsc::sync_channel(1);
+        let (mut lines, guard) = Lines::to(Slow(written, allowed));
         let line = [b'x'; 1023].into_iter().chain([b'\n']).collect::<Vec<u8>>();
         for _ in 0..(3 * BUFFER_BYTES_MAX / line.len()) {
             lines.write_all(&line).unwrap();
@@ -149,6 +149,6 @@ mod tests {
         let text: Vec<u8> = seen.iter().flatten().collect();
         assert!((BUFFER_BYTES_MAX..=2 * BUFFER_BYTES_MAX + 1024).contains(&text.len()), "{}", text.len());
         let end = String::from_utf8_lossy(&text[text.len() - 80..]).into_owned();
-        assert!(end.contains("log lines were given up"), "{end}");
+        assert!(end.contains("log lines: the reader was too slow"), "{end}");
     }
 }

@@ -1,5 +1,5 @@
-//! A release: the folder that `make dist` packs, with the program and its `lib`. One takes another's place in one step of the
-//! file system, so that there is a whole program at every moment.
+//! A release: the folder that `make dist` packs, with the program and its `lib`. The file system exchanges
+//! two releases in one step, so that there is a complete program at every moment.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -15,44 +15,46 @@ use sha2::{Digest as _, Sha256};
 
 /// The program in a release.
 const PROGRAM: &str = "lar";
-/// What its engine loads.
+/// The folder of the libraries that its engine loads.
 const LIBRARIES: &str = "lib";
-/// What a release has, beside what newer ones may bring.
+/// The entries of a release. A newer release can have more.
 const PARTS: [&str; 3] = [PROGRAM, LIBRARIES, "LICENSE"];
-/// A release unpacked is not larger.
+/// The maximum size of an unpacked release.
 const BYTES_MAX: u64 = 4 << 30;
-/// A release has not more files.
+/// The maximum number of files of a release.
 const FILES_MAX: usize = 10_000;
-/// What is there of packages.
+/// A file that exists if the Debian package is installed.
 const DEBIAN_PACKAGE: &str = "/var/lib/dpkg/info/lar.list";
 
-/// Where a release is, and the folders beside it.
+/// The folder of a release, and the folders beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReleaseFolders {
     pub(super) folder: PathBuf,
-    /// Where another is unpacked.
+    /// The folder into which another release is unpacked.
     pub(super) next: PathBuf,
-    /// Where what was there before is kept.
+    /// The folder of the previous release.
     pub(super) previous: PathBuf,
 }
 
 impl ReleaseFolders {
-    /// The place of the release whose program, or the one before it, is `program`.
+    /// Returns the folders of the release that contains `program`, or whose previous release contains it.
     ///
     /// # Errors
-    /// When it is no release, and what to do instead.
+    /// If `program` is not in a release; the message says how to upgrade it instead.
     pub(super) fn of(program: &Path) -> anyhow::Result<Self> {
         let folder = program.parent().context("the program's own path is unknown")?;
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !folder.join(LIBRARIES).is_dir() {
             bail!(
-                "{} was built here: get the newer source and `make build` (Lar copies its database before it changes it)",
+                "{} was built from source: get the newer source and run `make build` (Lar copies its \
+                 database before it migrates it)",
                 program.display()
             );
         }
         if folder.starts_with("/usr/lib") && Path::new(DEBIAN_PACKAGE).exists() {
             bail!(
-                "{} is a package's: apt-get install ./lar_VERSION_ARCH.deb (a backup is made before)",
+                "{} belongs to a Debian package: run apt-get install ./lar_VERSION_ARCH.deb (it creates a \
+                 backup first)",
                 program.display()
             );
         }
@@ -64,17 +66,18 @@ impl ReleaseFolders {
         Ok(Self { next: beside("next"), previous: beside("previous"), folder })
     }
 
-    /// Checks that the folder holds a release and nothing else, since all of it will be put aside.
+    /// Checks that the folder contains only a release, since the whole folder will be replaced.
     ///
     /// # Errors
-    /// What else it holds.
+    /// If the folder contains anything else; the message names it.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         for entry in fs::read_dir(&self.folder).with_context(|| self.folder.display().to_string())? {
             let name = entry?.file_name();
             let known = PARTS.iter().any(|part| name == *part) || self.next.join(&name).exists();
             ensure!(
                 known,
-                "{} holds {}, too, which is no part of Lar; put the release into a folder of its own first",
+                "{} also contains {}, which is not a part of Lar; move the release into a separate folder \
+                 first",
                 self.folder.display(),
                 name.display()
             );
@@ -82,26 +85,26 @@ impl ReleaseFolders {
         Ok(())
     }
 
-    /// Lets what is in `next` take the folder's place, and keeps what was there.
+    /// Replaces the release with the one in `next`, and keeps the replaced one in `previous`.
     ///
     /// # Errors
-    /// When the file system cannot; then nothing is changed.
+    /// If the file system cannot exchange the folders. Then nothing has changed.
     pub(super) fn install_next(&self) -> anyhow::Result<()> {
         remove(&self.previous)?;
         exchange(&self.folder, &self.next)?;
-        // Under the other name it is found as well.
+        // `restore_previous` also finds it under the name `next`.
         let _ = fs::rename(&self.next, &self.previous);
         Ok(())
     }
 
-    /// Brings back what was there before.
+    /// Restores the previous release.
     ///
     /// # Errors
-    /// When it is not there, or the file system cannot.
+    /// If there is none, or the file system cannot exchange the folders.
     pub(super) fn restore_previous(&self) -> anyhow::Result<()> {
-        // A crash between the two steps of an upgrade leaves it under the other name.
+        // After a crash between the two steps of `install_next`, it still has the name `next`.
         let kept = [&self.previous, &self.next].into_iter().find(|folder| folder.join(PROGRAM).is_file());
-        let kept = kept.with_context(|| format!("{} is not there any more", self.previous.display()))?;
+        let kept = kept.with_context(|| format!("{} does not exist any more", self.previous.display()))?;
         exchange(&self.folder, kept)?;
         remove(kept)
     }
@@ -117,15 +120,15 @@ impl ReleaseFolders {
 
 fn exchange(one: &Path, other: &Path) -> anyhow::Result<()> {
     rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
-        .with_context(|| format!("{} and {} cannot change places", one.display(), other.display()))?;
+        .with_context(|| format!("{} and {} cannot be exchanged", one.display(), other.display()))?;
     let parent = one.parent().unwrap_or(one);
     File::open(parent).and_then(|folder| folder.sync_all()).with_context(|| parent.display().to_string())
 }
 
-/// Removes a folder where there is one.
+/// Removes a folder, if it exists.
 ///
 /// # Errors
-/// When it is there and cannot be removed.
+/// If it exists and cannot be removed.
 pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -135,22 +138,22 @@ pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Compares the archive with its digest: the one given, else the one in the file beside it.
+/// Compares the SHA-256 of the archive with `given`, or with the digest in the file beside the archive.
 ///
 /// # Errors
-/// When there is none, or it is another.
+/// If there is no digest, or it differs.
 pub(super) fn check_digest(archive: &Path, given: Option<&str>) -> anyhow::Result<()> {
     let beside = PathBuf::from(format!("{}.sha256", archive.display()));
     let promised = match given {
         Some(digest) => digest.to_owned(),
         None => read_small_text(&beside, KEY_BYTES_MAX).with_context(|| {
-            format!("{} cannot be read; give the archive's digest with --sha256", beside.display())
+            format!("{} cannot be read; pass the digest of the archive with --sha256", beside.display())
         })?,
     };
     let promised = promised.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     ensure!(
         promised.len() == 64 && promised.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{promised:.80?} is no SHA-256 in hexadecimal"
+        "{promised:.80?} is not a SHA-256 digest in hexadecimal"
     );
     let mut file = File::open(archive).with_context(|| archive.display().to_string())?;
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
@@ -163,27 +166,27 @@ pub(super) fn check_digest(archive: &Path, given: Option<&str>) -> anyhow::Resul
     let found = lar_base::secret::hex(&hash.finalize());
     ensure!(
         found == promised,
-        "{} is not what was promised: its SHA-256 is {found}, not {promised}",
+        "{} does not match its checksum: its SHA-256 is {found}, not {promised}",
         archive.display()
     );
     Ok(())
 }
 
-/// Unpacks an archive's one folder as the new folder `to`.
+/// Unpacks the only folder of an archive into the new folder `to`.
 ///
 /// # Errors
-/// When it is broken, too large, or holds anything but files and folders below one.
+/// If the archive is broken or too large, or contains anything except files and folders below one folder.
 pub(super) fn unpack(archive: &Path, to: &Path) -> anyhow::Result<()> {
     remove(to)?;
     let file = File::open(archive).with_context(|| archive.display().to_string())?;
     let mut entries = tar::Archive::new(GzDecoder::new(file).take(BYTES_MAX));
-    fs::create_dir(to).with_context(|| format!("{} cannot be made", to.display()))?;
+    fs::create_dir(to).with_context(|| format!("{} cannot be created", to.display()))?;
     for (count, entry) in entries.entries()?.enumerate() {
-        ensure!(count < FILES_MAX, "more than {FILES_MAX} files");
+        ensure!(count < FILES_MAX, "the archive has more than {FILES_MAX} files");
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        ensure!(plain, "{:.100?} leads out of the folder", path);
+        ensure!(plain, "the path {:.100?} in the archive leads out of its folder", path);
         let inner: PathBuf = path.components().skip(1).collect();
         let kind = entry.header().entry_type();
         if kind.is_dir() {
@@ -197,27 +200,28 @@ pub(super) fn unpack(archive: &Path, to: &Path) -> anyhow::Result<()> {
             out.set_permissions(fs::Permissions::from_mode(if runs { 0o755 } else { 0o644 }))?;
             out.sync_all()?;
         } else {
-            bail!("{:.100?} is neither a file nor a folder", path);
+            bail!("the entry {:.100?} of the archive is neither a file nor a folder", path);
         }
     }
     ensure!(
         to.join(PROGRAM).is_file() && to.join(LIBRARIES).is_dir(),
-        "it is no release of Lar: it has no {PROGRAM} and {LIBRARIES}"
+        "the archive is not a release of Lar: it does not contain {PROGRAM} and {LIBRARIES}"
     );
     Ok(())
 }
 
-/// What a release's program says it is.
+/// Returns the version of a release, from its program.
 ///
 /// # Errors
-/// When it does not run here.
+/// If the program does not run on this machine.
 pub(super) fn version(program: &Path) -> anyhow::Result<String> {
     let done = lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar).arg("--version").output();
-    let done = done.with_context(|| format!("{} does not run here", program.display()))?;
-    let said = String::from_utf8_lossy(&done.stdout);
+    let done = done.with_context(|| format!("{} does not run on this machine", program.display()))?;
+    let output = String::from_utf8_lossy(&done.stdout);
     let error_text = String::from_utf8_lossy(&done.stderr);
-    let version = said.trim().strip_prefix("lar ").filter(|_| done.status.success());
-    let version =
-        version.with_context(|| format!("{} does not run here: {}", program.display(), error_text.trim()))?;
+    let version = output.trim().strip_prefix("lar ").filter(|_| done.status.success());
+    let version = version.with_context(|| {
+        format!("{} does not run on this machine: {}", program.display(), error_text.trim())
+    })?;
     Ok(version.to_owned())
 }

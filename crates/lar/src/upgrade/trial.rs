@@ -1,4 +1,4 @@
-//! A program that is started to see whether it becomes ready, and stopped again.
+//! A trial of a release: starts its program, waits until it is ready, and stops it.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -6,41 +6,44 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use lar_base::Instant;
+use lar_base::lines::read_tail;
 use lar_egress::{Egress, Method, Request, Trust};
 use lar_sandbox::Inherit;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::data_dir;
 
-/// A Lar that does not listen after this is not going to: large databases are migrated first.
+/// How long Lar can take until it listens. It migrates a large database first.
 const LISTENS_WITHIN: Duration = Duration::from_secs(600);
-/// One that listens and is not ready after this is not going to be: large models are read from slow disks.
+/// How long Lar can take from listening until it is ready. It may load a large model from a slow disk.
 const READY_WITHIN: Duration = Duration::from_secs(180);
-/// An answer is not longer than this.
+/// The maximum size of a response.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A Lar that has not stopped after this is killed.
+/// How long Lar can take to stop before it is killed.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
-/// How often it is asked.
+/// The time between two requests for the state.
 const POLL_EVERY: Duration = Duration::from_millis(100);
-/// What is quoted of what it said.
+/// The number of characters of the program's output that an error quotes.
 const QUOTED_CHARS: usize = 500;
+/// The maximum size of the quoted characters in UTF-8, which takes up to four bytes for each.
+const QUOTED_BYTES_MAX: usize = QUOTED_CHARS * 4;
 
-/// How a program is tried.
+/// The arguments of a trial.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trial<'a> {
     pub(super) program: &'a Path,
     pub(super) data_dir: &'a Path,
     pub(super) models_dir: &'a Path,
-    /// Whether it is to load the default model. Where another Lar has it loaded, there may be no room for it twice.
+    /// Whether the program loads the default model. If another Lar has it loaded, memory may not be enough
+    /// for two.
     pub(super) loads: bool,
 }
 
-/// Starts the program on a port of its own, waits until it is ready and stops it.
+/// Starts the program on a free port, waits until it is ready, and stops it.
 ///
 /// # Errors
-/// What it said where it did not become ready.
+/// If it does not become ready; the message quotes its output.
 pub(super) async fn run(trial: Trial<'_>) -> anyhow::Result<()> {
     let Trial { program, data_dir, models_dir, loads } = trial;
     let mut command = Command::from(lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar));
@@ -51,29 +54,29 @@ pub(super) async fn run(trial: Trial<'_>) -> anyhow::Result<()> {
     command.env("LAR_MODELS_DIR", models_dir).env("LAR_LOG", "warn").kill_on_drop(true);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("{} cannot be started", program.display()))?;
-    let mut said = child.stderr.take().context("what it says cannot be heard")?;
-    let said = tokio::spawn(async move {
-        let mut text = Vec::new();
-        let _ = said.read_to_end(&mut text).await;
+    let stderr = child.stderr.take().context("the program has no standard error")?;
+    let error_output = tokio::spawn(async move {
+        let text = read_tail(stderr, QUOTED_BYTES_MAX).await;
         String::from_utf8_lossy(&text).into_owned()
     });
     let pid = child.id();
-    let became = tokio::select! {
-        ended = child.wait() => Err(anyhow!("it ended, {}", ended?)),
-        became = ready(data_dir, |found| Some(found) == pid, || true) => became,
+    let outcome = tokio::select! {
+        status = child.wait() => Err(anyhow!("the program ended, {}", status?)),
+        outcome = ready(data_dir, |found| Some(found) == pid, || true) => outcome,
     };
     stop(&mut child).await?;
-    let Err(reason) = became else { return Ok(()) };
-    let said = said.await.unwrap_or_default();
-    let skipped = said.trim().chars().count().saturating_sub(QUOTED_CHARS);
-    let quoted: String = said.trim().chars().skip(skipped).collect();
+    let Err(reason) = outcome else { return Ok(()) };
+    let error_output = error_output.await.unwrap_or_default();
+    let skipped = error_output.trim().chars().count().saturating_sub(QUOTED_CHARS);
+    let quoted: String = error_output.trim().chars().skip(skipped).collect();
     bail!("{reason}: {quoted}")
 }
 
-/// Waits until the server of a data directory whose process `is_it` is ready, and loads no model any more.
+/// Waits until the server of a data directory is ready and has no model left to load. `is_it` recognizes its
+/// process id.
 ///
 /// # Errors
-/// When it is not in time, or not there any more, as `is_there` says.
+/// If that takes too long, or `is_there` returns false because the server has ended.
 pub(super) async fn ready(
     data_dir: &Path,
     is_it: impl Fn(u32) -> bool,
@@ -81,7 +84,7 @@ pub(super) async fn ready(
 ) -> anyhow::Result<()> {
     let egress = Egress::new()?;
     let started_at = Instant::now();
-    let (mut listens_since, mut reason) = (None, String::from("it does not listen"));
+    let (mut listens_since, mut reason) = (None, String::from("the program does not listen"));
     loop {
         if let Some(server) = data_dir::running(data_dir).filter(|server| is_it(server.pid)) {
             listens_since.get_or_insert_with(Instant::now);
@@ -92,7 +95,7 @@ pub(super) async fn ready(
         }
         let late = listens_since
             .map_or(started_at.elapsed() > LISTENS_WITHIN, |since| since.elapsed() > READY_WITHIN);
-        ensure!(is_there(), "it ended");
+        ensure!(is_there(), "the program ended");
         if late {
             bail!("{reason} after {} s", started_at.elapsed().as_secs());
         }
@@ -100,7 +103,7 @@ pub(super) async fn ready(
     }
 }
 
-/// Asks a server whether it is ready.
+/// Checks whether a server is ready and has no model left to load.
 async fn check_ready(egress: &Egress, data_dir: &Path, url: &str) -> anyhow::Result<()> {
     let get = |path: &str| {
         Request::new(Method::Get, format!("{url}{path}"), Trust::Operator).timeout(Duration::from_secs(5))
@@ -108,15 +111,15 @@ async fn check_ready(egress: &Egress, data_dir: &Path, url: &str) -> anyhow::Res
     let ready = egress.send(get("/readyz")).await?;
     if ready.status() != 200 {
         let body = ready.bytes(ANSWER_BYTES_MAX).await?;
-        bail!("it is not ready: {}", String::from_utf8_lossy(&body));
+        bail!("the server is not ready: {}", String::from_utf8_lossy(&body));
     }
-    let key = data_dir::owner_key(data_dir)?.context("there is no owner's key")?;
+    let key = data_dir::owner_key(data_dir)?.context("owner.key is missing")?;
     let bearer = format!("Bearer {}", key.expose());
     let pools = egress.send(get("/lar/v1/pools").header("authorization", bearer)).await?;
     let pools: serde_json::Value = serde_json::from_slice(&pools.bytes(ANSWER_BYTES_MAX).await?)?;
     let loading = pools["data"].as_array().into_iter().flatten().find(|pool| pool["state"] == "loading");
     match loading {
-        Some(pool) => bail!("it still loads {}", pool["id"]),
+        Some(pool) => bail!("the server is still loading {}", pool["id"]),
         None => Ok(()),
     }
 }

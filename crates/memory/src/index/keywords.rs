@@ -1,33 +1,35 @@
-//! An inverted index with BM25 (Robertson and Zaragoza 2009, with Lucene's logarithm, which is never negative).
+//! An inverted index with BM25 (Robertson and Zaragoza 2009, with Lucene's logarithm, which is never
+//! negative).
 //!
-//! Statistics are those of one space: what others wrote neither shows in a ranking nor changes it. Words of
-//! passages that are gone stay until the index is built anew; see `super`.
+//! The statistics cover one space, so other users' texts neither influence a ranking nor leak through it. The
+//! words of dead chunks stay until the index is rebuilt; see `super`.
 
 use std::collections::HashMap;
 
-/// How soon more of the same word says no more.
+/// BM25's term frequency saturation.
 const K1: f32 = 1.2;
-/// How much a long passage is held against it.
+/// BM25's length normalization.
 const B: f32 = 0.75;
 
-/// Which passages hold which words.
+/// The keyword index: the postings of each word.
 #[derive(Debug, Default)]
 pub(crate) struct Keywords {
     words: HashMap<Box<str>, Postings>,
-    /// Words of each passage.
+    /// The number of words in each chunk.
     lengths: Vec<u16>,
     total_length: u64,
 }
 
 #[derive(Debug, Default)]
 struct Postings {
-    /// Ascending.
+    /// The chunks that contain the word, ascending.
     chunks: Vec<u32>,
+    /// The word's count in each of these chunks.
     counts: Vec<u8>,
 }
 
 impl Keywords {
-    /// Adds the next passage.
+    /// Adds the next chunk.
     pub(crate) fn push<'a>(&mut self, words: impl Iterator<Item = (&'a str, u32)>) {
         let chunk = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
         let mut length = 0_u32;
@@ -45,7 +47,7 @@ impl Keywords {
         self.total_length += u64::from(length);
     }
 
-    /// Each passage's BM25 beside the most that these words can give, 0 to 1; all 0 where no passage has any.
+    /// Returns each chunk's BM25 score divided by the highest possible score of the query's words, 0 to 1.
     pub(crate) fn score(&self, words: &[(String, u32)]) -> Vec<f32> {
         let mut scores = vec![0.0_f32; self.lengths.len()];
         let chunks = self.lengths.len() as f32;
@@ -71,7 +73,7 @@ impl Keywords {
         scores
     }
 
-    /// How many of these words a passage has, as a part of all of them, 0 to 1.
+    /// Returns the share of these words that a chunk contains, 0 to 1.
     pub(crate) fn share(&self, words: &[(String, u32)], chunk: u32) -> f32 {
         let has = |word: &str| {
             let postings = self.words.get(word);
@@ -81,7 +83,7 @@ impl Keywords {
         shared as f32 / words.len().max(1) as f32
     }
 
-    /// Bytes that it takes, about.
+    /// Returns the approximate number of bytes that the index takes.
     pub(crate) fn bytes(&self) -> usize {
         let postings: usize =
             self.words.iter().map(|(word, postings)| word.len() + 80 + postings.chunks.capacity() * 5).sum();
@@ -93,7 +95,7 @@ impl Keywords {
 mod tests {
     use super::*;
 
-    /// The generator of `scripts/bm25-reference.py`.
+    /// The random generator of `scripts/bm25-reference.py`.
     struct Numbers(u64);
 
     impl Numbers {
@@ -130,7 +132,7 @@ mod tests {
             let best = scores.iter().copied().fold(0.0, f32::max);
             for (score, reference) in scores.iter().zip(line.split(' ')) {
                 let reference: f32 = reference.parse().unwrap();
-                assert!((score / best - reference).abs() < 1e-4, "{} beside {reference}", score / best);
+                assert!((score / best - reference).abs() < 1e-4, "{} is not {reference}", score / best);
             }
         }
     }

@@ -1,8 +1,8 @@
-//! What passages score before their memories' strength counts: what the words gave, joined with the product with their
-//! vectors.
+//! Chunk scores before the strength factor: the weighted sum of the keyword score and the cosine similarity.
 //!
-//! Exact: a bound of every passage is made of half the bytes, in one pass that `pulp` compiles for the processor, and only
-//! what is below the least of the best by its bound is not scored.
+//! The results are exact. One pass, which `pulp` compiles for the CPU, computes an upper bound for every
+//! chunk from half-byte vectors. A chunk is scored only if its bound exceeds the worst of the best hits so
+//! far.
 
 use std::ops::Range;
 
@@ -11,25 +11,25 @@ use pulp::{Arch, Simd, WithSimd};
 use super::vector_store::{HalfByteQuery, Kernel, Portable, VectorStore};
 use crate::vectors::Quantized;
 
-/// What a passage scores before its memory's strength counts.
+/// A chunk's score before the strength factor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ChunkScore {
     pub(crate) chunk: u32,
-    /// Words and meaning joined.
+    /// The weighted sum of keyword score and similarity.
     pub(crate) score: f32,
-    /// How much of the query's words it has, 0 to 1.
+    /// The keyword score, 0 to 1.
     pub(crate) keyword_score: f32,
-    /// The cosine of its nearest piece; absent where there is no vector.
+    /// The cosine of its nearest piece, or `None` without a vector.
     pub(crate) similarity: Option<f32>,
 }
 
-/// A query beside all passages.
+/// A query prepared for scoring all chunks.
 pub(crate) struct Scan<'a> {
     rows: &'a VectorStore,
     query: Option<(&'a Quantized, HalfByteQuery)>,
-    /// What the words gave each passage, 0 to 1.
+    /// The keyword score of each chunk, 0 to 1.
     words: &'a [f32],
-    /// What they weigh beside meaning, 0 to 1.
+    /// The weight of the keyword score, 0 to 1.
     weight: f32,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Scan<'a> {
         Self { rows, query: query.map(|query| (query, HalfByteQuery::of(query))), words, weight }
     }
 
-    /// What a passage scores; `None` where it has nothing in common with the query.
+    /// Returns a chunk's exact score, or `None` if it is zero.
     pub(crate) fn exact(&self, chunk: usize) -> Option<ChunkScore> {
         let words = self.words[chunk];
         let query = self.query.as_ref();
@@ -53,7 +53,7 @@ impl<'a> Scan<'a> {
         (score > 0.0).then_some(ChunkScore { chunk: chunk as u32, score, keyword_score: words, similarity })
     }
 
-    /// What each of these passages scores at most.
+    /// Returns an upper bound on the score of each of these chunks.
     pub(crate) fn bounds(&self, chunks: Range<usize>) -> Vec<f32> {
         let bounds = Bounds { scan: self, chunks };
         #[cfg(target_arch = "x86_64")]
@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// A pass over bounds, compiled for one kind of processor.
+/// A pass that computes bounds, compiled for one kind of CPU.
 struct Bounds<'a> {
     scan: &'a Scan<'a>,
     chunks: Range<usize>,
@@ -102,13 +102,13 @@ impl Bounds<'_> {
     }
 }
 
-/// The largest of what a passage's vectors give.
+/// Returns the largest value of a chunk's vectors.
 #[inline(always)]
 fn largest(rows: Range<usize>, of: impl Fn(usize) -> f32) -> Option<f32> {
     let mut largest: Option<f32> = None;
     for row in rows {
-        let given = of(row);
-        largest = Some(largest.map_or(given, |largest| largest.max(given)));
+        let value = of(row);
+        largest = Some(largest.map_or(value, |largest| largest.max(value)));
     }
     largest
 }

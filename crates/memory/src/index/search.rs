@@ -1,4 +1,5 @@
-//! Searching an index: exact, though few passages are scored to the end; see [`super::scan`].
+//! Search of one index. Results are exact, although most chunks are ruled out by a bound; see
+//! [`super::scan`].
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
@@ -15,72 +16,72 @@ use crate::strength;
 use crate::terms::Terms;
 use crate::vectors::Quantized;
 
-/// Passages from which on a search is worth a second thread.
+/// The number of chunks for each additional thread of a search.
 const CHUNKS_PER_THREAD: usize = 50_000;
-/// Threads of a search at most.
+/// The most threads of a search.
 const THREADS_MAX: usize = 4;
-/// What has faded scores at most this part less than what has not.
+/// The largest share of the score that decay takes.
 const DECAY_PENALTY_MAX: f32 = 0.1;
-/// What is old scores at most this part less than what is new,
+/// The largest share of the score that age takes.
 const AGE_PENALTY_MAX: f32 = 0.03;
-/// and reaches a third of the way there in so many days.
+/// The time constant of the age penalty: after this many days it is 63 % of its maximum.
 const AGE_DAYS: f32 = 90.0;
-/// Milliseconds of a day.
+/// The milliseconds of a day.
 const DAY_MS: f32 = 86_400_000.0;
 
-/// Which memories a search may find.
+/// The memories that a search may find.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
-    /// Of one of these kinds; of any where empty.
+    /// Only memories of these kinds; empty for all kinds.
     pub kinds: Vec<MemoryKind>,
-    /// With all of these tags.
+    /// Only memories with all of these tags.
     pub tags: Vec<String>,
-    /// Of this project.
+    /// Only memories of this project.
     pub project: Option<String>,
-    /// That happened at this time or later.
+    /// Only memories of events at or after this time.
     pub since: Option<Timestamp>,
-    /// That happened before this time.
+    /// Only memories of events before this time.
     pub until: Option<Timestamp>,
-    /// As things were known or true then; as they are now where absent.
+    /// The time at which memories must be known or valid. The default is now.
     pub as_of: Option<Timestamp>,
-    /// Also what was superseded or is no longer true.
+    /// Whether to include superseded memories and those no longer valid.
     pub superseded: bool,
 }
 
-/// What is looked for.
+/// A query on one index.
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) words: &'a Terms,
-    /// A passage must have this part of the words, 0 to 1.
+    /// The share of the query's words that a chunk must contain, 0 to 1.
     pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
     pub(crate) filter: &'a Filter,
     pub(crate) now: Timestamp,
-    /// Memories at most.
+    /// The most memories to return.
     pub(crate) limit: usize,
-    /// What words weigh beside meaning, 0 to 1.
+    /// The weight of the keyword score, 0 to 1.
     pub(crate) weight: f32,
 }
 
-/// A memory that was found.
+/// A memory found in an index.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct IndexHit {
     pub(crate) memory: i64,
-    /// Its best passage, in bytes of the content.
+    /// The byte range of its best chunk in the content.
     pub(crate) chunk: Range<u32>,
     pub(crate) score: f32,
     pub(crate) keyword_score: f32,
     pub(crate) similarity: Option<f32>,
-    /// 0 to 1; 1 of what does not fade.
+    /// The retrievability, 0 to 1; 1 for memories that do not decay.
     pub(crate) retrievability: f32,
-    /// The factor that age gave.
+    /// The age factor, 0.97 to 1.
     pub(crate) recency: f32,
-    /// Passages that say the same have the same.
+    /// The fingerprint of the best chunk; equal for chunks with the same words in the same order.
     pub(crate) fingerprint: u64,
 }
 
-/// What a search found, best first, and how long it took to score the words and then all passages.
+/// The hits of a search, best first, and the durations of keyword scoring and of the scan.
 #[derive(Debug, Default)]
 pub(crate) struct IndexResults {
     pub(crate) hits: Vec<IndexHit>,
@@ -88,13 +89,13 @@ pub(crate) struct IndexResults {
     pub(crate) scan: Duration,
 }
 
-/// The part of a score that strength and age leave.
+/// Returns the factor by which decay and age reduce a score.
 pub(crate) fn strength_factor(retrievability: f32, recency: f32) -> f32 {
     (1.0 - DECAY_PENALTY_MAX * (1.0 - retrievability)) * recency
 }
 
 impl Index {
-    /// The memories nearest to a query, best first, each once.
+    /// Returns the memories that match a query best, best first, each once.
     pub(crate) fn search(&self, query: &Query<'_>) -> IndexResults {
         let Some(filter_ids) = self.resolve_filter(query) else { return IndexResults::default() };
         let started = Instant::now();
@@ -105,7 +106,7 @@ impl Index {
     }
 
     fn nearest(&self, query: &Query<'_>, filter_ids: &FilterIds, words: &[f32]) -> Vec<IndexHit> {
-        // A memory has several passages; more are taken until there are enough memories.
+        // A memory may have several chunks, so more chunks are taken until there are enough memories.
         let mut room = query.limit.saturating_mul(2).max(16);
         loop {
             let best = self.best(query, filter_ids, words, room);
@@ -120,7 +121,7 @@ impl Index {
         }
     }
 
-    /// The best passages, best first.
+    /// Returns the best chunks, best first.
     fn best(&self, query: &Query<'_>, filter_ids: &FilterIds, words: &[f32], room: usize) -> Vec<IndexHit> {
         let scan = Scan::new(&self.vectors, query.vector, words, query.weight);
         let scan_slots = |slots: &[u32]| self.scan_slots(query, filter_ids, &scan, slots, room).into_hits();
@@ -142,14 +143,14 @@ impl Index {
         best
     }
 
-    /// The memories that the rarest name of a filter leaves, where it has names.
+    /// Returns the slots of the filter's rarest tag or project, or `None` if the filter has neither.
     fn narrow(&self, filter_ids: &FilterIds) -> Option<&[u32]> {
         let tagged = filter_ids.tags.iter().map(|tag| &self.tagged[*tag as usize]);
         let of_project = filter_ids.project.iter().map(|project| &self.of_project[*project as usize]);
         tagged.chain(of_project).min_by_key(|slots| slots.len()).map(Vec::as_slice)
     }
 
-    /// The best passages of these memories, each scored.
+    /// Scores every chunk of these memories and returns the best.
     fn scan_slots(
         &self,
         query: &Query<'_>,
@@ -171,8 +172,10 @@ impl Index {
         best
     }
 
-    /// The best of these passages. All are bounded; those whose bounds are largest are scored first, so that few others
-    /// can be among the best. Strength and age only take away.
+    /// Returns the best of these chunks.
+    ///
+    /// All get an upper bound first. Those with the largest bounds are scored first, so that few others can
+    /// still be among the best. Decay and age only reduce a score, so the bounds stay valid.
     fn scan_range(
         &self,
         query: &Query<'_>,
@@ -222,7 +225,7 @@ impl Index {
         })
     }
 
-    /// The filter's names as numbers; `None` when one is a name that no memory has.
+    /// Converts the filter's tags and project to numbers. Returns `None` if no memory has one of them.
     fn resolve_filter(&self, query: &Query<'_>) -> Option<FilterIds> {
         let tags = query.filter.tags.iter().map(|tag| self.tags.get(tag).copied()).collect::<Option<_>>()?;
         let project = match &query.filter.project {
@@ -233,7 +236,7 @@ impl Index {
     }
 }
 
-/// Tags and project of a filter, as the index numbers them.
+/// The tags and the project of a filter as numbers of the index.
 struct FilterIds {
     tags: Vec<u32>,
     project: Option<u32>,
@@ -250,7 +253,8 @@ impl Slot {
             && self.is_valid(filter, now)
     }
 
-    /// Known or true at the time asked about, and neither superseded nor over by then.
+    /// Returns whether the memory was known or valid at the filter's time, and neither superseded nor expired
+    /// by then.
     fn is_valid(&self, filter: &Filter, now: Timestamp) -> bool {
         let at = filter.as_of.unwrap_or(now);
         let is_started = filter.as_of.is_none() || self.known_from.min(self.true_from) <= at;
@@ -258,7 +262,7 @@ impl Slot {
     }
 }
 
-/// The best hits so far, as many as there is room for.
+/// The best hits so far, at most `room`.
 struct Best {
     room: usize,
     hits: BinaryHeap<Worst>,
@@ -269,7 +273,7 @@ impl Best {
         Self { room, hits: BinaryHeap::with_capacity(room.min(1 << 16) + 1) }
     }
 
-    /// What a hit must score more than to be among them.
+    /// Returns the score that a further hit must exceed.
     fn least(&self) -> f32 {
         if self.hits.len() < self.room { 0.0 } else { self.hits.peek().map_or(0.0, |worst| worst.0.score) }
     }
@@ -287,9 +291,9 @@ impl Best {
     }
 }
 
-/// Where the largest of these are, in no order.
+/// Returns the positions of the `count` largest positive bounds, in no order.
 fn largest(bounds: &[f32], count: usize) -> Vec<usize> {
-    // Bits of numbers above zero are in the order of the numbers.
+    // The bit patterns of positive floats are in the same order as the floats.
     let mut kept: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::with_capacity(count.min(1 << 16) + 1);
     let mut least = 0.0;
     for (at, bound) in bounds.iter().enumerate() {
@@ -306,7 +310,7 @@ fn largest(bounds: &[f32], count: usize) -> Vec<usize> {
     kept.into_iter().map(|Reverse((_, at))| at).collect()
 }
 
-/// A hit that counts as larger the worse it is, so that a heap gives the worst first.
+/// A hit in reverse order, so that a heap returns the worst first.
 struct Worst(IndexHit);
 
 impl PartialEq for Worst {
@@ -394,8 +398,8 @@ mod tests {
         }
     }
 
-    /// Every passage scored, nothing left out by bounds or lists.
-    fn one_by_one(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
+    /// Scores every chunk, without bounds and without the lists of tags and projects.
+    fn full_scan(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
         let Some(filter_ids) = index.resolve_filter(query) else { return Vec::new() };
         let words = index.keywords.score(&query.words.counts);
         let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
@@ -437,7 +441,7 @@ mod tests {
             let found: Vec<(i64, f32)> =
                 index.search(&query).hits.iter().map(|hit| (hit.memory, hit.score)).collect();
             let scores = |hits: &[(i64, f32)]| hits.iter().map(|(_, score)| *score).collect::<Vec<f32>>();
-            let expected = one_by_one(&index, &query);
+            let expected = full_scan(&index, &query);
             assert_eq!(scores(&found), scores(&expected), "round {round}");
         }
     }

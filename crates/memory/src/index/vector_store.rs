@@ -1,34 +1,36 @@
-//! The vectors of all passages, twice: in a byte for each number, which scores are made of, and in half of one, which
-//! bounds them. Reading a million vectors takes as long as memory needs to hand their bytes over; most passages are ruled
-//! out by the half that is read first, and what is left out could not have been among the best.
+//! The vectors of all chunks in two precisions: one byte per dimension for scores, half a byte for bounds.
+//!
+//! The time to scan a million vectors is limited by memory bandwidth. The half-byte vectors are read first
+//! and give an upper bound that rules out most chunks without changing the result.
 
 use std::ops::Range;
 
 use crate::vectors::{Quantized, dot_product};
 
-/// Largest absolute value of a byte, and of half of one.
+/// The largest absolute value in a byte, and in half a byte.
 const BYTE_MAX: f32 = 127.0;
 const HALF_MAX: f32 = 7.0;
-/// What is added to half a byte, so that it has no sign.
+/// The offset added to half bytes to make them unsigned.
 const HALF_ZERO: i32 = 8;
-/// What rounding adds to a bound at most.
+/// The largest rounding error of a bound.
 const SLACK: f32 = 1e-5;
 
-/// The vectors of all passages, in their order.
+/// The vectors of all chunks, in the order of the chunks.
 #[derive(Debug, Default)]
 pub(crate) struct VectorStore {
     bytes: Vec<i8>,
     scales: Vec<f32>,
-    /// Two numbers of a vector in each: one of its first half below, one of its second above.
+    /// Half-byte vectors. Each byte has a dimension of the first half in the low bits and one of the second
+    /// half in the high bits.
     halves: Vec<u8>,
-    /// How long the difference between a vector and its halves is, in bytes' units.
+    /// The length of the difference between each vector and its half-byte form, in units of a byte.
     residues: Vec<f32>,
-    /// Where the vectors of each passage end.
+    /// The end of each chunk's vectors.
     ends: Vec<u32>,
 }
 
 impl VectorStore {
-    /// Adds a vector of the passage that is being added.
+    /// Adds a vector to the current chunk.
     pub(crate) fn push(&mut self, scale: f32, bytes: &[u8]) {
         let half = |byte: i8| (f32::from(byte) * HALF_MAX / BYTE_MAX).round();
         let (mut residue, middle) = (0.0_f32, bytes.len().div_ceil(2));
@@ -46,19 +48,19 @@ impl VectorStore {
         self.scales.push(scale);
     }
 
-    /// Ends the passage that is being added.
+    /// Ends the current chunk.
     pub(crate) fn end_chunk(&mut self) {
         self.ends.push(u32::try_from(self.scales.len()).unwrap_or(u32::MAX));
     }
 
-    /// The vectors of a passage.
+    /// Returns the range of a chunk's vectors.
     #[inline(always)]
     pub(crate) fn of(&self, chunk: usize) -> Range<usize> {
         let start = chunk.checked_sub(1).map_or(0, |before| self.ends[before]);
         start as usize..self.ends[chunk] as usize
     }
 
-    /// The cosine of a vector and the query.
+    /// Returns the cosine of a vector and the query.
     #[inline(always)]
     pub(crate) fn cosine(&self, row: usize, query: &Quantized) -> f32 {
         let dimension = query.bytes.len();
@@ -66,7 +68,10 @@ impl VectorStore {
         dot_product(bytes, &query.bytes) as f32 * self.scales[row] * query.scale
     }
 
-    /// What that cosine is at most: the product with the halves, and by Cauchy and Schwarz what their difference can add.
+    /// Returns an upper bound of that cosine.
+    ///
+    /// It is the product with the half-byte vector plus the most that the difference can add
+    /// (Cauchy–Schwarz).
     #[inline(always)]
     pub(crate) fn cosine_at_most(&self, row: usize, query: &HalfByteQuery, kernel: impl Kernel) -> f32 {
         let length = query.low.len();
@@ -76,21 +81,21 @@ impl VectorStore {
         most * self.scales[row] * query.scale + SLACK
     }
 
-    /// Bytes that it takes, about.
+    /// Returns the approximate number of bytes that the vectors take.
     pub(crate) fn size(&self) -> usize {
         let numbers = self.scales.capacity() + self.residues.capacity() + self.ends.capacity();
         self.bytes.capacity() + self.halves.capacity() + numbers * 4
     }
 }
 
-/// A query made ready for products with halves.
+/// A query prepared for products with half-byte vectors.
 #[derive(Debug)]
 pub(crate) struct HalfByteQuery {
     low: Vec<i8>,
     high: Vec<i8>,
-    /// What the zeros of the halves add to a product.
+    /// The amount that [`HALF_ZERO`] adds to a product.
     zero: i32,
-    /// In bytes' units.
+    /// The query's length, in units of a byte.
     length: f32,
     scale: f32,
 }
@@ -107,12 +112,13 @@ impl HalfByteQuery {
     }
 }
 
-/// The product of halves and a query's numbers: `low` with what is below, `high` with what is above.
+/// A dot product of a half-byte vector and a query.
 pub(crate) trait Kernel: Copy {
+    /// Returns the dot product: `low` with the low bits of `halves`, `high` with the high bits.
     fn dot_product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32;
 }
 
-/// For any processor.
+/// The kernel for any CPU.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -127,13 +133,15 @@ impl Kernel for Portable {
     }
 }
 
-/// With AVX2, whose product of unsigned and signed bytes compilers do not find by themselves: five times as fast.
+/// The AVX2 kernel, five times as fast: compilers do not use AVX2's product of unsigned and signed bytes on
+/// their own.
 #[cfg(target_arch = "x86_64")]
 impl Kernel for pulp::x86::V3 {
     #[inline(always)]
     fn dot_product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32 {
         const WIDTH: usize = 32;
-        /// Sums of four products of two numbers each fit in 16 bits: 4 · 2 · 2 · 15 · 127 < 2^15.
+        /// The number of blocks whose sums fit in 16 bits: 4 blocks · 2 halves · 2 products · 15 · 127 <
+        /// 2^15.
         const SUMMED: usize = 4;
         let (avx, avx2) = (self.avx, self.avx2);
         let (low_bits, ones) = (avx._mm256_set1_epi8(15), avx._mm256_set1_epi16(1));
@@ -166,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cosine_is_above_its_bound() {
+    fn no_cosine_exceeds_its_bound() {
         let mut state = 7_u64;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -196,7 +204,7 @@ mod tests {
                     slack = slack.max(most - cosine);
                 }
             }
-            assert!(slack < 0.5, "{dimension}: a bound that rules nothing out: {slack}");
+            assert!(slack < 0.5, "{dimension}: the bound is too loose: {slack}");
         }
     }
 }

@@ -1,9 +1,12 @@
-//! The rules of the crate `secrets_scanner`: about a thousand patterns, gitleaks' and others', with a least entropy.
+//! The rules of the crate `secrets_scanner`: about a thousand patterns of gitleaks and others, many with a
+//! minimum entropy.
 //!
-//! The memory that they take is bounded. The library's own scanner is not used, because it keeps what it compiled
-//! with Unicode's classes, and the caches of each search of each thread: 2.6 GB after texts with the keywords of all
-//! rules, on one thread. Here a pattern is compiled when a text first holds one of its rule's keywords, for bytes, as
-//! gitleaks does, and a search drops its caches when it ends: 55 MB for all rules, on any number of threads.
+//! Their memory use is bounded: 55 MB for all rules, on any number of threads. A pattern is compiled for
+//! bytes, as in gitleaks, when a text first contains one of its rule's keywords. Each search drops its caches
+//! at its end.
+//!
+//! The library's own scanner is not used. It compiles patterns with Unicode classes and keeps the caches of
+//! each search on each thread: 2.6 GB on one thread after texts with the keywords of all rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,39 +20,40 @@ use secrets_scanner::{GlobalAllowlist, RuleConfig, RulesetConfig, entropy};
 
 use super::SecretMatch;
 
-/// Shorter secrets have no entropy worth the name, and a rule with a least entropy leaves them alone: the library's
+/// Rules with a minimum entropy ignore shorter secrets, whose entropy means little. The library's
 /// `MIN_TOKEN_LEN`.
 const MEASURED_BYTES_MIN: usize = 8;
 
-/// The library's rules for the content of files of any name.
+/// The library's rules that do not depend on a file name.
 pub(super) struct SecretRules {
     keywords: AhoCorasick,
     /// The rules of each keyword.
     of_keyword: Vec<Vec<usize>>,
-    /// The rules that have none.
+    /// The rules without keywords.
     always: Vec<usize>,
     rules: Vec<SecretRule>,
-    /// Values that are no secrets, whichever rule finds them.
+    /// The allowlists of all rules.
     allowed: Vec<CompiledAllowlist>,
 }
 
 struct SecretRule {
     config: RuleConfig,
-    /// `None` where the pattern cannot be compiled.
+    /// `None` if the pattern cannot be compiled.
     compiled: OnceLock<Option<Compiled>>,
 }
 
 struct Compiled {
     pattern: Regex,
-    /// Values that are no secrets, though this rule finds them.
+    /// The allowlists of this rule.
     allowed: Vec<CompiledAllowlist>,
 }
 
 impl SecretRules {
-    /// Reads the rules, without compiling their patterns; `None` where the library's text cannot be read.
+    /// Reads the rules without compiling their patterns. Returns `None` if the library's rules cannot be
+    /// parsed.
     pub(super) fn read() -> Option<Self> {
         let read: RulesetConfig = toml::from_str(secrets_scanner::rules::BUNDLED_RULES).ok()?;
-        // A memory is in no file, so what is said of paths does not concern it.
+        // A memory is not in a file, so rules for paths do not apply.
         let configs = read.rules.into_iter().filter(|rule| rule.path.is_none() && rule.regex.is_some());
         let rules: Vec<SecretRule> =
             configs.map(|config| SecretRule { config, compiled: OnceLock::new() }).collect();
@@ -74,7 +78,7 @@ impl SecretRules {
         })
     }
 
-    /// The secrets in a text, in no order; several rules may find one.
+    /// Finds the secrets in a text, in no order. Several rules may find the same one.
     pub(super) fn find(&self, text: &str) -> Vec<SecretMatch> {
         let mut candidates: BTreeSet<usize> = self.always.iter().copied().collect();
         for keyword in self.keywords.find_overlapping_iter(text) {
@@ -84,7 +88,7 @@ impl SecretRules {
         let mut found = Vec::new();
         for rule in candidates.into_iter().map(|rule| &self.rules[rule]) {
             let Some(compiled) = rule.compiled() else { continue };
-            // A pattern keeps its caches for the next search; those of a clone are gone with it.
+            // A pattern keeps its search caches. Dropping the clone drops its caches.
             let pattern = compiled.pattern.clone();
             let mut search = |bytes: &[u8], original: &dyn Fn(Range<usize>) -> Range<usize>| {
                 let matches = pattern.captures_iter(bytes).filter_map(|captures| {
@@ -107,7 +111,7 @@ impl SecretRules {
         found
     }
 
-    /// Whether what a rule found has the entropy of a secret, and is on no list of what is none.
+    /// Returns whether a match has the required entropy and is on no allowlist.
     fn is_secret(
         &self,
         rule: &SecretRule,
@@ -136,11 +140,11 @@ impl SecretRules {
 impl SecretRule {
     fn compiled(&self) -> Option<&Compiled> {
         let compile = || {
-            // The rules are written for Go's RE2, whose `\w`, `\s`, `\d` and `\b` know ASCII only. Unicode's would
-            // take twelve times the memory.
+            // The rules are written for Go's RE2, whose `\w`, `\s`, `\d` and `\b` match only ASCII. Unicode
+            // classes would take twelve times the memory.
             let pattern = compile_bytes_regex(&format!("(?-u){}", self.config.regex.as_deref()?));
             if let Err(error) = &pattern {
-                tracing::warn!(%error, rule = self.config.id, "a rule that finds secrets cannot be read");
+                tracing::warn!(%error, rule = self.config.id, "could not compile a secret rule");
             }
             let allowed = self.config.allowlists.iter();
             let allowed =
@@ -151,11 +155,11 @@ impl SecretRule {
     }
 }
 
-/// A text with one byte for each character, so that a pattern for bytes takes letters of any script for letters:
-/// "token für Büro = …".
+/// A text mapped to one byte for each character, so that byte patterns match letters of any script: "token
+/// für Büro = …".
 struct Characters {
     bytes: Vec<u8>,
-    /// Where each begins in the text, and where the text ends.
+    /// The offset of each character in the text, and the text's length.
     starts: Vec<usize>,
 }
 
@@ -182,14 +186,14 @@ impl Characters {
 mod tests {
     use super::*;
 
-    /// Bytes of memory that this process has, where the system tells.
+    /// Returns the resident memory of this process in bytes, if the system reports it.
     fn memory() -> Option<usize> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(kib.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024)
     }
 
-    /// A text with the keywords of all rules.
+    /// Returns a text with the keywords of all rules.
     fn every_keyword(rules: &SecretRules) -> String {
         let words: BTreeSet<&String> = rules.rules.iter().flat_map(|rule| &rule.config.keywords).collect();
         let lines =
@@ -208,12 +212,12 @@ mod tests {
         assert!(rules.rules.len() > 900 && rules.rules.iter().all(|rule| rule.compiled().is_some()));
         if let Some((before, after)) = before.zip(memory()) {
             let mib = after.saturating_sub(before) >> 20;
-            assert!(mib < 200, "{mib} MiB more; other tests of this process take some of them");
+            assert!(mib < 200, "{mib} MiB more, including what other tests of this process allocate");
         }
     }
 
     #[test]
-    fn letters_of_any_script_are_letters_and_secrets_end_between_characters() {
+    fn rules_match_letters_of_any_script_and_whole_characters() {
         let rules = SecretRules::read().unwrap();
         let found = |text: &str| -> BTreeSet<String> {
             rules.find(text).into_iter().map(|secret| text[secret.at].to_owned()).collect()

@@ -1,59 +1,62 @@
-//! What a text that is told is to one that is known: the same, more of it, its correction, another part of the same
-//! thing, or another thing. Contradiction is looked for before sameness.
+//! Comparison of a new text with a known one: the same, more detail, a correction, another part of the same
+//! thing, or unrelated. Contradictions are checked before equality.
 //!
-//! Vectors cannot tell "is" from "is not", nor one port from another, so the words decide and meaning only bounds
-//! them. Where no rule is sure the two are two things: that loses nothing.
+//! Vectors cannot distinguish "is" from "is not", or one port from another. Therefore the words decide, and a
+//! low similarity can only reject a match. If no rule is certain, the texts count as unrelated, which loses
+//! nothing.
 
 use super::parse::{Class, ParsedText, Word, are_antonyms, is_locative};
 
-/// What a text is to one that is known.
+/// The relation of a new text to a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Relation {
     /// It says the same.
     Same,
-    /// It says all of that, and more.
+    /// It says the same and more.
     More,
-    /// It says that it is, or was, otherwise.
+    /// It contradicts the known text.
     Correction,
-    /// It tells another part of the same thing.
+    /// It says something else about the same thing.
     Part,
     /// It is about something else.
     Other,
 }
 
-/// How a relation was seen. Each is right so often as the labelled half shows that it was calibrated on.
+/// The rule that determined a relation. The accuracy of each was measured on labeled texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum DecisionRule {
-    /// The same words in another form or order.
+    /// Both texts have the same words in another form or order.
     SameWords,
-    /// Nearly the same words, and the same meaning.
+    /// Both texts have nearly the same words and a high similarity.
     SameMeaning,
-    /// All of its words, and others that add to them.
+    /// The new text has all words of the known one and adds others.
     Contained,
-    /// One denies what the other says.
+    /// One text negates the other.
     Negated,
-    /// The same said of the same, with another value.
+    /// Both texts have the same subject and different values.
     OtherValue,
-    /// It tells of a change of what is known.
+    /// The new text reports a change of the known one.
     Changed,
-    /// Both tell of one thing that is named the same, and each something else of it.
+    /// Both texts name the same thing and say something different about it.
     OneThing,
-    /// None of these.
+    /// No rule applies.
     None,
 }
 
-/// How near two texts must mean the same, by one embedder.
+/// The minimum cosine similarities of one embedder for some relations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimilarityThresholds {
-    /// To be the same in other words,
+    /// The minimum for the same statement in other words.
     pub same: f32,
-    /// the same thing with something changed,
+    /// The minimum for a correction.
     pub changed: f32,
-    /// or parts of one thing.
+    /// The minimum for two parts of one thing.
     pub part: f32,
 }
 
-/// Compares a text with one that is known. `meaning` is the cosine of their vectors, where there are any.
+/// Compares a new text with a known one.
+///
+/// `similarity` is the cosine of their vectors with the embedder's thresholds, or `None` if unknown.
 pub(crate) fn compare(
     known: &ParsedText,
     incoming: &ParsedText,
@@ -104,13 +107,13 @@ pub(crate) fn compare(
     (Relation::Other, DecisionRule::None)
 }
 
-/// Where two texts differ, as places of their words.
+/// The difference between two texts, as positions of their words.
 struct WordDifference {
-    /// In what is known and not in what is told,
+    /// Words only in the known text.
     gone: Vec<usize>,
-    /// and the other way round.
+    /// Words only in the new text.
     new: Vec<usize>,
-    /// Words that both have.
+    /// The number of words in both.
     shared: usize,
 }
 
@@ -120,7 +123,7 @@ impl WordDifference {
         let mut gone = Vec::new();
         for (at, word) in known.words.iter().enumerate() {
             match left.iter().position(|other| other.is_some_and(|other| is_same_word(word, other))) {
-                Some(place) => left[place] = None,
+                Some(position) => left[position] = None,
                 None => gone.push(at),
             }
         }
@@ -129,20 +132,20 @@ impl WordDifference {
         Self { gone, new, shared }
     }
 
-    /// Whether nothing is new but a verb, which says what was said without.
+    /// Returns whether the only new word is a verb, which the known text implies.
     fn is_light(&self, incoming: &ParsedText) -> bool {
         let [at] = self.new[..] else { return false };
         incoming.words[at].class == Class::Verb && !incoming.words[at].starts_phrase
     }
 }
 
-/// Whether these words begin parts of the sentence of their own, or are values: "coffee cake" is no more of "coffee".
-fn is_separate_phrase(of: &ParsedText, places: &[usize]) -> bool {
-    places.iter().all(|at| {
+/// Returns whether these words form separate phrases or are values. "Cake" in "coffee cake" is not one.
+fn is_separate_phrase(of: &ParsedText, positions: &[usize]) -> bool {
+    positions.iter().all(|at| {
         let word = &of.words[*at];
-        let begins = *at == 0 || !places.contains(&(at - 1));
+        let begins = *at == 0 || !positions.contains(&(at - 1));
         let next = of.words.get(at + 1);
-        let is_counted = is_quantity(of, *at) && !places.contains(&(at + 1));
+        let is_counted = is_quantity(of, *at) && !positions.contains(&(at + 1));
         !is_counted
             && (!begins
                 || word.starts_phrase
@@ -151,12 +154,12 @@ fn is_separate_phrase(of: &ParsedText, places: &[usize]) -> bool {
     })
 }
 
-/// Whether a text that leaves these words of a known one out says nothing else by that.
+/// Returns whether dropping these words from the known text leaves its statement unchanged.
 fn drops_only_phrases(known: &ParsedText, gone: &[usize]) -> bool {
     is_separate_phrase(known, gone) && gone.iter().all(|at| known.words[*at].class != Class::Value)
 }
 
-/// Whether this word tells how many of the next: "two weeks".
+/// Returns whether this word counts the next one, as in "two weeks".
 fn is_quantity(of: &ParsedText, at: usize) -> bool {
     let unit = of.words.get(at + 1);
     of.words[at].class == Class::Value
@@ -167,7 +170,7 @@ fn is_quantity(of: &ParsedText, at: usize) -> bool {
         })
 }
 
-/// The same word: in one form, or in two of one root ("weigh", "weight").
+/// Returns whether two words are the same or share a root ("weigh", "weight").
 fn is_same_word(a: &Word, b: &Word) -> bool {
     if a.class == Class::Value || b.class == Class::Value {
         return a.stem == b.stem;
@@ -176,6 +179,7 @@ fn is_same_word(a: &Word, b: &Word) -> bool {
     a.stem == b.stem || short.len() >= 5 && long.len() - short.len() <= 2 && long.starts_with(short.as_str())
 }
 
+/// Returns the rule by which the new text corrects the known one, if any.
 fn correction(
     known: &ParsedText,
     incoming: &ParsedText,
@@ -203,7 +207,8 @@ fn correction(
     {
         return Some(DecisionRule::Changed);
     }
-    let one = |parsed: &ParsedText, places: &[usize]| matches!(places, [at] if is_quantity(parsed, *at));
+    let one =
+        |parsed: &ParsedText, positions: &[usize]| matches!(positions, [at] if is_quantity(parsed, *at));
     let fits = known.is_single_valued() && !known.is_past_event && known.verb == incoming.verb;
     if fits
         && (new.is_empty() && one(known, &difference.gone)
@@ -235,7 +240,7 @@ fn correction(
     is_value_replaced(known, &gone, &new).then_some(DecisionRule::OtherValue)
 }
 
-/// Whether one part of what is said was exchanged for another of its kind.
+/// Returns whether one phrase of the predicate was replaced by another of its kind.
 fn is_value_replaced(known: &ParsedText, gone: &[&Word], new: &[&Word]) -> bool {
     let (Some(first), Some(instead)) = (gone.first(), new.first()) else { return false };
     let predicate_len = known.predicate().count();
@@ -247,7 +252,7 @@ fn is_value_replaced(known: &ParsedText, gone: &[&Word], new: &[&Word]) -> bool 
         && is_locative(first.preposition)
         && is_locative(instead.preposition)
         && (first.preposition == instead.preposition || is);
-    // "My manager is Karen", "my favourite colour is blue".
+    // "My manager is Karen", "my favorite color is blue".
     let identity = is
         && remaining == 0
         && !known.subject().is_empty()
@@ -262,7 +267,7 @@ fn is_value_replaced(known: &ParsedText, gone: &[&Word], new: &[&Word]) -> bool 
     placed || identity || of_kind
 }
 
-/// What both are about has words in common, or both are about their writer.
+/// Returns whether the new text contains most of the known subject, or that subject is the writer.
 fn has_similar_subject(known: &ParsedText, incoming: &ParsedText) -> bool {
     let of = known.subject();
     if of.is_empty() {
@@ -274,7 +279,7 @@ fn has_similar_subject(known: &ParsedText, incoming: &ParsedText) -> bool {
     found * 2 > named.len() || named.len() == 2 && found == 1
 }
 
-/// Both are about the same.
+/// Returns whether both texts have the same subject.
 fn has_equal_subject(known: &ParsedText, incoming: &ParsedText) -> bool {
     let (a, b) = (known.subject(), incoming.subject());
     let within =
@@ -282,13 +287,13 @@ fn has_equal_subject(known: &ParsedText, incoming: &ParsedText) -> bool {
     within(a, b) && within(b, a) && (!a.is_empty() || known.is_about_writer == incoming.is_about_writer)
 }
 
-/// Whether the words that two texts share come in the same order in both.
+/// Returns whether the new text contains all words of the known one in the same order.
 fn has_same_order(known: &ParsedText, incoming: &ParsedText) -> bool {
     let mut rest = incoming.words.iter();
     known.words.iter().all(|word| rest.any(|other| is_same_word(word, other)))
 }
 
-/// Whether two texts of the same words say it of each other: "A calls B", "B calls A".
+/// Returns whether two texts with the same words swap subject and object: "A calls B", "B calls A".
 fn is_swapped(known: &ParsedText, incoming: &ParsedText) -> bool {
     let acts = known.verb.is_some() && known.verb == incoming.verb && known.verb.as_deref() != Some("be");
     let (before, now) = (known.subject(), incoming.subject());
@@ -297,7 +302,7 @@ fn is_swapped(known: &ParsedText, incoming: &ParsedText) -> bool {
         && !before.iter().all(|word| now.iter().any(|other| is_same_word(word, other)))
 }
 
-/// Whether two texts may be the same in other words: what cannot be said otherwise is the same in both.
+/// Returns whether two texts may say the same in other words: they differ in at most one verb each.
 fn is_rephrased(known: &ParsedText, incoming: &ParsedText, difference: &WordDifference) -> bool {
     let gone = difference.gone.iter().map(|at| &known.words[*at]);
     let new = difference.new.iter().map(|at| &incoming.words[*at]);
@@ -314,8 +319,9 @@ fn is_rephrased(known: &ParsedText, incoming: &ParsedText, difference: &WordDiff
         || new.is_empty() && gone.iter().all(free) && gone.len() == 1
 }
 
-/// Whether two texts tell of one thing, each something else: it is named the same with a value, and nothing of one
-/// could take the place of something in the other.
+/// Returns whether two texts say different things about the same subject.
+///
+/// They must share a value, and no phrase of one may be a replacement for a phrase of the other.
 fn is_same_thing(known: &ParsedText, incoming: &ParsedText, difference: &WordDifference) -> bool {
     if !has_equal_subject(known, incoming) || known.subject().is_empty() || difference.shared < 3 {
         return false;

@@ -1,7 +1,9 @@
-//! What English words do in a sentence, as far as the reading of short texts needs to know: closed lists, in lower
-//! case; verbs in the form that Snowball's stemmer gives them. Another language would be another file like this one.
+//! English word lists for parsing short texts, in lower case. Some lists contain verbs as stemmed by
+//! Snowball.
+//!
+//! Support for another language would be another file like this one.
 
-/// Words that bind others and say nothing themselves.
+/// Function words, which carry no content.
 pub(super) const FUNCTION_WORDS: &[&str] = &[
     "without", "behind", "near", "beside", "below", "inside", "outside", "next", "over", "then", "a",
     "about", "all", "an", "and", "any", "as", "at", "because", "before", "between", "but", "by", "during",
@@ -11,25 +13,25 @@ pub(super) const FUNCTION_WORDS: &[&str] = &[
     "their", "i", "me", "my", "we", "our", "us", "you", "your", "really", "just", "also", "too", "please",
     "remember", "very", "some", "most", "mostly", "more", "even",
 ];
-/// Binding words that begin a part of a sentence of its own.
+/// Function words that start a phrase.
 pub(super) const PHRASE_STARTERS: &[&str] = &[
     "without", "behind", "near", "beside", "below", "inside", "outside", "next", "over", "and", "but",
     "because", "with", "in", "on", "at", "from", "by", "to", "for", "of", "since", "so", "until", "under",
     "within", "during", "after", "before", "between", "who", "which", "where", "when", "while", "every",
     "per", "as", "above", "only", "even",
 ];
-/// Where something is, or who has it.
+/// Prepositions of location or possession.
 pub(super) const LOCATIVE_PREPOSITIONS: &[&str] = &[
     "behind", "near", "beside", "next", "inside", "outside", "below", "in", "on", "at", "under", "with",
     "to", "by", "from",
 ];
-/// Forms of be, have, do and the verbs that go with others.
+/// Forms of be, have and do, and modal verbs.
 pub(super) const AUXILIARIES: &[&str] = &[
     "am", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "do", "does", "did",
     "will", "would", "can", "could", "must", "should", "shall", "may", "might",
 ];
 pub(super) const NEGATIONS: &[&str] = &["not", "no", "never", "none", "nobody", "nothing"];
-/// Verbs, in one form, of which a thing has one value at a time: what comes behind them takes the place of what did.
+/// Stems of verbs with one object at a time: a new object replaces the old one.
 pub(super) const SINGLE_VALUED_VERBS: &[&str] = &[
     "stand", "report", "stay", "sit", "hang", "belong", "lead", "share", "cover", "contain", "return", "be",
     "live", "run", "listen", "expir", "cost", "start", "begin", "leav", "depart", "take", "meet", "weigh",
@@ -38,28 +40,28 @@ pub(super) const SINGLE_VALUED_VERBS: &[&str] = &[
     "drive", "prefer", "rebuild", "rebuilt", "kept", "written", "licens", "indent", "done", "due", "have",
     "attend", "feed", "fed", "built", "sent", "own", "play", "read",
 ];
-/// Verbs, in one form, that many things may stand behind at once.
+/// Stems of verbs that may have many objects at once.
 pub(super) const MULTI_VALUED_VERBS: &[&str] = &[
     "like", "love", "hate", "enjoy", "speak", "know", "visit", "want", "make", "see", "help", "bind",
     "return", "expos",
 ];
-/// Forms of verbs that tell of what happened, once.
+/// Past forms of verbs, which report a single event.
 pub(super) const PAST_EVENT_VERBS: &[&str] = &[
     "went", "broke", "bought", "ran", "met", "had", "lent", "paid", "stayed", "chose", "won", "lost", "saw",
     "ate", "drank", "slept", "wrote", "gave", "took", "made", "came", "became", "began", "found", "got",
     "grew", "heard", "knew", "led", "said", "spent", "told", "thought", "was", "were", "did", "died", "flew",
     "drove", "fell", "felt",
 ];
-/// Participles that do not look it.
+/// Participles without a regular ending.
 pub(super) const IRREGULAR_PARTICIPLES: &[&str] = &[
     "written", "built", "kept", "sent", "held", "set", "fed", "done", "sold", "taken", "led", "driven",
     "rebuilt",
 ];
-/// Before a verb, they say that it may be, not that it is.
+/// Modal verbs, which express a possibility and not a fact.
 pub(super) const MODALS: &[&str] = &["can", "could", "may", "might", "must", "should", "shall"];
 pub(super) const PRONOUNS: &[&str] = &["i", "we", "he", "she", "they", "you"];
 pub(super) const TITLES: &[&str] = &["dr", "mr", "mrs", "ms", "prof", "professor"];
-/// What tells that something is otherwise than it was.
+/// Words that report a change.
 pub(super) const CHANGE_WORDS: &[&str] = &[
     "moved",
     "switched",
@@ -89,7 +91,7 @@ pub(super) const CHANGE_WORDS: &[&str] = &[
     "resigned",
     "divorced",
 ];
-/// The same in several words.
+/// Phrases that report a change.
 pub(super) const CHANGE_PHRASES: &[&str] = &[
     "no longer",
     "any more",
@@ -107,10 +109,10 @@ pub(super) const CHANGE_PHRASES: &[&str] = &[
     "left the",
     "not any",
 ];
-/// What tells that the sentence corrects another.
+/// Phrases that mark a correction.
 pub(super) const CORRECTION_PHRASES: &[&str] =
     &["actually", "correction", "i was wrong", "that was wrong", "i meant"];
-/// Words that mean the same number, time or unit, and the one that is read.
+/// Synonyms, mostly of numbers, times and units, each with the form used for comparison.
 pub(super) const SYNONYMS: &[(&str, &str)] = &[
     ("thirteen", "13"),
     ("fourteen", "14"),
@@ -170,7 +172,7 @@ pub(super) const SYNONYMS: &[(&str, &str)] = &[
     ("fifth", "5."),
     ("licence", "license"),
 ];
-/// Days and months: they are values, as numbers are.
+/// Days, months, times of day and units of time, which are values like numbers.
 pub(super) const CALENDAR: &[&str] = &[
     "monday",
     "tuesday",
@@ -205,7 +207,7 @@ pub(super) const CALENDAR: &[&str] = &[
     "today",
     "yesterday",
 ];
-/// Words that take each other's place.
+/// Pairs of words that exclude each other.
 pub(super) const ANTONYMS: &[(&str, &str)] = &[
     ("enabled", "disabled"),
     ("open", "closed"),
@@ -234,7 +236,7 @@ pub(super) const ANTONYMS: &[(&str, &str)] = &[
     ("up", "down"),
     ("locked", "unlocked"),
 ];
-/// Words of answers that hold nothing.
+/// Words of replies without content.
 pub(super) const FILLER_WORDS: &[&str] = &[
     "alright",
     "then",

@@ -1,4 +1,4 @@
-//! What is decided about something that is told, as its teller learns it.
+//! The result of smart ingest, as returned to the caller.
 
 use lar_store::Memory;
 use similar::{ChangeTag, TextDiff};
@@ -6,25 +6,25 @@ use similar::{ChangeTag, TextDiff};
 use super::parse::ParsedText;
 use crate::strength::Event;
 
-/// What became of something that was told.
+/// The decision of smart ingest about a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is new, and a memory now.
+    /// The text is new and becomes a memory.
     Create,
-    /// It was known; that memory holds better.
+    /// The text repeats a memory, whose strength increases.
     Reinforce,
-    /// It says all that a memory said, and more; the memory says that now.
+    /// The text says the same as a memory and more, and replaces the memory's text.
     Update,
-    /// It corrects a memory, which is kept as what was true before.
+    /// The text corrects a memory and becomes a new one. The old one is kept as superseded.
     Supersede,
-    /// It is part of what a memory tells, which has both texts now.
+    /// The text adds a detail to a memory, which now contains both texts.
     Merge,
-    /// It holds nothing to be remembered.
+    /// The text contains nothing to remember.
     Reject,
 }
 
 impl Decision {
-    /// As it is written.
+    /// Returns the decision as written in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,6 +37,7 @@ impl Decision {
         }
     }
 
+    /// Parses the action in a memory's history.
     pub(super) fn of(action: &str) -> Option<Self> {
         let all = [Decision::Create, Decision::Update, Decision::Supersede, Decision::Merge];
         let done = all.into_iter().find(|decision| decision.as_str() == action);
@@ -44,37 +45,37 @@ impl Decision {
     }
 }
 
-/// A stretch of text that an update or merge kept, took away or added.
+/// A part of the text that an update or merge kept, removed or added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// `same`, `removed` or `added`.
+    /// The kind: `same`, `removed` or `added`.
     pub change: &'static str,
-    /// The stretch.
+    /// The part of the text.
     pub text: String,
 }
 
-/// What was decided about something that was told, and done.
+/// The result of smart ingest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmartIngestResult {
-    /// What.
+    /// The decision.
     pub decision: Decision,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: String,
-    /// How often such a decision is right, 0 to 1, as measured on a labelled set.
+    /// The accuracy of such decisions on a labeled set, 0 to 1.
     pub confidence: f32,
-    /// The memory it was decided against, as it was.
+    /// The memory that the text was compared with, before the decision.
     pub against: Option<Memory>,
-    /// The memory that holds it now.
+    /// The memory that now contains the text.
     pub memory: Option<Memory>,
-    /// How the text of `against` changed, of an update or a merge.
+    /// The changes to the text of `against` in an update or a merge.
     pub diff: Vec<Difference>,
-    /// The rules of the secrets that were left out.
+    /// The rules that found secrets, which were redacted.
     pub redacted: Vec<String>,
-    /// Why it has no vectors yet.
+    /// The reason why the memory has no vectors yet.
     pub unembedded: Option<String>,
 }
 
-/// How one text becomes the other, by words.
+/// Returns the word diff of two texts.
 pub(super) fn difference(before: &str, after: &str) -> Vec<Difference> {
     let diff = TextDiff::from_words(before, after);
     let mut parts: Vec<Difference> = Vec::new();
@@ -94,9 +95,9 @@ pub(super) fn difference(before: &str, after: &str) -> Vec<Difference> {
 
 pub(super) fn reject(parsed: &ParsedText) -> SmartIngestResult {
     let reason = if parsed.is_question {
-        "a question holds nothing to be remembered"
+        "a question contains nothing to remember"
     } else {
-        "it says nothing to be remembered"
+        "the text contains nothing to remember"
     };
     SmartIngestResult {
         decision: Decision::Reject,

@@ -1,8 +1,8 @@
-//! What the comparison of two short texts reads in each: its words in order, each in one form and of one class, what
-//! is denied, and whether it tells of a change.
+//! Parsing of short texts for comparison: the content words in order with stem and class, negation, and
+//! whether the text reports a change.
 //!
-//! The lists are of English. In another language a text reads as plain words: the same words are still the same,
-//! and everything else is another thing.
+//! The word lists are English. A text in another language is parsed as plain words: it equals a text with the
+//! same words, and is unrelated to any other.
 
 use std::sync::LazyLock;
 
@@ -15,63 +15,63 @@ use super::english::{
     PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TITLES,
 };
 
-/// Numbers with what belongs to them (times, addresses, versions), words, and signs that are read as words.
+/// Tokens: numbers with their separators (times, addresses, versions), words, and symbols.
 static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "a constant, tried by every test of this file")]
+    #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
     Regex::new(r"\d+(?:[.,:]\d+)*|[\p{L}_][\p{L}\p{N}_]*(?:['’]\p{L}+)*|[%€$£°]|[,;:()–—]")
         .expect("a regular expression")
 });
 
-/// What a word counts as.
+/// The class of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A number, a time, a date, an address.
+    /// A number, a time, a date or an address.
     Value,
-    /// Written with a capital where no sentence begins.
+    /// A capitalized word that does not start a sentence.
     Name,
-    /// A form of be, have, do, or a verb known to be one.
+    /// A known verb.
     Verb,
-    /// Any other.
+    /// Any other word.
     Word,
 }
 
-/// A word that says something.
+/// A content word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// In the form that is compared.
+    /// The form used for comparison.
     pub(crate) stem: String,
-    /// As written, in lower case.
+    /// The word as written, in lower case.
     pub(crate) text: String,
     pub(crate) class: Class,
-    /// The word before it that begins its part of the sentence.
+    /// The preceding function word that starts its phrase.
     pub(crate) preposition: Option<&'static str>,
-    /// A comma, or a word that begins a part of a sentence, stands before it.
+    /// Whether a comma or a function word that starts a phrase precedes it.
     pub(crate) starts_phrase: bool,
-    /// "not" stands before it, and no other word that says something between.
+    /// Whether a negation precedes it, with no content word in between.
     pub(crate) negated: bool,
 }
 
-/// A short text, read.
+/// A parsed short text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ParsedText {
-    /// The words that say something, in order; those that only deny or tell of a change are left out.
+    /// The content words in order, without negations and words that report a change.
     pub(crate) words: Vec<Word>,
-    /// How many of them stand before the verb; all where there is none.
+    /// The number of content words before the verb, or of all of them without a verb.
     pub(crate) subject: usize,
-    /// The verb, in one form; `be` for its forms.
+    /// The stem of the verb; `be` for its forms.
     pub(crate) verb: Option<String>,
-    /// Whose: the sentence is about the writer or what is theirs.
+    /// Whether the subject is the writer or belongs to the writer.
     pub(crate) is_about_writer: bool,
     pub(crate) negated: bool,
     pub(crate) reports_change: bool,
     pub(crate) is_correction: bool,
-    /// It tells of what happened once, so that another of its kind takes no place.
+    /// Whether the text reports a single past event, which a similar event does not replace.
     pub(crate) is_past_event: bool,
-    /// `is` or `are` with something done to the subject: it is what the verb's words say, by somebody.
+    /// Whether the verb is in the passive voice, such as "is called".
     pub(crate) is_passive: bool,
-    /// It asks.
+    /// Whether the text is a question.
     pub(crate) is_question: bool,
-    /// It holds nothing that could be remembered.
+    /// Whether the text consists of filler words, such as "ok, thanks".
     pub(crate) is_filler: bool,
 }
 
@@ -152,7 +152,7 @@ impl ParsedText {
         parsed
     }
 
-    /// Takes in what its verb is, by what comes behind it.
+    /// Sets the verb and its tense and voice, from the verb and the tokens after it.
     fn set_verb(&mut self, word: &str, rest: &[String]) {
         let helping = AUXILIARIES.contains(&word);
         let done =
@@ -169,50 +169,52 @@ impl ParsedText {
         });
     }
 
-    /// Whether it holds nothing that could be remembered.
+    /// Returns whether the text contains nothing to remember.
     pub(crate) fn has_no_content(&self) -> bool {
         self.is_filler || self.is_question
     }
 
-    /// Whether what stands behind its verb takes the place of what stood there.
+    /// Returns whether its verb has one object at a time.
     pub(crate) fn is_single_valued(&self) -> bool {
         self.verb.as_deref().is_some_and(|verb| SINGLE_VALUED_VERBS.contains(&verb))
     }
 
-    /// Whether many things may stand behind its verb at once.
+    /// Returns whether its verb may have many objects at once.
     pub(crate) fn is_multi_valued(&self) -> bool {
         self.verb.as_deref().is_some_and(|verb| MULTI_VALUED_VERBS.contains(&verb))
     }
 
-    /// What the sentence is about: the words before its verb.
+    /// Returns the subject: the content words before the verb.
     pub(crate) fn subject(&self) -> &[Word] {
         &self.words[..self.subject]
     }
 
-    /// What is said of it, without the verb.
+    /// Returns the words after the subject, without the verb.
     pub(crate) fn predicate(&self) -> impl Iterator<Item = &Word> {
         let verb = self.verb.as_ref();
         self.words[self.subject..].iter().filter(move |word| Some(&word.stem) != verb)
     }
 }
 
-/// Whether this stands before a name, so that a dot behind it ends no sentence.
+/// Returns whether a word is a title such as "Dr", after which a dot does not end the sentence.
 pub(crate) fn is_title(word: &str) -> bool {
     TITLES.contains(&word)
 }
 
-/// Whether these two words take each other's place.
+/// Returns whether two words exclude each other.
 pub(crate) fn are_antonyms(a: &str, b: &str) -> bool {
     ANTONYMS.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
 }
 
-/// Whether this word tells where something is, or who has it.
+/// Returns whether a word is a preposition of location or possession.
 pub(crate) fn is_locative(word: Option<&str>) -> bool {
     word.is_some_and(|word| LOCATIVE_PREPOSITIONS.contains(&word))
 }
 
-/// The place of the verb: of the first that helps, unless one that cannot be anything else comes before; else of the
-/// first that tells of the past; else of what follows "I", "we" and the like.
+/// Returns the position of the main verb in the first clause.
+///
+/// It is the first auxiliary, known verb or word after a pronoun; else the first past form; else the first
+/// form that may be the third person.
 fn main_verb(tokens: &[String]) -> Option<usize> {
     let lower: Vec<String> = tokens.iter().map(|token| token.to_lowercase()).collect();
     let clause = lower
@@ -256,15 +258,15 @@ fn is_past(word: &str) -> bool {
         || word.len() > 4 && word.ends_with("ed") && word != "need"
 }
 
-/// It may be a verb's form for he, she and it.
+/// Returns whether a word may be a verb in the third person singular.
 fn is_third_person(word: &str) -> bool {
     word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us")
 }
 
-/// A text without what only says that it is so now.
+/// Removes words that only refer to the present or mark a correction, such as "now".
 fn strip_now_words(text: &str) -> String {
     static NOW: LazyLock<Regex> = LazyLock::new(|| {
-        #[expect(clippy::expect_used, reason = "a constant, tried by every test of this file")]
+        #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
         Regex::new(r"(?i)\b(these days|from now on|nowadays|currently|now|actually,?|correction:?|i was wrong,?|since the\b[^,.;]*|since then)(?:\b|\s)")
             .expect("a regular expression")
     });
@@ -279,7 +281,7 @@ fn has_phrase(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.match_indices(phrase).any(|(at, _)| whole(at, at + phrase.len())))
 }
 
-/// The words of a text as they are read: short forms are written out, times on the clock of 24 hours.
+/// Splits a text into tokens. Contractions are expanded, and times are converted to 24 hours.
 fn tokens(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for token in TOKENS.find_iter(text) {
@@ -317,7 +319,7 @@ fn tokens(text: &str) -> Vec<String> {
     found
 }
 
-/// `8` and `pm` as `20:00`.
+/// Converts `8` and `pm` to `20:00`.
 fn clock(hour: &str, half: &str) -> Option<String> {
     let (hour, minutes) = hour.split_once(':').unwrap_or((hour, "00"));
     let hour: u8 = hour.parse().ok().filter(|hour| (1..=12).contains(hour))?;

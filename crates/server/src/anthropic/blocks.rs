@@ -1,13 +1,15 @@
-//! Blocks that are read as text: what a person or a tool handed over, and what tools of Anthropic's own servers left in
-//! a conversation that began there. What would be lost as text, such as a picture, is refused.
+//! Converts content blocks to text.
+//!
+//! They are text, documents and search results, and the blocks of Anthropic's server tools in a conversation
+//! that was started at Anthropic. Blocks that text cannot represent, such as images, are rejected.
 
-use lar_api::anthropic::{Content, InputBlock};
+use lar_api::anthropic::{AnthropicContent, InputBlock};
 use lar_base::{Code, Problem};
 use serde_json::Value;
 
-/// Characters of a kind that an error shows.
+/// The maximum number of characters of a block's type in an error.
 const KIND_CHARS_MAX: usize = 64;
-/// What holds words for a model in results of tools of Anthropic's; the rest is encrypted or for programs.
+/// The fields of Anthropic's tool results with text for a model. Other fields are encrypted or for programs.
 const READABLE: [&str; 10] = [
     "title",
     "url",
@@ -21,10 +23,10 @@ const READABLE: [&str; 10] = [
     "data",
 ];
 
-/// The text of a block; none for what marks a place only.
+/// Returns the text of a block, or `None` for a block that is only a marker.
 ///
 /// # Errors
-/// When the block holds what is no text, or lacks what it must have.
+/// If the block's type is not supported, or a required field is missing.
 pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Problem> {
     let missing = |name: &str| Problem::invalid(format!("{field}.{name}"), "is missing");
     Ok(match block.kind.as_str() {
@@ -36,15 +38,15 @@ pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Pro
             Some(join_parts([block.title, source, Some(texts)]))
         }
         "tool_reference" => Some(block.tool_name.ok_or_else(|| missing("tool_name"))?),
-        // A summary of what was said before; null where none could be made.
+        // The summary of earlier messages; null if summarizing failed.
         "compaction" => block.content.as_ref().and_then(Value::as_str).map(ToOwned::to_owned),
-        // Says between which blocks another model went on.
+        // Marks where another model continued the answer.
         "fallback" => None,
         "server_tool_use" | "mcp_tool_use" => {
             let input = block.input.filter(|input| !input.is_null()).unwrap_or_else(|| serde_json::json!({}));
             Some(format!("[{} {input}]", block.name.ok_or_else(|| missing("name"))?))
         }
-        // A client's own results are read where they answer a call.
+        // The result of a server tool. `tool_result` is handled with the call that it belongs to.
         kind if kind.ends_with("_tool_result") => {
             Some(block.content.as_ref().map(plain_text).unwrap_or_default())
         }
@@ -52,15 +54,16 @@ pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Pro
     })
 }
 
-/// The content of a tool's result: a text, or blocks.
+/// Reads the content of a tool result: a string or an array of blocks.
 ///
 /// # Errors
-/// When it is neither.
-pub(super) fn content(field: &str, content: Option<Value>) -> Result<Content, Problem> {
+/// If it is neither.
+pub(super) fn content(field: &str, content: Option<Value>) -> Result<AnthropicContent, Problem> {
     match content {
-        None | Some(Value::Null) => Ok(Content::default()),
-        Some(content) => crate::extract::from_value(&content)
-            .map_err(|_| Problem::invalid(field, "must be a text or a list of blocks, each with a `type`")),
+        None | Some(Value::Null) => Ok(AnthropicContent::default()),
+        Some(content) => crate::extract::from_value(&content).map_err(|_| {
+            Problem::invalid(field, "must be a string or an array of blocks, each with a `type`")
+        }),
     }
 }
 
@@ -74,12 +77,13 @@ fn document(field: &str, block: InputBlock) -> Result<String, Problem> {
         }
         kind => {
             let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
-            let reason =
-                format!("is `{kind}`: only the text of documents is read here, sent as `text` or `content`");
+            let reason = format!(
+                "is `{kind}`, which is not supported; send the text of the document as `text` or `content`"
+            );
             return Err(Problem::about(Code::UnsupportedParam, format!("{field}.source.type"), reason));
         }
     };
-    let text = text.ok_or_else(|| Problem::invalid(format!("{field}.source.data"), "must be a text"))?;
+    let text = text.ok_or_else(|| Problem::invalid(format!("{field}.source.data"), "must be a string"))?;
     Ok(join_parts([block.title, block.context, Some(text)]))
 }
 
@@ -88,7 +92,7 @@ fn join_parts(parts: [Option<String>; 3]) -> String {
     parts.join("\n")
 }
 
-/// What a value says in words, a line for each.
+/// Collects the readable strings and numbers of a value, one per line.
 fn plain_text(value: &Value) -> String {
     fn gather(value: &Value, lines: &mut Vec<String>) {
         match value {
@@ -123,11 +127,11 @@ fn plain_text(value: &Value) -> String {
 fn unsupported_block(field: &str, kind: &str) -> Problem {
     let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
     let reason = match kind.as_str() {
-        "image" => "is `image`: this model reads text only, no pictures".to_owned(),
+        "image" => "is `image`, which is not supported: this model reads text only".to_owned(),
         "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
-            format!("is `{kind}`, which does not belong there")
+            format!("is `{kind}`, which is not allowed here")
         }
-        _ => format!("is `{kind}`, which is not read here"),
+        _ => format!("is `{kind}`, which is not supported"),
     };
     Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason)
 }
@@ -191,19 +195,20 @@ mod tests {
         for (block, expected) in [
             (
                 json!({ "type": "image", "source": { "type": "base64", "data": "" } }),
-                "`at.type` is `image`: this model reads text only, no pictures",
+                "`at.type` is `image`, which is not supported: this model reads text only",
             ),
             (
                 json!({ "type": "document", "source": { "type": "base64", "media_type": "application/pdf", "data": "" } }),
-                "`at.source.type` is `base64`: only the text of documents is read here, sent as `text` or `content`",
+                "`at.source.type` is `base64`, which is not supported; send the text of the document as \
+                 `text` or `content`",
             ),
             (
                 json!({ "type": "document", "source": { "type": "content", "content": [{ "type": "image" }] } }),
-                "`at.source.content[0].type` is `image`: this model reads text only, no pictures",
+                "`at.source.content[0].type` is `image`, which is not supported: this model reads text only",
             ),
             (
                 json!({ "type": "container_upload", "file_id": "f" }),
-                "`at.type` is `container_upload`, which is not read here",
+                "`at.type` is `container_upload`, which is not supported",
             ),
             (json!({ "type": "text" }), "`at.text` is missing"),
         ] {

@@ -1,4 +1,4 @@
-//! `POST /v1/messages/count_tokens`.
+//! `POST /v1/messages/count_tokens`: counts the tokens of a request's prompt.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};

@@ -1,12 +1,13 @@
-//! Reading requests: messages of blocks become a chat of turns.
+//! Decodes requests: messages with content blocks become the messages of a chat.
 
 use lar_api::anthropic::{
-    COUNT_TOKENS_FIELDS, Content, InputBlock, InputMessage, MESSAGES_FIELDS, MessagesRequest, OutputFormat,
-    Thinking, Tool, ToolChoice,
+    AnthropicContent, AnthropicTool, AnthropicToolChoice, COUNT_TOKENS_FIELDS, InputBlock, InputMessage,
+    MESSAGES_FIELDS, MessagesRequest, OutputFormat, Thinking,
 };
 use lar_base::{Code, Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall};
+
+use lar_inference::{Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall};
 
 use super::blocks;
 use crate::extract;
@@ -16,10 +17,10 @@ use crate::lenient::model_or;
 use crate::message_builder::MessageBuilder;
 use crate::variables;
 
-/// Messages of a request at most.
+/// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
 
-/// Reads a request for a message, and whether its thinking is to be shown; `id` is the task it becomes.
+/// Decodes a request; `id` is the id of its task. Also returns whether the response shows thinking.
 pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(GenerationRequest, bool), Problem> {
     let (body, ignored) = read(body, MESSAGES_FIELDS).map_err(about_thread)?;
     let request: MessagesRequest = extract::from_value(&body)?;
@@ -46,7 +47,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(GenerationRequest, bo
     let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
     chat.variables = variables;
     if !chat.assistant_prefill.is_empty() && sampling.constraint.is_some() {
-        let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
+        let reason = "cannot be used together with a prefill; end `messages` with a user message";
         return Err(Problem::invalid("output_config", reason));
     }
     let generation = GenerationRequest {
@@ -63,7 +64,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(GenerationRequest, bo
     Ok((generation, shown))
 }
 
-/// Reads a request to be counted: its model, its prompt and the fields that have no effect.
+/// Decodes a request to count tokens. Returns its model, its prompt and the fields that have no effect.
 pub(crate) fn count(body: &[u8]) -> Result<(String, Prompt, Vec<String>), Problem> {
     let (body, ignored) = read(body, COUNT_TOKENS_FIELDS)?;
     let request: MessagesRequest = extract::from_value(&body)?;
@@ -74,7 +75,7 @@ pub(crate) fn count(body: &[u8]) -> Result<(String, Prompt, Vec<String>), Proble
     Ok((model_or(request.model, DEFAULT_CHAT), Prompt::Chat(chat), ignored))
 }
 
-/// Whether thinking is shown, and what of it the chat template is told.
+/// Returns whether thinking is shown, and the chat template variables for it.
 fn thinking(
     thinking: Option<&Thinking>,
     effort: Option<&str>,
@@ -93,14 +94,14 @@ fn thinking(
     }
     if let Some(effort) = effort {
         template_variables.extend(variables::effort("output_config.effort", effort)?.into_iter().filter(
-            // Whether it thinks at all `thinking` says.
+            // `thinking`, not the effort, switches thinking on and off.
             |variable| variable.name == "reasoning_effort",
         ));
     }
     Ok((shown, template_variables))
 }
 
-/// Tells a client that keeps its conversation at the server what to do instead.
+/// Adds advice to the error of a client that stores its conversation at the server.
 fn about_thread(problem: Problem) -> Problem {
     match problem.fields.as_slice() {
         [about] if about.field == "thread" => {
@@ -120,13 +121,14 @@ fn constraint(format: OutputFormat) -> Result<Constraint, Problem> {
 }
 
 fn chat(
-    system: Option<Content>,
+    system: Option<AnthropicContent>,
     messages: Vec<InputMessage>,
-    tools: Vec<Tool>,
-    choice: Option<ToolChoice>,
+    tools: Vec<AnthropicTool>,
+    choice: Option<AnthropicToolChoice>,
 ) -> Result<Chat, Problem> {
     if messages.is_empty() || messages.len() > MESSAGES_MAX {
-        return Err(Problem::invalid("messages", format!("must hold 1 to {MESSAGES_MAX} messages")));
+        let reason = format!("must have 1 to {MESSAGES_MAX} messages, got {}", messages.len());
+        return Err(Problem::invalid("messages", reason));
     }
     let mut builder = MessageBuilder::default();
     if let Some(system) = system {
@@ -139,35 +141,35 @@ fn chat(
     for (index, tool) in tools.into_iter().enumerate() {
         let field = |rest: &str| format!("tools[{index}].{rest}");
         if tool.kind.as_deref().is_some_and(|kind| kind != "custom") {
-            let reason = "must be `custom`: tools that Anthropic's servers run are not here";
+            let reason = "must be `custom`: Anthropic's server tools are not supported";
             return Err(Problem::about(Code::UnsupportedParam, field("type"), reason));
         }
         let names = ["name", "input_schema"].map(field);
-        let Tool { name, description, input_schema, strict, .. } = tool;
+        let AnthropicTool { name, description, input_schema, strict, .. } = tool;
         generate::add_tool(&mut chat.tools, names, name, description, input_schema, strict)?;
     }
     choose(&mut chat, choice)?;
     generate::take_prefill(&mut chat);
     match chat.messages.last() {
         Some(last) if last.role == "assistant" => {
-            let reason = "must end with a user's message, or with the beginning of an answer where no tool must be called";
+            let reason =
+                "must end with a user message, or with a prefill of the answer if no tool call is required";
             Err(Problem::invalid("messages", reason))
         }
         _ => Ok(chat),
     }
 }
 
-fn choose(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
+fn choose(chat: &mut Chat, choice: Option<AnthropicToolChoice>) -> Result<(), Problem> {
     let Some(choice) = choice else { return Ok(()) };
     chat.parallel_calls = choice.disable_parallel_tool_use != Some(true);
     match (choice.kind.as_str(), choice.name) {
         ("auto", _) => {}
         ("none", _) => chat.tools.clear(),
-        ("any", _) if !chat.tools.is_empty() => chat.tool_choice = driver::ToolChoice::Required,
+        ("any", _) if !chat.tools.is_empty() => chat.tool_choice = lar_inference::ToolChoice::Required,
         ("tool", Some(name)) => generate::choose_named(chat, name)?,
-        ("any" | "tool", _) => {
-            return Err(Problem::invalid("tool_choice", "names a tool that is not among `tools`"));
-        }
+        ("any", _) => return Err(Problem::invalid("tool_choice", "is `any`, but the request has no tools")),
+        ("tool", None) => return Err(Problem::invalid("tool_choice.name", "is missing")),
         _ => return Err(Problem::invalid("tool_choice.type", "must be auto, any, tool or none")),
     }
     Ok(())
@@ -179,12 +181,12 @@ fn message(builder: &mut MessageBuilder, field: &str, message: InputMessage) -> 
         return Err(Problem::invalid(format!("{field}.role"), "must be user or assistant"));
     }
     let blocks = match message.content {
-        Content::Text(text) => {
+        AnthropicContent::Text(text) => {
             vec![InputBlock { kind: "text".into(), text: Some(text), ..InputBlock::default() }]
         }
-        Content::Blocks(blocks) => blocks,
+        AnthropicContent::Blocks(blocks) => blocks,
     };
-    // Of an assistant an answer without a word is no more than its place.
+    // An empty assistant message is allowed: a model may answer with nothing.
     if blocks.is_empty() && role != "assistant" {
         return Err(Problem::invalid(format!("{field}.content"), "must not be empty"));
     }
@@ -194,7 +196,7 @@ fn message(builder: &mut MessageBuilder, field: &str, message: InputMessage) -> 
             ("tool_use", "assistant") => call(builder, &field, block)?,
             ("tool_result", "user") => result(builder, &field, block)?,
             ("thinking", "assistant") => builder.add_reasoning(block.thinking.unwrap_or_default()),
-            // Nobody here can read it.
+            // It is encrypted for Anthropic's servers.
             ("redacted_thinking", "assistant") => {}
             _ => {
                 if let Some(text) = blocks::text(&field, block)? {
@@ -208,7 +210,10 @@ fn message(builder: &mut MessageBuilder, field: &str, message: InputMessage) -> 
 
 fn call(builder: &mut MessageBuilder, field: &str, block: InputBlock) -> Result<(), Problem> {
     let (Some(id), Some(name)) = (block.id, block.name) else {
-        return Err(Problem::invalid(field, "`tool_use` needs an `id` and a `name`"));
+        return Err(Problem::invalid(
+            field,
+            "must have an `id` and a `name`, because it is a `tool_use` block",
+        ));
     };
     let input = block.input.unwrap_or_else(|| serde_json::json!({}));
     if !input.is_object() {
@@ -225,11 +230,11 @@ fn result(builder: &mut MessageBuilder, field: &str, block: InputBlock) -> Resul
     builder.add_result(format!("{field}.tool_use_id"), block.tool_use_id.unwrap_or_default(), content)
 }
 
-/// The text of a content that is read as one.
-pub(super) fn texts(field: &str, content: Content) -> Result<String, Problem> {
+/// Joins the texts of a content's blocks.
+pub(super) fn texts(field: &str, content: AnthropicContent) -> Result<String, Problem> {
     let blocks = match content {
-        Content::Text(text) => return Ok(text),
-        Content::Blocks(blocks) => blocks,
+        AnthropicContent::Text(text) => return Ok(text),
+        AnthropicContent::Blocks(blocks) => blocks,
     };
     let mut texts = Vec::with_capacity(blocks.len());
     for (index, block) in blocks.into_iter().enumerate() {
@@ -245,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_that_is_not_named_is_the_default() {
+    fn a_missing_or_blank_model_is_the_default() {
         for model in [json!({}), json!({ "model": null }), json!({ "model": "" }), json!({ "model": " " })] {
             let mut body = json!({ "max_tokens": 8, "messages": [{ "role": "user", "content": "?" }] });
             body.as_object_mut().unwrap().extend(model.as_object().unwrap().clone());
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_that_is_counted_is_the_one_that_is_sent() {
+    fn the_counted_prompt_equals_the_generated_one() {
         let tool = json!({ "name": "look", "input_schema": { "type": "object" } });
         for more in [
             json!({}),

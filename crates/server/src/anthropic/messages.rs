@@ -1,19 +1,21 @@
-//! `POST /v1/messages`.
+//! `POST /v1/messages`: the complete response and its stream.
 
 use std::collections::VecDeque;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::anthropic::{Block, Delta, Message, MessageDelta, StreamEvent, Usage};
+use lar_api::anthropic::{
+    AnthropicMessage, AnthropicStreamEvent, AnthropicUsage, Block, BlockDelta, MessageDelta,
+};
 use lar_base::{Problem, TaskId};
-use lar_engines::chat_format::CallPart;
-use lar_gateway::{End, TaskEvent, cancelled_problem};
+use lar_inference::{CallPart, TaskEvent, TaskSummary, cancelled_problem};
 use serde_json::{Value, json};
 
 use super::{decode_messages, stop_reason, usage};
 use crate::compat_caller::{CompatCaller, with_lar_headers};
 use crate::errors::{self, Failure};
 use crate::generate::{self, Answer, AnswerStream};
+use crate::json::to_json;
 use crate::tool_call_check::ToolSchemas;
 use crate::{State, extract, sse};
 
@@ -41,7 +43,7 @@ pub(crate) async fn create(
     Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
-fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[String]) -> Message {
+fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[String]) -> AnthropicMessage {
     let mut content = Vec::new();
     if thinking && !answer.reasoning.is_empty() {
         content.push(Block::Thinking { thinking: answer.reasoning, signature: "" });
@@ -57,7 +59,7 @@ fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[Str
     let end = answer.end.as_ref();
     let ended = end.map(|end| stop_reason(end.reason, stops));
     let (stop_reason, stop_sequence) = ended.map_or((None, None), |(word, text)| (Some(word), text));
-    Message {
+    AnthropicMessage {
         stop_reason,
         stop_sequence,
         usage: end.map(usage).unwrap_or_default(),
@@ -65,17 +67,17 @@ fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[Str
     }
 }
 
-fn new_message(id: String, model: String, content: Vec<Block>, tokens_in: u64) -> Message {
-    let usage = Usage { input_tokens: tokens_in, ..Usage::default() };
+fn new_message(id: String, model: String, content: Vec<Block>, tokens_in: u64) -> AnthropicMessage {
+    let usage = AnthropicUsage { input_tokens: tokens_in, ..AnthropicUsage::default() };
     let (kind, role) = ("message", "assistant");
-    Message { id, kind, role, model, content, stop_reason: None, stop_sequence: None, usage }
+    AnthropicMessage { id, kind, role, model, content, stop_reason: None, stop_sequence: None, usage }
 }
 
 fn tool_use_id() -> String {
     format!("toolu_{:032x}", TaskId::new().as_u128())
 }
 
-/// What the block that is being written holds.
+/// The kind of the unfinished content block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OpenBlock {
     Thinking,
@@ -87,10 +89,10 @@ struct MessageStream {
     answer_stream: AnswerStream,
     /// Whether thinking is shown.
     thinking: bool,
-    /// The request's stop texts.
+    /// The request's stop sequences.
     stops: Vec<String>,
     open: Option<OpenBlock>,
-    /// Blocks that were begun.
+    /// The number of blocks that have been started.
     blocks: usize,
     parts: VecDeque<String>,
     over: bool,
@@ -108,16 +110,16 @@ impl MessageStream {
             parts: VecDeque::new(),
             over: false,
         };
-        stream.send(&StreamEvent::MessageStart { message });
+        stream.send(&AnthropicStreamEvent::MessageStart { message });
         stream
     }
 
-    fn send(&mut self, event: &StreamEvent) {
-        let data = serde_json::to_string(event).unwrap_or_default();
+    fn send(&mut self, event: &AnthropicStreamEvent) {
+        let data = to_json(event);
         self.parts.push_back(sse::event(Some(event.name()), None, &data));
     }
 
-    /// Sees to it that a block of this kind is being written.
+    /// Starts a block of this kind, unless one is open already.
     fn switch_to(&mut self, block_kind: OpenBlock, block: impl FnOnce() -> Block) {
         if self.open == Some(block_kind) {
             return;
@@ -125,42 +127,45 @@ impl MessageStream {
         self.close();
         self.open = Some(block_kind);
         self.blocks += 1;
-        self.send(&StreamEvent::ContentBlockStart { index: self.blocks - 1, content_block: block() });
+        self.send(&AnthropicStreamEvent::ContentBlockStart {
+            index: self.blocks - 1,
+            content_block: block(),
+        });
     }
 
-    fn send_delta(&mut self, delta: Delta) {
-        self.send(&StreamEvent::ContentBlockDelta { index: self.blocks.saturating_sub(1), delta });
+    fn send_delta(&mut self, delta: BlockDelta) {
+        self.send(&AnthropicStreamEvent::ContentBlockDelta { index: self.blocks.saturating_sub(1), delta });
     }
 
     fn close(&mut self) {
         if self.open == Some(OpenBlock::Thinking) {
-            self.send_delta(Delta::SignatureDelta { signature: "" });
+            self.send_delta(BlockDelta::SignatureDelta { signature: "" });
         }
         if self.open.take().is_some() {
-            self.send(&StreamEvent::ContentBlockStop { index: self.blocks - 1 });
+            self.send(&AnthropicStreamEvent::ContentBlockStop { index: self.blocks - 1 });
         }
     }
 
     fn handle_event(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Queued { .. } => self.send(&StreamEvent::Ping),
+            TaskEvent::Queued { .. } => self.send(&AnthropicStreamEvent::Ping),
             TaskEvent::Token { text, .. } if !text.is_empty() => {
                 self.switch_to(OpenBlock::Text, || Block::Text { text: String::new() });
-                self.send_delta(Delta::TextDelta { text: text.to_string() });
+                self.send_delta(BlockDelta::TextDelta { text: text.to_string() });
             }
             TaskEvent::Reasoning { text, .. } if self.thinking => {
                 self.switch_to(OpenBlock::Thinking, || Block::Thinking {
                     thinking: String::new(),
                     signature: "",
                 });
-                self.send_delta(Delta::ThinkingDelta { thinking: text.to_string() });
+                self.send_delta(BlockDelta::ThinkingDelta { thinking: text.to_string() });
             }
             TaskEvent::Call(CallPart { index, name, arguments }) => {
                 let name = name.unwrap_or_default();
                 let input = Value::Object(serde_json::Map::new());
                 self.switch_to(OpenBlock::Call(index), || Block::ToolUse { id: tool_use_id(), name, input });
                 if !arguments.is_empty() {
-                    self.send_delta(Delta::InputJsonDelta { partial_json: arguments });
+                    self.send_delta(BlockDelta::InputJsonDelta { partial_json: arguments });
                 }
             }
             TaskEvent::End(end) => self.end(&end),
@@ -175,17 +180,17 @@ impl MessageStream {
         }
     }
 
-    fn end(&mut self, end: &End) {
+    fn end(&mut self, end: &TaskSummary) {
         self.close();
         let (stop_reason, stop_sequence) = stop_reason(end.reason, &self.stops);
         let delta = MessageDelta { stop_reason, stop_sequence };
-        self.send(&StreamEvent::MessageDelta { delta, usage: usage(end) });
-        self.send(&StreamEvent::MessageStop);
+        self.send(&AnthropicStreamEvent::MessageDelta { delta, usage: usage(end) });
+        self.send(&AnthropicStreamEvent::MessageStop);
         self.over = true;
     }
 
     fn fail(&mut self, problem: &Problem) {
-        let data = serde_json::to_string(&errors::anthropic(problem, None)).unwrap_or_default();
+        let data = to_json(&errors::anthropic(problem, None));
         self.parts.push_back(sse::event(Some("error"), None, &data));
         self.over = true;
     }

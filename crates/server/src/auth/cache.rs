@@ -1,7 +1,7 @@
-//! The secrets that were recognised not long ago, so that a request costs no read of the database.
+//! The cache of recently recognized secrets, so that a request needs no database read.
 //!
-//! Invariants: the secret of a key is never found among those of sessions, nor the other way round; what was looked up
-//! before [`SecretCache::forget`] is not kept after it.
+//! Invariants: the secret of a key is never accepted as that of a session, nor the reverse. A record that was
+//! read before [`SecretCache::forget`] is not stored after it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,23 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lar_base::{Code, Problem, Timestamp};
 use lar_store::KeyRecord;
 
-/// Secrets of a kind kept in memory; the rest are looked up.
+/// The maximum number of cached secrets of each kind. At the limit, the cache of that kind is emptied.
 const CACHED_MAX: usize = 10_000;
 
-/// What a secret is of.
+/// The kind of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecretKind {
-    /// A key, sent in a header.
+    /// The secret of a key, sent in a header.
     Key,
-    /// A browser's session, sent as a cookie.
+    /// The secret of a browser session, sent in a cookie.
     Session,
 }
 
-/// A secret that was recognised.
+/// The record of a recognized secret.
 #[derive(Debug, Clone)]
 pub(super) struct CachedSecret {
     pub(super) key: Arc<KeyRecord>,
-    /// When the session ends; keys have their own end.
+    /// When the session expires; `None` for a key, whose record has its own expiry.
     pub(super) session_expires_at: Option<Timestamp>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct SecretCache(Mutex<CacheState>);
 struct CacheState {
     keys: HashMap<[u8; 32], CachedSecret>,
     sessions: HashMap<[u8; 32], CachedSecret>,
-    /// Counts [`SecretCache::forget`].
+    /// The number of calls of [`SecretCache::forget`].
     generation: u64,
 }
 
@@ -50,21 +50,22 @@ impl CacheState {
 }
 
 impl SecretCache {
-    /// To be asked for before a secret is looked up in the database.
+    /// Returns the generation for [`SecretCache::insert`]. Call it before the lookup in the database.
     pub(super) fn generation(&self) -> u64 {
         self.lock().generation
     }
 
-    /// The key behind a secret of this kind, if it is known and still good.
+    /// Returns the key of a cached secret of this kind, unless the key or the session has ended.
     pub(super) fn get(&self, kind: SecretKind, digest: &[u8; 32]) -> Option<Arc<KeyRecord>> {
         let cached = self.lock().of(kind).get(digest).cloned()?;
         check_validity(&cached).is_ok().then_some(cached.key)
     }
 
-    /// Keeps what was looked up, unless something was revoked since `generation` was asked for.
+    /// Returns the key of a secret that was just looked up, and caches it unless the cache was emptied since
+    /// `generation`.
     ///
     /// # Errors
-    /// When it is not good any more.
+    /// [`Code::Unauthenticated`] when the key or the session has ended.
     pub(super) fn insert(
         &self,
         kind: SecretKind,
@@ -85,7 +86,7 @@ impl SecretCache {
         Ok(key)
     }
 
-    /// Forgets all of them. To be called after a revocation is on disk.
+    /// Removes all secrets. Call it after a revocation is on disk.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         state.generation += 1;
@@ -98,10 +99,10 @@ impl SecretCache {
     }
 }
 
-/// Checks that what was recognised is still good.
+/// Checks that neither the key nor the session has ended.
 ///
 /// # Errors
-/// [`Code::Unauthenticated`], saying what ended.
+/// [`Code::Unauthenticated`], naming the one that ended.
 pub(super) fn check_validity(cached: &CachedSecret) -> Result<(), Problem> {
     let now = Timestamp::now();
     let past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
@@ -123,7 +124,7 @@ pub(super) fn unknown_key() -> Problem {
 }
 
 pub(super) fn session_ended() -> Problem {
-    let detail = "the browser's session has ended; open a new link: `lar open`";
+    let detail = "the browser session has ended; sign in again with `lar open`";
     Problem::new(Code::Unauthenticated, detail)
 }
 
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_sessions_are_never_taken_for_each_other() {
+    fn a_key_is_never_accepted_as_a_session() {
         let secrets = SecretCache::default();
         let one = cached_secret();
         secrets.insert(SecretKind::Key, [1; 32], one.clone(), secrets.generation()).unwrap();
@@ -163,10 +164,30 @@ mod tests {
     }
 
     #[test]
+    fn revoked_and_expired_keys_and_ended_sessions_are_refused() {
+        let detail = |change: fn(&mut KeyRecord), session_expires_at| {
+            let mut key = (*cached_secret().key).clone();
+            change(&mut key);
+            let cached = CachedSecret { key: Arc::new(key), session_expires_at };
+            check_validity(&cached).map_err(|problem| (problem.code, problem.detail)).err()
+        };
+        let unauthenticated = |detail: &str| Some((Code::Unauthenticated, detail.to_owned()));
+        let (past, future) =
+            (Timestamp::from_millis(1), Timestamp::now().after(std::time::Duration::from_secs(60)));
+        assert_eq!(detail(|key| key.expires_at = Some(Timestamp::from_millis(i64::MAX)), Some(future)), None);
+        let revoked = detail(|key| key.revoked_at = Some(Timestamp::from_millis(1)), None);
+        assert_eq!(revoked, unauthenticated("the key is unknown or was revoked"));
+        let expired = detail(|key| key.expires_at = Some(Timestamp::from_millis(1)), Some(future));
+        assert_eq!(expired, unauthenticated("the key 00000000 has expired"));
+        let ended = detail(|_| {}, Some(past));
+        assert_eq!(ended, unauthenticated("the browser session has ended; sign in again with `lar open`"));
+    }
+
+    #[test]
     fn a_key_that_was_looked_up_while_it_was_revoked_is_not_kept() {
         let secrets = SecretCache::default();
         let before = secrets.generation();
-        // The database was read before the revocation; the revocation ends first.
+        // The lookup reads the key before the revocation, and caches it afterwards.
         secrets.forget();
         secrets.insert(SecretKind::Key, [1; 32], cached_secret(), before).unwrap();
         assert_eq!(secrets.get(SecretKind::Key, &[1; 32]), None);

@@ -1,4 +1,4 @@
-//! `/lar/v1/catalog/pulls`: getting models. A pull goes on when its caller goes away.
+//! `/lar/v1/catalog/pulls`: downloads of models. A pull continues when its caller disconnects.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,9 @@ use crate::auth::Admin;
 use crate::errors::Failure;
 use crate::extract::Json;
 
-/// Starts a pull, or joins the one of this source that is under way.
+/// Pull a model
+///
+/// Starts to download and install a model. If a pull of the same source is running, returns that pull.
 #[utoipa::path(post, path = "/lar/v1/catalog/pulls", tag = "catalog", request_body = NewPull,
     responses((status = 202, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(app: State, _: Admin, Json(new): Json<NewPull>) -> Result<Response, Failure> {
@@ -22,7 +24,7 @@ pub(crate) async fn create(app: State, _: Admin, Json(new): Json<NewPull>) -> Re
     {
         return Err(Problem::invalid(
             "source",
-            format!("{} is no file on the server's machine", path.display()),
+            format!("names {}, which is not a file on the server's machine", path.display()),
         )
         .into());
     }
@@ -30,7 +32,9 @@ pub(crate) async fn create(app: State, _: Admin, Json(new): Json<NewPull>) -> Re
     Ok((StatusCode::ACCEPTED, axum::Json(to_wire(&pull))).into_response())
 }
 
-/// Every pull since the start.
+/// List pulls
+///
+/// Returns all pulls since Lar started.
 #[utoipa::path(get, path = "/lar/v1/catalog/pulls", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Admin) -> axum::Json<Page<Wire>> {
     axum::Json(Page { data: app.catalog.pulls().iter().map(to_wire).collect(), next: None })

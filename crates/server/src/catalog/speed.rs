@@ -1,5 +1,7 @@
-//! How fast models run on this machine: what was measured while they decoded, and how fast memory is read.
-//! [`DecodeSpeed`] makes an estimate of both.
+//! The decode speed of models on this machine.
+//!
+//! Installed models have measured speeds. [`DecodeSpeed`] estimates the others from these and from the
+//! machine's memory bandwidth.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +11,16 @@ use lar_engines::device;
 
 use crate::App;
 
-/// What is known of this machine's speed.
+/// The measured speeds of this machine.
 pub(super) struct Speed {
-    /// What estimates are made of.
+    /// The basis of estimates.
     pub(super) decode: DecodeSpeed,
-    /// Tokens a second by the names of installed models.
+    /// The tokens per second of installed models, by name.
     measured: BTreeMap<String, f64>,
 }
 
 impl Speed {
-    /// Tokens a second of a model of the list, and how that is known.
+    /// Returns the tokens per second of a recommended model, and whether they are `measured` or `estimated`.
     pub(super) fn of(&self, model: &ModelRecommendation) -> (f64, &'static str) {
         match self.measured.get(model.name) {
             Some(speed) => (*speed, "measured"),
@@ -27,7 +29,7 @@ impl Speed {
     }
 }
 
-/// Finds it. At the first call memory is read for some hundredths of a second.
+/// Returns the speeds. The first call measures the memory bandwidth, which takes some hundredths of a second.
 pub(super) async fn find(app: &App) -> Speed {
     let measured = app.gateway.measured_speeds().await;
     let installed = app.catalog.list();
@@ -43,13 +45,14 @@ pub(super) async fn find(app: &App) -> Speed {
     Speed { decode: DecodeSpeed { weights_per_second, measured: models }, measured }
 }
 
-/// Bytes of an installed model's weights that are read for one token: all of them, unless the list knows better.
+/// Returns the bytes of weights that an installed model reads per token: the number in the list of
+/// recommended models, or else all of them.
 pub(super) fn active(model: &Model) -> Bytes {
     let listed = RECOMMENDED.iter().find(|listed| listed.name == model.name);
     listed.map_or(model.weights_size(), |listed| listed.active)
 }
 
-/// With one decimal.
+/// Rounds a speed to one decimal.
 pub(super) fn round(speed: f64) -> f64 {
     (speed * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! `/lar/v1/catalog/starter`: the models to begin with, chosen for this machine.
+//! `/lar/v1/catalog/starter`: the starter models, chosen for this machine.
 
 use std::sync::Arc;
 
@@ -16,17 +16,20 @@ use crate::errors::Failure;
 use crate::extract;
 use crate::{App, State};
 
-/// Which to choose.
+/// The query parameters of the choice.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StarterQuery {
-    /// Whether to take the smallest, whatever the machine can do.
+    /// Whether to choose the smallest model for every machine.
     #[serde(default)]
     minimal: bool,
 }
 
-/// A chat model and an embedder to begin with. The model behind `default`, or an installed one that suits this machine, stays the
-/// choice, but for the smallest one. Asks the hub whether it answers.
+/// Choose starter models
+///
+/// Returns a chat model and an embedding model for this machine. The chat model is the one behind `default`,
+/// or another installed one that suits the machine, unless it is the smallest starter model. Otherwise Lar
+/// chooses one from its list, and checks whether the model hub is reachable.
 #[utoipa::path(get, path = "/lar/v1/catalog/starter", tag = "catalog", params(("minimal" = Option<bool>, Query)),
     responses((status = 200, body = Page<StarterModel>)))]
 pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<StarterModel>>, Failure> {
@@ -38,7 +41,7 @@ pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<Sta
         size_bytes: STARTER_EMBEDDING.size.get(),
         tokens_per_second: None,
         installed: app.catalog.list().iter().any(|model| model.kind == Kind::Embedding),
-        reason: "finds memories and documents by their meaning".into(),
+        reason: "for finding memories and documents by meaning".into(),
     };
     Ok(Json(Page { data: vec![chat(&app, query.minimal).await, embedder], next: None }))
 }
@@ -55,11 +58,11 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
             size_bytes: model.size().get(),
             tokens_per_second: None,
             installed: true,
-            reason: "it is installed".into(),
+            reason: "already installed".into(),
         };
     }
     let (choice, reason) = if minimal {
-        (machine.minimal(), "the smallest was asked for".to_owned())
+        (machine.minimal(), "the smallest model, as requested".to_owned())
     } else {
         let from_hub = machine.starter();
         let answers = match from_hub.source.parse() {
@@ -80,8 +83,8 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
     }
 }
 
-/// The installed chat model to begin with: the one that `default` stands for, else the largest that suits the machine. The
-/// smallest model is none.
+/// Returns the installed chat model to start with: the model behind `default`, or else the largest that suits
+/// the machine. The smallest starter model does not count.
 fn installed_choice(app: &App, installed: &[Arc<Model>], machine: &Machine) -> Option<Arc<Model>> {
     let better = |model: &Arc<Model>| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256;
     let default = app.catalog.resolve(DEFAULT_CHAT).ok().map(|found| found.model);
@@ -95,9 +98,9 @@ fn installed_choice(app: &App, installed: &[Arc<Model>], machine: &Machine) -> O
 fn reason(memory: lar_base::Bytes, choice: Choice, hub: bool) -> String {
     let cores = device::cores();
     let machine = format!("{memory} of memory, {cores} {}", if cores == 1 { "core" } else { "cores" });
-    let from = if hub { "" } else { "; the model hub does not answer, so it comes from Python packages" };
+    let from = if hub { "" } else { "; from Python packages, because the model hub does not answer" };
     if choice.name == STARTER_CHAT.name {
-        return format!("this machine is very small: {machine}{from}");
+        return format!("the smallest model, because this machine is very small: {machine}{from}");
     }
     format!("the best for this machine: {machine}{from}")
 }

@@ -1,5 +1,6 @@
-//! `/lar/v1/conversations/{id}/messages`: saying something, saying it otherwise, having it answered again,
-//! rating the answer. The answers are streams of their task; the turn goes on when the reader goes away.
+//! `/lar/v1/conversations/{id}/messages`: sending and editing messages, and regenerating and rating answers.
+//!
+//! An answer is the event stream of its task. A turn continues when its reader disconnects.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
 use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnStarted};
 use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
-use lar_engines::driver::Sampling;
+use lar_inference::Sampling;
 use lar_memory::strength::Event;
 use lar_memory::{MemoryActivity, MemoryScope};
 use lar_store::{Message, NewMessage as NewUserMessage, OwnedConversation, Rating, Role, Store};
@@ -20,14 +21,17 @@ use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, IdempotentJson};
+use crate::json::to_json;
 use crate::{App, State, sse, tasks};
 
-/// An answer's end is told at the latest so long after the model's, whether it is stored or not.
+/// How long the last event of a stream waits for the answer to be stored.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of one message at most.
+/// The maximum size of a message in bytes.
 pub(crate) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
-/// Says something and streams the answer.
+/// Send a message
+///
+/// Adds a user message to the conversation and streams the answer.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages", tag = "conversations",
     params(("id" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = NewMessage,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
@@ -44,16 +48,18 @@ pub(crate) async fn create(
         None => conversation.get().head,
     };
     let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
-    let said = Some(NewUserMessage { parent, content: check_content("content", new.content)? });
+    let user_message = Some(NewUserMessage { parent, content: check_content("content", new.content)? });
     begin(
         &app,
         caller,
-        TurnRequest { conversation, user_message: said, answer_to: None, model: new.model, sampling, once },
+        TurnRequest { conversation, user_message, answer_to: None, model: new.model, sampling, once },
     )
     .await
 }
 
-/// Says something else in place of a person's message, on a branch of its own.
+/// Edit a user message
+///
+/// Adds the new text on a new branch next to the old message, and streams the answer.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/branch", tag = "conversations",
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
@@ -68,21 +74,22 @@ pub(crate) async fn branch(
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
     let replaced = app.store.message_get(&conversation, message).await?;
     if replaced.role != Role::User {
-        return Err(
-            Problem::new(lar_base::Code::Conflict, "only what a person said can be said otherwise").into()
-        );
+        return Err(Problem::new(lar_base::Code::Conflict, "only user messages can be edited").into());
     }
-    let said = Some(NewUserMessage { parent: replaced.parent, content: check_content("content", content)? });
+    let content = check_content("content", content)?;
+    let user_message = Some(NewUserMessage { parent: replaced.parent, content });
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
         &app,
         caller,
-        TurnRequest { conversation, user_message: said, answer_to: None, model: retry.model, sampling, once },
+        TurnRequest { conversation, user_message, answer_to: None, model: retry.model, sampling, once },
     )
     .await
 }
 
-/// Has the message that an answer belongs to answered again.
+/// Regenerate an answer
+///
+/// Streams a new answer on a new branch. The path names the old answer or its user message.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/regenerate", tag = "conversations",
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
@@ -105,7 +112,10 @@ pub(crate) async fn regenerate(
     .await
 }
 
-/// Rates an answer.
+/// Rate an answer
+///
+/// The rating `good` also strengthens the memories that the answer recalled, if the key has the scope
+/// `memory:write`.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/feedback", tag = "conversations",
     params(("id" = String, Path), ("message" = String, Path)), request_body = Feedback,
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
@@ -130,7 +140,7 @@ pub(crate) async fn feedback(
     Ok(axum::Json(message_for(&caller, &rated)))
 }
 
-/// What a good answer was given was of use. The rating stands whatever becomes of that.
+/// Records a use of each memory that a good answer recalled. An error here does not undo the rating.
 async fn record_use(app: &App, caller: Caller, answer: &Message) {
     let in_turn =
         answer.memory.as_deref().and_then(|memory| serde_json::from_str::<MemoryActivity>(memory).ok());
@@ -138,7 +148,7 @@ async fn record_use(app: &App, caller: Caller, answer: &Message) {
     let used = async {
         let writer = app.memories.authorize_write(caller, MemoryScope::default()).await?;
         for recalled in &in_turn.recalled {
-            let reason = Some("an answer that was given it was rated good".to_owned());
+            let reason = Some("an answer that recalled it was rated good".to_owned());
             if let Ok(id) = recalled.id.parse() {
                 app.memories.review(&writer, id, Event::Used, reason).await?;
             }
@@ -146,11 +156,14 @@ async fn record_use(app: &App, caller: Caller, answer: &Message) {
         Ok::<_, Problem>(())
     };
     if let Err(problem) = used.await {
-        tracing::debug!(%problem, "a memory could not be told that it was of use");
+        tracing::debug!(%problem, "could not record the use of a memory");
     }
 }
 
-/// A message on the wire for a caller. Without `memory:read` it tells what memory did in the turn, and has no memory's text.
+/// Returns a message on the wire for a caller.
+///
+/// Without the scope `memory:read`, the message names the memories that the turn used and changed, but not
+/// their texts.
 pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
     let mut shown = to_wire(message);
     if let Some(memory) = shown.memory.as_mut().filter(|_| !caller.has(Scope::MemoryRead)) {
@@ -158,12 +171,14 @@ pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
         let saved = memory.saved.iter_mut().map(|one| &mut one.content);
         let forgotten = memory.forgotten.iter_mut().map(|one| &mut one.content);
         recalled.chain(saved).chain(forgotten).for_each(String::clear);
-        memory.saved.iter_mut().for_each(|one| one.instead_of = None);
+        for saved in &mut memory.saved {
+            (saved.superseded_content, saved.instead_of) = (None, None);
+        }
     }
     shown
 }
 
-/// A message on the wire.
+/// Returns a message on the wire.
 pub(super) fn to_wire(message: &Message) -> Wire {
     let text = |id: MessageId| id.to_string();
     Wire {
@@ -184,9 +199,22 @@ pub(super) fn to_wire(message: &Message) -> Wire {
         rating: message
             .rating
             .map(|rating| if rating == Rating::Good { "good".into() } else { "bad".into() }),
-        memory: message.memory.as_deref().and_then(|memory| serde_json::from_str(memory).ok()),
+        memory: message.memory.as_deref().and_then(activity_to_wire),
         created_at: message.created_at.to_string(),
     }
+}
+
+/// Returns the memory activity of a turn on the wire.
+///
+/// The stored JSON has the field names that are deprecated on the wire, so this adds the new ones.
+fn activity_to_wire(stored: &str) -> Option<lar_api::conversations::MemoryActivity> {
+    let mut activity: lar_api::conversations::MemoryActivity = serde_json::from_str(stored).ok()?;
+    activity.suggested = activity.waiting.clone();
+    for saved in &mut activity.saved {
+        saved.superseded_content = saved.instead_of.clone();
+        saved.superseded_id = saved.instead_of_id.clone();
+    }
+    Some(activity)
 }
 
 async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
@@ -201,8 +229,10 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
     Ok(sse::response(TurnStream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
 }
 
-/// The stream of a turn that was begun before: from its task while that is remembered, else from what was
-/// kept of it, as one piece.
+/// Returns the stream of a turn that an earlier copy of the request started.
+///
+/// The stream is that of the turn's task while the gateway has its events. Later it is the stored answer in
+/// one event.
 async fn replay(
     app: &App,
     caller: &Caller,
@@ -211,7 +241,7 @@ async fn replay(
 ) -> Result<Response, Problem> {
     let mut answer = app.store.message_get(conversation, answer).await?;
     let (Some(parent), Some(task)) = (answer.parent, answer.task) else {
-        return Err(Problem::not_found("the turn's task"));
+        return Err(Problem::not_found("task of this turn"));
     };
     let question = app.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
@@ -230,7 +260,7 @@ async fn replay(
     Ok(sse::response(TurnStream { parts, rest: None, ending: None }))
 }
 
-/// The first event of a turn's stream.
+/// Returns the first event of a turn's stream.
 async fn first_event(
     app: &App,
     caller: &Caller,
@@ -238,7 +268,7 @@ async fn first_event(
     question: &Message,
     answer: &Message,
 ) -> Result<String, Problem> {
-    // The first turn gave the conversation its title.
+    // The conversation is read again, because its first turn has just set its title.
     let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
     let event = TurnStarted {
         title: now.get().title.clone(),
@@ -246,10 +276,10 @@ async fn first_event(
         answer: message_for(caller, answer),
         task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
     };
-    Ok(sse::event(Some("message"), None, &serde_json::to_string(&event).unwrap_or_default()))
+    Ok(sse::event(Some("message"), None, &to_json(&event)))
 }
 
-/// Checks the text of a message that arrived in this field.
+/// Checks the text of a message in this field.
 pub(super) fn check_content(field: &str, content: String) -> Result<String, Problem> {
     if content.trim().is_empty() {
         return Err(Problem::invalid(field, "must not be empty"));
@@ -257,7 +287,7 @@ pub(super) fn check_content(field: &str, content: String) -> Result<String, Prob
     if content.len() > CONTENT_BYTES_MAX {
         return Err(Problem::invalid(
             field,
-            format!("has {} bytes; {CONTENT_BYTES_MAX} at most", content.len()),
+            format!("has {} bytes; the limit is {CONTENT_BYTES_MAX}", content.len()),
         ));
     }
     Ok(content)
@@ -273,14 +303,14 @@ fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) ->
 }
 
 struct TurnStream {
-    /// What is sent first, or at last.
+    /// The parts before `rest`, and later the last event, which waits for `ending`.
     parts: VecDeque<String>,
     rest: Option<tasks::TaskStream>,
-    /// Of an answer that is being written now.
+    /// Reads the citations after `rest`; `None` for the replay of an earlier turn.
     ending: Option<TurnEnd>,
 }
 
-/// What is told of an answer when its end is stored.
+/// Reads the citations of an answer once it is stored.
 struct TurnEnd {
     store: Store,
     conversation: OwnedConversation,
@@ -289,13 +319,13 @@ struct TurnEnd {
 }
 
 impl TurnEnd {
-    /// The event that tells which memories the answer cites, if it cites any.
+    /// Returns the event with the memories that the answer cites, if there are any.
     async fn citations(&self) -> Option<String> {
         tokio::time::timeout(SETTLE_TIMEOUT, self.persisted.cancelled()).await.ok()?;
         let message = self.store.message_get(&self.conversation, self.answer).await.ok()?;
         let recalled = serde_json::from_str::<MemoryActivity>(message.memory.as_deref()?).ok()?.recalled;
         let memories: Vec<String> = recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect();
-        let data = serde_json::to_string(&Citations { memories: memories.clone() }).ok()?;
+        let data = to_json(&Citations { memories: memories.clone() });
         (!memories.is_empty()).then(|| sse::event(Some("citations"), None, &data))
     }
 }
@@ -308,7 +338,7 @@ impl sse::Source for TurnStream {
         if let Some(rest) = &mut self.rest {
             match rest.next_event().await? {
                 (part, false) => return Some(part),
-                // The end waits for what is told before it; a reader that sees it finds the answer stored.
+                // The last event waits for the citations, and so until the answer is stored.
                 (part, true) => {
                     self.parts.push_back(part);
                     self.rest = None;

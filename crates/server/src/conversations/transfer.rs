@@ -1,7 +1,7 @@
-//! `/lar/v1/conversations/export` and `/import`: all of a person's conversations as JSON lines, one
-//! conversation with all its branches a line, the same that `GET conversations/{id}` shows.
+//! `/lar/v1/conversations/export` and `/import`: all conversations of a user as JSON lines.
 //!
-//! Ids are kept, so importing twice changes nothing, and what was exported elsewhere comes back whole.
+//! A line is one conversation with all its branches, as `GET conversations/{id}` returns it. All ids are
+//! kept, so a second import changes nothing, and an export from another Lar can be imported in full.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use lar_api::conversations::{Conversation as Wire, ImportResult, Message as WireMessage};
-use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp};
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, error_chain};
 use lar_store::{Conversation, Message, Rating, Role, Status};
 
 use super::messages::CONTENT_BYTES_MAX;
@@ -20,10 +20,12 @@ use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::{App, State, extract};
 
-/// Characters of a model's name at most, as in the catalog.
+/// The maximum length of a model's name, as in the catalog.
 const MODEL_CHARS_MAX: usize = 128;
 
-/// Streams the person's conversations, deleted ones left out.
+/// Export conversations
+///
+/// Streams all conversations of the user as JSON lines, except deleted ones.
 #[utoipa::path(get, path = "/lar/v1/conversations/export", tag = "conversations",
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
 pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result<Response, Failure> {
@@ -36,8 +38,9 @@ pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result
     Ok((kind, Body::from_stream(stream::try_unfold(lines, ConversationLines::next))).into_response())
 }
 
-/// Takes conversations that were exported; those that are there already stay as they are. Either all lines
-/// are taken or none.
+/// Import conversations
+///
+/// Adds exported conversations. Conversations that exist already stay unchanged. Imports all lines or none.
 #[utoipa::path(post, path = "/lar/v1/conversations/import", tag = "conversations",
     request_body(content = Wire, content_type = "application/x-ndjson"),
     responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
@@ -52,7 +55,7 @@ pub(crate) async fn import(
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
-/// The lines of an export, each read when it is sent.
+/// The lines of an export. Each conversation is read when its line is sent.
 struct ConversationLines {
     app: std::sync::Arc<App>,
     caller: Caller,
@@ -62,8 +65,12 @@ struct ConversationLines {
 }
 
 impl ConversationLines {
-    /// The next line; at the end one that says how many conversations could not be read, if any. Another error breaks the
-    /// connection off, so that nobody takes a part for the whole.
+    /// Returns the next line. If conversations could not be read because of damage, a last line states how
+    /// many.
+    ///
+    /// # Errors
+    /// When the database fails otherwise. This aborts the connection, so that no caller mistakes a part for
+    /// the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         while let Some(id) = self.waiting.pop_front() {
             let found = match self.app.store.conversation_get(self.caller.user(), id).await {
@@ -76,14 +83,18 @@ impl ConversationLines {
                     line.push(b'\n');
                     return Ok(Some((line.into(), self)));
                 }
-                // Erased since the export began.
+                // The conversation was erased after the export started.
                 Err(lar_store::Error::NotFound(_)) => {}
                 Err(error) if error.is_damage() => {
-                    tracing::error!(%error, conversation = %id, "an export passes over what it cannot read");
+                    tracing::error!(
+                        error = %error_chain(&error),
+                        conversation = %id,
+                        "skipped an unreadable conversation"
+                    );
                     self.unreadable += 1;
                 }
                 Err(error) => {
-                    tracing::error!(%error, conversation = %id, "an export broke off");
+                    tracing::error!(error = %error_chain(&error), conversation = %id, "an export failed");
                     return Err(error.into());
                 }
             }
@@ -105,13 +116,13 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
         let read = parse_message(id, message, &known)
             .map_err(|problem| problem.within(&format!("messages[{index}]")))?;
         if !known.insert(read.id) {
-            return Err(Problem::invalid(format!("messages[{index}].id"), "is there twice"));
+            return Err(Problem::invalid(format!("messages[{index}].id"), "appears twice"));
         }
         messages.push(read);
     }
     let head: Option<MessageId> = wire.head.map(|head| parse_id("head", &head)).transpose()?;
     if head.is_some_and(|head| !known.contains(&head)) {
-        return Err(Problem::invalid("head", "is none of the messages"));
+        return Err(Problem::invalid("head", "is not the id of a message in this line"));
     }
     let conversation = Conversation {
         id,
@@ -128,7 +139,7 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
     Ok((conversation, messages))
 }
 
-/// A message whose parent is among the `known` ones before it.
+/// Parses a message, whose parent must be one of the `known` messages before it.
 fn parse_message(
     conversation: ConversationId,
     wire: WireMessage,
@@ -136,22 +147,22 @@ fn parse_message(
 ) -> Result<Message, Problem> {
     let parent: Option<MessageId> = wire.parent.map(|parent| parse_id("parent", &parent)).transpose()?;
     if parent.is_some_and(|parent| !known.contains(&parent)) {
-        return Err(Problem::invalid("parent", "is none of the messages before it"));
+        return Err(Problem::invalid("parent", "is not the id of a preceding message"));
     }
     if wire.content.len() > CONTENT_BYTES_MAX {
-        return Err(Problem::invalid("content", format!("may have {CONTENT_BYTES_MAX} bytes at most")));
+        return Err(Problem::invalid("content", format!("must have at most {CONTENT_BYTES_MAX} bytes")));
     }
     if wire.reasoning.as_ref().is_some_and(|reasoning| reasoning.len() > CONTENT_BYTES_MAX) {
-        return Err(Problem::invalid("reasoning", format!("may have {CONTENT_BYTES_MAX} bytes at most")));
+        return Err(Problem::invalid("reasoning", format!("must have at most {CONTENT_BYTES_MAX} bytes")));
     }
     let role: Role =
-        wire.role.parse().map_err(|()| Problem::invalid("role", "must be system, user or assistant"))?;
+        wire.role.parse().map_err(|_| Problem::invalid("role", "must be system, user or assistant"))?;
     let status = match wire.status.as_str() {
-        // What was being written when it was exported is not written on here.
+        // An answer that was still being written at the time of the export is not continued.
         "streaming" => Status::Stopped,
         text => text
             .parse()
-            .map_err(|()| Problem::invalid("status", "must be complete, stopped, failed or streaming"))?,
+            .map_err(|_| Problem::invalid("status", "must be complete, stopped, failed or streaming"))?,
     };
     let rating = match wire.rating.as_deref() {
         None => None,
@@ -193,7 +204,7 @@ fn check_model(name: String) -> Result<String, Problem> {
 }
 
 fn parse_id<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem::invalid(field, "is not an id of that kind"))
+    text.parse().map_err(|_| Problem::invalid(field, "is not a valid id"))
 }
 
 fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {

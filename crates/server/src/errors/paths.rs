@@ -1,9 +1,10 @@
-//! Errors name the server's files without their folders to callers who do not administrate it.
+//! Removes the folders from file paths in error messages, for callers without the scope `admin`.
 //!
-//! Only faults of the server (status 500 or more) name its files: of a request that was refused, a path is the caller's own
-//! word. Folders that the server knows ([`hide_folders`]) are found as they are spelled, whatever their names have in them.
-//! Other paths are found by their slashes: a folder's name with blanks is followed as long as a slash comes soon. What a
-//! caller is shown in the end, and the line of the log, are in [`super`].
+//! Only errors of the server (status 500 or more) are changed. A path in the error of a rejected request
+//! comes from the caller. The folders of [`hide_folders`] are recognized by their exact spelling, whatever
+//! characters their names contain. Other paths are recognized by their slashes: a folder name may contain
+//! spaces if the next slash follows within a few words. [`super`] decides who reads the changed message, and
+//! logs the full one.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -11,21 +12,21 @@ use std::sync::OnceLock;
 
 use lar_base::Problem;
 
-/// Paths that are an API's and not a file's.
+/// The prefixes of API paths, which name no files.
 const API_PATHS: [&str; 4] = ["/v1/", "/lar/v1/", "/api/", "/bridge/"];
-/// What a path stands behind, beside the start of a text and blanks.
+/// The characters that may precede a path, besides whitespace and the start of the text.
 const BEFORE: &[char] = &['`', '\'', '"', '“', '(', '[', '=', ':', ','];
-/// What ends a path, beside blanks.
-const BEHIND: &[char] = &['`', '\'', '"', '”', ')', ']', ',', ';', '(', '<', '>'];
-/// What may stand behind a path and is no part of it.
+/// The characters that end a path, besides whitespace.
+const PATH_ENDS: &[char] = &['`', '\'', '"', '”', ')', ']', ',', ';', '(', '<', '>'];
+/// The characters at the end of a path that are not part of it.
 const PUNCTUATION: [char; 4] = ['.', ':', '?', '!'];
-/// Words without a slash that a folder's name has at most, between its first and its last.
+/// The maximum number of words without a slash between the first and the last word of a folder name.
 const INNER_WORDS_MAX: usize = 2;
 
-/// The folders of this process, as [`hide_folders`] had them.
+/// The folders from the first call of [`hide_folders`].
 static HIDDEN: OnceLock<Folders> = OnceLock::new();
 
-/// Folders whose spelling is known.
+/// Folders with a known spelling.
 #[derive(Debug, Default)]
 struct Folders(Vec<String>);
 
@@ -37,7 +38,7 @@ impl Folders {
         Self(spellings.flatten().filter_map(text).filter(is_absolute).collect())
     }
 
-    /// How long the longest of them is that this path begins with.
+    /// Returns the length of the longest of these folders that `path` starts with.
     fn length_in(&self, path: &str) -> Option<usize> {
         let goes_on = |rest: &str| rest.starts_with(char::is_alphanumeric);
         let begins = |folder: &&String| path.strip_prefix(folder.as_str()).is_some_and(|rest| !goes_on(rest));
@@ -45,13 +46,14 @@ impl Folders {
     }
 }
 
-/// Has the paths below these folders recognized from now on, whatever their names have in them. Those of the first call
-/// count: a process serves one data directory.
+/// Sets the folders whose paths are recognized whatever characters their names contain.
+///
+/// Only the first call has an effect, because a process serves one data directory.
 pub(crate) fn hide_folders(folders: impl IntoIterator<Item = PathBuf>) {
     let _ = HIDDEN.set(Folders::of(folders));
 }
 
-/// The same problem, in which the server's files have no folders.
+/// Returns the problem without the folders of file paths, if it is an error of the server.
 pub(super) fn without_folders(mut problem: Problem) -> Problem {
     if problem.code.status() < 500 {
         return problem;
@@ -63,7 +65,7 @@ pub(super) fn without_folders(mut problem: Problem) -> Problem {
     problem
 }
 
-/// A text in which the files of absolute paths are named without their folders.
+/// Replaces every absolute file path in a text by the name of the file.
 pub(crate) fn file_names(text: &str) -> Cow<'_, str> {
     file_names_of(text, HIDDEN.get().unwrap_or(&Folders(Vec::new())))
 }
@@ -83,13 +85,13 @@ fn file_names_of<'a>(text: &'a str, known: &Folders) -> Cow<'a, str> {
     Cow::Owned(shown + rest)
 }
 
-/// Where the next path of a file begins, from `start` on, and how long it is.
+/// Returns the position and the length of the next file path at or after `start`.
 fn next_path(text: &str, start: usize, known: &Folders) -> Option<(usize, usize)> {
     let mut slashes = text[start..].match_indices('/').map(|(at, _)| start + at);
     slashes.find_map(|at| Some((at, path_length(text, at, known)?)))
 }
 
-/// How long the path is that begins with the slash at `at`; none where that begins no path of a file.
+/// Returns the length of the file path that starts with the slash at `at`, or `None` if none starts there.
 fn path_length(text: &str, at: usize, known: &Folders) -> Option<usize> {
     let (before, path) = (text[..at].chars().next_back(), &text[at..]);
     if let Some(folder) = known.length_in(path)
@@ -106,7 +108,7 @@ fn path_length(text: &str, at: usize, known: &Folders) -> Option<usize> {
     has_folder.then_some(length)
 }
 
-/// Where a path ends whose first bytes are known to be of it.
+/// Returns the end of a path whose first `known` bytes are part of it.
 fn end_of_path(path: &str, known: usize) -> usize {
     let mut length = known + word(&path[known..]).len();
     while let Some(more) = rest_of_folder(&path[..length], &path[length..]) {
@@ -115,14 +117,16 @@ fn end_of_path(path: &str, known: usize) -> usize {
     known + path[known..length].trim_end_matches(PUNCTUATION).len()
 }
 
-/// How many bytes behind a path go on with it, since its last folder has blanks in its name: up to a word with a slash,
-/// which is the next one, or the next but few where what is there already does not look like a file.
-fn rest_of_folder(path: &str, behind: &str) -> Option<usize> {
+/// Returns how many bytes after a path belong to it because the name of its last folder contains spaces.
+///
+/// These bytes end with a word that contains a slash. It is the next word or, if the last name of the path
+/// does not look like a file, one of the next [`INNER_WORDS_MAX`] + 1 words.
+fn rest_of_folder(path: &str, text_after: &str) -> Option<usize> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let inner_words_max = if name.contains('.') || name.is_empty() { 0 } else { INNER_WORDS_MAX };
     let mut length = 0;
     for _ in 0..=inner_words_max {
-        let next = word(behind[length..].strip_prefix(' ')?);
+        let next = word(text_after[length..].strip_prefix(' ')?);
         if next.is_empty() || next.starts_with('/') || next.contains("://") {
             return None;
         }
@@ -134,9 +138,9 @@ fn rest_of_folder(path: &str, behind: &str) -> Option<usize> {
     None
 }
 
-/// The beginning of a text up to a blank or what ends a path.
+/// Returns the start of a text, up to whitespace or a character that ends a path.
 fn word(text: &str) -> &str {
-    let ends = |one: char| one.is_whitespace() || BEHIND.contains(&one);
+    let ends = |one: char| one.is_whitespace() || PATH_ENDS.contains(&one);
     &text[..text.find(ends).unwrap_or(text.len())]
 }
 
@@ -212,21 +216,21 @@ mod tests {
         fn no_folder_of_a_path_is_left(
             folders in proptest::collection::vec("[a-z]{3,8}( [a-z]{2,5}){0,2}", 1..5),
             before in "[A-Z ]{0,9} ",
-            behind in "( [A-Z]{0,9})?",
+            rest in "( [A-Z]{0,9})?",
         ) {
-            let text = format!("{before}/secret/{}/file.db{behind}", folders.join("/"));
-            prop_assert_eq!(file_names(&text), format!("{before}file.db{behind}"));
+            let text = format!("{before}/secret/{}/file.db{rest}", folders.join("/"));
+            prop_assert_eq!(file_names(&text), format!("{before}file.db{rest}"));
         }
 
         #[test]
-        fn nothing_of_a_known_folder_is_left(folder in "[^/\\x00]{1,30}", behind in "( [A-Z]{0,9})?") {
+        fn no_part_of_a_known_folder_is_left(folder in "[^/\\x00]{1,30}", rest in "( [A-Z]{0,9})?") {
             let known = Folders::of([PathBuf::from(format!("/{folder}/kept"))]);
-            let text = format!("cannot read /{folder}/kept/sub/file.db{behind}");
-            prop_assert_eq!(file_names_of(&text, &known), format!("cannot read file.db{behind}"));
+            let text = format!("cannot read /{folder}/kept/sub/file.db{rest}");
+            prop_assert_eq!(file_names_of(&text, &known), format!("cannot read file.db{rest}"));
         }
 
         #[test]
-        fn any_text_is_taken(text in ".{0,200}") {
+        fn any_text_is_accepted(text in ".{0,200}") {
             let shown = file_names(&text);
             prop_assert!(shown.len() <= text.len());
         }

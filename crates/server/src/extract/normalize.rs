@@ -1,11 +1,11 @@
-//! Values as models and loosely typed clients write them.
+//! Normalizes JSON values that models and loosely typed clients write.
 
 use serde_json::Value;
 
-/// Up to here an f64 holds every whole number.
+/// A bound below 2^53, up to which an f64 represents every integer exactly.
 const WHOLE_MAX: f64 = 9e15;
 
-/// Takes null for what is left out, and `5.0` for 5, at every depth.
+/// Removes null members and turns numbers such as `5.0` into integers, at every depth.
 pub(crate) fn normalize_values(arguments: &mut Value) {
     match arguments {
         Value::Object(fields) => {

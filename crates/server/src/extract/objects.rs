@@ -1,5 +1,7 @@
-//! A deserializer that takes an object for a struct and nothing else: serde's derived code takes an array, too, whose
-//! items are the fields in the order that they happen to be written in. All of Lar's own requests are read through it.
+//! A deserializer that accepts only objects for structs.
+//!
+//! serde's derived code also accepts an array with the fields in the order of their declaration.
+//! [`super::json`], which reads the bodies of Lar's own API, therefore uses this deserializer.
 
 use std::fmt;
 
@@ -8,13 +10,13 @@ use serde::de::{
     Visitor,
 };
 
-/// Reads from `D`, whose structs must be objects at every depth.
+/// A deserializer that wraps `D` and requires objects for structs, at every depth.
 pub(super) struct Objects<D>(pub(super) D);
 
-/// Hands on what it sees, with what lies deeper wrapped as well.
+/// A visitor that forwards to `visitor` and wraps the deserializers of nested values.
 struct Within<V> {
     visitor: V,
-    /// Whether a struct is read, for which an array will not do.
+    /// Whether the value is a struct, for which an array is an error.
     is_struct: bool,
 }
 
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_read_as_before() {
+    fn structs_and_enums_are_read_from_objects() {
         let text = r#"{"name":"x","inner":{"a":1,"b":2},"list":[{"a":3,"b":4}],"choice":{"pair":[5,6]}}"#;
         let expected = Outer {
             name: "x".into(),

@@ -1,35 +1,36 @@
-//! Limits that end an answer at its lines, as llama.cpp's server has them for editors that complete code.
+//! Line limits of an answer, as in llama.cpp's server for editors that complete code.
 //!
-//! `n_indent`: a line that is indented by less ends the answer before its first word; the first line, which goes on from the
-//! prompt, may begin as it likes. `t_max_predict_ms`: once that time has passed since the first token, the next line break
-//! ends the answer, so that its last line is whole.
+//! - `n_indent`: a line with less indentation ends the answer before its first word. The first line continues
+//!   the prompt and is exempt.
+//! - `t_max_predict_ms`: after this time since the first token, the next line break ends the answer, so that
+//!   the last line is complete.
 
 use std::time::Duration;
 
 use lar_base::Instant;
 
-/// What ends an answer at its lines.
+/// The line limits of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LineLimits {
-    /// Spaces and tabs that each line but the first begins with at least; 0 is no limit.
+    /// The minimum number of spaces and tabs at the start of each line but the first; 0 for no limit.
     pub(crate) indent_min: usize,
-    /// Time from the first token after which the next line break ends the answer.
+    /// The time from the first token after which the next line break ends the answer.
     pub(crate) time_max: Option<Duration>,
 }
 
 impl LineLimits {
-    /// Whether anything is limited.
+    /// Returns whether there is any limit.
     pub(crate) const fn is_any(&self) -> bool {
         self.indent_min > 0 || self.time_max.is_some()
     }
 }
 
-/// How far the lines of one answer have come.
+/// The state of one answer's line limits.
 #[derive(Debug, Clone)]
 pub(super) struct LineTracker {
     limits: LineLimits,
     first_token: Option<Instant>,
-    /// Spaces and tabs of the current line so far; `None` behind its indentation, and in the first line.
+    /// The spaces and tabs at the start of the current line; `None` after the indentation and in the first line.
     indent: Option<usize>,
     is_over: bool,
 }
@@ -39,12 +40,14 @@ impl LineTracker {
         Self { limits, first_token: None, indent: None, is_over: false }
     }
 
-    /// Whether a limit has ended the answer.
+    /// Returns whether a limit has ended the answer.
     pub(super) const fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Takes in the text of a token that came at `now`. Returns how many bytes of it stay where a limit ends the answer.
+    /// Adds the text of a token that arrived at `now`.
+    ///
+    /// If a limit ends the answer, returns the number of the text's bytes that belong to the answer.
     pub(super) fn add(&mut self, text: &str, now: Instant) -> Option<usize> {
         let first_token = *self.first_token.get_or_insert(now);
         let is_late = self.limits.time_max.is_some_and(|time_max| now.since(first_token) > time_max);
@@ -54,7 +57,7 @@ impl LineTracker {
         kept
     }
 
-    /// Where in a text the first word of a line stands that is indented by too little.
+    /// Returns the position of the first word of a line with too little indentation.
     fn find_short_indent(&mut self, text: &str) -> Option<usize> {
         for (at, byte) in text.bytes().enumerate() {
             match (byte, self.indent) {
@@ -72,7 +75,7 @@ impl LineTracker {
 mod tests {
     use super::*;
 
-    /// What is left of an answer whose tokens come a millisecond after each other, and whether a limit ended it.
+    /// Returns the limited text of an answer with one token per millisecond, and whether a limit ended the answer.
     fn limited(limits: LineLimits, tokens: &[&str]) -> (String, bool) {
         let (mut lines, mut left) = (LineTracker::new(limits), String::new());
         for (at, token) in (0..).zip(tokens) {
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_indented_by_too_little_ends_the_answer_before_its_first_word() {
+    fn a_line_with_too_little_indentation_ends_the_answer_before_its_first_word() {
         let two = LineLimits { indent_min: 2, time_max: None };
         let cases: &[(&[&str], &str, bool)] = &[
             (&["a = 1\n", "  b", "\n", " ", "\tc\n  d"], "a = 1\n  b\n \tc\n  d", false),
@@ -108,8 +111,8 @@ mod tests {
         let limits = |millis| LineLimits { indent_min: 0, time_max: Some(Duration::from_millis(millis)) };
         let tokens = ["a\n", "b\n", "c", "d\n", "e\n"];
         assert_eq!(limited(limits(1), &tokens), ("a\nb\ncd\n".into(), true));
-        assert_eq!(limited(limits(0), &tokens), ("a\nb\n".into(), true), "not at the first token");
+        assert_eq!(limited(limits(0), &tokens), ("a\nb\n".into(), true), "the first token does not end it");
         assert_eq!(limited(limits(9), &tokens), ("a\nb\ncd\ne\n".into(), false));
-        assert_eq!(limited(limits(1), &["a", "b", "c", "d"]), ("abcd".into(), false), "no line is cut");
+        assert_eq!(limited(limits(1), &["a", "b", "c", "d"]), ("abcd".into(), false), "a line is never cut");
     }
 }

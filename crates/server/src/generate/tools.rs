@@ -1,20 +1,21 @@
-//! The tools of a request for text, and how the model is to call them. What an answer calls is in [`super::Answer`].
+//! The tools of a request and its tool choice. The tool calls of an answer are in [`super::Answer`].
 
 use lar_base::Problem;
-use lar_engines::driver::{Chat, Tool, ToolChoice};
+use lar_inference::{Chat, Tool, ToolChoice};
 use serde_json::Value;
 
-/// Tools of a request at most.
+/// The maximum number of tools in a request.
 const TOOLS_MAX: usize = 512;
-/// The argument of a tool whose schema is of no object.
+/// The name of the argument of a tool whose schema does not describe an object.
 const ONLY_ARGUMENT: &str = "input";
 
-/// Adds a tool to those of a request; its fields are called `name` and `schema` there. Of tools with one name the last
-/// counts. Arguments are an object: a schema of something else becomes that of one argument, `input`, unless the tool is
-/// strict.
+/// Adds a tool to the tools of a request. A later tool replaces an earlier one with the same name.
+///
+/// `name_field` and `schema_field` are the paths of the fields, for errors. Arguments are always an object: a
+/// schema of another type becomes the schema of one argument, `input`.
 ///
 /// # Errors
-/// Which field is wrong.
+/// If the name is empty, a strict tool's schema does not describe an object, or there are too many tools.
 pub(crate) fn add_tool(
     tools: &mut Vec<Tool>,
     [name_field, schema_field]: [String; 2],
@@ -30,7 +31,7 @@ pub(crate) fn add_tool(
     let schema = match schema {
         Some(schema) if schema.is_object() => schema,
         Some(_) if strict => {
-            return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
+            return Err(Problem::invalid(schema_field, "must be a JSON Schema object"));
         }
         _ => serde_json::json!({}),
     };
@@ -41,7 +42,8 @@ pub(crate) fn add_tool(
     };
     let schema = match schema.get("type") {
         Some(kind) if !object(kind) && strict => {
-            return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
+            let reason = "must have the type `object`, because the arguments of a tool are an object";
+            return Err(Problem::invalid(schema_field, reason));
         }
         Some(kind) if !object(kind) => serde_json::json!({
             "type": "object", "properties": { ONLY_ARGUMENT: schema }, "required": [ONLY_ARGUMENT],
@@ -54,19 +56,19 @@ pub(crate) fn add_tool(
         return Ok(());
     }
     if tools.len() == TOOLS_MAX {
-        return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
+        return Err(Problem::invalid("tools", format!("has too many tools; the limit is {TOOLS_MAX}")));
     }
     tools.push(tool);
     Ok(())
 }
 
-/// Has the model call tools as one of OpenAI's modes says.
+/// Applies one of OpenAI's tool choice modes: `auto`, `none` or `required`.
 pub(crate) fn choose_mode(chat: &mut Chat, mode: &str) -> Result<(), Problem> {
     match mode {
         "auto" => {}
         "none" => chat.tools.clear(),
         "required" if chat.tools.is_empty() => {
-            return Err(Problem::invalid("tool_choice", "is required, but there are no tools"));
+            return Err(Problem::invalid("tool_choice", "is `required`, but the request has no tools"));
         }
         "required" => chat.tool_choice = ToolChoice::Required,
         _ => {
@@ -77,10 +79,10 @@ pub(crate) fn choose_mode(chat: &mut Chat, mode: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Has the model call one tool.
+/// Makes the model call one particular tool.
 pub(crate) fn choose_named(chat: &mut Chat, name: String) -> Result<(), Problem> {
     if !chat.tools.iter().any(|tool| tool.name == name) {
-        return Err(Problem::invalid("tool_choice", "names a tool that is not among `tools`"));
+        return Err(Problem::invalid("tool_choice", "must name a tool of the request"));
     }
     chat.tool_choice = ToolChoice::Named(name);
     chat.parallel_calls = false;

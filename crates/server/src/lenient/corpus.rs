@@ -1,5 +1,7 @@
-//! Bodies as real clients send them (`tests/attack/bodies`), as they are and damaged: each is decoded or refused in the
-//! words of its API, and none is a fault of the server's. Bodies of MCP and of `/bridge` call tools.
+//! Tests of the decoders with recorded bodies of real clients (`tests/attack/bodies`), intact and damaged.
+//!
+//! Each body is decoded or rejected with a 4xx error in JSON's words, never with a server error. The bodies
+//! for MCP and `/bridge` are tool calls.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +15,14 @@ use serde_json::{Value, json};
 use crate::openai::{chat_completions, completions, embeddings, rerank, responses};
 use crate::{bridge, llama_cpp, mcp, ollama};
 
-/// Decodes a body; what was made of it, as text that two bodies can be compared by.
+/// A decoder that returns its result as text, so that the results of two bodies can be compared.
 type Decode = fn(&[u8]) -> Result<String, Problem>;
 
 fn shown<T: std::fmt::Debug>(decoded: Result<T, Problem>) -> Result<String, Problem> {
     decoded.map(|decoded| without_ids(&format!("{decoded:?}")))
 }
 
-/// A text without the ids that calls get which have none: they are random.
+/// Removes the random ids that are given to tool calls without an id.
 fn without_ids(text: &str) -> String {
     const DIGITS: usize = 32;
     let mut parts = text.split("call_");
@@ -38,7 +40,7 @@ fn id() -> TaskId {
     "task_0193e4b6a1d27c3f8a5b9d0e1f2a3b4c".parse().unwrap()
 }
 
-/// The folders of bodies, and what decodes them.
+/// The directories with bodies, and the decoder of each.
 const APIS: &[(&str, Decode)] = &[
     ("chat", |body| shown(chat_completions::decode(body, id()))),
     ("completions", |body| shown(completions::decode(body, id()))),
@@ -67,7 +69,7 @@ const APIS: &[(&str, Decode)] = &[
     ("bridge-memory", |body| bridge::check("memory", body)),
     ("bridge-promote", |body| bridge::check("promote", body)),
 ];
-/// The bodies that there are, so that none is lost unseen.
+/// The number of bodies. A test compares it, so that no body is lost unnoticed.
 const BODIES: usize = 124;
 
 struct Body {
@@ -89,7 +91,7 @@ fn bodies() -> Vec<Body> {
     bodies
 }
 
-/// How many values there are within a value, itself included.
+/// Counts the values within a value, including itself.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
@@ -98,7 +100,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// The value numbered `at` within a value, in the order of [`count`].
+/// Returns the value with number `at` within a value, in the order of [`count`].
 fn within<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
     if *at == 0 {
         return Some(value);
@@ -111,7 +113,7 @@ fn within<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
     }
 }
 
-/// What is put in place of a value.
+/// Returns a strategy for values that replace parts of a body.
 fn damage() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -140,19 +142,19 @@ fn bodies_of_real_clients_are_decoded() {
 }
 
 #[test]
-fn spelling_of_numbers_and_nulls_make_no_difference() {
+fn number_spelling_and_nulls_make_no_difference() {
     for body in bodies() {
         let mut plain = super::parse(&body.bytes).unwrap();
-        // Without a seed `/completion` and `/infill` draw another one each time.
-        let draws = ["/llama-completion/", "/infill/"].iter().any(|api| body.name.contains(api));
-        if draws && plain["seed"].as_i64().is_none_or(|seed| seed < 0) {
+        // Without a seed, `/completion` and `/infill` use a random one.
+        let is_llama_cpp = ["/llama-completion/", "/infill/"].iter().any(|api| body.name.contains(api));
+        if is_llama_cpp && plain["seed"].as_i64().is_none_or(|seed| seed < 0) {
             plain["seed"] = 7.into();
         }
         let expected = (body.decode)(plain.to_string().as_bytes()).unwrap();
         let mut rewritten = plain;
         for (name, value) in rewritten.as_object_mut().unwrap() {
             let number = value.as_i64().filter(|number| number.abs() < 1 << 50);
-            // An answer of JSON-RPC repeats its request's id: that stays as it was written.
+            // A JSON-RPC response repeats the id of its request as it was written.
             if let Some(number) = number.filter(|_| name != "id") {
                 *value = json!(number as f64);
             }
@@ -170,7 +172,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn damaged_bodies_are_decoded_or_refused_in_words(
+    fn damaged_bodies_are_decoded_or_refused_without_names_of_rust_types(
         body in any::<Index>(), damages in prop::collection::vec((any::<Index>(), damage()), 1..4),
     ) {
         let bodies = bodies();

@@ -1,4 +1,4 @@
-//! Bodies as the lenient reader reads them, and its errors.
+//! Tests of the lenient reader and its errors.
 
 use std::collections::BTreeMap;
 
@@ -44,18 +44,18 @@ fn whole_numbers_may_be_written_as_doubles_and_null_is_absent_at_any_depth() {
         schema: json!({ "default": null, "multipleOf": 2.0 }),
         ..Sample::default()
     };
-    assert_eq!(read, expected, "what is kept as a value stays as it came");
+    assert_eq!(read, expected, "a field of type `Value` is unchanged");
 }
 
 #[test]
-fn errors_say_what_a_field_must_be_in_words_of_json() {
+fn errors_say_what_a_field_must_be_with_the_names_of_json() {
     let cases = [
-        (json!({ "count": -1 }), "`count` must be a whole number from 0 to 4294967295"),
-        (json!({ "count": 1.5 }), "`count` must be a whole number from 0 to 4294967295"),
-        (json!({ "count": "8" }), "`count` must be a whole number from 0 to 4294967295"),
-        (json!({ "level": 300 }), "`level` must be a whole number from -128 to 127"),
+        (json!({ "count": -1 }), "`count` must be an integer between 0 and 4294967295"),
+        (json!({ "count": 1.5 }), "`count` must be an integer between 0 and 4294967295"),
+        (json!({ "count": "8" }), "`count` must be an integer between 0 and 4294967295"),
+        (json!({ "level": 300 }), "`level` must be an integer between -128 and 127"),
         (json!({ "ratio": "hot" }), "`ratio` must be a number"),
-        (json!({ "flag": 1 }), "`flag` must be true or false"),
+        (json!({ "flag": 1 }), "`flag` must be a boolean"),
         (json!({ "inner": { "name": 1 } }), "`inner.name` must be a string"),
         (json!({ "names": ["a", 1] }), "`names[1]` must be a string"),
         (json!({ "names": "a" }), "`names` must be an array"),
@@ -68,7 +68,7 @@ fn errors_say_what_a_field_must_be_in_words_of_json() {
 }
 
 #[test]
-fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
+fn numbers_out_of_range_are_refused_or_clamped() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Numbers {
         signed: i64,
@@ -95,7 +95,7 @@ fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
         assert_eq!(read(&body(number), OutOfRange::Nearest), nearest, "{number}");
         assert!(read(&body(number), OutOfRange::Refused).is_err(), "{number}");
     }
-    // What a field can hold is that number, also where a double is larger than all that are exact.
+    // A number in range is unchanged, even a double beyond the range in which all integers are exact.
     for (number, same) in [("-128", -128), ("127.0", 127)] {
         for out_of_range in [OutOfRange::Refused, OutOfRange::Nearest] {
             let body = format!(r#"{{"signed": 9e18, "unsigned": 4294967295.0, "tiny": {number}}}"#);
@@ -104,13 +104,13 @@ fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
     }
     for value in ["\"8\"", "true", "[8]"] {
         let refused = read(&body(value), OutOfRange::Nearest).unwrap_err();
-        let expected = "`signed` must be a whole number from -9223372036854775808 to 9223372036854775807";
+        let expected = "`signed` must be an integer between -9223372036854775808 and 9223372036854775807";
         assert_eq!(refused, expected, "{value}");
     }
 }
 
 #[test]
-fn a_limit_of_tokens_may_have_any_size() {
+fn a_token_limit_may_have_any_size() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Limited {
         tokens: Option<TokenLimit>,
@@ -119,7 +119,7 @@ fn a_limit_of_tokens_may_have_any_size() {
         let value = parse(format!(r#"{{"tokens": {number}}}"#).as_bytes()).unwrap();
         from_value::<Limited>(&value, out_of_range).map(|read| read.tokens).map_err(|problem| problem.detail)
     };
-    let wrong = "`tokens` must be a whole number of tokens, or -1 for no limit";
+    let wrong = "`tokens` must be an integer number of tokens, or -1 for no limit";
     for out_of_range in [OutOfRange::Refused, OutOfRange::Nearest] {
         for number in ["-1", "-2.0", "4294967296", "9223372036854775808", "18446744073709551616", "1e308"] {
             assert_eq!(read(number, out_of_range), Ok(Some(TokenLimit::Unlimited)), "{number}");
@@ -135,7 +135,7 @@ fn a_limit_of_tokens_may_have_any_size() {
 }
 
 #[test]
-fn bodies_are_read_as_other_servers_read_them() {
+fn byte_order_marks_repeated_names_and_lone_surrogates_are_accepted() {
     let cases: &[(&[u8], Value)] = &[
         (b"\xef\xbb\xbf{\"a\": 1}", json!({ "a": 1 })),
         (br#"{"a": 1, "a": 2}"#, json!({ "a": 2 })),
@@ -152,7 +152,7 @@ fn bodies_are_read_as_other_servers_read_them() {
 }
 
 #[test]
-fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
+fn a_strict_reader_gets_strict_json_and_invalid_json_unchanged() {
     let rewritten = |body: &[u8]| rewrite(body.to_vec());
     let lenient = b"\xef\xbb\xbf{\"id\": 7, \"a\": 1, \"a\": \"x\\ud83d\"}";
     let read: Value = serde_json::from_slice(&rewritten(lenient)).unwrap();
@@ -163,7 +163,7 @@ fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
 }
 
 #[test]
-fn a_request_without_a_model_gets_the_usual_one() {
+fn a_request_without_a_model_gets_the_default_one() {
     for named in [None, Some(String::new()), Some(" ".into())] {
         assert_eq!(model_or(named, "default"), "default");
     }
@@ -172,7 +172,7 @@ fn a_request_without_a_model_gets_the_usual_one() {
 
 proptest! {
     #[test]
-    fn strict_json_is_read_alike(text in ".{0,40}") {
+    fn strict_json_is_read_unchanged(text in ".{0,40}") {
         let body = serde_json::to_vec(&json!({ "text": text })).unwrap();
         prop_assert_eq!(parse(&body).unwrap(), json!({ "text": text }));
     }

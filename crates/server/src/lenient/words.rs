@@ -1,6 +1,6 @@
-//! What a field must be, in JSON's words: serde describes a mismatch in Rust's.
+//! Rewrites serde's type errors, which use Rust's names for types, with JSON's names.
 
-/// Says in JSON's words what serde's description of a mismatch means: "must be …", or the description as it is.
+/// Rewrites serde's description of a mismatch as "must be …". Other descriptions only lose their position.
 pub(crate) fn in_plain_words(reason: &str) -> String {
     let reason = reason.split(" at line ").next().unwrap_or(reason);
     let mismatch = ["invalid type: ", "invalid value: ", "invalid length "]
@@ -16,9 +16,9 @@ pub(crate) fn in_plain_words(reason: &str) -> String {
     }
 }
 
-/// A whole number between two bounds.
-pub(super) fn whole_number(low: i128, high: i128) -> String {
-    format!("a whole number from {low} to {high}")
+/// Describes an integer between two bounds.
+pub(super) fn integer(low: i128, high: i128) -> String {
+    format!("an integer between {low} and {high}")
 }
 
 fn needed(expected: &str) -> String {
@@ -26,16 +26,15 @@ fn needed(expected: &str) -> String {
         "a string" | "string" | "str" | "a borrowed string" => "a string".into(),
         "a sequence" => "an array".into(),
         "a map" => "an object".into(),
-        "a boolean" => "true or false".into(),
         "f32" | "f64" => "a number".into(),
-        "u8" => whole_number(0, u8::MAX.into()),
-        "u16" => whole_number(0, u16::MAX.into()),
-        "u32" => whole_number(0, u32::MAX.into()),
-        "u64" | "usize" => whole_number(0, u64::MAX.into()),
-        "i8" => whole_number(i8::MIN.into(), i8::MAX.into()),
-        "i16" => whole_number(i16::MIN.into(), i16::MAX.into()),
-        "i32" => whole_number(i32::MIN.into(), i32::MAX.into()),
-        "i64" | "isize" => whole_number(i64::MIN.into(), i64::MAX.into()),
+        "u8" => integer(0, u8::MAX.into()),
+        "u16" => integer(0, u16::MAX.into()),
+        "u32" => integer(0, u32::MAX.into()),
+        "u64" | "usize" => integer(0, u64::MAX.into()),
+        "i8" => integer(i8::MIN.into(), i8::MAX.into()),
+        "i16" => integer(i16::MIN.into(), i16::MAX.into()),
+        "i32" => integer(i32::MIN.into(), i32::MAX.into()),
+        "i64" | "isize" => integer(i64::MIN.into(), i64::MAX.into()),
         "unit" => "null".into(),
         expected if expected.starts_with("struct ") || expected.starts_with("internally tagged enum ") => {
             "an object".into()
@@ -51,19 +50,19 @@ mod tests {
     #[test]
     fn no_rust_type_is_left() {
         let cases = [
-            ("invalid value: integer `-1`, expected u32", "must be a whole number from 0 to 4294967295"),
+            ("invalid value: integer `-1`, expected u32", "must be an integer between 0 and 4294967295"),
             (
                 "invalid type: string \"a, expected b\", expected i64 at line 1 column 2",
-                "must be a whole number from -9223372036854775808 to 9223372036854775807",
+                "must be an integer between -9223372036854775808 and 9223372036854775807",
             ),
             (
                 "invalid type: floating point `1e30`, expected usize",
-                "must be a whole number from 0 to 18446744073709551615",
+                "must be an integer between 0 and 18446744073709551615",
             ),
             ("invalid type: map, expected a sequence", "must be an array"),
             ("invalid type: null, expected struct NewMessage", "must be an object"),
             ("unknown variant `x`, expected one of `a`, `b`", "must be one of a, b"),
-            ("must be a text", "must be a text"),
+            ("must be a string", "must be a string"),
             ("premature end", "premature end"),
         ];
         for (reason, expected) in cases {

@@ -1,7 +1,8 @@
-//! The connections that are open: how many there may be, of whom, and which one makes room for another.
+//! The open connections: how many there may be, in total and per peer, and which one is closed to make room.
 //!
-//! A connection is in use while a request is answered whose key was recognised. All others are idle, those too that have sent
-//! half a head or have yet to say who they are: when there is no room, the one that has been idle longest is closed.
+//! A connection is in use while Lar answers a request whose key it recognized. All other connections are
+//! idle, including those that have sent half a request's head or no key yet. When there is no room, the
+//! connection that has been idle longest is closed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,22 +19,22 @@ use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
-/// Of all connections this machine's own programs leave one in so many to others, so that others can still come.
+/// Programs on this machine leave one eighth of all connections to other peers.
 const LOOPBACK_RESERVE_SHARE: usize = 8;
 
-/// How many connections there may be.
+/// The maximum numbers of open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ConnectionLimits {
     pub(super) total: usize,
     pub(super) per_address: usize,
 }
 
-/// Whose connections are counted together.
+/// A peer, whose connections are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Peer {
-    /// This machine's programs, a reverse proxy among them.
+    /// All programs on this machine, including a reverse proxy.
     Loopback,
-    /// An IPv4 address; of IPv6 the network that one customer gets (RFC 6177).
+    /// An IPv4 address, or an IPv6 /64 network, which belongs to one customer (RFC 6177).
     Address(IpAddr),
 }
 
@@ -50,7 +51,7 @@ impl Peer {
     }
 }
 
-/// All connections.
+/// The open connections of all listeners.
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: ConnectionLimits,
@@ -59,10 +60,10 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct ConnectionTable {
-    /// Numbers connections, and the moments at which they became idle.
+    /// The next number, for a connection or for a moment at which one becomes idle.
     next: u64,
     open: HashMap<u64, OpenConnection>,
-    /// The connections by the moment at which they became idle.
+    /// The idle connections, by the moment at which they became idle.
     idle: BTreeMap<u64, u64>,
     by_peer: HashMap<Peer, usize>,
 }
@@ -70,7 +71,7 @@ struct ConnectionTable {
 #[derive(Debug)]
 struct OpenConnection {
     peer: Peer,
-    /// The moment at which it became idle; none while it is in use.
+    /// The moment at which the connection became idle; `None` while it is in use.
     idle_since: Option<u64>,
     close: CancellationToken,
 }
@@ -107,7 +108,8 @@ impl ConnectionTable {
         Some(open)
     }
 
-    /// Closes the connection that has been idle longest, of this peer or of anybody. Says whether there was one.
+    /// Closes the connection that has been idle longest, of one peer or of all, and returns whether there was
+    /// one.
     fn close_idle(&mut self, of: Option<Peer>) -> bool {
         let belongs =
             |id: &u64| of.is_none_or(|peer| self.open.get(id).is_some_and(|open| open.peer == peer));
@@ -122,7 +124,7 @@ impl Connections {
         Arc::new(Self { limits, state: Mutex::default() })
     }
 
-    /// Takes a new connection in, for which an idle one may be closed; none when all are in use.
+    /// Admits a new connection, and closes an idle one if there is no room. Returns `None` if none is idle.
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Connection> {
         let peer = Peer::of(ip);
         let peer_max = match peer {
@@ -150,7 +152,7 @@ impl Connections {
     }
 }
 
-/// A connection that was taken in; it is not counted any more when this is dropped.
+/// An admitted connection. It counts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     handle: ConnectionHandle,
@@ -158,12 +160,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Waits until this connection is to make room for another.
+    /// Waits until this connection must make room for another.
     pub(super) async fn closed(&self) {
         self.close.cancelled().await;
     }
 
-    /// What answers the requests of this connection.
+    /// Returns the service that answers the requests of this connection.
     pub(super) fn service(&self, router: Router) -> ConnectionService {
         ConnectionService { router: TowerToHyperService::new(router), handle: self.handle.clone() }
     }
@@ -175,7 +177,7 @@ impl Drop for Connection {
     }
 }
 
-/// What a request knows of the connection that it came by.
+/// A request extension: the connection that the request arrived on.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionHandle {
     id: u64,
@@ -183,7 +185,8 @@ pub(crate) struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// The request's key was recognised: the connection makes room for no other until its answer is over.
+    /// Marks the connection as in use until the response ends. The authenticator calls it for a recognized
+    /// key.
     pub(crate) fn mark_in_use(&self) {
         self.connections.lock().mark_busy(self.id);
     }
@@ -209,7 +212,7 @@ impl HyperService<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Says, when it is dropped, that a request is over.
+/// Marks the connection as idle when it is dropped.
 #[derive(Debug)]
 struct IdleOnDrop(ConnectionHandle);
 
@@ -219,7 +222,7 @@ impl Drop for IdleOnDrop {
     }
 }
 
-/// The body of an answer, after which its connection is idle.
+/// The body of a response. Dropping it marks the connection as idle.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     body: Body,
@@ -291,6 +294,6 @@ mod tests {
         assert_eq!(here.len(), 14, "seven eighths");
         let there: Vec<_> = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(connect).into();
         assert_eq!(there.iter().flatten().count(), 2, "one network");
-        assert!(connect("::ffff:127.0.0.1").is_none(), "this machine, too");
+        assert!(connect("::ffff:127.0.0.1").is_none(), "an IPv4-mapped address of this machine");
     }
 }

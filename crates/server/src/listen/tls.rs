@@ -1,5 +1,7 @@
-//! TLS by files: a certificate with its chain and its private key, both PEM. When they change on disk, as renewals do, new
-//! connections get the new ones; what cannot be read is told in the log and the old ones stay.
+//! TLS with files: a certificate with its chain, and its private key, both in PEM format.
+//!
+//! When the files change on disk, as a renewal does, new connections use the new files. If they cannot be
+//! used, Lar logs a warning and keeps the old certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +15,19 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// How often the files are looked at, when connections come.
+/// The minimum time between two checks for changed files. Only a new connection causes a check.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The files of a listener with TLS.
+/// The TLS files of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, and those it stands on.
+    /// The certificate with its chain.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub private_key: PathBuf,
 }
 
-/// What answers TLS.
+/// The TLS side of a listener, with its current certificate.
 pub(super) struct Tls {
     files: TlsFiles,
     current: Mutex<LoadedCertificate>,
@@ -41,7 +43,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Which file cannot be read or used, and why.
+    /// The file that cannot be read or used, and the reason.
     pub(super) fn read(files: TlsFiles) -> std::io::Result<Self> {
         let current = LoadedCertificate {
             acceptor: acceptor(&files)?,
@@ -51,7 +53,7 @@ impl Tls {
         Ok(Self { files, current: Mutex::new(current) })
     }
 
-    /// What answers the next connection.
+    /// Returns the acceptor for the next connection, after it reloaded changed files.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.checked_at.elapsed() >= LOOK_EVERY {
@@ -60,10 +62,10 @@ impl Tls {
             if found != current.modified_at {
                 match acceptor(&self.files) {
                     Ok(acceptor) => {
-                        tracing::info!(file = %self.files.certificate.display(), "a new certificate is used");
+                        tracing::info!(file = %self.files.certificate.display(), "loaded a new certificate");
                         (current.acceptor, current.modified_at) = (acceptor, found);
                     }
-                    Err(error) => tracing::warn!(%error, "a certificate has changed and cannot be used"),
+                    Err(error) => tracing::warn!(%error, "could not load a changed certificate"),
                 }
             }
         }
@@ -78,7 +80,7 @@ fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(&files.certificate, error))?;
     if chain.is_empty() {
-        return Err(bad(&files.certificate, "there is no certificate in it"));
+        return Err(bad(&files.certificate, "the file contains no certificate"));
     }
     let key = PrivateKeyDer::from_pem_slice(&read(&files.private_key)?);
     let key = key.map_err(|error| bad(&files.private_key, error))?;
@@ -90,7 +92,7 @@ fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// When the files changed last.
+/// Returns when the files last changed.
 fn modified_at(files: &TlsFiles) -> Option<Timestamp> {
     let of = |path: &Path| path.metadata().and_then(|about| about.modified()).ok().map(Timestamp::from);
     of(&files.certificate).max(of(&files.private_key))

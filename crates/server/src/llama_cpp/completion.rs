@@ -1,16 +1,20 @@
-//! `POST /completion`, `/completions` and `/infill`: plain continuation and filling in, in llama.cpp's own form.
+//! `POST /completion`, `/completions` and `/infill`: completion and fill-in-the-middle in llama.cpp's native form.
 
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::fields::TokenLimit;
-use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part, Probability};
+use lar_api::llama_cpp::{
+    COMPLETION_FIELDS, LlamaCppCompletion, LlamaCppCompletionRequest, Part, Probability,
+};
 use lar_api::openai::TopLogprob;
 use lar_base::{Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Candidate, Constraint, FinishReason, Prompt, TokenLogprobs, TokenizerQuery};
-use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
+use lar_inference::{
+    Candidate, Constraint, FinishReason, PrefillProgress, Prompt, TaskEvent, TaskSummary, TokenLogprobs,
+    TokenizerQuery, cancelled_problem,
+};
 use serde_json::{Map, Value, json};
 
 use super::{logit_bias, settings};
@@ -19,20 +23,22 @@ use crate::compat_caller::{CompatCaller, plain_name, with_lar_headers};
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, AnswerStream, GenerationRequest, LineLimits};
+use crate::json::to_value;
 use crate::lenient::model_or;
 use crate::openai::completions::{about_prompt, for_prompts, texts};
 use crate::openai::prompts::{self, PromptInput};
 use crate::openai::{completions, sampling};
 use crate::{State, extract, sse};
 
-/// What its tasks are recorded as.
+/// The name of this API in usage records.
 const API: &str = "llama.completion";
-/// Files of `input_extra` at most.
+/// The maximum number of files in `input_extra`.
 const EXTRA_MAX: usize = 256;
-/// Bytes of prompts that are told with all answers together at most; beyond it, a prompt is told with the first of its answers
-/// only.
+/// The maximum size in bytes of the prompts in all answers together.
+///
+/// Above it, only the first answer to each prompt repeats the prompt.
 const PROMPTS_BYTES_MAX: usize = 16 << 20;
-/// The names that only llama.cpp's form has: a body with one of them is answered in that form.
+/// The fields that only llama.cpp's form has. A body with one of them gets a response in that form.
 const OWN_NAMES: [&str; 3] = ["n_predict", "input_prefix", "input_suffix"];
 
 pub(crate) async fn create(
@@ -53,8 +59,9 @@ pub(crate) async fn infill(
     respond(&app, &compat_caller, body, ignored, true).await
 }
 
-/// `/completions`: llama.cpp's own form, or OpenAI's where the body names a model, as OpenAI's clients do whose base
-/// address lacks `/v1`.
+/// Handles `/completions`: OpenAI's form if the body names a model and has none of [`OWN_NAMES`], else llama.cpp's.
+///
+/// Clients of OpenAI's API use this path if their base URL has no `/v1`.
 pub(crate) async fn either(
     app: State,
     compat_caller: CompatCaller,
@@ -75,7 +82,7 @@ fn is_openais(body: &Value) -> bool {
     body.get("model").is_some_and(Value::is_string) && OWN_NAMES.iter().all(|name| body.get(name).is_none())
 }
 
-/// A request that was read and checked.
+/// A decoded and validated request.
 #[derive(Debug)]
 struct LlamaCppInput {
     generation: GenerationRequest,
@@ -83,32 +90,34 @@ struct LlamaCppInput {
     response_options: ResponseOptions,
     stream: bool,
     limits: LineLimits,
-    /// The field that says how many answers each prompt gets.
+    /// The field that sets the number of answers per prompt.
     n_field: &'static str,
 }
 
-/// What an answer tells.
+/// The contents of a response, as the request asks for them.
 #[derive(Debug, Clone)]
 struct ResponseOptions {
+    /// The paths of the requested response fields; empty for all fields.
     fields: Vec<String>,
+    /// Whether the response has token ids.
     tokens: bool,
-    /// Likely tokens beside each, where they are told.
+    /// The number of candidates in the probabilities of each token; 0 for no probabilities.
     n_probs: u32,
-    /// Whether probabilities are told of what the samplers left.
+    /// Whether probabilities are those after sampling.
     post_sampling: bool,
-    /// Whether every part of a stream tells how fast the answer is made.
+    /// Whether every part of a stream has timings.
     timings_per_token: bool,
-    /// Whether nothing is to be written: one token is, as the prompt is read for it, and is not told.
+    /// Whether `n_predict` is 0. The engine still generates one token, which the response leaves out.
     prefill_only: bool,
-    /// Tokens that were asked for at most; 0 is as many as the context has room for.
+    /// The requested token limit; 0 for none.
     tokens_max: u64,
     stop: Vec<String>,
     settings: Value,
-    /// The texts of the prompts, where they are told.
+    /// The texts of the prompts; empty if the response has no `prompt`.
     prompts: Vec<String>,
-    /// Answers to each prompt.
+    /// The number of answers to each prompt.
     answers_per_prompt: usize,
-    /// Of the body that the prompts came in, while they are kept.
+    /// The permits of the request's body, held while the prompts are in memory.
     _share: BodyShare,
 }
 
@@ -119,7 +128,7 @@ async fn respond(
     mut ignored: Vec<String>,
     is_infill: bool,
 ) -> Result<Response, Failure> {
-    leave_out_samplers(&mut body, &mut ignored);
+    remove_infill_sampler(&mut body, &mut ignored);
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
     let key = compat_caller.caller.key();
     logit_bias::resolve(app, key, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
@@ -137,7 +146,7 @@ async fn respond(
         answer_stream.limit_lines(limits);
     }
     if response_options.ignores_eos() && response_options.includes("generation_settings") {
-        // An engine that cannot tell them leaves the settings as they are.
+        // Without the end tokens, the settings stay as they are.
         let ends = app.gateway.text_for(key, plain_name(&model), TokenizerQuery::EndTokens).await;
         let ends = ends.unwrap_or_default();
         settings::forbid(&mut response_options.settings, &ends.tokens);
@@ -165,8 +174,8 @@ async fn respond(
     Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
-/// Leaves out samplers that editors name and that have no part in what is sampled here.
-fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
+/// Removes the sampler `infill`, which editors name and which Lar does not have, and adds it to `ignored`.
+fn remove_infill_sampler(body: &mut Value, ignored: &mut Vec<String>) {
     if let Some(Value::Array(names)) = body.get_mut("samplers") {
         let before = names.len();
         names.retain(|name| name != "infill");
@@ -177,7 +186,7 @@ fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
 }
 
 fn decode(body: &Value, ignored: Vec<String>, is_infill: bool, id: TaskId) -> Result<LlamaCppInput, Problem> {
-    let request: CompletionRequest = extract::from_value_clamped(body)?;
+    let request: LlamaCppCompletionRequest = extract::from_value_clamped(body)?;
     let (prompt, prompts) = if is_infill {
         read_infill(&request)?
     } else {
@@ -230,7 +239,7 @@ fn decode(body: &Value, ignored: Vec<String>, is_infill: bool, id: TaskId) -> Re
             Some(Constraint::Gbnf(_)) => "grammar",
             _ => "json_schema",
         },
-        // The engine tells each token at once where the lines are limited, as if the answer were streamed.
+        // With line limits, the engine sends each token separately, as for a stream.
         stream: stream || limits.is_any(),
         include_usage: false,
         ignored,
@@ -239,13 +248,14 @@ fn decode(body: &Value, ignored: Vec<String>, is_infill: bool, id: TaskId) -> Re
     Ok(LlamaCppInput { generation, prompts, response_options, stream, limits, n_field })
 }
 
-/// What is to be filled in; what stands in `prompt` is the end of what precedes the gap.
-fn read_infill(request: &CompletionRequest) -> Result<(Prompt, Vec<PromptInput>), Problem> {
+/// Returns the fill-in-the-middle prompt. `prompt` is the end of the text before the gap.
+fn read_infill(request: &LlamaCppCompletionRequest) -> Result<(Prompt, Vec<PromptInput>), Problem> {
     let missing = |field: &str| Problem::invalid(field, "is missing");
     let before = request.input_prefix.as_deref().ok_or_else(|| missing("input_prefix"))?;
     let suffix = request.input_suffix.clone().ok_or_else(|| missing("input_suffix"))?;
     if request.input_extra.len() > EXTRA_MAX {
-        return Err(Problem::invalid("input_extra", format!("has more than {EXTRA_MAX} texts")));
+        let reason = format!("has {} files; the limit is {EXTRA_MAX}", request.input_extra.len());
+        return Err(Problem::invalid("input_extra", reason));
     }
     let end = match &request.prompt {
         Value::Null => "",
@@ -271,28 +281,28 @@ fn token_ids(logprobs: &[TokenLogprobs]) -> Vec<u32> {
     logprobs.iter().map(|token| token.chosen.id).collect()
 }
 
-/// What was told of an answer.
+/// The output of an answer.
 #[derive(Debug, Clone, Default)]
 struct AnswerOutput {
     content: String,
     tokens: Vec<u32>,
     logprobs: Vec<TokenLogprobs>,
-    /// Whether a limit of its lines ended it.
+    /// Whether a line limit ended the answer.
     is_cut: bool,
 }
 
 impl ResponseOptions {
-    /// Whether a field is told.
+    /// Returns whether the response has a field.
     fn includes(&self, field: &str) -> bool {
         self.fields.is_empty() || self.fields.iter().any(|path| path.split('/').next() == Some(field))
     }
 
-    /// Whether the answer never ends of itself.
+    /// Returns whether the answer ignores end tokens.
     fn ignores_eos(&self) -> bool {
         self.settings["ignore_eos"] == true
     }
 
-    /// The prompt of an answer. Where all answers together would tell too much of prompts, it is told once.
+    /// Returns the prompt for an answer. Above [`PROMPTS_BYTES_MAX`], only the first answer to a prompt has it.
     fn prompt(&self, index: usize) -> String {
         let bytes: usize = self.prompts.iter().map(String::len).sum();
         if bytes.saturating_mul(self.answers_per_prompt) > PROMPTS_BYTES_MAX
@@ -324,8 +334,8 @@ impl ResponseOptions {
         Probability { id: candidate.id, token, bytes, logprob, prob, top_logprobs: None, top_probs: None }
     }
 
-    /// A whole answer; in a stream the last part, whose content was told before.
-    fn whole(&self, index: usize, model: &str, output: AnswerOutput, end: Option<&End>) -> Value {
+    /// Encodes a complete answer, or the last part of a stream, whose output is empty.
+    fn whole(&self, index: usize, model: &str, output: AnswerOutput, end: Option<&TaskSummary>) -> Value {
         let (stop_type, stopping_word) = match end.map(|end| end.reason) {
             Some(FinishReason::Length) | None => ("limit", String::new()),
             Some(FinishReason::StopText(which)) => {
@@ -335,13 +345,13 @@ impl ResponseOptions {
         };
         let (stop_type, output, end) = match end {
             Some(end) if self.prefill_only => {
-                ("limit", AnswerOutput::default(), Some(End { tokens_out: 0, ..end.clone() }))
+                ("limit", AnswerOutput::default(), Some(TaskSummary { tokens_out: 0, ..end.clone() }))
             }
             end => (stop_type, output, end.cloned()),
         };
         let end = end.as_ref();
         let (tokens_in, tokens_out) = end.map_or((0, 0), |end| (end.tokens_in, end.tokens_out));
-        let completion = Completion {
+        let completion = LlamaCppCompletion {
             index,
             has_new_line: output.content.contains('\n'),
             content: output.content,
@@ -353,7 +363,7 @@ impl ResponseOptions {
             tokens_evaluated: tokens_in,
             generation_settings: self.settings.clone(),
             prompt: self.prompt(index),
-            // The context ended it, not a limit.
+            // Whether the context, not a limit of the request, ended the answer.
             truncated: stop_type == "limit"
                 && !self.prefill_only
                 && !output.is_cut
@@ -364,11 +374,13 @@ impl ResponseOptions {
             timings: sampling::timings(end).unwrap_or_default(),
             completion_probabilities: self.probabilities(&output.logprobs),
         };
-        select_fields(&self.fields, serde_json::to_value(completion).unwrap_or_default())
+        select_fields(&self.fields, to_value(completion))
     }
 }
 
-/// The fields that were asked for, all where none was; `a/b` is the `b` of `a`, and called so.
+/// Returns the requested fields, or all fields if none is requested.
+///
+/// The path `a/b` selects the member `b` of `a` and is its name in the result.
 fn select_fields(fields: &[String], whole: Value) -> Value {
     if fields.is_empty() {
         return whole;
@@ -443,10 +455,10 @@ impl LlamaCppStream {
             prompt_progress: None,
             completion_probabilities: self.response_options.probabilities(logprobs),
         };
-        event_of(&serde_json::to_value(part).unwrap_or_default())
+        event_of(&to_value(part))
     }
 
-    /// How much of the prompt was read, in a part without content.
+    /// Encodes the progress of the prefill in a part without content.
     fn prefilling(&self, index: usize, progress: &PrefillProgress) -> String {
         let timings = self.response_options.timings_per_token.then(|| sampling::timings_of_prefill(progress));
         let part = Part {
@@ -457,12 +469,12 @@ impl LlamaCppStream {
             prompt_progress: Some(sampling::prompt_progress(progress)),
             ..Part::default()
         };
-        event_of(&serde_json::to_value(part).unwrap_or_default())
+        event_of(&to_value(part))
     }
 
     fn fail(&mut self, problem: &Problem) -> String {
         self.over = true;
-        event_of(&serde_json::to_value(errors::llama_cpp(problem)).unwrap_or_default())
+        event_of(&to_value(errors::llama_cpp(problem)))
     }
 }
 
@@ -470,14 +482,14 @@ fn event_of(value: &Value) -> String {
     sse::event(None, None, &value.to_string())
 }
 
-/// Reads a body of either path, for tests of the decoders.
+/// Decodes a body of any of these paths, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(
     body: &[u8],
-) -> Result<(Prompt, Vec<PromptInput>, lar_engines::driver::Sampling, LineLimits), Problem> {
+) -> Result<(Prompt, Vec<PromptInput>, lar_inference::Sampling, LineLimits), Problem> {
     let (mut body, mut ignored) = read(body, COMPLETION_FIELDS)?;
     let is_infill = body.get("input_prefix").is_some();
-    leave_out_samplers(&mut body, &mut ignored);
+    remove_infill_sampler(&mut body, &mut ignored);
     if body["logit_bias"].is_array() {
         body["logit_bias"] = Value::Null;
     }

@@ -1,8 +1,8 @@
-//! `POST /embedding`, and `/embeddings` for bodies with `content`: vectors in llama.cpp's own form.
+//! `POST /embedding`, and `/embeddings` for bodies with `content`: embeddings in llama.cpp's native form.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::llama_cpp::{EMBEDDING_FIELDS, Embedding, EmbeddingRequest};
+use lar_api::llama_cpp::{EMBEDDING_FIELDS, LlamaCppEmbedding, LlamaCppEmbeddingRequest};
 use lar_base::{Caller, Problem};
 use lar_catalog::DEFAULT_EMBEDDING;
 use serde_json::Value;
@@ -15,30 +15,30 @@ use crate::openai::embeddings::{self, Texts, compute_embeddings};
 use crate::openai::with_truncated;
 use crate::{App, State, extract};
 
-/// Why token ids are refused.
+/// The reason for rejecting token ids.
 const NO_TOKENS: &str =
-    "has token ids, of which no vectors are made here: send texts; `/detokenize` turns tokens into a text";
-/// The largest number of a vector that is scaled by its largest: a round one below that of 16 bits, as in llama.cpp.
+    "has token ids, which are not supported; send strings instead; `/detokenize` converts tokens to a string";
+/// The largest absolute value of a vector with [`Norm::Largest`]: a round number below 2^15, as in llama.cpp.
 const LARGEST: f64 = 32760.0;
 
-/// How long a vector is made.
+/// The normalization of a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Norm {
-    /// As the model computed it.
+    /// No normalization: the vector as the model computed it.
     None,
-    /// Its largest number becomes [`LARGEST`].
+    /// The largest absolute value becomes [`LARGEST`].
     Largest,
-    /// Its p-norm becomes 1: 1 is the taxicab norm, 2 the Euclidean.
+    /// The p-norm becomes 1: 1 is the taxicab norm, 2 the Euclidean norm.
     P(i32),
 }
 
-/// A request for vectors, read and checked.
+/// A decoded and validated request for embeddings.
 #[derive(Debug)]
 pub(crate) struct LlamaCppEmbeddingInput {
     model: String,
     texts: Texts,
     norm: Norm,
-    /// Whether a text that is too long is cut.
+    /// Whether a text that is too long is truncated.
     truncate: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
@@ -53,7 +53,7 @@ pub(crate) async fn create(
     respond(&app, caller, input).await
 }
 
-/// `/embeddings`: llama.cpp's own form where the body has `content` and no `input`, as at its server; OpenAI's form else.
+/// Handles `/embeddings`: llama.cpp's form if the body has `content` and no `input`, else OpenAI's form.
 pub(crate) async fn either(
     app: State,
     Inference(caller): Inference,
@@ -75,10 +75,10 @@ fn is_own(body: &Value) -> bool {
     has("content") && !has("input")
 }
 
-/// Reads a request's body.
+/// Decodes a request body.
 pub(crate) fn decode(body: &[u8]) -> Result<LlamaCppEmbeddingInput, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
-    let request: EmbeddingRequest = extract::from_value_clamped(&body)?;
+    let request: LlamaCppEmbeddingRequest = extract::from_value_clamped(&body)?;
     let (field, sent) = match (request.content, request.input) {
         (Value::Null, Value::Null) => return Err(Problem::invalid("content", "is missing")),
         (Value::Null, input) => ("input", input),
@@ -103,7 +103,7 @@ fn norm(number: Option<i32>) -> Result<Norm, Problem> {
         Some(-1) => Ok(Norm::None),
         Some(0) => Ok(Norm::Largest),
         Some(p) if p > 0 => Ok(Norm::P(p)),
-        Some(_) => Err(Problem::invalid("embd_normalize", "must be -1 or more")),
+        Some(_) => Err(Problem::invalid("embd_normalize", "must be at least -1")),
     }
 }
 
@@ -112,14 +112,16 @@ async fn respond(app: &App, caller: Caller, input: LlamaCppEmbeddingInput) -> Re
     let found = compute_embeddings(app, caller, "llama.embedding", &model, texts, truncate).await?.vectors;
     let computed = found.vectors.iter().zip(&found.lengths);
     let scaled = computed.map(|(vector, length)| scale(vector, *length, norm));
-    let answer: Vec<Embedding> =
-        scaled.enumerate().map(|(index, vector)| Embedding { index, embedding: [vector] }).collect();
+    let answer: Vec<LlamaCppEmbedding> =
+        scaled.enumerate().map(|(index, vector)| LlamaCppEmbedding { index, embedding: [vector] }).collect();
     let response = with_truncated(axum::Json(answer).into_response(), &found.truncated);
     Ok(with_ignored(response, &ignored))
 }
 
-/// A vector of unit length by another norm. `model_length` is the length that the model gave it, which only [`Norm::None`]
-/// needs: by the others, the same comes of the vector that the model computed.
+/// Normalizes a vector of unit length with another norm.
+///
+/// `model_length` is the Euclidean norm of the vector as the model computed it. Only [`Norm::None`] needs it,
+/// because the other norms do not depend on the vector's length.
 fn scale(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
     let numbers = || vector.iter().map(|number| f64::from(number.abs()));
     let largest = numbers().fold(0.0, f64::max);
@@ -128,7 +130,7 @@ fn scale(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
         _ if largest == 0.0 => return vector.to_vec(),
         Norm::None => 1.0 / model_length,
         Norm::Largest => largest / LARGEST,
-        // By the largest first: high powers of small numbers are nothing.
+        // Divided by the largest number first, because high powers of small numbers underflow.
         Norm::P(p) => {
             let sum: f64 = numbers().map(|number| (number / largest).powi(p)).sum();
             largest * sum.powf(1.0 / f64::from(p))
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_scaled_by_the_norm_that_is_asked_for() {
+    fn vectors_are_normalized_as_requested() {
         let unit = [0.6_f32, -0.8, 0.0];
         let near = |norm: Norm, expected: [f32; 3]| {
             let found = scale(&unit, 5.0, norm);
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_are_llama_cpps_numbers() {
+    fn norms_are_read_from_llama_cpps_numbers() {
         let read = |number: Value| {
             decoded(json!({ "content": "a", "embd_normalize": number })).map(|read| read.norm)
         };
@@ -177,7 +179,7 @@ mod tests {
                 .map(|number| read(number).unwrap()),
             [Norm::None, Norm::Largest, Norm::P(1), Norm::P(2), Norm::P(3), Norm::P(i32::MAX)]
         );
-        assert_eq!(read(json!(-2)).unwrap_err().detail, "`embd_normalize` must be -1 or more");
+        assert_eq!(read(json!(-2)).unwrap_err().detail, "`embd_normalize` must be at least -1");
     }
 
     #[test]
@@ -193,11 +195,9 @@ mod tests {
         let refused = |body: Value| decoded(body).unwrap_err().detail;
         assert_eq!(refused(json!({ "content": "" })), "`content` must not be empty");
         assert_eq!(refused(json!({ "content": ["a", ""] })), "`content[1]` must not be empty");
-        assert_eq!(
-            refused(json!({ "input": { "content": [1] } })),
-            "`input` must be a text or hold text parts"
-        );
-        assert_eq!(refused(json!({ "input": ["a", {}] })), "`input[1]` must be a text or hold text parts");
+        let no_text = "must be a string, or an object with a `prompt_string` or with text parts as `content`";
+        assert_eq!(refused(json!({ "input": { "content": [1] } })), format!("`input` {no_text}"));
+        assert_eq!(refused(json!({ "input": ["a", {}] })), format!("`input[1]` {no_text}"));
         assert!(is_own(&json!({ "content": "a" })) && is_own(&json!({ "content": "a", "input": null })));
         assert!(!is_own(&json!({ "input": "a" })) && !is_own(&json!({ "content": "a", "input": "b" })));
     }

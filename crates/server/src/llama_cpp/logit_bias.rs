@@ -1,20 +1,22 @@
-//! `logit_bias` as llama.cpp's clients write it: pairs or an object, of token numbers or of texts whose tokens are meant.
+//! `logit_bias` in llama.cpp's form: an object or an array of pairs, with token ids or texts.
 
 use lar_base::{KeyId, Problem};
-use lar_engines::driver::TokenizerQuery;
+use lar_inference::TokenizerQuery;
 use serde_json::{Map, Value, json};
 
 use crate::App;
 
-/// What stands for a token that never comes.
+/// The bias of a banned token.
 const NEVER: f64 = -100.0;
-/// Texts whose tokens are asked for, at most.
+/// The maximum number of texts, because each is a query to a worker.
 const TEXTS_MAX: usize = 64;
 
-/// Writes the field as OpenAI has it, an object of token numbers, so that one decoder reads both.
+/// Rewrites the field in OpenAI's form, an object with token ids, so that one decoder reads both forms.
+///
+/// A text sets the bias of all its tokens.
 ///
 /// # Errors
-/// When an entry is neither, or the model is not there.
+/// If the field has another form or too many texts, or the model does not exist.
 pub(crate) async fn resolve(app: &App, key: KeyId, model: &str, body: &mut Value) -> Result<(), Problem> {
     let Some(biases) = body.get("logit_bias") else { return Ok(()) };
     let entries = match biases {
@@ -34,10 +36,11 @@ pub(crate) async fn resolve(app: &App, key: KeyId, model: &str, body: &mut Value
             Value::String(text) => {
                 texts += 1;
                 if texts > TEXTS_MAX {
-                    return Err(Problem::invalid("logit_bias", format!("has more than {TEXTS_MAX} texts")));
+                    let reason = format!("has too many strings; the limit is {TEXTS_MAX}");
+                    return Err(Problem::invalid("logit_bias", reason));
                 }
-                let question = TokenizerQuery::Tokenize { text, add_special: false, parse_special: true };
-                let tokens = app.gateway.text_for(key, model, question).await?.tokens;
+                let query = TokenizerQuery::Tokenize { text, add_special: false, parse_special: true };
+                let tokens = app.gateway.text_for(key, model, query).await?.tokens;
                 resolved.extend(tokens.into_iter().map(|token| (token.to_string(), bias.clone())));
             }
             token => drop(resolved.insert(token.to_string(), bias)),
@@ -54,7 +57,7 @@ fn pair(pair: &Value) -> Option<(Value, Value)> {
     }
 }
 
-/// A number within what can be said; `false` is never.
+/// Returns the bias as a number within the limits; `false` bans the token.
 fn strength(bias: &Value) -> Option<Value> {
     match bias {
         Value::Bool(false) => Some(json!(NEVER)),
@@ -63,6 +66,6 @@ fn strength(bias: &Value) -> Option<Value> {
 }
 
 fn wrong() -> Problem {
-    let reason = "must be pairs or an object of tokens and numbers; false forbids a token";
+    let reason = "must be an object or an array of pairs, with a number or false for each token";
     Problem::invalid("logit_bias", reason)
 }

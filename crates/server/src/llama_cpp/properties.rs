@@ -1,4 +1,4 @@
-//! `GET /props`, `/slots`, `/lora-adapters`: what a model's engine is, as llama.cpp's server tells it.
+//! `GET /props`, `/slots`, `/lora-adapters`: the properties of a model's engine in llama.cpp's form.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use axum::http::Uri;
 use lar_api::llama_cpp::{DefaultSettings, Modalities, Properties, Slot};
 use lar_base::Problem;
 use lar_catalog::{DEFAULT_CHAT, FileRole};
-use lar_engines::driver::Sampling;
+use lar_inference::Sampling;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::generate::about_model;
 use crate::lenient::model_or;
 use crate::{App, State};
 
-/// How the names of files begin that are named by their digest.
+/// The prefix of file names that are digests.
 const BLOB_PREFIX: &str = "sha256-";
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +27,7 @@ struct ModelQuery {
     model: Option<String>,
 }
 
-/// The model that a query names, or the default, and what its pool is.
+/// Returns the name and the status of the pool for the query's model, or for the default model.
 async fn pool(app: &App, uri: &Uri) -> Result<(String, lar_engines::PoolStatus), Failure> {
     let ModelQuery { model } = query(uri)?;
     let name = plain_name(&model_or(model, DEFAULT_CHAT)).to_owned();
@@ -61,8 +61,9 @@ pub(crate) async fn props(app: State, _: Inference, uri: Uri) -> Result<axum::Js
     }))
 }
 
-/// The name of a model's file, without where it is: a key that may use models need not know the machine's folders. A file
-/// that is named by its digest is told by the model's name.
+/// Returns the name of a model's file without its directory, which callers need not know.
+///
+/// For a file that is named by its digest, the name is derived from the model's name.
 fn file_name(model: &str, path: Option<&Path>, format: Option<&str>) -> String {
     let own = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     match (own, format) {
@@ -83,7 +84,7 @@ pub(crate) async fn slots(app: State, _: Inference, uri: Uri) -> Result<axum::Js
     Ok(axum::Json((0..status.engine.concurrency).map(slot).collect()))
 }
 
-/// There are none.
+/// Returns an empty list, because Lar has no LoRA adapters.
 pub(crate) async fn lora_adapters(_: Inference) -> axum::Json<[Value; 0]> {
     axum::Json([])
 }

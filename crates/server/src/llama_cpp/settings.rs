@@ -1,22 +1,22 @@
-//! How an answer is generated, in llama.cpp's words: `generation_settings` and the defaults of `/props`.
+//! Sampling settings in llama.cpp's form: `generation_settings` of a response and the defaults of `/props`.
 
-use lar_engines::driver::{Constraint, SamplerName, Sampling};
+use lar_inference::{Constraint, SamplerName, Sampling};
 use serde_json::{Value, json};
 
-/// What stands for a seed of chance.
+/// The seed that means a random one.
 pub(super) const RANDOM_SEED: u32 = u32::MAX;
 
-/// The default of llama.cpp's adaptive sampler, which is told although Lar does not have that sampler.
+/// The default `adaptive_decay` of llama.cpp. It is reported although Lar does not have the adaptive sampler.
 const ADAPTIVE_DECAY: f64 = 0.9;
 
-/// The settings of an answer, and llama.cpp's defaults where the request says nothing.
+/// Returns the settings of an answer, with llama.cpp's defaults for unset fields.
 pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bool) -> Value {
     let extra = sampling.extra.as_deref().cloned().unwrap_or_default();
     let tokens_max = match sampling.tokens_max {
         0 => -1,
         tokens => i64::from(tokens),
     };
-    let usual = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
+    let default_breakers = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
     let grammar = match &sampling.constraint {
         Some(Constraint::Gbnf(source)) => source.as_str(),
         _ => "",
@@ -57,12 +57,12 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_to
         "dry_base": extra.dry_base.unwrap_or(1.75),
         "dry_allowed_length": extra.dry_allowed_length.unwrap_or(2),
         "dry_penalty_last_n": extra.dry_penalty_last_n.unwrap_or(-1),
-        "dry_sequence_breakers": extra.dry_sequence_breakers.unwrap_or_else(usual),
+        "dry_sequence_breakers": extra.dry_sequence_breakers.unwrap_or_else(default_breakers),
         "mirostat": extra.mirostat.unwrap_or(0),
         "mirostat_tau": extra.mirostat_tau.unwrap_or(5.0),
         "mirostat_eta": extra.mirostat_eta.unwrap_or(0.1),
         "min_keep": extra.min_keep.unwrap_or(0),
-        // A target below 0 switches it off.
+        // A negative target switches the adaptive sampler off.
         "adaptive_target": -1.0,
         "adaptive_decay": ADAPTIVE_DECAY,
         "samplers": extra.samplers.unwrap_or_else(|| SamplerName::ORDER.to_vec()),
@@ -73,8 +73,9 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_to
     settings
 }
 
-/// Adds the biases that `ignore_eos` stands for: the tokens that end an answer never come. Their bias is minus infinity,
-/// for which JSON has no number.
+/// Adds the biases of `ignore_eos`, which bans the tokens that end an answer.
+///
+/// Their bias is negative infinity, which JSON can only represent as null.
 pub(super) fn forbid(settings: &mut Value, tokens: &[u32]) {
     if let Some(biases) = settings["logit_bias"].as_array_mut() {
         biases.extend(tokens.iter().map(|token| json!({ "token": token, "bias": null })));

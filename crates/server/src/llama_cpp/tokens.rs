@@ -1,4 +1,5 @@
-//! `POST /tokenize`, `/detokenize`, `/apply-template`, `/v1/chat/completions/input_tokens`: a prompt's way into tokens.
+//! `POST /tokenize`, `/detokenize`, `/apply-template`, `/v1/chat/completions/input_tokens`: tokenizes and
+//! renders prompts.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
@@ -9,7 +10,7 @@ use lar_api::llama_cpp::{
 use lar_api::openai::responses::InputTokens;
 use lar_base::{Code, KeyId, Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Prompt, TokenizerQuery};
+use lar_inference::{Prompt, TokenizerQuery};
 use serde_json::Value;
 
 use crate::auth::Inference;
@@ -21,12 +22,12 @@ use crate::lenient::model_or;
 use crate::openai::{chat_completions, prompts};
 use crate::{App, State, extract};
 
-/// Bytes of a text at most.
+/// The maximum size of a text in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-/// Tokens of a request at most.
+/// The maximum number of tokens in a request.
 const TOKENS_MAX: usize = 1 << 18;
 
-/// A request for the tokens of a text, read and checked.
+/// A decoded and validated request to tokenize a text.
 #[derive(Debug)]
 pub(crate) struct TokenizeInput {
     model: String,
@@ -38,7 +39,7 @@ pub(crate) struct TokenizeInput {
     ignored: Vec<String>,
 }
 
-/// A request for the text of tokens, read and checked.
+/// A decoded and validated request to convert tokens to text.
 #[derive(Debug)]
 pub(crate) struct DetokenizeInput {
     model: String,
@@ -47,7 +48,7 @@ pub(crate) struct DetokenizeInput {
     ignored: Vec<String>,
 }
 
-/// Reads the body of a request for the tokens of a text.
+/// Decodes the body of a request to tokenize a text.
 pub(crate) fn decode_text(body: &[u8]) -> Result<TokenizeInput, Problem> {
     let (body, ignored) = read(body, TOKENIZE_FIELDS)?;
     let request: TokenizeRequest = extract::from_value(&body)?;
@@ -57,7 +58,8 @@ pub(crate) fn decode_text(body: &[u8]) -> Result<TokenizeInput, Problem> {
         _ => return Err(Problem::invalid("content", "must be a string")),
     };
     if text.len() > TEXT_BYTES_MAX {
-        return Err(Problem::invalid("content", format!("is longer than {TEXT_BYTES_MAX} bytes")));
+        let reason = format!("has {} bytes; the limit is {TEXT_BYTES_MAX}", text.len());
+        return Err(Problem::invalid("content", reason));
     }
     Ok(TokenizeInput {
         model: plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned(),
@@ -69,12 +71,13 @@ pub(crate) fn decode_text(body: &[u8]) -> Result<TokenizeInput, Problem> {
     })
 }
 
-/// Reads the body of a request for the text of tokens.
+/// Decodes the body of a request to convert tokens to text.
 pub(crate) fn decode_tokens(body: &[u8]) -> Result<DetokenizeInput, Problem> {
     let (body, ignored) = read(body, DETOKENIZE_FIELDS)?;
     let request: DetokenizeRequest = extract::from_value(&body)?;
     if request.tokens.len() > TOKENS_MAX {
-        return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")));
+        let reason = format!("has {} tokens; the limit is {TOKENS_MAX}", request.tokens.len());
+        return Err(Problem::invalid("tokens", reason));
     }
     let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
     Ok(DetokenizeInput { model, tokens: request.tokens, ignored })
@@ -87,8 +90,8 @@ pub(crate) async fn tokenize(
 ) -> Result<Response, Failure> {
     let TokenizeInput { model, text, add_special, parse_special, with_pieces, ignored } =
         decode_text(&extract::body(request, &app).await?)?;
-    let question = TokenizerQuery::Tokenize { text, add_special, parse_special };
-    let tokens = app.gateway.text_for(caller.key(), &model, question).await.map_err(about_model)?.tokens;
+    let query = TokenizerQuery::Tokenize { text, add_special, parse_special };
+    let tokens = app.gateway.text_for(caller.key(), &model, query).await.map_err(about_model)?.tokens;
     let answer = if with_pieces {
         let pieces = pieces(&app, caller.key(), &model, &tokens).await?;
         let piece = |bytes: Vec<u8>| match String::from_utf8(bytes) {
@@ -123,9 +126,9 @@ pub(crate) async fn apply_template(
     let Prompt::Chat(chat) = generation.prompt else {
         return Err(Problem::invalid("messages", "must be a chat").into());
     };
-    let question = TokenizerQuery::Render(chat);
+    let query = TokenizerQuery::Render(chat);
     let model = plain_name(&generation.model);
-    let answer = app.gateway.text_for(caller.key(), model, question).await.map_err(about_model)?;
+    let answer = app.gateway.text_for(caller.key(), model, query).await.map_err(about_model)?;
     let response = axum::Json(RenderedPrompt { prompt: answer.text }).into_response();
     Ok(with_ignored(response, &generation.ignored))
 }
@@ -143,7 +146,7 @@ pub(crate) async fn input_tokens(
     Ok(with_ignored(response, &generation.ignored))
 }
 
-/// The bytes of each token.
+/// Returns the bytes of each token.
 async fn pieces(app: &App, key: KeyId, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
     prompts::detokenize(app, key, model, tokens).await.map_err(|problem| match problem.code {
         Code::InvalidParams => {

@@ -1,5 +1,7 @@
-//! Calls of tools. What goes wrong with one is told to the model that called it, as the protocol wants it: with the
-//! field and the reason, so that it can do better.
+//! Calls of the MCP tools.
+//!
+//! An error goes to the model that called the tool, as the protocol requires. It names the field and the
+//! reason, so that the model can correct its call.
 
 pub(crate) mod vestige;
 
@@ -14,13 +16,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::errors::{Audience, log_and_redact};
+use crate::json::to_json;
 use crate::memories::view::{WriterView, whole};
 use crate::memories::{item, memory_id, requested_scope, review, search};
 use crate::{App, extract};
 
-/// Results of a search where nothing is said.
+/// The number of results of a search without `limit`.
 const LIMIT_DEFAULT: usize = 8;
-/// Tokens of a brief where nothing is said.
+/// The number of tokens of a brief without `token_budget`.
 const BRIEF_TOKENS: usize = 600;
 
 #[derive(Debug, Deserialize)]
@@ -62,7 +65,7 @@ struct BriefArguments {
 /// Calls a tool.
 ///
 /// # Errors
-/// When there is no such tool.
+/// When the tool does not exist.
 pub(super) async fn call(
     app: &Arc<App>,
     caller: Caller,
@@ -91,7 +94,7 @@ pub(super) async fn call(
     Ok(done.unwrap_or_else(|problem| failed(problem, request_id.as_deref())).into())
 }
 
-/// Reads a message that calls a tool up to its arguments, for tests of the decoders.
+/// Decodes a tool call and returns its arguments as text, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
     use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage};
@@ -139,7 +142,7 @@ async fn find(
         let day = hit.occurred_at.as_deref().unwrap_or(&hit.created_at);
         let about = [Some(hit.kind.clone()), hit.project.clone(), hit.source.clone()];
         let mut text = render_memory(&hit.id, day, about, &hit.tags, &hit.content);
-        if let Some(before) = &hit.instead_of {
+        if let Some(before) = &hit.supersedes {
             let until: String = before.until.chars().take(10).collect();
             text.push_str(&format!("\n(until {until}: “{}”)", before.content));
         }
@@ -157,7 +160,7 @@ async fn save(
     let new: NewMemory = extract::from_value(&arguments)?;
     let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     let view = WriterView::of(&writer);
-    // A turn of a dialogue is kept as it was said.
+    // A turn of a dialogue is saved unchanged.
     if new.after.is_some() {
         let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
         let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
@@ -168,17 +171,17 @@ async fn save(
     Ok(answer(vec![describe_decision(decided.decision, &shown)], &shown))
 }
 
-/// What became of something that was to be remembered, for a model to read; `shown` is what its caller may see of it.
+/// Describes a decision of smart ingest to a model. `shown` is the part that the caller may read.
 fn describe_decision(decision: Decision, shown: &SmartIngestResult) -> String {
     let id = shown.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     match (decision, &shown.against) {
         (Decision::Reject, _) => format!("Not saved: {}.", shown.reason.as_deref().unwrap_or_default()),
-        (Decision::Reinforce, _) => format!("Known already as {id}."),
-        (Decision::Update, _) => format!("{id} says that now."),
-        (Decision::Merge, _) => format!("Added to {id}, which tells of the same thing."),
+        (Decision::Reinforce, _) => format!("Already saved as {id}; strengthened."),
+        (Decision::Update, _) => format!("Updated {id}."),
+        (Decision::Merge, _) => format!("Merged into {id}."),
         (Decision::Supersede, Some(known)) if known.id != id => match &known.content {
-            Some(content) => format!("Saved as {id}. It takes the place of {}: “{content}”", known.id),
-            None => format!("Saved as {id}. It takes the place of {}.", known.id),
+            Some(content) => format!("Saved as {id}. Supersedes {}: “{content}”", known.id),
+            None => format!("Saved as {id}. Supersedes {}.", known.id),
         },
         (Decision::Supersede | Decision::Create, _) => format!("Saved as {id}."),
     }
@@ -210,7 +213,7 @@ async fn feedback(
     let memory =
         review::apply_feedback(app, &writer, memory_id(&feedback.id)?, &feedback.feedback, feedback.reason)
             .await?;
-    Ok(answer(vec!["Noted.".into()], &memory))
+    Ok(answer(vec!["Feedback recorded.".into()], &memory))
 }
 
 async fn forget(
@@ -224,7 +227,7 @@ async fn forget(
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
     Ok(answer(
-        vec!["Forgotten. It can be brought back for 30 days.".into()],
+        vec!["Forgotten. The user can restore it for 30 days.".into()],
         &WriterView::of(&writer).memory(&memory),
     ))
 }
@@ -247,7 +250,7 @@ async fn brief(
     Ok(answer(texts.collect(), &json!({ "memories": memories })))
 }
 
-/// A memory for a model to read: what is known of it on one line, its text below.
+/// Renders a memory for a model: its properties on one line, its text below.
 fn render_memory(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], content: &str) -> String {
     let day: String = day.chars().take(10).collect();
     let tags = (!tags.is_empty()).then(|| tags.join(", "));
@@ -255,12 +258,12 @@ fn render_memory(id: &str, day: &str, about: [Option<String>; 3], tags: &[String
     format!("[{id}] {day} · {}\n{content}", about.join(" · "))
 }
 
-/// A block for each text, none for none, and the same as JSON.
+/// Returns a result with one block per text, and with `value` as its structured content.
 fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
     let mut result = CallToolResult::success(texts.into_iter().map(ContentBlock::text).collect());
-    // By way of the text: a value of an f32 would have the digits of its f64.
-    let text = serde_json::to_string(value);
-    result.structured_content = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+    // Serialized to text first, because a direct conversion would show an `f32` with the digits of an `f64`.
+    let content = serde_json::from_str(&to_json(value)).expect("serialized JSON parses");
+    result.structured_content = Some(content);
     result
 }
 

@@ -1,5 +1,7 @@
-//! The tools that are listed: few, with flat arguments, and descriptions that say when to use them and when not.
-//! `?tools=` names another set; every tool can be called whatever is listed.
+//! The list of MCP tools: few tools with flat arguments. Their descriptions say when to use them and when not
+//! to.
+//!
+//! The query `?tools=` selects another set. Every tool can be called, whichever set is listed.
 
 mod vestige;
 
@@ -11,10 +13,10 @@ use serde_json::{Value, json};
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
 
-/// The tools of a set: Lar's own where none is named.
+/// Returns the tools of a set; Lar's own tools if no set is named.
 ///
 /// # Errors
-/// Which sets there are.
+/// The names of the sets, for an unknown one.
 pub(super) fn list(set: Option<&str>) -> Result<Vec<Tool>, String> {
     match set {
         None | Some("" | "lar") => Ok(own_tools()),
@@ -24,7 +26,7 @@ pub(super) fn list(set: Option<&str>) -> Result<Vec<Tool>, String> {
     }
 }
 
-/// Lar's own.
+/// Returns Lar's own tools.
 fn own_tools() -> Vec<Tool> {
     let text = |about: &str| json!({ "type": "string", "description": about });
     let id = || text("The memory's id, mem_…");
@@ -32,15 +34,16 @@ fn own_tools() -> Vec<Tool> {
     vec![
         tool(
             "memory_search",
-            "Find what is remembered, by words and meaning. Use it before answering anything that may depend on the \
-             person, their projects, decisions or earlier talks. Not for general knowledge. No result means that nothing is known.",
+            "Search the user's memories by keywords and meaning. Use it before any answer that may depend on \
+             the user, their projects, decisions or earlier conversations. Not for general knowledge. No \
+             result means that no memory matches.",
             json!({
-                "query": text("What to look for, in plain words"),
+                "query": text("What to search for, in plain words"),
                 "limit": { "type": "integer", "minimum": 1, "maximum": 50, "description": "Default 8" },
                 "kinds": { "type": "array", "items": { "type": "string", "enum": KINDS } },
                 "tags": tags(),
-                "project": text("Only of this project"),
-                "as_of": text("As things were at this day or time (RFC 3339)"),
+                "project": text("Only memories of this project"),
+                "as_of": text("Only what was known and true at this day or time (RFC 3339)"),
                 "detail": { "type": "string", "enum": ["brief", "summary", "full"], "description": "Default summary" },
                 "token_budget": { "type": "integer", "minimum": 1 },
             }),
@@ -49,13 +52,14 @@ fn own_tools() -> Vec<Tool> {
         ),
         tool(
             "memory_save",
-            "Remember one self-contained sentence: what the person asks you to remember, or a lasting fact, preference, \
-             decision or correction of theirs. Not for secrets, passing remarks, your own output or what is saved already.",
+            "Save one self-contained sentence: what the user asks you to remember, or a lasting fact, \
+             preference, decision or correction of the user. Not for secrets, passing remarks, your own \
+             output or what is already saved.",
             json!({
-                "content": text("Understandable on its own, with names instead of pronouns"),
+                "content": text("The sentence: understandable on its own, with names instead of pronouns"),
                 "kind": { "type": "string", "enum": KINDS, "description": "Default fact" },
                 "tags": tags(),
-                "source": text("Where it is from"),
+                "source": text("Where it comes from"),
                 "project": text("The project it belongs to"),
                 "occurred_at": text("When it happened, if not now (day or RFC 3339)"),
             }),
@@ -64,14 +68,15 @@ fn own_tools() -> Vec<Tool> {
         ),
         tool(
             "memory_get",
-            "One memory in full, by its id.",
+            "Get one memory in full by its id.",
             json!({ "id": id() }),
             &["id"],
             ToolAnnotations::new().read_only(true).open_world(false),
         ),
         tool(
             "memory_feedback",
-            "Say what became of a memory that you used: useful (it helped), wrong, or outdated (no longer true from now on).",
+            "Rate a memory that you used: useful (it helped), wrong, or outdated (no longer true from now \
+             on).",
             json!({
                 "id": id(),
                 "feedback": { "type": "string", "enum": ["useful", "wrong", "outdated"] },
@@ -82,17 +87,18 @@ fn own_tools() -> Vec<Tool> {
         ),
         tool(
             "memory_forget",
-            "Forget a memory because the person asks for it. They can bring it back for 30 days. To correct one, save the new \
-             fact and call memory_feedback with outdated instead.",
+            "Forget a memory when the user asks for it. The user can restore it for 30 days. To correct a \
+             memory instead, save the new fact and call memory_feedback with outdated.",
             json!({ "id": id() }),
             &["id"],
             ToolAnnotations::new().read_only(false).destructive(true).idempotent(true).open_world(false),
         ),
         tool(
             "memory_brief",
-            "What matters most about the person and a project, to read once at the start of a session.",
+            "Get the most important memories of the user and of a project. Call it once at the start of a \
+             session.",
             json!({
-                "project": text("The project at hand"),
+                "project": text("The current project"),
                 "token_budget": { "type": "integer", "minimum": 1, "description": "Default 600" },
             }),
             &[],
@@ -119,14 +125,14 @@ fn tool(
 mod tests {
     use super::*;
 
-    /// 1,500 tokens at four bytes each.
+    /// The limit is 1,500 tokens of four bytes each.
     #[test]
     fn the_tool_list_is_short() {
         let listed = serde_json::to_string(&own_tools()).unwrap();
         assert!(listed.len() < 6000, "{}", listed.len());
     }
 
-    /// Some clients drop a tool with a value that has no type.
+    /// Some clients drop a tool that has an argument without a type.
     #[test]
     fn every_argument_has_a_type() {
         fn check(schema: &Value, at: &str) {

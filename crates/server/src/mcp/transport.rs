@@ -1,4 +1,4 @@
-//! Streamable HTTP as Lar serves it: what reaches a handler, and in what form its answers leave.
+//! The streamable HTTP transport of `/mcp`: its configuration, and the form of its responses.
 
 use std::sync::Arc;
 
@@ -22,16 +22,18 @@ use crate::errors::Failure;
 use crate::origin_guard::Hosts;
 use crate::origin_guard::cors::AllowedOrigins;
 
-/// A handler without sessions: each request stands alone.
+/// A transport without sessions: each request stands alone.
 pub(super) type Transport<H> = StreamableHttpService<H, NeverSessionManager>;
 
-/// The transport of `/mcp`, for bodies of at most `body`.
+/// Creates the transport of `/mcp`, for bodies of at most `body` bytes.
 pub(super) fn transport<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Transport<H> {
     service(handler, body, NeverSessionManager::default(), false)
 }
 
-/// Serves `handler` alone on the transport of `/mcp`, for a conformance suite's fixtures. Revisions before
-/// 2026-07-28 get sessions here, since a fixture asks things of its client, which Lar does not.
+/// Serves only `handler` on the transport of `/mcp`, as the fixture of a conformance suite.
+///
+/// Revisions before 2026-07-28 get sessions here, because a fixture sends requests to its client. Lar does
+/// not.
 ///
 /// # Errors
 /// When the listener fails.
@@ -68,22 +70,24 @@ where
     transport.handle(request).await.map(Body::new).into_response()
 }
 
-/// Whether a request says that its body is JSON, as the transport asks for.
+/// Returns whether a request declares its body as JSON, which the transport requires.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// The answer to a request of this body of JSON, where the transport's is 415 in plain text for what is no message: an error of
-/// JSON-RPC. It has no `id`, as MCP wants it where none could be read.
+/// Replaces the transport's response to a malformed JSON body by a JSON-RPC error that names the problem.
+///
+/// The transport's own response is 415 with plain text. The error has no `id`, as MCP requires if the
+/// request's id could not be read.
 pub(super) fn name_malformed(answer: Response, body: &[u8]) -> Response {
     if answer.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
         return answer;
     }
     let error = if let Err(error) = serde_json::from_slice::<Value>(body) {
-        ErrorData::parse_error(format!("the body is not JSON: {error}"), None)
+        ErrorData::parse_error(format!("the body is not valid JSON: {error}"), None)
     } else if serde_json::from_slice::<ClientJsonRpcMessage>(body).is_err() {
-        ErrorData::invalid_request("the body must be one message of JSON-RPC 2.0, and no batch", None)
+        ErrorData::invalid_request("the body must be one message of JSON-RPC 2.0, not a batch", None)
     } else {
         return answer;
     };
@@ -96,7 +100,7 @@ fn service<H: ServerHandler + Clone, S: SessionManager>(
     manager: S,
     sessions: bool,
 ) -> StreamableHttpService<H, S> {
-    // Hosts and origins are checked by the frame, as everywhere.
+    // The middleware of all routes checks hosts and origins.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(sessions)
         .with_json_response(true)

@@ -1,5 +1,8 @@
-//! `/lar/v1/memories/inbox`: what may be worth remembering and waits for a person's word; and which keys used memories
-//! last. What waits is shown to the key that noted it and to the person's keys with the scope `conversations`.
+//! `/lar/v1/memories/inbox`: texts that may be worth saving, for the user to accept or reject. Also
+//! `/lar/v1/memories/clients`: the keys that used memories.
+//!
+//! An entry of the inbox is visible to the key that added it, and to the user's keys with the scope
+//! `conversations`.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -13,7 +16,7 @@ use crate::State;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PAGE_MAX, Path};
 
-/// The page of the inbox that is asked for.
+/// The query parameters of a page of the inbox.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InboxQuery {
@@ -21,8 +24,10 @@ struct InboxQuery {
     after: Option<String>,
 }
 
-/// What waits, newest first, 200 at most in a page; each for 14 days. Without the scope `conversations` only what the key noted
-/// itself.
+/// List inbox entries
+///
+/// Returns the entries, newest first, at most 200 per page. Lar deletes an entry after 14 days. A key without
+/// the scope `conversations` gets only the entries that it added.
 #[utoipa::path(get, path = "/lar/v1/memories/inbox", tag = "memories",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query),
            ("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
@@ -50,7 +55,9 @@ pub(crate) async fn list(
     Ok(axum::Json(Page { data: candidates.collect(), next }))
 }
 
-/// Remembers what waited, with regard to what is known.
+/// Accept an inbox entry
+///
+/// Saves the entry by smart ingest, which compares it with existing memories.
 #[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/accept", tag = "memories", request_body = Accept,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = SmartIngestResult), (status = 404, body = lar_api::ProblemBody)))]
@@ -64,7 +71,9 @@ pub(crate) async fn accept(
     Ok(axum::Json(WriterView::of(&writer).show_decision(&decided)))
 }
 
-/// Forgets what waited.
+/// Reject an inbox entry
+///
+/// Deletes the entry.
 #[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/reject", tag = "memories",
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
@@ -77,7 +86,9 @@ pub(crate) async fn reject(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The keys that used these memories, who did last first.
+/// List keys that used memories
+///
+/// Returns when each key last read and changed these memories, starting with the key that used them last.
 #[utoipa::path(get, path = "/lar/v1/memories/clients", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = Page<MemoryClient>)))]

@@ -1,8 +1,10 @@
-//! `POST /lar/v1/memories/heard`: what a person said in an app that has a chat of its own. It is looked at as a message in
-//! Lar's chat is: requests and corrections are done, what may be lasting waits in the inbox, the rest is let go.
+//! `POST /lar/v1/memories/intents`: a message that a user wrote in an app with its own chat.
+//!
+//! Lar treats it like a message in its own chat: it carries out requests and corrections, puts statements
+//! that may be lasting into the inbox, and drops the rest.
 
 use lar_api::memories::{IntentOutcome, UserMessage};
-use lar_base::Problem;
+use lar_base::{Problem, deprecation};
 use lar_memory::Origin;
 
 use super::Writing;
@@ -10,11 +12,14 @@ use crate::State;
 use crate::errors::Failure;
 use crate::extract::Json;
 
-/// What the memories of it are said to come from.
+/// The source of the memories that these messages create.
 const SOURCE: &str = "app";
 
-/// Does what a person's message asks of memory.
-#[utoipa::path(post, path = "/lar/v1/memories/heard", tag = "memories", request_body = UserMessage,
+/// Apply the memory intents of a message
+///
+/// Saves, corrects and forgets memories as the user's message asks. Puts statements that may be lasting into
+/// the inbox.
+#[utoipa::path(post, path = "/lar/v1/memories/intents", tag = "memories", request_body = UserMessage,
     params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
@@ -31,7 +36,23 @@ pub(crate) async fn create(
     Ok(axum::Json(IntentOutcome {
         saved: activity.saved,
         forgotten: activity.forgotten,
-        waiting: done.waiting.len(),
+        suggested: done.suggested.len(),
+        waiting: done.suggested.len(),
         refused: done.refused,
     }))
+}
+
+/// Apply the memory intents of a message (old path)
+///
+/// Use `/lar/v1/memories/intents`, which does the same.
+#[utoipa::path(post, path = "/lar/v1/memories/heard", tag = "memories", request_body = UserMessage,
+    params(("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn create_by_old_path(
+    app: State,
+    writer: Writing,
+    message: Json<UserMessage>,
+) -> Result<axum::Json<IntentOutcome>, Failure> {
+    deprecation::warn_once("POST /lar/v1/memories/heard", "POST /lar/v1/memories/intents");
+    create(app, writer, message).await
 }

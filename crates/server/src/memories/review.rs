@@ -1,4 +1,4 @@
-//! What is said about a memory: promoted, demoted, useful or wrong; what was done to it, and undoing that.
+//! Reviews of and feedback on a memory, its history, and undo.
 
 use lar_api::Page;
 use lar_api::memories::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult, WrittenMemory};
@@ -10,12 +10,15 @@ use super::view::WriterView;
 use super::{Reading, Writing, memory_id};
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
+use crate::json::to_value;
 use crate::{App, State};
 
-/// Characters of a reason at most.
+/// The maximum length of a reason.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 
-/// Says that a memory matters.
+/// Promote a memory
+///
+/// Marks the memory as more important, which strengthens it.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/promote", tag = "memories", request_body = Review,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
@@ -30,7 +33,9 @@ pub(crate) async fn promote(
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
-/// Says that a memory matters less.
+/// Demote a memory
+///
+/// Marks the memory as less important, which weakens it.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/demote", tag = "memories", request_body = Review,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
@@ -45,7 +50,9 @@ pub(crate) async fn demote(
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
-/// Says what a memory turned out to be: `useful` and `wrong` count as reviews, `outdated` ends its validity now.
+/// Give feedback on a memory
+///
+/// `useful` strengthens the memory, `wrong` weakens it, and `outdated` ends its validity now.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/feedback", tag = "memories", request_body = MemoryFeedback,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
@@ -58,7 +65,10 @@ pub(crate) async fn feedback(
     Ok(axum::Json(apply_feedback(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?))
 }
 
-/// Takes in what a memory turned out to be, and returns it as the writer may see it.
+/// Applies feedback to a memory, and returns the memory as the writer may see it.
+///
+/// # Errors
+/// [`lar_base::Code::InvalidParams`] for unknown feedback or a long reason; errors of the memories.
 pub(crate) async fn apply_feedback(
     app: &App,
     writer: &WriteAccess,
@@ -79,7 +89,9 @@ pub(crate) async fn apply_feedback(
     Ok(WriterView::of(writer).memory(&memory))
 }
 
-/// Everything that was done to a memory, oldest first.
+/// List the changes of a memory
+///
+/// Returns the history of the memory, oldest change first.
 #[utoipa::path(get, path = "/lar/v1/memories/{id}/history", tag = "memories",
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = Page<MemoryChange>), (status = 404, body = lar_api::ProblemBody)))]
@@ -96,13 +108,15 @@ pub(crate) async fn history(
         action: change.action,
         reason: change.reason,
         decision: change.decision.to_string(),
-        before: serde_json::to_value(&change.before).unwrap_or_default(),
+        before: to_value(&change.before),
         undone_by: change.undone_by.map(|id| id.to_string()),
     });
     Ok(axum::Json(Page { data: history.collect(), next: None }))
 }
 
-/// Undoes the last decision about a memory, in all memories that it changed.
+/// Undo the last decision about a memory
+///
+/// Reverts the changes of the decision in every memory that it changed.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/undo", tag = "memories", request_body = Undo,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = UndoResult), (status = 409, body = lar_api::ProblemBody)))]

@@ -1,4 +1,4 @@
-//! `POST /lar/v1/memories/search`.
+//! `POST /lar/v1/memories/search`: hybrid search of memories.
 
 use lar_api::memories::{
     Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult, Superseded,
@@ -11,12 +11,14 @@ use crate::State;
 use crate::errors::Failure;
 use crate::extract::Json;
 
-/// Results where nothing is said.
+/// The number of results of a request without `limit`.
 const LIMIT_DEFAULT: usize = 10;
-/// Results at most.
+/// The maximum number of results.
 pub(crate) const LIMIT_MAX: usize = 100;
 
-/// Looks for memories by words and meaning. Nothing found is an answer.
+/// Search memories
+///
+/// Searches by keywords and by embeddings. The list of results may be empty.
 #[utoipa::path(post, path = "/lar/v1/memories/search", tag = "memories", request_body = SearchRequest,
     params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = SearchResponse), (status = 400, body = lar_api::ProblemBody)))]
@@ -33,7 +35,7 @@ pub(crate) fn to_search(request: SearchRequest) -> Result<Search, Problem> {
     let Filters { kinds, tags, project, since, until, superseded } = request.filters.unwrap_or_default();
     let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::invalid("limit", format!("must be from 1 to {LIMIT_MAX}")));
+        return Err(Problem::invalid("limit", format!("must be between 1 and {LIMIT_MAX}")));
     }
     let at = |field: &str, time: Option<String>| time.map(|time| parse_time(field, &time)).transpose();
     Ok(Search {
@@ -64,7 +66,7 @@ pub(crate) fn to_search(request: SearchRequest) -> Result<Search, Problem> {
 pub(crate) fn response(found: SearchResults) -> SearchResponse {
     let (mode, reason) = match found.mode {
         Mode::Hybrid => ("hybrid", None),
-        Mode::Keyword(reason) => ("words", Some(reason)),
+        Mode::Keyword(reason) => ("keyword", Some(reason)),
     };
     SearchResponse {
         results: found.hits.into_iter().map(result).collect(),
@@ -76,11 +78,17 @@ pub(crate) fn response(found: SearchResults) -> SearchResponse {
 }
 
 fn result(hit: Hit) -> SearchResult {
-    let (before, behind) = &hit.neighbours;
-    let sides = [("before", before), ("behind", behind)];
+    let (before, after) = &hit.neighbours;
+    let sides = [("before", before), ("after", after)];
     let neighbours = sides.into_iter().filter_map(|(side, memory)| {
         let memory = memory.as_ref()?;
         Some(Neighbour { id: memory.id.to_string(), side: side.into(), content: memory.content.clone() })
+    });
+    let duplicates: Vec<String> = hit.duplicates.iter().map(ToString::to_string).collect();
+    let supersedes = hit.supersedes.map(|before| Superseded {
+        id: before.id.to_string(),
+        content: before.text,
+        until: before.until.to_string(),
     });
     SearchResult {
         neighbours: neighbours.collect(),
@@ -96,17 +104,17 @@ fn result(hit: Hit) -> SearchResult {
         superseded_by: hit.memory.superseded.map(|(by, _)| by.to_string()),
         score: hit.score,
         parts: ScoreParts {
+            keyword: hit.keyword_score,
+            similarity: hit.similarity,
             words: hit.keyword_score,
             meaning: hit.similarity,
             retrievability: hit.retrievability,
             recency: hit.recency,
             relevance: hit.relevance,
         },
-        instead_of: hit.supersedes.map(|before| Superseded {
-            id: before.id.to_string(),
-            content: before.text,
-            until: before.until.to_string(),
-        }),
-        same: hit.duplicates.iter().map(ToString::to_string).collect(),
+        instead_of: supersedes.clone(),
+        supersedes,
+        same: duplicates.clone(),
+        duplicates,
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /lar/v1/memories/smart`: remembering with regard to what is known.
+//! `POST /lar/v1/memories/smart`: smart ingest, which compares a text with existing memories.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -11,7 +11,10 @@ use crate::State;
 use crate::errors::Failure;
 use crate::idempotency::{self, IdempotentJson};
 
-/// Remembers something with regard to what is known, and says what became of it: 201 when a memory was made, else 200.
+/// Save a memory by smart ingest
+///
+/// Compares the text with existing memories, and then creates, reinforces, updates, supersedes or merges a
+/// memory, or rejects the text. Returns 201 if it created a memory, and 200 otherwise.
 #[utoipa::path(post, path = "/lar/v1/memories/smart", tag = "memories", request_body = NewMemory,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 200, body = Wire), (status = 400, body = lar_api::ProblemBody)))]

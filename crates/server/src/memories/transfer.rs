@@ -1,5 +1,5 @@
-//! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with their vectors and
-//! histories.
+//! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with embeddings
+//! and history.
 
 use std::collections::VecDeque;
 
@@ -21,8 +21,10 @@ use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::{State, extract};
 
-/// Streams the memories of the place that the headers name, the person's own where they name none: deleted ones too,
-/// each a line with its vectors and its history.
+/// Export memories
+///
+/// Streams the memories of the space that the headers select, or of the user's own space, as JSON lines. The
+/// export includes deleted memories, and each memory's embeddings and history.
 #[utoipa::path(get, path = "/lar/v1/memories/export", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, content_type = "application/x-ndjson", body = ExportedMemory)))]
@@ -40,8 +42,10 @@ pub(crate) async fn export(
     Ok((kind, Body::from_stream(stream::try_unfold(lines, MemoryLines::next))).into_response())
 }
 
-/// Takes memories that were exported, into the place that the headers name; those that are there already stay as they
-/// are. Either all lines are taken or none.
+/// Import memories
+///
+/// Adds exported memories to the space that the headers select, or to the user's own space. Memories that
+/// exist there stay unchanged. Imports all lines or none.
 #[utoipa::path(post, path = "/lar/v1/memories/import", tag = "memories",
     request_body(content = ExportedMemory, content_type = "application/x-ndjson"),
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
@@ -58,7 +62,7 @@ pub(crate) async fn import(
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
-/// The lines of an export, read a page at a time.
+/// The lines of an export. The memories are read one page at a time.
 struct MemoryLines {
     export: Export,
     read: VecDeque<lar_store::ExportedMemory>,
@@ -66,15 +70,18 @@ struct MemoryLines {
 }
 
 impl MemoryLines {
-    /// The next line; at the end one that says how many memories could not be read, if any. An error breaks the
-    /// connection off, so that nobody takes a part for the whole.
+    /// Returns the next line. If memories could not be read, a last line states how many.
+    ///
+    /// # Errors
+    /// When a page cannot be read. This aborts the connection, so that no caller mistakes a part for the
+    /// whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         if self.ended {
             return Ok(None);
         }
         if self.read.is_empty() {
             let page = self.export.page().await;
-            let page = page.inspect_err(|problem| tracing::error!(%problem, "an export broke off"))?;
+            let page = page.inspect_err(|problem| tracing::error!(%problem, "an export failed"))?;
             self.read = page.into();
         }
         let Some(moved) = self.read.pop_front() else {
@@ -88,10 +95,10 @@ impl MemoryLines {
     }
 }
 
-/// A memory as exports write it.
+/// Returns the line of a memory in an export.
 ///
 /// # Errors
-/// When its history cannot be written as JSON.
+/// When the history cannot be serialized as JSON.
 pub fn memory_line(moved: lar_store::ExportedMemory) -> Result<ExportedMemory, serde_json::Error> {
     let to_text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let memory = moved.memory;
@@ -154,7 +161,7 @@ fn parse_memory(space: SpaceId, line: ExportedMemory) -> Result<lar_store::Expor
         _ => {
             return Err(Problem::invalid(
                 "superseded_at",
-                "must be there with `superseded_by`, and not without",
+                "must be present if `superseded_by` is, and only then",
             ));
         }
     };
@@ -216,7 +223,7 @@ fn parse_passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
     let bytes = bytes.map_err(|_| Problem::invalid("passages.vectors", "must be base64"))?;
     let embedder =
         Embedder { digest: passage.embedder, name: passage.embedder_name, dimension: passage.dimension };
-    // The words are made of the content again.
+    // The import derives the words from the content.
     Ok(NewChunk {
         start: passage.start,
         length: passage.length,
@@ -226,5 +233,5 @@ fn parse_passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
 }
 
 fn parse<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem::invalid(field, "is not of the form that an export gives it"))
+    text.parse().map_err(|_| Problem::invalid(field, "does not have the format that exports use"))
 }

@@ -1,10 +1,13 @@
-//! What the answer to a change of memories shows of them. Only this file makes these answers: by [`whole`] for a caller who may read,
-//! which [`ReadAccess`] proves, and by [`WriterView`] for a caller who may write. Results of searches and exports take a [`ReadAccess`].
+//! The memories in responses, with the fields that the caller may read.
 //!
-//! Without the scope `memory:read` the answer to a request that writes names memories by their ids and has none of their fields
-//! but versions and times of the change, not even what the request itself sent: the memory may be older than the request, or
-//! changed since. The decision stays, because a writer must know what became of its text. So a writer that tries texts still
-//! learns whether something near them is known.
+//! Only this file creates them: [`whole`] for a caller who may read, which [`ReadAccess`] proves, and
+//! [`WriterView`] for a caller who may write. Search results and exports require a [`ReadAccess`], too.
+//!
+//! Without the scope `memory:read`, the response to a write contains ids of memories, versions and times of
+//! the change, but no other fields. It leaves out even the fields that the request sent, because the memory
+//! may be older than the request or have changed since. It contains the decision, because a writer must know
+//! what happened to its text. So a writer that tries out texts can still learn whether a similar memory
+//! exists.
 
 use lar_api::memories::{
     Difference, IngestResult as WireIngested, Memory as Wire, SmartIngestResult as WireDecided, WrittenMemory,
@@ -13,24 +16,24 @@ use lar_base::{MemoryId, Scope, Timestamp};
 use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
 use lar_store::Memory;
 
-/// A memory with all that is known of it.
+/// Returns a memory with all its fields.
 pub(crate) fn whole(_: &ReadAccess, memory: &Memory) -> Wire {
     to_wire(memory)
 }
 
-/// What a writer sees of memories in the answers to its requests.
+/// The view of memories in the responses to a writer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriterView {
     may_read: bool,
 }
 
 impl WriterView {
-    /// The view of this writer.
+    /// Returns the view of this writer.
     pub(crate) fn of(writer: &WriteAccess) -> Self {
         Self { may_read: writer.caller().has(Scope::MemoryRead) }
     }
 
-    /// A memory that the request made or changed.
+    /// Returns a memory that the request created or changed.
     pub(crate) fn memory(self, memory: &Memory) -> WrittenMemory {
         if self.may_read {
             return to_wire(memory).into();
@@ -43,12 +46,12 @@ impl WriterView {
         }
     }
 
-    /// A memory that the request was compared with.
+    /// Returns a memory that the request's text was compared with.
     fn show_compared(self, memory: &Memory) -> WrittenMemory {
         if self.may_read { to_wire(memory).into() } else { id_only(memory.id) }
     }
 
-    /// What became of something that was to be remembered.
+    /// Returns the result of saving a memory.
     pub(crate) fn show_ingested(self, made: &IngestResult) -> WireIngested {
         WireIngested {
             memory: self.memory(&made.memory),
@@ -58,13 +61,13 @@ impl WriterView {
         }
     }
 
-    /// What was decided about something that was to be remembered.
+    /// Returns a decision of smart ingest.
     pub(crate) fn show_decision(self, decided: &SmartIngestResult) -> WireDecided {
         let part = |part: &lar_memory::Difference| Difference {
             change: part.change.into(),
             text: part.text.clone(),
         };
-        // Which rule decided tells what the known memory is to the text.
+        // The reason and the confidence would reveal how the existing memory relates to the text.
         let tells_why = self.may_read || matches!(decided.decision, Decision::Create | Decision::Reject);
         WireDecided {
             decision: decided.decision.as_str().into(),
@@ -79,7 +82,7 @@ impl WriterView {
     }
 }
 
-/// A memory of which only the id is told.
+/// Returns a memory with only its id.
 fn id_only(id: MemoryId) -> WrittenMemory {
     WrittenMemory { id: id.to_string(), ..WrittenMemory::default() }
 }

@@ -1,10 +1,10 @@
-//! `POST /api/chat`.
+//! `POST /api/chat`: decodes chats, and matches tool results with their calls.
 
 use axum::extract::Request;
 use axum::response::Response;
-use lar_api::ollama::{CHAT_FIELDS, ChatRequest, Message};
+use lar_api::ollama::{CHAT_FIELDS, OllamaChatRequest, OllamaMessage};
 use lar_base::{Code, Instant, Problem, TaskId};
-use lar_engines::driver::{Chat, ChatMessage, Prompt, ToolCall};
+use lar_inference::{Chat, ChatMessage, Prompt, ToolCall};
 use serde_json::Value;
 
 use super::lines::AnswerForm;
@@ -15,7 +15,7 @@ use crate::fields::read;
 use crate::generate::{self, GenerationRequest};
 use crate::{State, extract};
 
-/// Messages of a request at most.
+/// The maximum number of messages in a request.
 pub(super) const MESSAGES_MAX: usize = 10_000;
 
 pub(crate) async fn create(
@@ -28,10 +28,10 @@ pub(crate) async fn create(
     Ok(answer(&app, &compat_caller, AnswerForm::Chat, read, received_at).await?)
 }
 
-/// Reads a request's body; `id` is the task it becomes.
+/// Decodes a request body; `id` is the id of its task.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
-    let request: ChatRequest = extract::from_value(&body)?;
+    let request: OllamaChatRequest = extract::from_value(&body)?;
     let (model, stream) = (strip_tag(request.model), request.stream != Some(false));
     let (thinking, variables) =
         (shows_thinking(request.think.as_ref()), super::thinking(request.think.as_ref())?);
@@ -50,7 +50,8 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
         return Ok(OllamaInput::load(model, stream, keep_alive));
     }
     if request.messages.len() > MESSAGES_MAX {
-        return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
+        let reason = format!("has {} messages; the limit is {MESSAGES_MAX}", request.messages.len());
+        return Err(Problem::invalid("messages", reason));
     }
     let mut chat = Chat { variables, ..Chat::default() };
     let mut open = OpenCalls::default();
@@ -91,15 +92,15 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     })
 }
 
-/// Calls of one message that results are matched with, at most.
+/// The maximum number of calls in a message that are matched with results.
 const OPEN_MAX: usize = 1_024;
 
-/// The calls of the last message with some that have no result yet.
+/// The calls of the last message with calls that have no result yet.
 #[derive(Debug, Default)]
 struct OpenCalls(Vec<ToolCall>);
 
 impl OpenCalls {
-    /// The call that a result belongs to: the one with this id, or else the first of this tool, or else the first.
+    /// Takes the call of a result: the call with this id, else the first call of this tool, else the first call.
     fn take(&mut self, id: Option<&str>, tool: Option<&str>) -> Option<ToolCall> {
         let at = match (id, tool) {
             (Some(id), _) => self.0.iter().position(|call| call.id == id)?,
@@ -110,23 +111,23 @@ impl OpenCalls {
     }
 }
 
-fn convert(field: &str, message: Message, open: &mut OpenCalls) -> Result<ChatMessage, Problem> {
+fn convert(field: &str, message: OllamaMessage, open: &mut OpenCalls) -> Result<ChatMessage, Problem> {
     let role = message.role.as_str();
     if !matches!(role, "system" | "user" | "assistant" | "tool") {
         return Err(Problem::invalid(format!("{field}.role"), "must be system, user, assistant or tool"));
     }
     if !message.images.is_empty() {
-        let reason = "must be empty: this model reads text only, no pictures";
+        let reason = "is not supported: this model reads text only";
         return Err(Problem::about(Code::UnsupportedParam, format!("{field}.images"), reason));
     }
     if role != "assistant" && !message.tool_calls.is_empty() {
-        return Err(Problem::invalid(format!("{field}.tool_calls"), "belongs to an assistant's message"));
+        return Err(Problem::invalid(format!("{field}.tool_calls"), "is only allowed in assistant messages"));
     }
     let mut tool_calls = Vec::with_capacity(message.tool_calls.len());
     for call in message.tool_calls {
         let arguments = match call.function.arguments {
             Value::Null => "{}".into(),
-            // Some clients send the text that other APIs have there.
+            // Some clients send a string, as in other APIs.
             Value::String(text) => text,
             arguments => arguments.to_string(),
         };
@@ -161,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// The ids of the calls, and of each result the call that it answers and its tool.
+    /// Returns the ids of the calls, and the call id and the tool of each result.
     fn calls_and_results(messages: Value) -> (Vec<String>, Vec<(String, Option<String>)>) {
         let body = json!({ "model": "m", "messages": messages }).to_string();
         let Prompt::Chat(chat) = decode(body.as_bytes(), TaskId::new()).unwrap().request.unwrap().prompt
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn each_result_answers_its_call() {
+    fn each_result_is_matched_with_its_call() {
         let call = |name: &str| json!({ "function": { "name": name, "arguments": {} } });
         let calls = json!({ "role": "assistant", "tool_calls": [call("a"), call("b"), call("a")] });
         let result = |more: Value| {
@@ -186,9 +187,9 @@ mod tests {
         let named = |name: &str| result(json!({ "tool_name": name }));
         let bare = || result(json!({}));
         for (results, expected) in [
-            // By their tools, whatever their order.
+            // Matched by tool, in any order.
             (vec![named("b"), named("a"), named("a")], vec![(1, "b"), (0, "a"), (2, "a")]),
-            // In order where no tool is named.
+            // Matched in order without the name of a tool.
             (vec![bare(), bare(), bare()], vec![(0, "a"), (1, "b"), (2, "a")]),
         ] {
             let mut messages = vec![json!({ "role": "user", "content": "?" }), calls.clone()];
@@ -206,7 +207,7 @@ mod tests {
             { "role": "user", "content": "?" },
         ]));
         assert_eq!(answers[0], (ids[0].clone(), Some("a".into())));
-        assert!(answers[1].0 != ids[0] && answers[1].1.is_none(), "it answers no call");
-        assert_eq!(answers[2].1.as_deref(), Some("c"), "what the client says is told");
+        assert!(answers[1].0 != ids[0] && answers[1].1.is_none(), "the result has no call");
+        assert_eq!(answers[2].1.as_deref(), Some("c"), "the client's name is kept");
     }
 }

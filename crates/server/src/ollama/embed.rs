@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, EmbedResponse, Embedding};
+use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, EmbedResponse, OllamaEmbedding};
 use lar_api::openai::OneOrMany;
 use lar_base::{Caller, Instant, Problem};
 
@@ -14,25 +14,25 @@ use crate::generate::about_model;
 use crate::openai::embeddings::{TextField, Texts, check_dimensions, compute_embeddings};
 use crate::{App, State, extract};
 
-/// Texts of a request at most.
+/// The maximum number of texts in a request.
 const INPUTS_MAX: usize = 2048;
 
-/// One of the two paths, which have their own fields.
+/// One of the two paths, which have different fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmbedPath {
     /// `/api/embed`.
     Embed,
-    /// The older one.
+    /// `/api/embeddings`, the older path.
     Embeddings,
 }
 
-/// A request for vectors, read and checked.
+/// A decoded and validated request for embeddings.
 #[derive(Debug)]
 pub(crate) struct OllamaEmbedInput {
     model: String,
-    /// None where one empty text was sent, or nothing.
+    /// The texts; empty if the request has none or a single empty text.
     texts: Texts,
-    /// Whether a text that is too long is cut.
+    /// Whether a text that is too long is truncated.
     truncate: bool,
     dimensions: Option<usize>,
     /// The fields that have no effect.
@@ -63,10 +63,10 @@ pub(crate) async fn embeddings(
     let ignored = std::mem::take(&mut input.ignored);
     let (embeddings, _) = vectors(&app, caller, input).await?;
     let embedding = embeddings.into_iter().next().unwrap_or_default();
-    Ok(with_ignored(axum::Json(Embedding { embedding }).into_response(), &ignored))
+    Ok(with_ignored(axum::Json(OllamaEmbedding { embedding }).into_response(), &ignored))
 }
 
-/// Reads a request's body.
+/// Decodes a request body.
 pub(crate) fn decode(body: &[u8], path: EmbedPath) -> Result<OllamaEmbedInput, Problem> {
     let (table, name) = match path {
         EmbedPath::Embed => (EMBED_FIELDS, "input"),
@@ -74,18 +74,19 @@ pub(crate) fn decode(body: &[u8], path: EmbedPath) -> Result<OllamaEmbedInput, P
     };
     let (body, ignored) = read(body, table)?;
     let request: EmbedRequest = extract::from_value(&body)?;
-    // Each path has its own name for it; the other's has no effect there.
+    // Each path has its own name for the field and ignores the other name.
     let is_list = path == EmbedPath::Embed && matches!(request.input, Some(OneOrMany::Many(_)));
     let all: Vec<String> = match path {
         EmbedPath::Embed => match request.input {
-            // One empty text is none, as at Ollama.
+            // As at Ollama, a single empty text is no text.
             Some(OneOrMany::One(text)) if text.is_empty() => Vec::new(),
             input => input.map(OneOrMany::into_vec).unwrap_or_default(),
         },
         EmbedPath::Embeddings => request.prompt.into_iter().filter(|prompt| !prompt.is_empty()).collect(),
     };
     if all.len() > INPUTS_MAX {
-        return Err(Problem::invalid(name, format!("must hold {INPUTS_MAX} texts at most")));
+        let reason = format!("must have at most {INPUTS_MAX} strings, got {}", all.len());
+        return Err(Problem::invalid(name, reason));
     }
     Ok(OllamaEmbedInput {
         model: strip_tag(request.model),
@@ -96,7 +97,7 @@ pub(crate) fn decode(body: &[u8], path: EmbedPath) -> Result<OllamaEmbedInput, P
     })
 }
 
-/// The vectors of a request, and how many tokens its texts have.
+/// Computes the embeddings of a request. Also returns the number of tokens in its texts.
 async fn vectors(
     app: &App,
     caller: Caller,
@@ -104,7 +105,7 @@ async fn vectors(
 ) -> Result<(Vec<Vec<f32>>, u64), Problem> {
     let OllamaEmbedInput { model, texts, truncate, dimensions, .. } = input;
     if texts.all.is_empty() {
-        // Ollama knows the model all the same.
+        // Ollama checks the model even without texts.
         let known = app.catalog.resolve_for(&model, Some(lar_catalog::Kind::Embedding));
         known.map_err(|error| about_model(error.into()))?;
         return Ok((Vec::new(), 0));

@@ -1,13 +1,13 @@
-//! `POST /api/generate`.
+//! `POST /api/generate`: answers a prompt, and continues a conversation with `context`.
 //!
-//! `context`, which clients hand back unread, is the conversation so far: its messages as JSON, a number for each byte. Ollama's
-//! own are tokens; those of another server are refused.
+//! Clients send back the `context` of a response without reading it. Here it is the conversation as JSON,
+//! with one number per byte. At Ollama it is token ids, so the `context` of another server is rejected.
 
 use axum::extract::Request;
 use axum::response::Response;
 use lar_api::ollama::{GENERATE_FIELDS, GenerateRequest};
 use lar_base::{Instant, Problem, TaskId};
-use lar_engines::driver::{Chat, ChatMessage, Prompt};
+use lar_inference::{Chat, ChatMessage, Prompt};
 
 use super::chat::MESSAGES_MAX;
 use super::lines::AnswerForm;
@@ -16,7 +16,7 @@ use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
 use crate::fields::read;
 use crate::generate::GenerationRequest;
-use crate::{State, extract};
+use crate::{State, extract, json};
 
 pub(crate) async fn create(
     app: State,
@@ -28,7 +28,7 @@ pub(crate) async fn create(
     Ok(answer(&app, &compat_caller, AnswerForm::Generate, read, received_at).await?)
 }
 
-/// Reads a request's body; `id` is the task it becomes.
+/// Decodes a request body; `id` is the id of its task.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, mut ignored) = read(body, GENERATE_FIELDS)?;
     let request: GenerateRequest = extract::from_value(&body)?;
@@ -93,11 +93,11 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     })
 }
 
-/// The conversation so far, as an answer tells it.
+/// Encodes a conversation as the `context` of a response.
 pub(super) fn encode_context(messages: &[ChatMessage]) -> Vec<u32> {
     let messages: Vec<(&str, &str)> =
         messages.iter().map(|message| (message.role.as_str(), message.content.as_str())).collect();
-    serde_json::to_vec(&messages).unwrap_or_default().into_iter().map(u32::from).collect()
+    json::to_json(&messages).into_bytes().into_iter().map(u32::from).collect()
 }
 
 fn decode_context(context: &[u32]) -> Result<Vec<ChatMessage>, Problem> {
@@ -107,7 +107,9 @@ fn decode_context(context: &[u32]) -> Result<Vec<ChatMessage>, Problem> {
         messages.len() <= MESSAGES_MAX
             && messages.iter().all(|(role, _)| matches!(role.as_str(), "system" | "user" | "assistant"))
     });
-    let messages = messages.ok_or_else(|| Problem::invalid("context", "is none that this server gave"))?;
+    let messages = messages.ok_or_else(|| {
+        Problem::invalid("context", "must be the `context` of an earlier response of this server")
+    })?;
     Ok(messages.into_iter().map(|(role, content)| ChatMessage::new(role, content)).collect())
 }
 
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_is_read_as_it_was_given() {
+    fn an_encoded_context_is_decoded_and_another_one_refused() {
         let messages =
             vec![ChatMessage::new("user", "Grüße".to_owned()), ChatMessage::new("assistant", "x".to_owned())];
         assert_eq!(decode_context(&encode_context(&messages)).unwrap(), messages);

@@ -1,4 +1,4 @@
-//! Answers as lines of JSON, or as one object.
+//! Responses of chat and generate, as JSON lines or as a single object.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,22 +8,23 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Logprob, Message, ToolCall};
+use lar_api::ollama::{
+    Answer, End, Logprob, OllamaCalledFunction, OllamaErrorBody, OllamaMessage, OllamaToolCall,
+};
 use lar_base::{Instant, Problem, Timestamp};
-use lar_engines::chat_format::CallPart;
-use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
-use lar_gateway::{TaskEvent, cancelled_problem};
+use lar_inference::{CallPart, ChatMessage, FinishReason, TaskEvent, TokenLogprobs, cancelled_problem};
 use serde_json::json;
 
 use crate::compat_caller::with_lar_headers;
 use crate::errors::{Audience, redact};
 use crate::generate::{self, AnswerStream};
+use crate::json::to_json;
 use crate::openai::sampling::top_logprob;
 use crate::tool_call_check::ToolSchemas;
 
 use super::generate::encode_context;
 
-/// What answers look like.
+/// The form of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerForm {
     Chat,
@@ -31,7 +32,7 @@ pub(super) enum AnswerForm {
 }
 
 impl AnswerForm {
-    /// The API of its tasks.
+    /// Returns the name of the API in usage records.
     pub(super) const fn api(self) -> &'static str {
         match self {
             AnswerForm::Chat => "ollama.chat",
@@ -40,19 +41,19 @@ impl AnswerForm {
     }
 }
 
-/// An answer that is being made.
+/// The lines of an answer.
 pub(super) struct AnswerLines {
     form: AnswerForm,
-    /// What the caller called the model.
+    /// The model's name in the request.
     model: String,
     answer_stream: AnswerStream,
     thinking: bool,
-    /// Of `generate`: what was said until now; the answer is added.
+    /// The conversation with the answer so far, for the `context` of a generate response.
     context: Option<Vec<ChatMessage>>,
     received_at: Instant,
-    /// Nanoseconds until an engine began.
+    /// The nanoseconds from the request to the start of the task.
     load_ns: u64,
-    /// The call that is being written.
+    /// The index of the unfinished tool call, and an answer with this call only.
     call: Option<(usize, generate::Answer)>,
     parts: VecDeque<Answer>,
     failed: Option<Problem>,
@@ -87,7 +88,9 @@ impl AnswerLines {
         }
     }
 
-    /// The whole answer, in lines or at once; `schemas` is what its calls should fit.
+    /// Returns the response, as a stream of lines or as a single object.
+    ///
+    /// The tool calls of a single object are checked against `schemas`.
     pub(super) async fn respond(mut self, stream: bool, schemas: &ToolSchemas) -> Result<Response, Problem> {
         let (memory_activity, mut ignored) =
             (self.answer_stream.memory_activity.clone(), self.answer_stream.ignored.clone());
@@ -129,13 +132,13 @@ impl AnswerLines {
 
     async fn line(&mut self) -> Option<String> {
         let line = match self.next().await {
-            Some(part) => serde_json::to_string(&part),
+            Some(part) => to_json(&part),
             None => {
                 let shown = redact(Audience::Everybody, self.failed.take()?);
-                serde_json::to_string(&ErrorBody { error: shown.detail })
+                to_json(&OllamaErrorBody { error: shown.detail })
             }
         };
-        line.ok().map(|line| line + "\n")
+        Some(line + "\n")
     }
 
     async fn next(&mut self) -> Option<Answer> {
@@ -196,7 +199,7 @@ impl AnswerLines {
         }
     }
 
-    /// Calls are told whole: their arguments are an object here, not a text.
+    /// Adds a part of a tool call. A call is sent when it is complete, because its arguments are an object.
     fn add_call(&mut self, mut part: CallPart) {
         if self.call.as_ref().is_some_and(|(index, _)| *index != part.index) {
             self.finish_call();
@@ -210,13 +213,16 @@ impl AnswerLines {
         let Some((_, answer)) = self.call.take() else { return };
         let calls = answer.calls.into_iter().map(|call| {
             let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
-            ToolCall { id: Some(call.id), function: CalledFunction { name: call.name, arguments } }
+            OllamaToolCall {
+                id: Some(call.id),
+                function: OllamaCalledFunction { name: call.name, arguments },
+            }
         });
         let part = self.part("", "", calls.collect());
         self.parts.push_back(part);
     }
 
-    fn part(&self, content: &str, thinking: &str, tool_calls: Vec<ToolCall>) -> Answer {
+    fn part(&self, content: &str, thinking: &str, tool_calls: Vec<OllamaToolCall>) -> Answer {
         let base = Answer {
             model: self.model.clone(),
             created_at: Timestamp::now().to_string(),
@@ -227,7 +233,13 @@ impl AnswerLines {
             AnswerForm::Chat => {
                 let role = "assistant".into();
                 Answer {
-                    message: Some(Message { role, content, thinking, tool_calls, ..Message::default() }),
+                    message: Some(OllamaMessage {
+                        role,
+                        content,
+                        thinking,
+                        tool_calls,
+                        ..OllamaMessage::default()
+                    }),
                     ..base
                 }
             }
@@ -245,14 +257,14 @@ fn logprob(token: &TokenLogprobs) -> Logprob {
     Logprob { chosen: top_logprob(&token.chosen), top_logprobs }
 }
 
-/// The answer to a request that only loads a model or lets it go.
+/// Returns the response to a request that only loads or unloads a model.
 pub(super) fn load_answer(
     form: AnswerForm,
     model: String,
     done_reason: &'static str,
     stream: bool,
 ) -> Response {
-    let message = Message { role: "assistant".into(), ..Message::default() };
+    let message = OllamaMessage { role: "assistant".into(), ..OllamaMessage::default() };
     let answer = Answer {
         model,
         created_at: Timestamp::now().to_string(),
@@ -265,11 +277,11 @@ pub(super) fn load_answer(
     if !stream {
         return axum::Json(answer).into_response();
     }
-    let line = serde_json::to_string(&answer).unwrap_or_default() + "\n";
+    let line = to_json(&answer) + "\n";
     ([(header::CONTENT_TYPE, "application/x-ndjson")], line).into_response()
 }
 
-/// Lines of JSON as they come.
+/// Returns a response that streams JSON lines.
 pub(super) fn stream_response(
     lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
 ) -> Response {

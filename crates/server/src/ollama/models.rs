@@ -1,8 +1,8 @@
-//! `GET /api/tags`, `GET /api/ps`, `POST /api/show`, `GET /api/version`.
+//! `GET /api/tags`, `GET /api/ps`, `POST /api/show`, `GET /api/version`: models and the version of the API.
 
 use axum::Json;
 use axum::extract::Request;
-use lar_api::ollama::{Details, Model, Models, ShowRequest, ShowResponse, Version};
+use lar_api::ollama::{Details, Models, OllamaModel, ShowRequest, ShowResponse, Version};
 use lar_base::{Instant, Problem, Timestamp};
 use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
 use lar_engines::pools::PoolState;
@@ -14,18 +14,20 @@ use crate::errors::Failure;
 use crate::generate::about_model;
 use crate::{State, compat_caller, extract, fields};
 
-/// The release whose API this is: clients ask for what it can do.
+/// The Ollama release whose API this is. Clients enable features by version.
 const VERSION: &str = "0.12.11";
-/// When a model goes that stays until its memory is needed.
+/// The expiry time of a model that stays loaded until its memory is needed.
 const FAR_FUTURE: &str = "2318-01-01T00:00:00Z";
 
 pub(crate) async fn version() -> Json<Version> {
     Json(Version { version: VERSION })
 }
 
-/// What is installed, and the default model under its own names: clients offer what they find here and nothing else.
+/// Lists the installed models, and the default model under the name `default`, with and without memory.
+///
+/// Clients offer only the names in this list.
 pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Models> {
-    let model = |found: &Installed| Model {
+    let model = |found: &Installed| OllamaModel {
         modified_at: Some(found.added_at.to_string()),
         expires_at: None,
         size_vram: None,
@@ -33,7 +35,7 @@ pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Model
     };
     let default = app.catalog.resolve(DEFAULT_CHAT).ok();
     let named = |name: String| {
-        default.as_ref().map(|found| Model { name: name.clone(), model: name, ..model(&found.model) })
+        default.as_ref().map(|found| OllamaModel { name: name.clone(), model: name, ..model(&found.model) })
     };
     let installed = app.catalog.list();
     let installed = installed.iter().map(|found| model(found));
@@ -49,10 +51,10 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
     let models = ready.filter_map(|pool| {
         let found = app.catalog.resolve(&pool.pool).ok()?.model;
         let left = pool.unloads_at.map(|at| at.since(Instant::now()));
-        let goes =
+        let unloads_at =
             left.filter(|left| *left < FOREVER / 2).map(|left| Timestamp::now().after(left).to_string());
-        let expires_at = Some(goes.unwrap_or_else(|| FAR_FUTURE.into()));
-        Some(Model { expires_at, size_vram: Some(0), ..listed(&found, pool.memory.get()) })
+        let expires_at = Some(unloads_at.unwrap_or_else(|| FAR_FUTURE.into()));
+        Some(OllamaModel { expires_at, size_vram: Some(0), ..listed(&found, pool.memory.get()) })
     });
     Json(Models { models: models.collect() })
 }
@@ -83,15 +85,15 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
     }))
 }
 
-/// Reads the body of a request about a model: its name, without a tag.
+/// Decodes the body of a request about a model. Returns the model's name without the tag `:latest`.
 pub(crate) fn decode(body: &[u8]) -> Result<String, Problem> {
     let (body, _) = fields::read(body, &[])?;
     let request: ShowRequest = extract::from_value(&body)?;
     Ok(strip_tag(request.model))
 }
 
-fn listed(model: &Installed, size: u64) -> Model {
-    Model {
+fn listed(model: &Installed, size: u64) -> OllamaModel {
+    OllamaModel {
         name: model.name.clone(),
         model: model.name.clone(),
         size,

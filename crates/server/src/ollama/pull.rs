@@ -1,4 +1,4 @@
-//! `POST /api/pull` and `DELETE /api/delete`: getting models and removing them.
+//! `POST /api/pull` and `DELETE /api/delete`: pulls and removes models.
 
 use std::convert::Infallible;
 
@@ -15,41 +15,42 @@ use super::lines::stream_response;
 use super::{models, strip_tag};
 use crate::auth::Admin;
 use crate::errors::Failure;
+use crate::json::to_json;
 use crate::{State, extract, fields, pools};
 
-/// A request for a model, read.
+/// A decoded request for a model.
 #[derive(Debug)]
 pub(crate) struct PullInput {
-    /// Without a tag.
+    /// The model's name without the tag `:latest`.
     name: String,
     stream: bool,
 }
 
-/// Reads a request's body.
+/// Decodes a request body.
 pub(crate) fn decode(body: &[u8]) -> Result<PullInput, Problem> {
     let (body, _) = fields::read(body, &[])?;
     let request: PullRequest = extract::from_value(&body)?;
     Ok(PullInput { name: strip_tag(request.model), stream: request.stream != Some(false) })
 }
 
-/// Gets a model and tells how far it is, in lines; it goes on when its caller goes away.
+/// Pulls a model and reports progress in lines. The pull continues after the client disconnects.
 pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Response, Failure> {
     let PullInput { name, stream } = decode(&extract::body(request, &app).await?)?;
-    // A pattern of an alias may fit a name that is not there.
+    // An alias may be a pattern that matches the name of a model that is not installed.
     if app.catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
         let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
         if !stream {
             return Ok(axum::Json(line).into_response());
         }
-        let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
+        let text = to_json(&line) + "\n";
         return Ok(stream_response(stream::iter([Ok(Bytes::from(text))])));
     }
     let source: Source = source_of(&name).parse()?;
-    // A file of the server's machine is Lar's own way to get a model; this API names models.
+    // Only Lar's own API may import a file of the server.
     if matches!(source, Source::File(_)) {
         return Err(Problem::invalid(
             "model",
-            "is no model that can be pulled; `lar models pull` lists some",
+            "is not a model that can be pulled; `lar models pull` lists some",
         )
         .into());
     }
@@ -59,7 +60,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
             let mut progress = progress?;
             let line = progress.next().await;
             let over = line.error.is_some() || line.status.as_deref() == Some(SUCCESS);
-            let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
+            let text = to_json(&line) + "\n";
             Some((Ok::<_, Infallible>(Bytes::from(text)), (!over).then_some(progress)))
         });
         return Ok(stream_response(lines));
@@ -75,7 +76,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
     }
 }
 
-/// Where a model of a known name comes from; what is none is a source itself.
+/// Returns the source of a recommended or starter model. Any other name is a source itself.
 fn source_of(name: &str) -> &str {
     let starters = STARTERS.map(|starter| (starter.name, starter.source));
     let known = RECOMMENDED.iter().map(|model| (model.name, model.source)).chain(starters);
@@ -83,20 +84,21 @@ fn source_of(name: &str) -> &str {
     named.next().map_or(name, |(_, source)| source)
 }
 
-/// The last line of a pull that went well.
+/// The status in the last line of a successful pull.
 const SUCCESS: &str = "success";
 
-/// A pull, and whether anything was told of it.
+/// A pull, and whether any progress has been reported.
 struct PullReporter {
     pull: Pull,
     has_reported: bool,
 }
 
 impl PullReporter {
-    /// What there is to tell next; waits for news once something was told.
+    /// Returns the current progress. After the first call, waits for a change.
     async fn next(&mut self) -> PullLine {
         if self.has_reported && self.pull.progress.changed().await.is_err() {
-            return PullLine { error: Some("the pull was given up".into()), ..PullLine::default() };
+            let error = Some("the pull stopped before it finished".into());
+            return PullLine { error, ..PullLine::default() };
         }
         self.has_reported = true;
         let source = self.pull.source.to_string();
@@ -117,7 +119,7 @@ impl PullReporter {
     }
 }
 
-/// Uninstalls a model.
+/// Removes a model.
 pub(crate) async fn delete(app: State, _: Admin, request: Request) -> Result<StatusCode, Failure> {
     let name = models::decode(&extract::body(request, &app).await?)?;
     pools::refuse_active(&app, &name)?;

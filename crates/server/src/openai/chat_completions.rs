@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`. The stream of an answer is in [`stream`], tools are in [`tools`].
+//! `POST /v1/chat/completions`. The encoding of a stream is in [`stream`], tools are in [`tools`].
 
 mod stream;
 mod tools;
@@ -9,12 +9,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatLogprobs, ChatMessage, ChatRequest, Content,
-    ContentPart, MessageToolCall, ResponseFormat, TokenLogprob,
+    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatCompletionMessage, ChatCompletionRequest,
+    ChatContent, ChatLogprobs, ContentPart, MessageToolCall, ResponseFormat, TokenLogprob,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
+
+use lar_inference::{Chat, Constraint, Prompt, TokenLogprobs};
 
 use self::stream::ChatStream;
 use self::tools::CallShape;
@@ -27,15 +28,15 @@ use crate::lenient::model_or;
 use crate::tool_call_check::ToolSchemas;
 use crate::{State, extract, sse, variables};
 
-/// How a request's caller is told of its answer.
+/// The form of a response, as the request asks for it.
 #[derive(Debug)]
 pub(crate) struct Style {
     shape: CallShape,
-    /// Whether every chunk of a stream but the first tells how fast the answer is made.
+    /// Whether every chunk of a stream but the first has timings.
     timings_per_token: bool,
 }
 
-/// Messages of a request at most.
+/// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
 
 pub(crate) async fn create(
@@ -116,11 +117,11 @@ fn logprobs_to_wire(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
     ChatLogprobs { content: logprobs.iter().map(token).collect(), refusal: None }
 }
 
-/// Reads a request's body; `id` is the task it becomes.
+/// Decodes a request body; `id` is the id of its task.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(GenerationRequest, Style), Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
-    let request: ChatRequest = extract::from_value(&body)?;
+    let request: ChatCompletionRequest = extract::from_value(&body)?;
     if request.n_predict == Some(TokenLimit::AtMost(0)) {
         return Err(Problem::invalid("n_predict", "must be at least 1"));
     }
@@ -136,7 +137,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(GenerationRequest, Styl
     if request.logprobs == Some(true) {
         sampling.logprobs = Some(top);
     } else if top > 0 {
-        return Err(Problem::invalid("top_logprobs", "needs `logprobs` set to true"));
+        return Err(Problem::invalid("top_logprobs", "requires `logprobs` to be true"));
     }
     let mut chat = Chat::from(messages(request.messages)?);
     chat.parallel_calls = request.parallel_tool_calls != Some(false);
@@ -176,27 +177,29 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(GenerationRequest, Styl
     Ok((generation, Style { shape, timings_per_token: request.timings_per_token == Some(true) }))
 }
 
-/// Has an assistant's message at the end continued, unless `continue_final_message` or a constraint forbids it. Where
-/// nothing is continued, `add_generation_prompt` says whether the prompt ends with the head of an answer.
+/// Makes a final assistant message the prefill of the answer, unless `continue_final_message` is false or the
+/// answer is constrained.
+///
+/// Without a prefill, `add_generation_prompt` decides whether the prompt ends with the header of an assistant message.
 fn continue_answer(
     chat: &mut Chat,
-    continues: Option<bool>,
-    begins: Option<bool>,
+    continue_final_message: Option<bool>,
+    add_generation_prompt: Option<bool>,
     constrained: bool,
 ) -> Result<(), Problem> {
-    if begins == Some(true) && continues == Some(true) {
-        let reason = "must not be true together with `continue_final_message`: an answer begins a message or continues one";
+    if add_generation_prompt == Some(true) && continue_final_message == Some(true) {
+        let reason = "cannot be true together with `continue_final_message`";
         return Err(Problem::invalid("add_generation_prompt", reason));
     }
-    if !constrained && continues != Some(false) {
+    if !constrained && continue_final_message != Some(false) {
         generate::take_prefill(chat);
     }
-    if continues == Some(true) && chat.assistant_prefill.is_empty() {
-        let reason =
-            "needs an assistant's message at the end, no form of the answer, and no tool that must be called";
+    if continue_final_message == Some(true) && chat.assistant_prefill.is_empty() {
+        let reason = "requires an assistant message at the end of `messages`, no structured output and no \
+                      required tool call";
         return Err(Problem::invalid("continue_final_message", reason));
     }
-    chat.adds_generation_prompt = begins != Some(false) || !chat.assistant_prefill.is_empty();
+    chat.adds_generation_prompt = add_generation_prompt != Some(false) || !chat.assistant_prefill.is_empty();
     Ok(())
 }
 
@@ -217,35 +220,36 @@ fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem
     }
 }
 
-/// Converts a request's messages, joining text parts.
-fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem> {
+/// Converts a request's messages and joins their text parts.
+fn messages(wire: Vec<ChatCompletionMessage>) -> Result<Vec<lar_inference::ChatMessage>, Problem> {
     if wire.is_empty() {
-        return Err(Problem::invalid("messages", "must hold at least one message"));
+        return Err(Problem::invalid("messages", "must have at least one message"));
     }
     if wire.len() > MESSAGES_MAX {
-        return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
+        let reason = format!("has {} messages; the limit is {MESSAGES_MAX}", wire.len());
+        return Err(Problem::invalid("messages", reason));
     }
-    let (mut messages, mut called) = (Vec::with_capacity(wire.len()), EarlierCalls::default());
+    let (mut messages, mut earlier) = (Vec::with_capacity(wire.len()), EarlierCalls::default());
     for (index, message) in wire.into_iter().enumerate() {
-        messages.push(convert(index, message, &mut called)?);
+        messages.push(convert(index, message, &mut earlier)?);
     }
     Ok(messages)
 }
 
-/// The calls of a history so far.
+/// The tool calls of the messages before a message.
 #[derive(Debug, Default)]
 struct EarlierCalls {
-    /// The tool of each, by the call's id.
+    /// The name of each call's tool, by the call's id.
     tools: HashMap<String, String>,
-    /// The id of the last.
+    /// The id of the last call.
     last: Option<String>,
 }
 
 fn convert(
     index: usize,
-    mut message: ChatMessage,
-    called: &mut EarlierCalls,
-) -> Result<driver::ChatMessage, Problem> {
+    mut message: ChatCompletionMessage,
+    earlier: &mut EarlierCalls,
+) -> Result<lar_inference::ChatMessage, Problem> {
     let role = match message.role.as_str() {
         "system" | "developer" => "system",
         "user" => "user",
@@ -259,25 +263,25 @@ fn convert(
     let tool_calls = tools::calls(index, &mut message)?;
     if role != "assistant" && !tool_calls.is_empty() {
         let field = format!("messages[{index}].tool_calls");
-        return Err(Problem::invalid(field, "belongs to an assistant's message"));
+        return Err(Problem::invalid(field, "is only allowed in assistant messages"));
     }
     let mut tool_call_id = message.tool_call_id;
     let mut name = message.name.filter(|name| !name.is_empty());
     if role == "tool" {
-        // Older clients name the function alone: the last call is meant.
-        tool_call_id = tool_call_id.or_else(|| called.last.clone());
+        // Older clients send only the function's name. The result then belongs to the last call.
+        tool_call_id = tool_call_id.or_else(|| earlier.last.clone());
         let id = tool_call_id.as_ref();
         let id =
             id.ok_or_else(|| Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"))?;
-        name = name.or_else(|| called.tools.get(id).cloned());
+        name = name.or_else(|| earlier.tools.get(id).cloned());
     }
-    called.tools.extend(tool_calls.iter().map(|call| (call.id.clone(), call.name.clone())));
+    earlier.tools.extend(tool_calls.iter().map(|call| (call.id.clone(), call.name.clone())));
     if let Some(last) = tool_calls.last() {
-        called.last = Some(last.id.clone());
+        earlier.last = Some(last.id.clone());
     }
     let content = match message.content {
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => texts(&format!("messages[{index}].content"), parts)?,
+        Some(ChatContent::Text(text)) => text,
+        Some(ChatContent::Parts(parts)) => texts(&format!("messages[{index}].content"), parts)?,
         None if role == "user" || role == "system" => {
             return Err(Problem::invalid(format!("messages[{index}].content"), "is missing"));
         }
@@ -285,10 +289,10 @@ fn convert(
     };
     let reasoning = message.reasoning_content.or(message.reasoning).filter(|_| role == "assistant");
     let (role, reasoning) = (role.into(), reasoning.unwrap_or_default());
-    Ok(driver::ChatMessage { role, content, reasoning, tool_calls, tool_call_id, name })
+    Ok(lar_inference::ChatMessage { role, content, reasoning, tool_calls, tool_call_id, name })
 }
 
-/// The text of parts, which are lines of their own, as in the other APIs.
+/// Joins the texts of content parts, each on a line of its own, as in the other APIs.
 fn texts(field: &str, parts: Vec<ContentPart>) -> Result<String, Problem> {
     let text = |(index, part): (usize, ContentPart)| {
         let field = format!("{field}[{index}].type");
@@ -296,10 +300,10 @@ fn texts(field: &str, parts: Vec<ContentPart>) -> Result<String, Problem> {
             ("text" | "input_text" | "output_text", Some(text), _) | ("refusal", _, Some(text)) => Ok(text),
             (kind @ ("text" | "input_text" | "output_text" | "refusal"), ..) => {
                 let member = if kind == "refusal" { kind } else { "text" };
-                Err(Problem::invalid(field, format!("`{kind}` needs a `{member}` beside it")))
+                Err(Problem::invalid(field, format!("is `{kind}`, but the part has no `{member}`")))
             }
-            _ => {
-                let reason = "must be `text`: this model reads text only";
+            (kind, ..) => {
+                let reason = format!("is `{kind:.64}`, which is not supported: this model reads text only");
                 Err(Problem::about(Code::UnsupportedParam, field, reason))
             }
         }

@@ -1,15 +1,15 @@
-//! `POST /v1/completions`: plain continuation, without a chat template.
+//! `POST /v1/completions`: continues prompts without a chat template.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionRequest, Timings, Usage,
+    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionRequest, CompletionUsage,
+    Timings,
 };
 use lar_base::{Code, KeyId, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{FinishReason, Prompt, TokenLogprobs};
-use lar_gateway::{End, TaskEvent, cancelled_problem};
+use lar_inference::{FinishReason, Prompt, TaskEvent, TaskSummary, TokenLogprobs, cancelled_problem};
 
 use super::prompts::{self, PromptInput};
 use super::sampling;
@@ -18,14 +18,15 @@ use crate::compat_caller::{CompatCaller, plain_name, with_lar_headers};
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, AnswerStream, GenerationRequest};
+use crate::json::to_json;
 use crate::lenient::model_or;
 use crate::{State, extract, sse};
 
-/// What its tasks are recorded as.
+/// The name of this API in usage records.
 const API: &str = "openai.completion";
-/// OpenAI's default of `max_tokens` here.
+/// OpenAI's default for `max_tokens` on this path.
 const TOKENS_DEFAULT: u32 = 16;
-/// Bytes of prompts that stand before several answers each, in all at most: as many as a large body has.
+/// The maximum size in bytes of all prompts that `echo` repeats in several answers: the default size limit of a body.
 const ECHO_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) async fn create(
@@ -37,7 +38,7 @@ pub(crate) async fn create(
     respond(&app, &compat_caller, read).await
 }
 
-/// Answers a request that was read.
+/// Responds to a decoded request.
 pub(crate) async fn respond(
     app: &State,
     compat_caller: &CompatCaller,
@@ -55,7 +56,8 @@ pub(crate) async fn respond(
     let bytes: usize = echoed.iter().map(String::len).sum();
     if answers_per_prompt > 1 && bytes.saturating_mul(answers_per_prompt) > ECHO_BYTES_MAX {
         let reason = format!(
-            "stands for {bytes} bytes before each of {answers_per_prompt} answers: {ECHO_BYTES_MAX} in all at most"
+            "would repeat {bytes} bytes of prompts in {answers_per_prompt} answers each; the limit is \
+             {ECHO_BYTES_MAX} bytes in total"
         );
         return Err(Problem::invalid("echo", reason).into());
     }
@@ -74,7 +76,7 @@ pub(crate) async fn respond(
     };
     let response = if stream {
         let ends = vec![None; answer_stream.answers()];
-        // Where the prompt's tokens are told, they begin with the text.
+        // With logprobs of the prompt, the offsets start at the prompt, else after it.
         let characters =
             |answer: usize| echoed.get(answer / answers_per_prompt).map_or(0, |text| text.chars().count());
         let written =
@@ -116,8 +118,11 @@ pub(crate) async fn respond(
     Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
-/// The same request for each of its prompts; `n_field` says how many answers each gets. No work is done for a request that can
-/// never be answered: one of too many answers, or with more tokens than its model's context.
+/// Splits a request into one request per prompt. `n_field` is the field that sets the number of answers per prompt.
+///
+/// # Errors
+/// If the request has too many answers, or a prompt has more tokens than the model's context. Both are
+/// checked before any prompt is tokenized.
 pub(crate) async fn for_prompts(
     app: &State,
     key: KeyId,
@@ -136,7 +141,7 @@ pub(crate) async fn for_prompts(
         && longest >= context
     {
         let why = format!(
-            "this model's maximum context length is {context} tokens, which the answer needs a part of (`{name}`)"
+            "this model's maximum context length is {context} tokens, shared by prompt and answer (`{name}`)"
         );
         return Err(Problem::context_too_long(longest, context.saturating_sub(1), &why));
     }
@@ -149,7 +154,7 @@ pub(crate) async fn for_prompts(
     Ok(all)
 }
 
-/// The texts of prompts, one each.
+/// Returns the text of each prompt.
 pub(crate) async fn texts(
     app: &State,
     key: KeyId,
@@ -163,7 +168,7 @@ pub(crate) async fn texts(
     Ok(texts)
 }
 
-/// An error of a prompt that is no chat.
+/// Renames the field `messages` of an error to `prompt`, for a request without a chat.
 pub(crate) fn about_prompt(mut problem: Problem) -> Problem {
     if let [about] = problem.fields.as_mut_slice()
         && about.field == "messages"
@@ -174,8 +179,9 @@ pub(crate) fn about_prompt(mut problem: Problem) -> Problem {
     generate::about_model(problem)
 }
 
-/// Leaves of an answer what was told of its prompt: one token is written where none was wanted, as the prompt is read for
-/// it.
+/// Removes the generated token from an answer with `max_tokens: 0` and keeps the logprobs of its prompt.
+///
+/// The engine generates one token, because it reads a prompt only to generate.
 fn leave_out_answer(answer: &mut generate::Answer) {
     answer.content.clear();
     if let Some(end) = &mut answer.end {
@@ -184,12 +190,13 @@ fn leave_out_answer(answer: &mut generate::Answer) {
     }
 }
 
-fn without_answer(end: End) -> End {
-    End { reason: FinishReason::Length, tokens_out: 0, ..end }
+fn without_answer(end: TaskSummary) -> TaskSummary {
+    TaskSummary { reason: FinishReason::Length, tokens_out: 0, ..end }
 }
 
-/// Lists of what is known of tokens; `written` characters came before the first, of which nothing is known where it begins
-/// a prompt.
+/// Returns the logprobs of tokens as OpenAI's parallel lists.
+///
+/// `written` is the number of characters before the first token. The first token of a prompt has no logprob.
 fn logprob_lists(logprobs: &[TokenLogprobs], mut written: usize, begins_prompt: bool) -> CompletionLogprobs {
     let mut lists = CompletionLogprobs::default();
     for (index, token) in logprobs.iter().enumerate() {
@@ -205,19 +212,19 @@ fn logprob_lists(logprobs: &[TokenLogprobs], mut written: usize, begins_prompt: 
     lists
 }
 
-/// A request that was read; its prompts are resolved when its model is known.
+/// A decoded request whose prompts are not yet tokenized.
 #[derive(Debug)]
 pub(crate) struct CompletionsInput {
-    /// With the first prompt.
+    /// The request. Its prompt is a placeholder unless it fills in the middle.
     pub(crate) generation: GenerationRequest,
     pub(crate) prompts: Vec<PromptInput>,
-    /// Whether the prompt stands before its answer.
+    /// Whether each answer starts with its prompt.
     pub(crate) echo: bool,
-    /// Whether nothing is to be written.
+    /// Whether `max_tokens` is 0, so that only the prompt is processed.
     pub(crate) prefill_only: bool,
 }
 
-/// Reads a request's body; `id` is the task it becomes.
+/// Decodes a request body; `id` is the id of the task of its first prompt.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Problem> {
     let (body, mut ignored) = read(body, COMPLETION_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
@@ -226,7 +233,9 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Proble
     let suffix = request.suffix.filter(|suffix| !suffix.is_empty());
     let prompt = match (prompts.as_slice(), suffix) {
         ([PromptInput::Text(prefix)], Some(suffix)) => Prompt::Infill { prefix: prefix.clone(), suffix },
-        (_, Some(_)) => return Err(Problem::invalid("suffix", "needs a `prompt` that is one text")),
+        (_, Some(_)) => {
+            return Err(Problem::invalid("suffix", "requires a `prompt` that is a single string"));
+        }
         (_, None) => Prompt::Text(String::new()),
     };
     let tokens_max = request.max_tokens.unwrap_or(TokenLimit::AtMost(TOKENS_DEFAULT)).get();
@@ -236,7 +245,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Proble
     sampling.logprobs = request.logprobs.map(|top| sampling::top_logprobs("logprobs", top)).transpose()?;
     let n = sampling::answers("n", request.n, &body)?;
     if request.best_of.is_some_and(|best_of| best_of > n) {
-        let reason = "must not be above `n`: all answers are returned";
+        let reason = "must not be greater than `n`, because all answers are returned";
         return Err(Problem::about(Code::UnsupportedParam, "best_of", reason));
     }
     let echo = request.echo == Some(true);
@@ -255,13 +264,13 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Proble
     Ok(CompletionsInput { generation, prompts, echo, prefill_only })
 }
 
-/// What all pieces of one completion have in common.
+/// The fields that all chunks of a completion share.
 struct Envelope {
     id: String,
     created: i64,
     model: String,
     system_fingerprint: String,
-    /// Answers to each prompt.
+    /// The number of answers to each prompt.
     answers_per_prompt: usize,
 }
 
@@ -269,7 +278,7 @@ impl Envelope {
     fn completion<'a>(
         &'a self,
         choices: Vec<CompletionChoice<'a>>,
-        usage: Option<Usage>,
+        usage: Option<CompletionUsage>,
         timings: Option<Timings>,
     ) -> Completion<'a> {
         Completion {
@@ -290,17 +299,17 @@ struct CompletionStream {
     envelope: Envelope,
     include_usage: bool,
     logprobs: bool,
-    /// Whether only what is told of the prompts is wanted.
+    /// Whether only the prompts are processed, so that generated tokens are left out.
     prefill_only: bool,
     answer_stream: AnswerStream,
-    /// Of the answers that are whole.
-    ends: Vec<Option<End>>,
-    /// The prompts that stand before the answers; none where they do not.
+    /// The summary of each finished answer.
+    ends: Vec<Option<TaskSummary>>,
+    /// The prompts with which the answers start; empty without `echo`.
     echoed: Vec<String>,
-    /// Characters of each answer whose tokens were told.
+    /// The number of characters before each answer's next token.
     written: Vec<usize>,
     over: bool,
-    /// Of the body that the prompts came in, while they are kept.
+    /// The permits of the request's body, held while the prompts are in memory.
     _share: Option<BodyShare>,
 }
 
@@ -356,7 +365,7 @@ impl sse::Source for CompletionStream {
 }
 
 impl CompletionStream {
-    /// The last of an answer; with the last of all answers, what they took.
+    /// Encodes the last chunk of an answer. After the last answer, usage and the end of the stream follow.
     fn end_answer(&mut self, last: CompletionChoice<'_>) -> String {
         if self.ends.iter().any(Option::is_none) {
             return self.encode(vec![last], None, None);
@@ -374,14 +383,14 @@ impl CompletionStream {
 
     fn fail(&mut self, problem: &Problem) -> String {
         self.over = true;
-        let body = serde_json::to_string(&errors::openai(problem)).unwrap_or_default();
+        let body = to_json(&errors::openai(problem));
         sse::event(None, None, &body) + sse::DONE
     }
 
     fn encode(
         &self,
         choices: Vec<CompletionChoice<'_>>,
-        usage: Option<Usage>,
+        usage: Option<CompletionUsage>,
         timings: Option<Timings>,
     ) -> String {
         encode(&self.envelope.completion(choices, usage, timings))
@@ -389,5 +398,5 @@ impl CompletionStream {
 }
 
 fn encode(part: &Completion<'_>) -> String {
-    sse::event(None, None, &serde_json::to_string(part).unwrap_or_default())
+    sse::event(None, None, &to_json(part))
 }

@@ -1,9 +1,8 @@
-//! Custom tools, whose input is a text: the model is given a function with one argument, `input`. Chat completions and
-//! responses share this.
+//! Custom tools, whose input is a text. The model gets a function with one argument, `input`, instead.
 
 use serde_json::{Value, json};
 
-/// The description and the schema of the function that stands for a custom tool; a grammar is described in words.
+/// Returns the description and the schema of the function for a custom tool. A grammar goes into the description.
 pub(crate) fn as_function(
     description: Option<String>,
     syntax: Option<String>,
@@ -20,12 +19,12 @@ pub(crate) fn as_function(
     ((!described.is_empty()).then(|| described.join("\n\n")), parameters)
 }
 
-/// The arguments that stand for a custom tool's input.
+/// Returns the function's arguments for a custom tool's input.
 pub(crate) fn arguments(input: &str) -> String {
     json!({ "input": input }).to_string()
 }
 
-/// The input of a call, which the model wrote as the one argument.
+/// Returns the custom tool's input from the function's arguments. Invalid arguments are returned unchanged.
 pub(crate) fn input(arguments: &str) -> String {
     match serde_json::from_str::<Value>(arguments) {
         Ok(Value::Object(mut fields)) => match fields.remove("input") {

@@ -1,4 +1,4 @@
-//! `POST /v1/embeddings`.
+//! `POST /v1/embeddings`, and the code that the embedding paths of all APIs share.
 
 use std::sync::Arc;
 
@@ -6,12 +6,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lar_api::openai::{EMBEDDING_FIELDS, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingValue, Usage};
+use lar_api::openai::{
+    CompletionUsage, EMBEDDING_FIELDS, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingValue,
+};
 use lar_base::{Caller, Code, Problem, TaskId};
 use lar_catalog::DEFAULT_EMBEDDING;
-use lar_engines::driver::Embeddings;
-use lar_engines::scheduler::Priority;
-use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, Work};
+use lar_inference::{Embeddings, Priority, TaskEvent};
 use serde_json::{Map, Value};
 
 use super::with_truncated;
@@ -22,47 +23,48 @@ use crate::generate::about_model;
 use crate::lenient::model_or;
 use crate::{App, State, extract};
 
-/// Texts of one request at most, as at OpenAI.
+/// The maximum number of texts in a request, as at OpenAI.
 const INPUTS_MAX: usize = 2048;
-/// Why token ids are refused: OpenAI's clients count them by OpenAI's vocabularies.
-const NO_TOKENS: &str = "has token ids, which are another model's: send texts; in LangChain set `check_embedding_ctx_length=False`";
+/// The reason for rejecting token ids: OpenAI's clients use OpenAI's vocabularies.
+const NO_TOKENS: &str = "has token ids of another model's vocabulary; send strings instead; in LangChain, \
+                         set `check_embedding_ctx_length=False`";
 
-/// A request for vectors, read and checked.
+/// A decoded and validated request for embeddings.
 #[derive(Debug)]
 pub(crate) struct EmbeddingsInput {
     model: String,
     texts: Texts,
     base64: bool,
     dimensions: Option<u32>,
-    /// Whether a text that is too long is cut.
+    /// Whether a text that is too long is truncated.
     truncate: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
 }
 
-/// The texts of a request, and the field that holds them.
+/// The texts of a request and their field.
 #[derive(Debug)]
 pub(crate) struct Texts {
     pub(crate) all: Vec<String>,
     pub(crate) field: TextField,
 }
 
-/// The field of a request that holds its texts.
+/// The field with the texts of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TextField {
     pub(crate) name: &'static str,
-    /// Whether it holds a list, rather than one text.
+    /// Whether the field is an array, not a single text.
     pub(crate) is_list: bool,
 }
 
 impl TextField {
-    /// Names one of the texts as the client wrote it.
+    /// Returns the path of a text in the request.
     pub(crate) fn name_of(self, index: usize) -> String {
         if self.is_list { format!("{}[{index}]", self.name) } else { self.name.to_owned() }
     }
 }
 
-/// Reads a request's body.
+/// Decodes a request body.
 pub(crate) fn decode(body: &[u8]) -> Result<EmbeddingsInput, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
@@ -77,28 +79,32 @@ pub(crate) fn decode(body: &[u8]) -> Result<EmbeddingsInput, Problem> {
     Ok(EmbeddingsInput { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
 }
 
-/// Reads the texts of the field `name`; `no_tokens` says why there must be no token ids.
+/// Reads the texts of the field `name`. `no_tokens` is the reason for rejecting token ids.
 ///
 /// # Errors
-/// When there are none or too many, or one is empty or no text.
+/// If there are no texts or too many, or one of them is empty or not a text.
 pub(crate) fn texts(name: &'static str, input: Value, no_tokens: &str) -> Result<Texts, Problem> {
     let field = TextField { name, is_list: input.is_array() };
     let text = |(index, item): (usize, Value)| match item {
         Value::String(text) => Ok(text),
         Value::Number(_) | Value::Array(_) => Err(Problem::invalid(name, no_tokens)),
-        Value::Object(members) => object_text(&members)
-            .ok_or_else(|| Problem::invalid(field.name_of(index), "must be a text or hold text parts")),
+        Value::Object(members) => object_text(&members).ok_or_else(|| {
+            let reason =
+                "must be a string, or an object with a `prompt_string` or with text parts as `content`";
+            Problem::invalid(field.name_of(index), reason)
+        }),
         _ => Err(Problem::invalid(field.name_of(index), "must be a string")),
     };
     let items = match input {
         Value::Array(items) => items,
         Value::String(_) | Value::Object(_) => vec![input],
         Value::Null => return Err(Problem::invalid(name, "is missing")),
-        _ => return Err(Problem::invalid(name, "must be a text or a list of texts")),
+        _ => return Err(Problem::invalid(name, "must be a string or an array of strings")),
     };
     let all = items.into_iter().enumerate().map(text).collect::<Result<Vec<String>, Problem>>()?;
     if all.is_empty() || all.len() > INPUTS_MAX {
-        return Err(Problem::invalid(name, format!("must hold 1 to {INPUTS_MAX} texts")));
+        let reason = format!("must have 1 to {INPUTS_MAX} strings, got {}", all.len());
+        return Err(Problem::invalid(name, reason));
     }
     match all.iter().position(String::is_empty) {
         Some(index) => Err(Problem::invalid(field.name_of(index), "must not be empty")),
@@ -106,7 +112,7 @@ pub(crate) fn texts(name: &'static str, input: Value, no_tokens: &str) -> Result
     }
 }
 
-/// The text of an object, as llama.cpp takes one: a `prompt_string`, or text parts as `content`.
+/// Returns the text of an object in llama.cpp's form: a `prompt_string`, or text parts as `content`.
 fn object_text(members: &Map<String, Value>) -> Option<String> {
     if let Some(text) = members.get("prompt_string") {
         return text.as_str().map(ToOwned::to_owned);
@@ -115,15 +121,18 @@ fn object_text(members: &Map<String, Value>) -> Option<String> {
     parts.iter().map(|part| part.get("text").filter(|_| part["type"] == "text")?.as_str()).collect()
 }
 
-/// Vectors, and what they took.
+/// The embeddings of a request's texts.
 pub(crate) struct EmbeddingResult {
     pub(crate) vectors: Arc<Embeddings>,
-    /// Of all texts.
+    /// The number of tokens in all texts.
     pub(crate) tokens: u64,
     model: String,
 }
 
-/// Computes the vectors of texts. One that is longer than the model reads is an error unless it may be cut.
+/// Computes the embeddings of texts.
+///
+/// # Errors
+/// [`Code::ContextTooLong`] if a text is longer than the model's context, unless `truncate` is set.
 pub(crate) async fn compute_embeddings(
     app: &App,
     caller: Caller,
@@ -153,9 +162,9 @@ pub(crate) async fn compute_embeddings(
     };
     if let Some(first) = vectors.truncated.first().filter(|_| !truncate) {
         let context = app.gateway.context_tokens(model).await.ok().flatten();
-        let reads = context.map_or_else(String::new, |tokens| format!(", which reads {tokens} tokens"));
+        let tokens = context.map_or_else(String::new, |tokens| format!(" ({tokens} tokens)"));
         let reason = format!(
-            "is longer than the maximum context length of `{}`{reads}; split it, or send `\"truncate\": true`",
+            "is longer than the maximum context length of `{}`{tokens}; split it, or set `truncate` to true",
             handle.model()
         );
         return Err(Problem::about(Code::ContextTooLong, field.name_of(*first), reason));
@@ -163,14 +172,14 @@ pub(crate) async fn compute_embeddings(
     Ok(EmbeddingResult { vectors, tokens, model: handle.model().to_owned() })
 }
 
-/// Checks that vectors are as wide as they are to be, where that is said.
+/// Checks that vectors have the requested number of dimensions, if one is requested.
 ///
 /// # Errors
-/// When the model's are not.
+/// If the model's vectors have another number.
 pub(crate) fn check_dimensions(found: &Embeddings, dimensions: Option<usize>) -> Result<(), Problem> {
     let width = found.vectors.first().map_or(0, Vec::len);
     if dimensions.is_some_and(|dimensions| dimensions != width) {
-        let reason = format!("must be {width}: this model's vectors cannot be cut");
+        let reason = format!("must be {width}: this model's vectors cannot be shortened");
         return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason));
     }
     Ok(())
@@ -185,7 +194,7 @@ pub(crate) async fn create(
     respond(&app, caller, input).await
 }
 
-/// Answers a request.
+/// Responds to a decoded request.
 pub(crate) async fn respond(app: &App, caller: Caller, input: EmbeddingsInput) -> Result<Response, Failure> {
     let EmbeddingsInput { model, texts, base64, dimensions, truncate, ignored } = input;
     let EmbeddingResult { vectors: found, tokens, model } =
@@ -205,7 +214,7 @@ pub(crate) async fn respond(app: &App, caller: Caller, input: EmbeddingsInput) -
         .enumerate()
         .map(|(index, vector)| Embedding { object: "embedding", index, embedding: value(vector) })
         .collect();
-    let usage = Usage {
+    let usage = CompletionUsage {
         prompt_tokens: tokens,
         completion_tokens: None,
         total_tokens: tokens,

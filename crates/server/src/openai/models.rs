@@ -1,10 +1,12 @@
-//! `GET /v1/models`, `GET /v1/models/{id}`: installed models and aliases, in Anthropic's shape for its clients.
+//! `GET /v1/models`, `GET /v1/models/{id}`: installed and remote models and aliases.
+//!
+//! Clients of Anthropic's API get responses in Anthropic's form.
 
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic;
-use lar_api::openai::{Model, ModelList};
+use lar_api::openai::{OpenAiModel, OpenAiModelList};
 use lar_base::{Caller, Timestamp};
 use lar_catalog::{DEFAULT_CHAT, Kind};
 
@@ -14,18 +16,19 @@ use crate::extract::Path;
 use crate::generate::about_model;
 use crate::{App, State, compat_caller};
 
-/// What Anthropic's clients send with every request.
+/// The header that Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
 
 pub(crate) async fn list(app: State, Inference(caller): Inference, headers: HeaderMap) -> Response {
     let data = all(&app, &caller);
     if headers.contains_key(ANTHROPIC) {
-        let data: Vec<anthropic::Model> = data.into_iter().map(to_anthropic).collect();
+        let data: Vec<anthropic::AnthropicModel> = data.into_iter().map(to_anthropic).collect();
         let (first_id, last_id) =
             (data.first().map(|model| model.id.clone()), data.last().map(|model| model.id.clone()));
-        return Json(anthropic::ModelList { data, has_more: false, first_id, last_id }).into_response();
+        return Json(anthropic::AnthropicModelList { data, has_more: false, first_id, last_id })
+            .into_response();
     }
-    Json(ModelList { object: "list", data }).into_response()
+    Json(OpenAiModelList { object: "list", data }).into_response()
 }
 
 pub(crate) async fn show(
@@ -41,22 +44,22 @@ pub(crate) async fn show(
         Err(error) => error.into(),
         Ok(found) => {
             let created = found.model.added_at.as_seconds();
-            return Ok(respond(&headers, Model { id, object: "model", created, owned_by: "lar" }));
+            return Ok(respond(&headers, OpenAiModel { id, object: "model", created, owned_by: "lar" }));
         }
     };
     Err(Failure(about_model(error)))
 }
 
-fn respond(headers: &HeaderMap, model: Model) -> Response {
+fn respond(headers: &HeaderMap, model: OpenAiModel) -> Response {
     match headers.contains_key(ANTHROPIC) {
         true => Json(to_anthropic(model)).into_response(),
         false => Json(model).into_response(),
     }
 }
 
-fn to_anthropic(model: Model) -> anthropic::Model {
+fn to_anthropic(model: OpenAiModel) -> anthropic::AnthropicModel {
     let created = Timestamp::from_millis(model.created.saturating_mul(1000));
-    anthropic::Model {
+    anthropic::AnthropicModel {
         kind: "model",
         display_name: model.id.clone(),
         id: model.id,
@@ -64,9 +67,9 @@ fn to_anthropic(model: Model) -> anthropic::Model {
     }
 }
 
-/// Those that chat first, `default` before all of them: apps offer, and some take, the first.
-fn all(app: &App, caller: &Caller) -> Vec<Model> {
-    let model = |id: String, created: i64| Model { id, object: "model", created, owned_by: "lar" };
+/// Returns all models: `default` first, then the other chat models, then the rest. Some apps preselect the first model.
+fn all(app: &App, caller: &Caller) -> Vec<OpenAiModel> {
+    let model = |id: String, created: i64| OpenAiModel { id, object: "model", created, owned_by: "lar" };
     let installed = app.catalog.list();
     let of = |id: String, found: &lar_catalog::Model| {
         let other = found.kind != Kind::Chat;

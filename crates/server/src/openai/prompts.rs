@@ -1,35 +1,37 @@
-//! The prompts of a plain completion, as OpenAI's and llama.cpp's clients write them: a text, tokens, tokens with texts
-//! between them, or a list of those.
+//! The prompts of completions without a chat template, in the forms of OpenAI's and llama.cpp's APIs.
+//!
+//! A prompt is a string, an array of token ids, or an array of token ids and strings. A request has one
+//! prompt or an array of them.
 
 use lar_base::{Code, KeyId, Problem};
-use lar_engines::driver::{Prompt, TokenizerQuery};
+use lar_inference::{Prompt, TokenizerQuery};
 use serde_json::Value;
 
 use crate::App;
 
-/// Prompts of one request at most.
+/// The maximum number of prompts in a request.
 const PROMPTS_MAX: usize = 128;
-/// Tokens of one prompt at most; no context is longer.
+/// The maximum number of tokens in a prompt; no context is longer.
 const TOKENS_MAX: usize = 1 << 20;
-/// Texts between the tokens of one prompt at most: each is a question to a worker.
+/// The maximum number of strings in a mixed prompt, because each is a query to a worker.
 const TEXTS_MAX: usize = 256;
-/// Bytes of those texts together at most.
+/// The maximum size in bytes of all strings in a mixed prompt.
 const TEXTS_BYTES_MAX: usize = 1 << 20;
-/// Tokens whose text a worker is asked for at once: the longest have some hundred bytes.
+/// The maximum number of tokens in one query for their texts. The longest tokens have some hundred bytes.
 const TOKENS_AT_ONCE: usize = 1 << 14;
 
-/// One prompt, as it was sent.
+/// A prompt as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PromptInput {
     /// A text.
     Text(String),
-    /// Tokens of the model.
+    /// Token ids of the model's vocabulary.
     Tokens(Vec<u32>),
-    /// Tokens with texts between them.
+    /// Token ids and texts.
     Mixed(Vec<PromptPiece>),
 }
 
-/// A part of a mixed prompt: a text, or the tokens up to the next one.
+/// A part of a mixed prompt: a text, or consecutive tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PromptPiece {
     Text(String),
@@ -40,10 +42,10 @@ pub(crate) enum PromptPiece {
 pub(crate) fn read(value: &Value) -> Result<Vec<PromptInput>, Problem> {
     match value {
         Value::Array(items) if items.is_empty() => Err(wrong("prompt", "must not be empty")),
-        // Numbers among the items make one prompt of them all.
+        // An array with a number is a single prompt.
         Value::Array(items) if items.iter().any(Value::is_number) => Ok(vec![tokens("prompt", items)?]),
         Value::Array(items) if items.len() > PROMPTS_MAX => {
-            Err(wrong("prompt", format!("has {} prompts; {PROMPTS_MAX} at most", items.len())))
+            Err(wrong("prompt", format!("has {} prompts; the limit is {PROMPTS_MAX}", items.len())))
         }
         Value::Array(items) => {
             let read = |(index, item)| single(&format!("prompt[{index}]"), item);
@@ -59,14 +61,14 @@ fn single(field: &str, value: &Value) -> Result<PromptInput, Problem> {
         Value::String(text) => Ok(PromptInput::Text(text.clone())),
         Value::Array(items) => tokens(field, items),
         Value::Object(members) if members.get("multimodal_data").is_some_and(is_there) => {
-            let reason = "has `multimodal_data`: this model reads text only";
+            let reason = "has `multimodal_data`, which is not supported: this model reads text only";
             Err(Problem::about(Code::UnsupportedParam, field, reason))
         }
         Value::Object(members) => match members.get("prompt_string") {
             Some(Value::String(text)) => Ok(PromptInput::Text(text.clone())),
             _ => Err(wrong(field, "must have a `prompt_string`")),
         },
-        _ => Err(wrong(field, "must be a text, a list of tokens, or a list of these")),
+        _ => Err(wrong(field, "must be a string, an array of token ids, or an array of these")),
     }
 }
 
@@ -79,7 +81,7 @@ fn tokens(field: &str, items: &[Value]) -> Result<PromptInput, Problem> {
         return Err(wrong(field, "must not be empty"));
     }
     if items.len() > TOKENS_MAX {
-        return Err(wrong(field, format!("has {} tokens; {TOKENS_MAX} at most", items.len())));
+        return Err(wrong(field, format!("has {} tokens; the limit is {TOKENS_MAX}", items.len())));
     }
     let mut pieces: Vec<PromptPiece> = Vec::new();
     let (mut texts, mut bytes) = (0, 0);
@@ -90,7 +92,8 @@ fn tokens(field: &str, items: &[Value]) -> Result<PromptInput, Problem> {
                 (texts, bytes) = (texts + 1, bytes + text.len());
                 if texts > TEXTS_MAX || bytes > TEXTS_BYTES_MAX {
                     let reason = format!(
-                        "has more than {TEXTS_MAX} texts between its tokens, or more than {TEXTS_BYTES_MAX} bytes of them"
+                        "has too many strings among its tokens; the limit is {TEXTS_MAX} strings with \
+                         {TEXTS_BYTES_MAX} bytes in total"
                     );
                     return Err(wrong(field, reason));
                 }
@@ -98,7 +101,7 @@ fn tokens(field: &str, items: &[Value]) -> Result<PromptInput, Problem> {
             }
             (_, Some(token), Some(PromptPiece::Tokens(tokens))) => tokens.push(token as u32),
             (_, Some(token), _) => pieces.push(PromptPiece::Tokens(vec![token as u32])),
-            _ => return Err(wrong(format!("{field}[{index}]"), "must be a token's number or a text")),
+            _ => return Err(wrong(format!("{field}[{index}]"), "must be a token id or a string")),
         }
     }
     Ok(match pieces.as_mut_slice() {
@@ -112,7 +115,7 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Problem {
 }
 
 impl PromptInput {
-    /// Tokens that the prompt has at least, as far as that can be told without its model.
+    /// Returns a lower bound of the prompt's tokens that holds for every model.
     pub(crate) fn tokens_min(&self) -> usize {
         match self {
             PromptInput::Text(_) => 0,
@@ -127,7 +130,7 @@ impl PromptInput {
         }
     }
 
-    /// The prompt as an engine takes it: texts among tokens become tokens.
+    /// Converts the prompt to the form of the engines: tokenizes texts among tokens.
     pub(crate) async fn resolve(self, app: &App, key: KeyId, model: &str) -> Result<Prompt, Problem> {
         let pieces = match self {
             PromptInput::Text(text) => return Ok(Prompt::Text(text)),
@@ -138,18 +141,18 @@ impl PromptInput {
         for (index, piece) in pieces.into_iter().enumerate() {
             match piece {
                 PromptPiece::Tokens(some) => tokens.extend(some),
-                // As llama.cpp: the start token is added before a text that begins the prompt.
+                // As in llama.cpp, the start token is added if the prompt starts with a text.
                 PromptPiece::Text(text) => {
-                    let question =
+                    let query =
                         TokenizerQuery::Tokenize { text, add_special: index == 0, parse_special: true };
-                    tokens.extend(app.gateway.text_for(key, model, question).await?.tokens);
+                    tokens.extend(app.gateway.text_for(key, model, query).await?.tokens);
                 }
             }
         }
         Ok(Prompt::Tokens(tokens))
     }
 
-    /// The prompt as a text.
+    /// Converts the prompt to text.
     pub(crate) async fn text(self, app: &App, key: KeyId, model: &str) -> Result<String, Problem> {
         let pieces = match self {
             PromptInput::Text(text) => return Ok(text),
@@ -169,10 +172,10 @@ impl PromptInput {
     }
 }
 
-/// The bytes of each token.
+/// Returns the bytes of each token.
 ///
 /// # Errors
-/// When the model is not there, or a token is not in its vocabulary.
+/// If the model does not exist, or a token is not in its vocabulary.
 pub(crate) async fn detokenize(
     app: &App,
     key: KeyId,
@@ -181,8 +184,8 @@ pub(crate) async fn detokenize(
 ) -> Result<Vec<Vec<u8>>, Problem> {
     let mut pieces = Vec::with_capacity(tokens.len());
     for tokens in tokens.chunks(TOKENS_AT_ONCE) {
-        let question = TokenizerQuery::Detokenize { tokens: tokens.to_vec() };
-        pieces.extend(app.gateway.text_for(key, model, question).await?.pieces);
+        let query = TokenizerQuery::Detokenize { tokens: tokens.to_vec() };
+        pieces.extend(app.gateway.text_for(key, model, query).await?.pieces);
     }
     Ok(pieces)
 }
@@ -193,8 +196,8 @@ mod tests {
 
     use super::*;
 
-    const TOO_MANY_TEXTS: &str =
-        "`prompt` has more than 256 texts between its tokens, or more than 1048576 bytes of them";
+    const TOO_MANY_TEXTS: &str = "`prompt` has too many strings among its tokens; the limit is 256 strings \
+                                  with 1048576 bytes in total";
 
     #[test]
     fn prompts_are_read_in_every_form_and_refused_with_their_index() {
@@ -227,12 +230,12 @@ mod tests {
         let refused = [
             (json!([]), "`prompt` must not be empty"),
             (json!([[]]), "`prompt[0]` must not be empty"),
-            (json!([[1], [true]]), "`prompt[1][0]` must be a token's number or a text"),
-            (json!([-1]), "`prompt[0]` must be a token's number or a text"),
-            (json!(true), "`prompt` must be a text, a list of tokens, or a list of these"),
+            (json!([[1], [true]]), "`prompt[1][0]` must be a token id or a string"),
+            (json!([-1]), "`prompt[0]` must be a token id or a string"),
+            (json!(true), "`prompt` must be a string, an array of token ids, or an array of these"),
             (json!({}), "`prompt` must have a `prompt_string`"),
-            (json!(vec!["a"; 129]), "`prompt` has 129 prompts; 128 at most"),
-            (json!(vec![1; TOKENS_MAX + 1]), "`prompt` has 1048577 tokens; 1048576 at most"),
+            (json!(vec!["a"; 129]), "`prompt` has 129 prompts; the limit is 128"),
+            (json!(vec![1; TOKENS_MAX + 1]), "`prompt` has 1048577 tokens; the limit is 1048576"),
             (json!([1, "a".repeat(TEXTS_BYTES_MAX + 1)]), TOO_MANY_TEXTS),
             (json!([vec![json!("a"); TEXTS_MAX + 1], [json!(1)].to_vec()].concat()), TOO_MANY_TEXTS),
         ];

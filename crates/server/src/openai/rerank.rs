@@ -1,4 +1,4 @@
-//! `POST /v1/rerank`: Jina's and Cohere's, beside OpenAI's paths because their clients look there.
+//! `POST /v1/rerank`, as in Jina's and Cohere's APIs. Their clients expect it beside OpenAI's paths.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -7,8 +7,8 @@ use lar_api::rerank::{
 };
 use lar_base::{Code, Problem, TaskId};
 use lar_catalog::DEFAULT_RERANK;
-use lar_engines::scheduler::Priority;
-use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, Work};
+use lar_inference::{Priority, TaskEvent};
 
 use super::with_truncated;
 use crate::auth::Inference;
@@ -18,10 +18,10 @@ use crate::generate::about_model;
 use crate::lenient::model_or;
 use crate::{State, extract};
 
-/// Texts of one request at most, as at Cohere.
+/// The maximum number of documents in a request, as at Cohere.
 const DOCUMENTS_MAX: usize = 1000;
 
-/// A request for a ranking, read and checked.
+/// A decoded and validated request for a ranking.
 #[derive(Debug)]
 pub(crate) struct RerankInput {
     model: String,
@@ -29,13 +29,13 @@ pub(crate) struct RerankInput {
     texts: Vec<String>,
     top: usize,
     return_documents: bool,
-    /// Whether it is answered as at Text Embeddings Inference: with the scores alone.
+    /// Whether the response is only an array of scores, as in Text Embeddings Inference.
     plain: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
 }
 
-/// Reads a request's body.
+/// Decodes a request body.
 pub(crate) fn decode(body: &[u8]) -> Result<RerankInput, Problem> {
     let (body, ignored) = read(body, RERANK_FIELDS)?;
     let request: RerankRequest = extract::from_value(&body)?;
@@ -47,7 +47,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<RerankInput, Problem> {
     let texts: Vec<String> = request.texts.unwrap_or_else(documents);
     if texts.is_empty() || texts.len() > DOCUMENTS_MAX {
         let field = if plain { "texts" } else { "documents" };
-        return Err(Problem::invalid(field, format!("must hold 1 to {DOCUMENTS_MAX} texts")));
+        let reason = format!("must have 1 to {DOCUMENTS_MAX} documents, got {}", texts.len());
+        return Err(Problem::invalid(field, reason));
     }
     if request.top_n == Some(0) {
         return Err(Problem::invalid("top_n", "must be at least 1"));

@@ -1,7 +1,11 @@
-//! `/v1/responses`: OpenAI's Responses API. What is stored is there for the key that made it, for 30 days.
+//! `/v1/responses`: OpenAI's Responses API.
 //!
-//! Invariant: a response that is told to be completed and is to be kept is on disk. One that goes on in the background
-//! is on disk before its caller hears of it; if the server dies meanwhile, it has failed.
+//! Stored responses are visible to the key that created them, and are deleted after 30 days.
+//!
+//! Invariant: a response with `store` is on disk before it is reported as completed. A background response is
+//! on disk before its id is returned. If the server stops while it runs, it has the status `failed`.
+//!
+//! Decoding is in [`mod@decode`], the conversion of events in [`encode`], the stream in [`stream`].
 
 mod decode;
 mod encode;
@@ -16,7 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::openai::responses::{
     Deleted, InputItem, InputItems, InputTokens, OutputItem, Response as Wire, Status, Truncation,
 };
-use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
+use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp, error_chain};
 use lar_gateway::TaskHandle;
 use lar_memory::MemoryActivityIds;
 use lar_store::{Response as Stored, ResponseState};
@@ -29,6 +33,7 @@ use crate::errors::Failure;
 use crate::extract::{self, Path};
 use crate::fields::with_ignored;
 use crate::generate::{self, AnswerStream};
+use crate::json::to_json;
 use crate::tool_call_check::ToolSchemas;
 use crate::truncate::{self, Cut};
 use crate::{App, State, sse};
@@ -36,17 +41,19 @@ use decode::{OfferedTools, ResponsesInput};
 use encode::{Encoder, failure};
 use stream::{ResponseStream, StoreOnEnd};
 
-/// How long a response is kept.
+/// The time for which a response is stored.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
-/// What its tasks are recorded as.
+/// The name of this API in usage records.
 const API: &str = "openai.responses";
-/// Input items on a page.
+/// The default number of input items on a page.
 const ITEMS_PAGE: usize = 20;
+/// The maximum number of input items on a page.
 const ITEMS_PAGE_MAX: usize = 100;
-/// Responses whose items a request refers to, at most, and bytes of these items: a request may repeat a reference.
+/// The maximum number of responses whose items a request references.
 const REFERENCED_RESPONSES_MAX: usize = 1_000;
+/// The maximum size in bytes of all referenced items. An item counts once per reference.
 const REFERENCED_BYTES_MAX: usize = 16 << 20;
-/// The digits of an item's id behind those of its task: its place.
+/// The number of digits at the end of an item's id, after those of its task. They are the item's index.
 const ITEM_DIGITS: usize = 4;
 
 pub(crate) async fn create(
@@ -60,19 +67,19 @@ pub(crate) async fn create(
     resolve_references(&app, compat_caller.caller.key(), &mut request).await?;
     let earlier = load_earlier_items(&app, compat_caller.caller.key(), previous).await?;
     let mut read = request.decode(earlier, TaskId::new())?;
-    let left_out = truncate_to_context(&app, compat_caller.caller.key(), &mut read).await?;
+    let removed = truncate_to_context(&app, compat_caller.caller.key(), &mut read).await?;
     let (mut response, ignored, memory_activity) = if background {
         run_in_background(&app, &compat_caller, previous, read).await?
     } else {
         run_in_foreground(&app, &compat_caller, previous, read, store).await?
     };
-    if let Some(left_out) = left_out {
-        truncate::set_truncated_header(&mut response, left_out);
+    if let Some(removed) = removed {
+        truncate::set_truncated_header(&mut response, removed);
     }
     Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
-/// Leaves out the oldest messages of an input beyond the context, where the request asks for that; returns how many.
+/// Removes the oldest messages of an input that exceeds the context, with `truncation: "auto"`. Returns their number.
 async fn truncate_to_context(
     app: &App,
     key: KeyId,
@@ -84,7 +91,7 @@ async fn truncate_to_context(
     }
 }
 
-/// Follows a response to its end for the caller who waits for it.
+/// Creates a response that runs while its client is connected.
 async fn run_in_foreground(
     app: &State,
     compat_caller: &CompatCaller,
@@ -95,7 +102,7 @@ async fn run_in_foreground(
     let ResponsesInput { generation, mut response, tools, input, .. } = read;
     let (task, streams, key) = (generation.id, generation.stream, compat_caller.caller.key());
     let schemas = ToolSchemas::of(&generation);
-    // The input is kept until it is stored, and the body's share of the budget with it.
+    // The input is in memory until it is stored, so the permits of the body are held until then.
     let mut answer_stream =
         generate::admit_all(app, compat_caller, API, vec![generation]).await?.begin(app).await?;
     let share = compat_caller.body.clone();
@@ -119,12 +126,12 @@ async fn run_in_foreground(
     }
     while let Some((_, event)) = answer_stream.next_unredacted().await {
         match event {
-            lar_gateway::TaskEvent::Error(problem) => return Err(problem),
+            lar_inference::TaskEvent::Error(problem) => return Err(problem),
             event => encoder.handle_event(event),
         }
     }
     if encoder.response.status == Status::Cancelled {
-        return Err(lar_gateway::cancelled_problem());
+        return Err(lar_inference::cancelled_problem());
     }
     if !encoder.is_over() {
         return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
@@ -137,7 +144,7 @@ async fn run_in_foreground(
     Ok((axum::Json(encoder.response).into_response(), ignored, memory_activity))
 }
 
-/// The name that the model knows a function by, and its arguments, where an item calls one.
+/// Returns the function's full name and its arguments if the item is a function call.
 fn function_call_of(item: &OutputItem) -> Option<(String, &str)> {
     match item {
         OutputItem::FunctionCall { name, namespace, arguments, .. } => {
@@ -147,7 +154,7 @@ fn function_call_of(item: &OutputItem) -> Option<(String, &str)> {
     }
 }
 
-/// Has a response go on by itself; answers at once, or with its stream.
+/// Creates a background response. Returns it in the status `queued`, or its stream.
 async fn run_in_background(
     app: &State,
     compat_caller: &CompatCaller,
@@ -176,7 +183,7 @@ async fn run_in_background(
     app.tasks.spawn(async move {
         follow(follower, &mut encoder).await;
         if let Err(error) = store.response_end(task, to_json(&encoder.response)).await {
-            tracing::error!(%error, %task, "a response's end could not be stored");
+            tracing::error!(error = %error_chain(&error), %task, "could not store the end of a response");
         }
     });
     if generation.stream {
@@ -187,7 +194,7 @@ async fn run_in_background(
     Ok((axum::Json(response).into_response(), generation.ignored, memory_activity))
 }
 
-/// Follows a task to its end.
+/// Reads a task's events to its end.
 async fn follow(mut answer_stream: AnswerStream, encoder: &mut Encoder) {
     while let Some((_, event)) = answer_stream.next().await {
         encoder.handle_event(event);
@@ -195,7 +202,7 @@ async fn follow(mut answer_stream: AnswerStream, encoder: &mut Encoder) {
     }
 }
 
-/// What a response is asked for with.
+/// The query parameters of a response.
 #[derive(Debug, Deserialize)]
 struct ShowQuery {
     #[serde(default)]
@@ -216,7 +223,8 @@ pub(crate) async fn show(
         return Ok(axum::Json(body(&stored)?).into_response());
     }
     let handle = handle(&app, &caller, task).ok_or_else(|| {
-        let reason = "cannot be followed: it was not made in the background, or was over long ago";
+        let reason =
+            "is not available: the response was not created with `background`, or ended too long ago";
         Problem::invalid("stream", reason)
     })?;
     let started: Wire = parse_stored(&stored.body)?;
@@ -251,7 +259,7 @@ pub(crate) async fn remove(
     Ok(axum::Json(Deleted { id: id_of(task), object: "response", deleted: true }))
 }
 
-/// Stops a response that goes on in the background; one that is over stays as it is.
+/// Cancels a background response. A response that has ended is returned unchanged.
 pub(crate) async fn cancel(
     app: State,
     Inference(caller): Inference,
@@ -261,7 +269,7 @@ pub(crate) async fn cancel(
     let stored = app.store.response_get(caller.key(), task).await?;
     let wire = body(&stored)?;
     if !wire.background {
-        let detail = "only a response that was made with `background` can be cancelled";
+        let detail = "only a response that was created with `background` can be cancelled";
         return Err(Problem::new(Code::InvalidParams, detail).into());
     }
     let Some(handle) = handle(&app, &caller, task).filter(|_| stored.state == ResponseState::Running) else {
@@ -274,7 +282,7 @@ pub(crate) async fn cancel(
     Ok(axum::Json(body(&app.store.response_get(caller.key(), task).await?)?))
 }
 
-/// What a page of input items is asked for with.
+/// The query parameters of a page of input items.
 #[derive(Debug, Deserialize)]
 struct ItemsQuery {
     limit: Option<usize>,
@@ -292,7 +300,7 @@ pub(crate) async fn input_items(
     let query: ItemsQuery = extract::query(&uri)?;
     let limit = query.limit.unwrap_or(ITEMS_PAGE);
     if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid("limit", format!("must be from 1 to {ITEMS_PAGE_MAX}")).into());
+        return Err(Problem::invalid("limit", format!("must be between 1 and {ITEMS_PAGE_MAX}")).into());
     }
     let stored = app.store.response_get(caller.key(), task).await?;
     let mut items = input_with_ids(&stored)?;
@@ -306,7 +314,7 @@ pub(crate) async fn input_items(
         None => 0,
         Some(after) => {
             let at = items.iter().position(|item| named(item).as_ref() == Some(after));
-            at.ok_or_else(|| Problem::invalid("after", "must be the id of an item"))? + 1
+            at.ok_or_else(|| Problem::invalid("after", "must be the id of an item of this response"))? + 1
         }
     };
     let data: Vec<Value> = items.iter().skip(from).take(limit).cloned().collect();
@@ -319,7 +327,7 @@ pub(crate) async fn input_items(
     }))
 }
 
-/// The items that a response was asked with, each with an id.
+/// Returns the input items of a stored response, each with an id.
 fn input_with_ids(stored: &Stored) -> Result<Vec<Value>, Problem> {
     let mut items: Vec<Value> = parse_stored(&stored.input)?;
     for (index, item) in items.iter_mut().enumerate() {
@@ -332,7 +340,7 @@ fn input_with_ids(stored: &Stored) -> Result<Vec<Value>, Problem> {
     Ok(items)
 }
 
-/// Puts the items that a request refers to in the place of its references: those of stored responses of the same key.
+/// Replaces a request's item references by the items of the key's stored responses.
 async fn resolve_references(
     app: &App,
     key: KeyId,
@@ -341,7 +349,8 @@ async fn resolve_references(
     let ids = request.references();
     let tasks: BTreeSet<TaskId> = ids.iter().filter_map(|id| task_of_item(id)).collect();
     if tasks.len() > REFERENCED_RESPONSES_MAX {
-        let reason = format!("refers to items of more than {REFERENCED_RESPONSES_MAX} responses");
+        let reason =
+            format!("references items of too many responses; the limit is {REFERENCED_RESPONSES_MAX}");
         return Err(Problem::invalid("input", reason));
     }
     let mut repeated: HashMap<&str, usize> = HashMap::new();
@@ -352,7 +361,7 @@ async fn resolve_references(
     for task in tasks {
         let stored = match app.store.response_get(key, task).await.map_err(Problem::from) {
             Ok(stored) => stored,
-            // It is told with the item's place.
+            // `replace_references` reports the missing item with its path.
             Err(problem) if problem.code == Code::NotFound => continue,
             Err(problem) => return Err(problem),
         };
@@ -362,7 +371,9 @@ async fn resolve_references(
             let Some(times) = item["id"].as_str().and_then(|id| repeated.get(id)) else { continue };
             bytes += times * item.to_string().len();
             if bytes > REFERENCED_BYTES_MAX {
-                let reason = format!("refers to items of more than {REFERENCED_BYTES_MAX} bytes together");
+                let reason = format!(
+                    "references items that are too large; the limit is {REFERENCED_BYTES_MAX} bytes in total"
+                );
                 return Err(Problem::invalid("input", reason));
             }
             items.insert(item["id"].as_str().unwrap_or_default().to_owned(), item);
@@ -371,14 +382,14 @@ async fn resolve_references(
     request.replace_references(&items)
 }
 
-/// The task of the response that an item is of, by the item's id.
+/// Returns the task of the response to which an item belongs, from the item's id.
 fn task_of_item(id: &str) -> Option<TaskId> {
     let (_, digits) = id.rsplit_once('_')?;
     let task = digits.get(..digits.len().checked_sub(ITEM_DIGITS)?)?;
     format!("task_{task}").parse().ok()
 }
 
-/// Counts what a request's prompt would take.
+/// Counts the tokens of a request's prompt.
 pub(crate) async fn input_tokens(
     app: State,
     Inference(caller): Inference,
@@ -388,30 +399,30 @@ pub(crate) async fn input_tokens(
     resolve_references(&app, caller.key(), &mut request).await?;
     let earlier = load_earlier_items(&app, caller.key(), request.previous()?).await?;
     let mut read = request.decode(earlier, TaskId::new())?;
-    let left_out = truncate_to_context(&app, caller.key(), &mut read).await?;
+    let removed = truncate_to_context(&app, caller.key(), &mut read).await?;
     let generation = read.generation;
     let model = plain_name(&generation.model);
     let counted = app.gateway.count_tokens_for(caller.key(), model, &generation.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
     let mut body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
-    if let Some(left_out) = left_out {
-        truncate::set_truncated_header(&mut body, left_out);
+    if let Some(removed) = removed {
+        truncate::set_truncated_header(&mut body, removed);
     }
     Ok(with_ignored(body, &generation.ignored))
 }
 
-/// Reads a request's body as if it went on from nothing.
+/// Decodes a request body without earlier items.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<generate::GenerationRequest, Problem> {
     Ok(decode::UndecodedRequest::read(body)?.decode(Vec::new(), id)?.generation)
 }
 
-/// As [`decode`], of a request that is to be counted; for tests of the decoders.
+/// Decodes a request to count tokens, like [`decode()`]; for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn decode_to_count(body: &[u8], id: TaskId) -> Result<generate::GenerationRequest, Problem> {
     Ok(decode::UndecodedRequest::read_to_count(body)?.decode(Vec::new(), id)?.generation)
 }
 
-/// The items of what a request goes on from, oldest first.
+/// Returns the items of the previous response and of those before it, oldest first.
 async fn load_earlier_items(
     app: &App,
     key: KeyId,
@@ -423,13 +434,13 @@ async fn load_earlier_items(
         if problem.code != Code::NotFound {
             return problem;
         }
-        let reason = format!("names one that is not there for this key: {}", problem.detail);
+        let reason = format!("must be the id of a stored response of this key: {}", problem.detail);
         Problem::about(Code::NotFound, "previous_response_id", reason)
     })?;
     let mut items: Vec<InputItem> = Vec::new();
     for stored in chain {
         if stored.state == ResponseState::Running {
-            let detail = format!("{} is still being written", id_of(stored.task));
+            let detail = format!("{} is still in progress; wait until it has ended", id_of(stored.task));
             return Err(Problem::new(Code::Conflict, detail));
         }
         items.append(&mut parse_stored(&stored.input)?);
@@ -439,40 +450,39 @@ async fn load_earlier_items(
     Ok(items)
 }
 
-/// The task behind a response, where it is under way or was over not long ago. It is the key's, as the response is.
+/// Returns the task of a response if it is running or ended recently. It belongs to the same key as the response.
 fn handle(app: &App, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
     app.gateway.find(caller.visible_keys(), task)
 }
 
-/// What a stored response's caller is told.
+/// Returns a stored response as clients see it.
 fn body(stored: &Stored) -> Result<Wire, Problem> {
     let wire: Wire = parse_stored(&stored.body)?;
     Ok(match stored.state {
         ResponseState::Running | ResponseState::Over => wire,
         ResponseState::Abandoned => {
-            let detail = "Lar stopped while this was under way; send it again";
+            let detail = "Lar stopped while the task was running; send the request again";
             let error = Some(failure(&Problem::new(Code::EngineFailed, detail)));
             Wire { status: Status::Failed, error, ..wire }
         }
     })
 }
 
-/// The name of the response that a task writes: the task's digits.
+/// Returns the id of a task's response: it has the same digits.
 fn id_of(task: TaskId) -> String {
     format!("resp_{:032x}", task.as_u128())
 }
 
 fn task_of(field: &str, id: &str) -> Result<TaskId, Problem> {
     let digits = id.strip_prefix("resp_").unwrap_or_default();
-    let unknown = || Problem::about(Code::NotFound, field, format!("`{id:.64}` is no response of this key"));
-    format!("task_{digits}").parse().map_err(|_| unknown())
-}
-
-fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    let unknown = |_| {
+        let reason = format!("is `{id:.64}`, which is not a response of this key");
+        Problem::about(Code::NotFound, field, reason)
+    };
+    format!("task_{digits}").parse().map_err(unknown)
 }
 
 fn parse_stored<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
     serde_json::from_str(text)
-        .map_err(|error| Problem::new(Code::Internal, format!("a stored response cannot be read: {error}")))
+        .map_err(|error| Problem::new(Code::Internal, format!("could not parse a stored response: {error}")))
 }

@@ -1,13 +1,14 @@
-//! What chat and plain completions share: the sampling fields, what is told of tokens, the usage.
+//! Sampling fields, logprobs, usage and timings, as chat completions, completions and llama.cpp's paths share them.
 
 mod constraint;
 
 use lar_api::openai::{
-    PromptProgress, PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage,
+    CompletionUsage, PromptProgress, PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob,
 };
 use lar_base::{Problem, TaskId};
-use lar_engines::driver::{Candidate, ExtraSampling, FinishReason, SamplerName, Sampling};
-use lar_gateway::{End, PrefillProgress};
+use lar_inference::{
+    Candidate, ExtraSampling, FinishReason, PrefillProgress, SamplerName, Sampling, TaskSummary,
+};
 use serde_json::Value;
 
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
@@ -15,21 +16,21 @@ use crate::App;
 use crate::generate::{self, Answer, AnswerStream, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
 use crate::lenient::OutOfRange;
 
-/// Entries of `logit_bias` at most.
+/// The maximum number of entries in `logit_bias`.
 const BIAS_MAX: usize = 1024;
-/// A bias is from minus this to this.
+/// The largest absolute value of a bias.
 const BIAS_LIMIT: f32 = 100.0;
 /// The newest version of Mirostat.
 const MIROSTAT_MAX: u8 = 2;
-/// Answers to one prompt at most.
+/// The maximum number of answers to a prompt.
 const ANSWERS_MAX: u32 = 16;
-/// Tokens whose probability is told beside the chosen one's, at most.
+/// The maximum number of candidates in the logprobs of a token.
 pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
-/// OpenAI's value for tokens that are out of the question.
+/// OpenAI's logprob for very unlikely tokens.
 const LOGPROB_MIN: f32 = -9999.0;
 
 impl OutOfRange {
-    /// Checks a number that must be within the first of these ranges, or is brought into the second, which is wider.
+    /// Checks that a number is in the first range, or clamps it to the second, which is wider.
     fn check(
         self,
         field: &str,
@@ -43,13 +44,13 @@ impl OutOfRange {
         }
     }
 
-    /// As [`OutOfRange::check`], where there is one range.
+    /// Checks or clamps a number like [`OutOfRange::check`], with the same range for both.
     fn within(self, field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
         self.check(field, value, (low, high), (low, high))
     }
 }
 
-/// Checks the sampling fields.
+/// Converts the sampling fields. Numbers that are out of range are errors.
 pub(crate) fn sampling(
     wire: WireSampling,
     tokens_max: Option<u32>,
@@ -58,8 +59,10 @@ pub(crate) fn sampling(
     read(wire, tokens_max, task, OutOfRange::Refused)
 }
 
-/// As [`sampling`] for Ollama's and llama.cpp's own paths, whose servers refuse no number: one that is out of range becomes
-/// the nearest that makes sense. The fields were read with [`OutOfRange::Nearest`], too.
+/// Converts the sampling fields like [`sampling`], but clamps numbers that are out of range.
+///
+/// This is for the paths of Ollama and llama.cpp, whose servers accept any number. The caller must have read
+/// the fields with [`OutOfRange::Nearest`], too.
 pub(crate) fn sampling_clamped(
     wire: WireSampling,
     tokens_max: Option<u32>,
@@ -80,18 +83,18 @@ fn read(
     let extra = extra(&wire, out_of_range)?;
     let constraint = constraint::read(&mut wire)?;
     let mut stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
-    // As llama.cpp: some clients always send a list, of empty texts where none was set.
+    // As in llama.cpp: some clients send empty strings for unset stop sequences.
     stop.retain(|text| !text.is_empty());
     let stop = generate::stop_texts("stop", stop)?;
     let logit_bias = logit_bias(wire.logit_bias.unwrap_or_default(), out_of_range)?;
     let shift_keep = match (wire.context_shift, wire.n_keep.unwrap_or(0)) {
-        (Some(true), ..=-2) => return Err(Problem::invalid("n_keep", "must not be below -1")),
-        // llama.cpp's -1 keeps the whole prompt; half of the context is kept at most.
+        (Some(true), ..=-2) => return Err(Problem::invalid("n_keep", "must be at least -1")),
+        // llama.cpp's -1 keeps the whole prompt; the engine keeps at most half of the context.
         (Some(true), keep) => Some(u32::try_from(keep).unwrap_or(u32::MAX)),
         (_, 0) => None,
-        _ => return Err(Problem::invalid("n_keep", "needs `context_shift` set to true")),
+        _ => return Err(Problem::invalid("n_keep", "requires `context_shift` to be true")),
     };
-    // vLLM's penalty is on all tokens before.
+    // vLLM's `repetition_penalty` applies to all earlier tokens.
     let (repeat, repeat_field) = match wire.repeat_penalty {
         None => (wire.repetition_penalty, "repetition_penalty"),
         penalty => (penalty, "repeat_penalty"),
@@ -101,7 +104,7 @@ fn read(
     Ok(Sampling {
         temperature: out_of_range.check("temperature", wire.temperature, (0.0, 2.0), (0.0, 100.0))?,
         top_p: out_of_range.within("top_p", wire.top_p, 0.0, 1.0)?,
-        // Below 1 is all tokens: -1 in vLLM and Ollama, 0 in llama.cpp.
+        // No limit is -1 in vLLM and Ollama, and 0 in llama.cpp.
         top_k: wire.top_k.map(|k| k.max(0)),
         min_p: out_of_range.within("min_p", wire.min_p, 0.0, 1.0)?,
         presence_penalty: penalty("presence_penalty", wire.presence_penalty)?,
@@ -113,7 +116,7 @@ fn read(
         ignore_eos: wire.ignore_eos == Some(true),
         constraint,
         strict: false,
-        // Folded rather than refused: SDKs send 64-bit seeds, engines take 32. -1 is a random one, as elsewhere.
+        // SDKs send 64-bit seeds and engines accept 32 bits, so a seed is folded. -1 means a random seed.
         seed: match wire.seed {
             None | Some(-1) => derived_seed(task),
             Some(seed) => seed as u32 ^ (seed >> 32) as u32,
@@ -130,7 +133,7 @@ fn read(
     })
 }
 
-/// What is added to the logits of which tokens: an object of OpenAI's, or pairs of llama.cpp's.
+/// Reads `logit_bias`: an object, as in OpenAI's API, or an array of pairs, as in llama.cpp's.
 fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
     let wrong = |reason: String| Problem::invalid("logit_bias", reason);
     let entries: Vec<(String, Value)> = match biases {
@@ -139,20 +142,20 @@ fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>
         Value::Array(pairs) => {
             let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
                 Some([token @ Value::Number(_), bias]) => Ok((token.to_string(), bias.clone())),
-                _ => Err(wrong("must list pairs of a token's number and a number".into())),
+                _ => Err(wrong("must be an object, or an array of pairs of a token id and a number".into())),
             };
             pairs.iter().map(pair).collect::<Result<_, Problem>>()?
         }
         _ => return Err(wrong("must map token ids to numbers".into())),
     };
     if entries.len() > BIAS_MAX {
-        return Err(wrong(format!("has {} entries; {BIAS_MAX} at most", entries.len())));
+        return Err(wrong(format!("has {} entries; the limit is {BIAS_MAX}", entries.len())));
     }
     let entry = |(token, bias): (String, Value)| {
         let id = token.parse::<i32>().ok().filter(|id| *id >= 0);
-        let id = id.ok_or_else(|| wrong(format!("`{token:.40}` is no token id")))?;
+        let id = id.ok_or_else(|| wrong(format!("has `{token:.40}`, which is not a token id")))?;
         let bias = match bias {
-            // llama.cpp's word for a token that never comes.
+            // In llama.cpp's API, false bans a token.
             Value::Bool(false) => -BIAS_LIMIT,
             bias => bias.as_f64().ok_or_else(|| wrong("must map token ids to numbers".into()))? as f32,
         };
@@ -162,7 +165,7 @@ fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>
     entries.into_iter().map(entry).collect()
 }
 
-/// llama.cpp's further samplers, if any is asked for.
+/// Reads the fields of llama.cpp's other samplers. Returns `None` if none is set.
 fn extra(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<ExtraSampling>>, Problem> {
     let unit = |field, value| out_of_range.within(field, value, 0.0, 1.0);
     let positive = |field, value| out_of_range.within(field, value, 0.0, 100.0);
@@ -175,7 +178,9 @@ fn extra(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<Ext
                 .iter()
                 .any(|text| text.is_empty() || text.len() > STOP_BYTES_MAX || text.contains('\0')))
     {
-        let reason = format!("must be up to {STOP_MAX} texts of 1 to {STOP_BYTES_MAX} bytes, none a null");
+        let reason = format!(
+            "must have at most {STOP_MAX} strings of 1 to {STOP_BYTES_MAX} bytes without null characters"
+        );
         return Err(Problem::invalid("dry_sequence_breakers", reason));
     }
     if wire.dry_allowed_length.is_some_and(|length| length < 0) {
@@ -202,47 +207,51 @@ fn extra(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<Ext
     Ok((extra != ExtraSampling::default()).then(|| Box::new(extra)))
 }
 
-/// Reads llama.cpp's names of samplers.
+/// Reads llama.cpp's sampler names.
 fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
     let mut samplers = Vec::with_capacity(names.len().min(SamplerName::ORDER.len()));
     for name in names {
         let known: Result<SamplerName, _> = serde_json::from_value(name.as_str().into());
         let known = known.map_err(|_| {
-            Problem::invalid(
-                "samplers",
-                format!("`{name:.40}` is none of llama.cpp's samplers that are here"),
-            )
+            Problem::invalid("samplers", format!("has `{name:.40}`, which is not a supported sampler"))
         })?;
         if samplers.contains(&known) {
-            return Err(Problem::invalid("samplers", format!("names `{name}` twice")));
+            return Err(Problem::invalid("samplers", format!("has `{name}` twice")));
         }
         samplers.push(known);
     }
     Ok(samplers)
 }
 
-/// Checks how many answers are wanted; `field` says it in the request, whose `body` has the number as it was sent.
+/// Checks the number of answers to a prompt. The error shows the field's value in `body` as it was sent.
 pub(crate) fn answers(field: &str, n: Option<u32>, body: &Value) -> Result<u32, Problem> {
     match n.unwrap_or(1) {
         n @ 1..=ANSWERS_MAX => Ok(n),
-        _ => Err(Problem::invalid(field, format!("must be from 1 to {ANSWERS_MAX}, is {}", body[field]))),
+        _ => {
+            let reason = format!("must be between 1 and {ANSWERS_MAX}, got {}", body[field]);
+            Err(Problem::invalid(field, reason))
+        }
     }
 }
 
-/// Checks how many likely tokens are to be told beside each.
+/// Checks the number of candidates in the logprobs of each token.
 pub(crate) fn top_logprobs(field: &str, top: u32) -> Result<u32, Problem> {
     if top <= TOP_LOGPROBS_MAX {
         Ok(top)
     } else {
-        Err(Problem::invalid(field, format!("must be at most {TOP_LOGPROBS_MAX}, is {top}")))
+        Err(Problem::invalid(field, format!("must be at most {TOP_LOGPROBS_MAX}, got {top}")))
     }
 }
 
-/// What all answers took together; so many in a row share a prompt.
-pub(super) fn usage<'a>(ends: impl IntoIterator<Item = &'a End>, each: usize) -> Usage {
+/// Sums the usage of answers, where `each` consecutive answers share a prompt that is counted once.
+pub(super) fn usage<'a>(ends: impl IntoIterator<Item = &'a TaskSummary>, each: usize) -> CompletionUsage {
     let mut details = PromptTokensDetails { cached_tokens: 0 };
-    let mut usage =
-        Usage { prompt_tokens: 0, completion_tokens: Some(0), total_tokens: 0, prompt_tokens_details: None };
+    let mut usage = CompletionUsage {
+        prompt_tokens: 0,
+        completion_tokens: Some(0),
+        total_tokens: 0,
+        prompt_tokens_details: None,
+    };
     for (index, end) in ends.into_iter().enumerate() {
         if index % each.max(1) == 0 {
             usage.prompt_tokens += end.tokens_in;
@@ -255,13 +264,13 @@ pub(super) fn usage<'a>(ends: impl IntoIterator<Item = &'a End>, each: usize) ->
     usage
 }
 
-/// How fast an answer was made, as llama.cpp's server tells it; of one answer only.
-pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Timings> {
+/// Returns the timings of an answer in llama.cpp's form; `None` unless there is exactly one answer.
+pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a TaskSummary>) -> Option<Timings> {
     let mut ends = ends.into_iter();
     let (end, None) = (ends.next()?, ends.next()) else { return None };
     let read = end.tokens_in.saturating_sub(end.tokens_cached);
     let (prompt_ms, predicted_ms) = (end.ttft_ms.saturating_sub(end.queue_ms) as f64, end.decode_ms as f64);
-    // The prompt's last step makes the first token, so `predicted_ms` is the time of the others.
+    // The last step of the prefill produces the first token, so `predicted_ms` is the time of the other tokens.
     let steps = end.tokens_out.saturating_sub(1);
     let each = |ms: f64, tokens: u64| if tokens == 0 { 0.0 } else { ms / tokens as f64 };
     let rate = |ms: f64, tokens: u64| if ms > 0.0 { tokens as f64 * 1000.0 / ms } else { 0.0 };
@@ -278,14 +287,14 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
     })
 }
 
-/// The timings of an answer that is being written.
+/// Returns the timings of an unfinished answer.
 pub(crate) fn timings_so_far(answer_stream: &AnswerStream, answer: usize) -> Option<Timings> {
     timings(answer_stream.so_far(answer).as_ref())
 }
 
-/// The timings of an answer whose prompt is being read.
+/// Returns the timings of an answer during its prefill.
 pub(crate) fn timings_of_prefill(progress: &PrefillProgress) -> Option<Timings> {
-    timings([&End {
+    timings([&TaskSummary {
         reason: FinishReason::Length,
         tokens_in: progress.processed,
         tokens_cached: progress.cached,
@@ -296,23 +305,23 @@ pub(crate) fn timings_of_prefill(progress: &PrefillProgress) -> Option<Timings> 
     }])
 }
 
-/// How much of a prompt was read, as llama.cpp's server tells it.
+/// Returns the progress of a prefill in llama.cpp's form.
 pub(crate) fn prompt_progress(progress: &PrefillProgress) -> PromptProgress {
     let PrefillProgress { total, cached, processed, elapsed_ms } = *progress;
     PromptProgress { total, cache: cached, processed, time_ms: elapsed_ms }
 }
 
-/// The timings of a whole answer.
+/// Returns the timings of complete answers; `None` unless there is exactly one.
 pub(super) fn timings_of(answers: &[Answer]) -> Option<Timings> {
     timings(answers.iter().filter_map(|answer| answer.end.as_ref()))
 }
 
-/// The usage of whole answers.
-pub(super) fn usage_of(answers: &[Answer], each: usize) -> Usage {
+/// Returns the usage of complete answers, where `each` consecutive answers share a prompt.
+pub(super) fn usage_of(answers: &[Answer], each: usize) -> CompletionUsage {
     usage(answers.iter().filter_map(|answer| answer.end.as_ref()), each)
 }
 
-/// A token in OpenAI's words; a part of a character shows as the replacement character, its bytes beside it.
+/// Converts a candidate to OpenAI's form. Incomplete UTF-8 becomes U+FFFD in the text; `bytes` has the exact bytes.
 pub(crate) fn top_logprob(candidate: &Candidate) -> TopLogprob {
     TopLogprob {
         token: String::from_utf8_lossy(&candidate.bytes).into_owned(),
@@ -322,7 +331,7 @@ pub(crate) fn top_logprob(candidate: &Candidate) -> TopLogprob {
     }
 }
 
-/// OpenAI's `system_fingerprint`: what must be the same for a seed to mean the same.
+/// Returns OpenAI's `system_fingerprint`. The same seed can give the same answer only if it is equal.
 pub(super) fn fingerprint(app: &App, model: &str) -> String {
     let digest = app.catalog.resolve(model).map(|found| found.model.digest().to_owned()).unwrap_or_default();
     format!("lar-{}-{}", env!("CARGO_PKG_VERSION"), digest.get(..8).unwrap_or("remote"))

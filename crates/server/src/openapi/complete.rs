@@ -1,4 +1,4 @@
-//! What every operation has in common, added to the description once: how to authenticate, the errors, the limits of
+//! Adds the parts of the OpenAPI document that operations share: authentication, errors, and the limits of
 //! headers and fields. The limits come from the constants that the checks use.
 
 use lar_base::{Code, Scope};
@@ -13,24 +13,26 @@ use crate::keys::NAME_CHARS_MAX as KEY_NAME_CHARS_MAX;
 use crate::memories::review::REASON_CHARS_MAX;
 use crate::memories::search::LIMIT_MAX;
 
-/// What needs no key.
+/// The paths that need no key.
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/lar/v1/sign-in"];
-/// The port of the cookie's name, in the description.
+/// The old paths of renamed operations. They work for one more release.
+const DEPRECATED: [&str; 1] = ["/lar/v1/memories/heard"];
+/// The port in the name of the session cookie, in the document.
 const USUAL_PORT: u16 = 5270;
 const EVENT_STREAM: &str = "text/event-stream";
-/// Where the errors of Lar's own API are described.
+/// The response that describes the errors of Lar's own API.
 const PROBLEM: &str = "#/components/responses/Problem";
 
-/// Completes a description.
+/// Completes a document.
 pub(super) fn complete(document: &mut Value) {
     let components = &mut document["components"];
     components["securitySchemes"] = json!({
-        "bearer": { "type": "http", "scheme": "bearer", "description": "A key of Lar's, `lar_…`." },
-        "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key, in another header." },
-        "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(USUAL_PORT), "description": "A signed-in browser; the name holds the port." },
+        "bearer": { "type": "http", "scheme": "bearer", "description": "An API key, `lar_…`." },
+        "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same API key, in another header." },
+        "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(USUAL_PORT), "description": "The session cookie of a signed-in browser; its name has the port of the server." },
     });
     components["responses"]["Problem"] = json!({
-        "description": "What went wrong, as RFC 9457 has it; `code` says which error it is.",
+        "description": "An error in the format of RFC 9457; `code` identifies the error.",
         "content": { (lar_api::problem::CONTENT_TYPE): { "schema": { "$ref": "#/components/schemas/ProblemBody" } } },
     });
     constrain(&mut components["schemas"]);
@@ -45,8 +47,8 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-/// Says that a JSON body may be left out where no field of it is required: [`crate::extract::json`] reads an empty body as
-/// an empty object.
+/// Marks a JSON body without required fields as optional, because [`crate::extract::json`] reads an empty
+/// body as an empty object.
 fn free_body(schemas: &Value, operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
@@ -60,6 +62,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     operation["operationId"] = operation_id(path, method).into();
     if OPEN.contains(&path) {
         operation["security"] = json!([]);
+    }
+    if DEPRECATED.contains(&path) {
+        operation["deprecated"] = true.into();
     }
     let mut codes = vec![Code::InvalidParams, Code::Internal, Code::StoreUnavailable];
     if !OPEN.contains(&path) {
@@ -85,7 +90,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     for response in responses.values_mut() {
         describe_stream(response);
     }
-    // What machines ask has answers of its own.
+    // The responses of the health checks and of the metrics are not problems.
     if !path.starts_with("/lar/") {
         return;
     }
@@ -98,8 +103,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     responses.entry("default").or_insert_with(|| json!({ "$ref": PROBLEM }));
 }
 
-/// Describes a stream of events as it is served: its schema is that of one event's data, which the event's name is not
-/// part of.
+/// Replaces the schema of an event stream, which is that of one event's data, by a description of the stream.
 fn describe_stream(response: &mut Value) {
     let content = response.get_mut("content").and_then(|content| content.get_mut(EVENT_STREAM));
     let Some(content) = content else { return };
@@ -111,20 +115,23 @@ fn describe_stream(response: &mut Value) {
         .unwrap_or_default()
         .to_owned();
     let (before, after) = match first.as_str() {
-        "TurnBegun" => ("`message`, with a `TurnBegun`, ", ", and `citations` before the last one"),
+        "TurnStarted" => ("`message`, with a `TurnStarted`, ", ", and `citations` before the last one"),
         _ => ("", ""),
     };
     let about = format!(
-        "Server-sent events, each with a name and JSON as its data: {before}the events of a task, as in `TaskEvent`{after}. \
-         The last is `end`, `error` or `cancelled`. Those of a task have an increasing id; comments come in between."
+        "Server-sent events, each with a name and JSON data: {before}the events of a task, as in \
+         `TaskEvent`{after}. The last event is `end`, `error` or `cancelled`. The events of a task have \
+         increasing ids. Comments may appear between events."
     );
     content["schema"] = json!({ "type": "string", "description": about });
 }
 
-/// Takes the event's name out of the data of a task's events, where serde's tag has put it: each schema is titled by it.
+/// Removes the event's name from the schemas of a task's events, and makes it the title of each schema.
+///
+/// Serde's tag puts the name into the data, but Lar sends it as the name of the server-sent event.
 fn untag_events(schemas: &mut Value) {
     for variant in schemas["TaskEvent"]["oneOf"].as_array_mut().into_iter().flatten() {
-        // Of some events the data is a schema of its own, with the name beside it.
+        // The data of some events has a separate schema, combined with the schema of the tag.
         let whole = variant.get("allOf").and_then(Value::as_array).cloned();
         if let Some([data, tag]) = whole.as_deref() {
             let name = tag["properties"]["event"]["enum"][0].clone();
@@ -141,7 +148,7 @@ fn untag_events(schemas: &mut Value) {
     }
 }
 
-/// A name that no other operation has: `post_memories_by_id_undo`.
+/// Returns an operation id that no other operation has, such as `post_memories_by_id_undo`.
 fn operation_id(path: &str, method: &str) -> String {
     let mut words = vec![method.to_owned()];
     for part in path.trim_start_matches("/lar/v1").split('/').filter(|part| !part.is_empty()) {
@@ -154,7 +161,7 @@ fn operation_id(path: &str, method: &str) -> String {
 }
 
 fn constrain_parameter(name: &str, schema: &mut Value) {
-    // A header is there or not, it is never null.
+    // A parameter may be missing, but is never null.
     if let Some(Value::Array(kinds)) = schema.get("type") {
         let kinds: Vec<&Value> = kinds.iter().filter(|kind| *kind != "null").collect();
         if let [kind] = kinds.as_slice() {
@@ -170,12 +177,12 @@ fn constrain_parameter(name: &str, schema: &mut Value) {
     }
 }
 
-/// What agents, spaces and people are called.
+/// Returns the schema of the names of agents, spaces and users.
 fn name_schema() -> Value {
     json!({ "minLength": 1, "maxLength": memory::NAME_CHARS_MAX, "pattern": r"^[\p{L}\p{N}_:@-][\p{L}\p{N}._:@-]*$" })
 }
 
-/// Adds the limits of fields to the schemas of requests.
+/// Adds the limits of request fields to the schemas.
 fn constrain(schemas: &mut Value) {
     for (schema, field, limits) in field_limits() {
         let field = schemas.get_mut(schema).and_then(|schema| schema.get_mut("properties")?.get_mut(field));
@@ -185,7 +192,7 @@ fn constrain(schemas: &mut Value) {
     }
 }
 
-/// What the checks allow of the fields of requests: schema, field, keywords of JSON Schema.
+/// Returns the limits that the checks apply to request fields: schema, field, and keywords of JSON Schema.
 fn field_limits() -> Vec<(&'static str, &'static str, Value)> {
     let kinds = lar_store::MemoryKind::ALL.map(lar_store::MemoryKind::as_str);
     let text = |max: usize| json!({ "minLength": 1, "maxLength": max });

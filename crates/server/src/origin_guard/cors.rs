@@ -1,7 +1,8 @@
-//! Pages of other origins that may use the model APIs and `/mcp`: those in `allowed_origins`, which is empty unless set.
+//! CORS: pages of the origins in `allowed_origins` may use the model APIs and `/mcp`. The setting is empty by
+//! default.
 //!
-//! A key is all that such a page can show: the session's cookie is taken off its requests, credentials are never allowed,
-//! and Lar's own API (`/lar/v1`) is not served to it.
+//! Such a page must send a key. Lar removes the session cookie from its requests, never allows browser
+//! credentials, and does not serve its own API (`/lar/v1`) to it.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -10,11 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use crate::errors::ErrorFormat;
 use crate::mcp;
 
-/// Bytes of an origin at most.
+/// The maximum length of an origin in bytes.
 const ORIGIN_BYTES_MAX: usize = 256;
-/// How long a browser may remember the answer to a preflight, in seconds.
+/// How long a browser may cache the response to a preflight, in seconds.
 const PREFLIGHT_S: &str = "600";
-/// The headers of answers that pages may read, beside those that every page may.
+/// The response headers that pages may read in addition to those that every page may read.
 const READABLE: &str = "x-request-id, request-id, retry-after, x-should-retry, x-backoff-ms, www-authenticate, x-lar-ignored, \
                         x-lar-recalled, x-lar-saved, x-lar-forgotten, x-lar-truncated, mcp-session-id, mcp-protocol-version";
 
@@ -28,27 +29,27 @@ enum Pattern {
     Any,
     /// An origin as browsers send it.
     Exact(String),
-    /// `scheme://*` or `scheme://host:*`: every origin that begins so.
+    /// `scheme://*` or `scheme://host:*`: every origin with this prefix.
     Prefix(String),
 }
 
 impl AllowedOrigins {
-    /// Reads the setting: origins such as `app://obsidian.md`; `http://localhost:*`, `chrome-extension://*` and `*` stand
-    /// for many.
+    /// Parses the setting: origins such as `app://obsidian.md`, and patterns such as `http://localhost:*`,
+    /// `chrome-extension://*` and `*`.
     ///
     /// # Errors
-    /// Which entry is none, for a person.
+    /// The entry that is not an origin, in a message for a person.
     pub fn parse(entries: &[String]) -> Result<Self, String> {
         entries.iter().map(|entry| Pattern::parse(entry)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a page of this origin may send a request to this path.
+    /// Returns whether a page of this origin may send a request to this path.
     pub(super) fn allow(&self, origin: &HeaderValue, path: &str) -> bool {
         let origin = origin.to_str().ok().filter(|origin| origin.len() <= ORIGIN_BYTES_MAX);
         serves_other_pages(path) && origin.is_some_and(|origin| self.0.iter().any(|one| one.fits(origin)))
     }
 
-    /// Whether the setting could allow this origin; it is none that browsers send where it could not.
+    /// Returns whether the setting could contain this origin, as it could every origin that a browser sends.
     pub(super) fn could_allow(&self, origin: &str) -> bool {
         !origin.contains('*') && matches!(Pattern::parse(origin), Ok(Pattern::Exact(_)))
     }
@@ -60,8 +61,9 @@ impl Pattern {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]+".contains(&byte);
         let wrong = || {
             format!(
-                "`{entry}` is no origin: write it as the browser sends it, such as `http://localhost:3000`, or `http://localhost:*`, \
-                 `chrome-extension://*` or `*` for many"
+                "`{entry}` is not an origin; write it as the browser sends it, such as \
+                 `http://localhost:3000`, or write a pattern: `http://localhost:*`, `chrome-extension://*` \
+                 or `*`"
             )
         };
         if entry == "*" {
@@ -72,7 +74,7 @@ impl Pattern {
         }
         let Some((scheme, host)) = entry.split_once("://") else { return Err(wrong()) };
         let known = match host.strip_suffix('*') {
-            // `http://localhost*` would also be `http://localhost.evil.example`.
+            // `http://localhost*` would also match `http://localhost.evil.example`.
             Some(start) if !start.is_empty() && !start.ends_with(':') => return Err(wrong()),
             Some(start) => start,
             None if host.is_empty() => return Err(wrong()),
@@ -101,7 +103,7 @@ impl Pattern {
     }
 }
 
-/// Whether a path belongs to an API that pages of other origins may be let at.
+/// Returns whether a path belongs to an API that may be opened to pages of other origins.
 pub(super) fn serves_other_pages(path: &str) -> bool {
     path == mcp::PATH
         || path.starts_with(mcp::METADATA)
@@ -111,13 +113,13 @@ pub(super) fn serves_other_pages(path: &str) -> bool {
         )
 }
 
-/// Whether a browser asks with this request what its page may send.
+/// Returns whether a request is a CORS preflight.
 pub(crate) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Says what a page may send: everything that it asks for, and no credentials of the browser's.
+/// Answers a preflight: the page may send every header that it asks for, but no browser credentials.
 pub(crate) fn preflight(request_headers: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
@@ -129,7 +131,7 @@ pub(crate) fn preflight(request_headers: &HeaderMap) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, requested_headers.clone());
     }
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_S));
-    // Chrome asks this where a public page calls a private address.
+    // Chrome sends this header when a public page calls a private address.
     if request_headers.contains_key("access-control-request-private-network") {
         let name = HeaderName::from_static("access-control-allow-private-network");
         headers.insert(name, HeaderValue::from_static("true"));
@@ -137,7 +139,7 @@ pub(crate) fn preflight(request_headers: &HeaderMap) -> Response {
     response
 }
 
-/// Lets a page of this origin read the answer.
+/// Lets a page of this origin read the response.
 pub(crate) fn let_read(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READABLE));

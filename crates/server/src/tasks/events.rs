@@ -1,21 +1,21 @@
-//! A task's events on the wire, with `metrics` in between for whoever keeps up.
+//! The events of a task on the wire, with `metrics` events between them.
 
 use std::time::Duration;
 
 use lar_api::tasks::TaskEvent as Wire;
 use lar_base::Instant;
 use lar_engines::Engines;
-use lar_engines::scheduler::WaitReason;
-use lar_gateway::{TaskEvent, TaskEventReader, TaskHandle};
+use lar_gateway::{TaskEventReader, TaskHandle};
+use lar_inference::{TaskEvent, WaitReason};
 use lar_store::{Outcome, TaskEnd};
 
 use super::task_error;
 use crate::sse;
 
-/// How often `metrics` come while text does.
+/// The minimum time between two `metrics` events.
 const METRICS_EVERY: Duration = Duration::from_secs(1);
 
-/// A task's stream from an event on.
+/// The stream of a task's events, from a given event on.
 pub(crate) struct TaskStream {
     handle: TaskHandle,
     engines: Engines,
@@ -31,7 +31,8 @@ impl TaskStream {
         Self { handle, engines, reader, metrics_at: Instant::now(), tokens: 0, tokens_at_metrics: 0 }
     }
 
-    /// Made when sent, so a reader that fell behind gets the present one and none of those it missed.
+    /// Returns a `metrics` event if one is due. It is created when it is sent, so that a reader that fell
+    /// behind gets the current values and no outdated ones.
     fn metrics(&mut self) -> Option<String> {
         let since = self.metrics_at.elapsed();
         if since < METRICS_EVERY {
@@ -55,7 +56,7 @@ impl sse::Source for TaskStream {
 }
 
 impl TaskStream {
-    /// The next part, and whether it is the last.
+    /// Returns the next part of the stream, and whether it is the last.
     pub(crate) async fn next_event(&mut self) -> Option<(String, bool)> {
         let (number, event, wire) = loop {
             let (number, event) = self.reader.next().await?;
@@ -74,7 +75,7 @@ impl TaskStream {
     }
 }
 
-/// A stream of one event, or none.
+/// A stream of one event or none.
 pub(crate) struct SingleEvent(pub(crate) Option<String>);
 
 impl sse::Source for SingleEvent {
@@ -83,7 +84,7 @@ impl sse::Source for SingleEvent {
     }
 }
 
-/// An event in the contract's words; none for reports of prefill, which are for the request that asked for them.
+/// Returns an event in its wire format. Returns `None` for prefill progress, which this API does not report.
 fn to_wire(event: &TaskEvent) -> Option<Wire> {
     Some(match event {
         TaskEvent::Prefilling(_) => return None,
@@ -98,7 +99,6 @@ fn to_wire(event: &TaskEvent) -> Option<Wire> {
         },
         TaskEvent::Started { pool, engine, model_digest } => Wire::Started {
             pool: pool.clone(),
-            replica: 0,
             model_digest: model_digest.clone(),
             engine_version: engine.clone(),
         },
@@ -130,7 +130,7 @@ fn to_wire(event: &TaskEvent) -> Option<Wire> {
     })
 }
 
-/// The events of a task of which only its answer and its record are left.
+/// Returns the events of a task of which only the answer and the record are left.
 pub(crate) fn stored_events(
     content: &str,
     tokens_out: Option<u64>,
@@ -144,7 +144,7 @@ pub(crate) fn stored_events(
         .map(|event| sse::event(Some(event.name()), None, &event.data().to_string()))
 }
 
-/// The terminal event of a task of which only the record is left.
+/// Returns the terminal event of a task of which only the record is left.
 pub(super) fn of_record(end: &TaskEnd) -> Wire {
     match &end.outcome {
         Outcome::End { finish_reason } => Wire::End {

@@ -1,8 +1,8 @@
-//! A backup's file, read as what it is: bytes from anywhere. It has the manifest, then the manifest's files in their
-//! order, and nothing else; each is a plain file of the size and digest that the manifest names.
+//! Reads the file of a backup, which can come from anywhere. It contains the manifest, then the manifest's
+//! files in order, and nothing else. Each is a regular file with the size and digest that the manifest lists.
 //!
-//! What a tar file can have beside that (links, devices, sparse files, long names) is refused before anything of it is
-//! written, so that what is unpacked is never more than the file itself.
+//! Anything else that a tar file can contain (links, devices, sparse files, long names) is refused before any
+//! of it is written. So unpacking never writes more than the size of the backup.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,28 +20,29 @@ use super::{
 };
 use crate::Error;
 
-/// A manifest is not longer than this.
+/// The maximum size of a manifest in bytes.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
-/// Checks that a backup is whole: each file's digest, and the database's own structure.
+/// Checks that a backup is whole: the digest of each file, and the structure of the database.
 ///
 /// # Errors
-/// [`Error::Damaged`] with what is wrong; when it cannot be read, or there is no room beside it for its database;
-/// [`Error::Unusable`] when another check of it runs, or something else has the name of the folder for that.
+/// [`Error::Damaged`] with the fault; when the backup cannot be read, or there is no space beside it for its
+/// database; [`Error::Unusable`] when another check of it runs, or the name of the folder for the check is
+/// taken.
 pub fn verify(backup: &Path) -> Result<Manifest, Error> {
     let folder = Folder::of_check(backup)?;
     unpack(backup, &folder.path)
 }
 
-/// Checks each file's digest without unpacking any.
+/// Checks the digest of each file without unpacking any.
 ///
 /// # Errors
-/// [`Error::Damaged`] with what is wrong; when it cannot be read.
+/// [`Error::Damaged`] with the fault; when the backup cannot be read.
 pub fn check(backup: &Path) -> Result<Manifest, Error> {
     read(backup, |_, entry| digest(entry))
 }
 
-/// Takes a backup apart into the empty folder `to`, and checks all of it.
+/// Unpacks a backup into the empty folder `to`, and checks all of it.
 pub(super) fn unpack(backup: &Path, to: &Path) -> Result<Manifest, Error> {
     fs::DirBuilder::new().mode(0o700).create(to.join(CLIENTS)).map_err(Error::Backup)?;
     let manifest = read(backup, |name, entry| {
@@ -57,43 +58,44 @@ pub(super) fn unpack(backup: &Path, to: &Path) -> Result<Manifest, Error> {
         }
         error => error,
     })?;
-    // An empty file is a whole database, too: one without tables.
+    // An empty file is a valid database without tables.
     let schema: u32 =
         Connection::open(to.join(DATABASE))?.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if schema == 0 {
-        return Err(damaged(backup, "its database has no schema: it is empty"));
+        return Err(damaged(backup, "its database is empty: it has no schema"));
     }
     if schema != manifest.schema {
-        let reason = format!("its database has schema {schema}, its manifest says {}", manifest.schema);
+        let reason = format!("its database has schema {schema}, but its manifest says {}", manifest.schema);
         return Err(damaged(backup, &reason));
     }
     Ok(manifest)
 }
 
-/// Hands each file's content to `take`, which returns its length and digest, and compares those with the manifest's.
+/// Passes each file's content to `take`, which returns its length and digest, and compares them with the
+/// manifest.
 fn read(
     backup: &Path,
     mut take: impl FnMut(&str, &mut dyn Read) -> Result<(u64, String), Error>,
 ) -> Result<Manifest, Error> {
     let damaged = |reason: &str| damaged(backup, reason);
-    // What the reader says of a file that is no archive repeats its bytes, and it may be anybody's.
+    // The reader's errors repeat bytes of the file, which may not be a backup but somebody's private file.
     let broken =
-        |error: std::io::Error| damaged(&format!("it is no backup, or broken off ({})", error.kind()));
+        |error: std::io::Error| damaged(&format!("it is not a backup, or is incomplete ({})", error.kind()));
     let file = File::open(backup).map_err(Error::Backup)?;
     let mut archive = tar::Archive::new(file);
-    // Raw: long names and extensions are entries like others, and no kind of them belongs here.
+    // Raw: long names and extensions appear as entries, and none of them is allowed.
     let mut entries = archive.entries().map_err(broken)?.raw(true);
     let mut next = || entries.next().transpose().map_err(broken);
     let first = next()?.ok_or_else(|| damaged("it is empty"))?;
     if !first.header().entry_type().is_file() || first.path_bytes().as_ref() != MANIFEST.as_bytes() {
-        return Err(damaged("it does not begin with a manifest of Lar's, so it is no backup"));
+        return Err(damaged("it does not begin with a Lar manifest, so it is not a backup"));
     }
     let mut text = Vec::new();
     first.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(broken)?;
     let manifest: Manifest = serde_json::from_slice(&text)
-        .map_err(|_| damaged("it does not begin with a manifest of Lar's, so it is no backup"))?;
+        .map_err(|error| damaged(&format!("its manifest cannot be read, so it is not a backup: {error}")))?;
     if manifest.format != FORMAT {
-        return Err(damaged(&format!("its format is {}; this program knows {FORMAT}", manifest.format)));
+        return Err(damaged(&format!("its format is {}; this Lar reads {FORMAT}", manifest.format)));
     }
     check_names(&manifest).map_err(|reason| damaged(&reason))?;
     for listed in &manifest.files {
@@ -101,45 +103,45 @@ fn read(
         let found = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
         if found != listed.name || !kind.is_file() {
-            let what = if kind.is_file() { "" } else { ", which is no plain file," };
-            return Err(damaged(&format!("`{found:.100}`{what} does not belong there")));
+            let what = if kind.is_file() { "" } else { ", which is not a regular file," };
+            return Err(damaged(&format!("`{found:.100}`{what} does not belong in a backup")));
         }
         if entry.size() != listed.bytes {
-            return Err(damaged(&format!("{found} has {} bytes of {}", entry.size(), listed.bytes)));
+            return Err(damaged(&format!("{found} has {} bytes instead of {}", entry.size(), listed.bytes)));
         }
         let (bytes, sha256) = take(&found, &mut entry).map_err(|error| match error {
             Error::Backup(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => {
-                damaged(&format!("{found} is broken off"))
+                damaged(&format!("{found} is incomplete"))
             }
             error => error,
         })?;
         if (bytes, &sha256) != (listed.bytes, &listed.sha256) {
-            return Err(damaged(&format!("{found} is not what was written: its digest differs")));
+            return Err(damaged(&format!("{found} is damaged: its digest differs")));
         }
     }
     if let Some(more) = next()? {
         let name = String::from_utf8_lossy(&more.path_bytes()).into_owned();
-        return Err(damaged(&format!("`{name:.100}` does not belong there")));
+        return Err(damaged(&format!("`{name:.100}` does not belong in a backup")));
     }
     Ok(manifest)
 }
 
-/// The manifest's files are Lar's, each once, and the database is one of them.
+/// Checks that the manifest lists only Lar's files, each once, and the database.
 fn check_names(manifest: &Manifest) -> Result<(), String> {
     let names: Vec<&str> = manifest.files.iter().map(|entry| entry.name.as_str()).collect();
     if names.len() > CLIENTS_MAX + COMPANION_FILES.len() + 1 {
-        return Err(format!("it lists {} files", names.len()));
+        return Err(format!("it lists too many files: {}", names.len()));
     }
     if let Some(name) = names.iter().find(|name| !is_known(name)) {
-        return Err(format!("`{name:.100}` does not belong there"));
+        return Err(format!("`{name:.100}` does not belong in a backup"));
     }
     let mut sorted = names.clone();
     sorted.sort_unstable();
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("`{}` is there twice", twice[0]));
+        return Err(format!("`{}` appears twice", twice[0]));
     }
     if !names.contains(&DATABASE) {
-        return Err("there is no database in it".into());
+        return Err("it contains no database".into());
     }
     Ok(())
 }
@@ -148,7 +150,7 @@ fn damaged(backup: &Path, reason: &str) -> Error {
     Error::Damaged(format!("{}: {reason}", backup.display()))
 }
 
-/// Whether a file of this name may be in a backup. Longer names would take a tar file's extensions.
+/// Returns whether a backup may contain a file of this name. Longer names would need tar extensions.
 pub(super) fn is_known(name: &str) -> bool {
     if let Some(client) = name.strip_prefix("clients/") {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -160,7 +162,7 @@ pub(super) fn is_known(name: &str) -> bool {
     name == DATABASE || COMPANION_FILES.contains(&name)
 }
 
-/// Writes what is read.
+/// Copies everything that is read from it to a writer.
 struct TeeReader<'a, W> {
     from: &'a mut dyn Read,
     to: &'a mut W,
@@ -174,7 +176,7 @@ impl<W: Write> Read for TeeReader<'_, W> {
     }
 }
 
-/// How much there is to read, and its SHA-256.
+/// Reads everything; returns its length in bytes and its SHA-256.
 pub(super) fn digest(from: &mut (impl Read + ?Sized)) -> Result<(u64, String), Error> {
     let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {

@@ -1,8 +1,8 @@
-//! The moves by which a restore puts a backup in the place of what is there. Each one is noted. When one fails, all before it
-//! are undone, the last one first.
+//! The moves by which a restore exchanges the files of a data directory. Each move is recorded. When one
+//! fails, all moves before it are undone, the last one first.
 //!
-//! No file takes the place of another one. What a restore puts aside first comes back last: that is the old database. So while
-//! anything of the rest is not back, there is no database, and no start begins with a part of an older state.
+//! No move overwrites a file. The old database is moved away first, so it comes back last. While any other
+//! file is not back, there is no database, and Lar cannot start with a part of an older state.
 
 use std::fmt;
 use std::fs;
@@ -14,12 +14,12 @@ use lar_base::files::rename;
 
 use super::working_files::rename_new;
 
-/// A step of a restore that failed.
+/// A failed step of a restore.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The file or folder that the step was about.
+    /// The file or folder of the step.
     pub(super) path: PathBuf,
-    /// What could not be done with it, such as `cannot be moved to FOLDER`.
+    /// The failed step, such as `cannot be moved to FOLDER`.
     pub(super) what: String,
     pub(super) cause: io::Error,
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The moves that were made and not undone, in their order.
+/// The moves that were made and not undone, in order.
 #[derive(Debug, Default)]
 pub(super) struct Moves(Vec<Move>);
 
@@ -44,28 +44,28 @@ pub(super) struct Moves(Vec<Move>);
 enum Move {
     /// A new folder.
     Folder(PathBuf),
-    /// A file, folder or link that got another name.
+    /// A file, folder or link with a new name.
     Renamed {
         from: PathBuf,
         to: PathBuf,
-        /// Of a link: what it led to. A relative target is made absolute on the way.
+        /// The target of a link. The moved link gets an absolute target.
         target: Option<PathBuf>,
     },
 }
 
 impl Moves {
-    /// Moves what is there of `paths` into the new folder `aside`, each under its name; returns the folder, or none where
-    /// nothing was there.
+    /// Moves the existing files among `paths` into the new folder `aside`, each under its own name. Returns
+    /// the folder, or `None` if no file exists.
     ///
     /// # Errors
-    /// When the folder cannot be made, or one of `paths` cannot be moved.
+    /// When the folder cannot be created, or one of `paths` cannot be moved.
     pub(super) fn put_aside(&mut self, paths: &[PathBuf], aside: &Path) -> Result<Option<PathBuf>, Failure> {
         let there: Vec<&PathBuf> = paths.iter().filter(|path| path.symlink_metadata().is_ok()).collect();
         if there.is_empty() {
             return Ok(None);
         }
         let made = fs::DirBuilder::new().mode(0o700).create(aside);
-        made.map_err(|cause| Failure::new(aside, "cannot be made", cause))?;
+        made.map_err(|cause| Failure::new(aside, "cannot be created", cause))?;
         self.0.push(Move::Folder(aside.to_owned()));
         for path in there {
             self.rename(path, &aside.join(path.file_name().unwrap_or_default()))?;
@@ -73,10 +73,10 @@ impl Moves {
         Ok(Some(aside.to_owned()))
     }
 
-    /// Renames a file, folder or link within its disk. A link leads where it led before.
+    /// Renames a file, folder or link within its disk. A link keeps its target.
     ///
     /// # Errors
-    /// When something has the new name, or it cannot be renamed.
+    /// When the new name is taken, or the file cannot be renamed.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
         let target = fs::read_link(from).ok();
         let renamed = match target {
@@ -88,10 +88,10 @@ impl Moves {
         Ok(())
     }
 
-    /// Undoes the moves, the last one first. It ends at the first that cannot be undone.
+    /// Undoes the moves, the last one first. Stops at the first move that cannot be undone.
     ///
     /// # Errors
-    /// With the move that cannot be undone, such as one from a name that something else has now.
+    /// The move that cannot be undone, for example because its old name is taken.
     pub(super) fn undo(&mut self) -> Result<(), Failure> {
         while let Some(last) = self.0.last() {
             last.undo()?;
@@ -100,7 +100,7 @@ impl Moves {
         Ok(())
     }
 
-    /// The folders that were made and not removed.
+    /// Returns the folders that were created and not removed.
     pub(super) fn folders(&self) -> Vec<&Path> {
         self.0.iter().filter_map(Move::folder).collect()
     }
@@ -110,7 +110,7 @@ impl Move {
     fn undo(&self) -> Result<(), Failure> {
         match self {
             Self::Folder(path) => {
-                // It is empty. Where it stays all the same, it is in nobody's way.
+                // It is empty. It does no harm if it cannot be removed.
                 let _ = fs::remove_dir(path);
                 Ok(())
             }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moves_are_undone_in_the_reverse_order_and_a_link_is_what_it_was() {
+    fn moves_are_undone_in_reverse_order_and_links_are_restored() {
         let at = tempfile::tempdir().unwrap();
         let path = |name: &str| at.path().join(name);
         fs::create_dir_all(path("new")).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_moved_over_what_is_there_neither_forth_nor_back() {
+    fn no_move_and_no_undo_overwrites_a_file() {
         let at = tempfile::tempdir().unwrap();
         let path = |name: &str| at.path().join(name);
         for name in ["lar.db", "secret.key", "clients"] {
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(stuck.path, path("aside/secret.key"));
         assert!(stuck.to_string().contains("secret.key cannot be moved back to "), "{stuck}");
         assert_eq!(fs::read_to_string(path("secret.key")).unwrap(), "made meanwhile");
-        assert!(path("clients").exists() && !path("lar.db").exists(), "the database would be the last");
+        assert!(path("clients").exists() && !path("lar.db").exists(), "the database would come back last");
         assert_eq!(moves.folders(), [path("aside")]);
     }
 }

@@ -1,12 +1,14 @@
-//! Puts a backup in the place of what is in a data directory. Nothing is replaced before the whole backup was checked, and
-//! what is replaced is put aside rather than removed.
+//! Replaces the content of a data directory with a backup. Nothing is replaced before the whole backup was
+//! checked, and the previous files are moved aside rather than removed.
 //!
-//! Where the database is a link, the file that it leads to is replaced, and put aside where it lies: the link stays. The backup
-//! is unpacked there, so that the database is written once and the disk of the data directory needs no room for it.
+//! If the database is a link, its target is replaced and moved aside in the target's folder; the link stays.
+//! The backup is unpacked there, so that the database is written only once and the data directory's disk
+//! needs no space for it.
 //!
-//! The old database is the first that goes and the new one the last that comes. So a start after a restore that was killed in
-//! between finds no database, rather than a new one without its keys. When a move fails, [`Moves`] puts everything back. Where
-//! that fails, too, or where an earlier restore did not end, what was unpacked stays, and a start is refused because of it.
+//! The old database leaves first, and the new one comes last. So after a restore that was killed in between,
+//! a start finds no database, rather than a new one without its keys. When a move fails, [`Moves`] moves
+//! everything back. If that fails, too, or an earlier restore did not complete, the unpacked backup stays,
+//! and Lar refuses to start because of it.
 
 #[cfg(test)]
 mod tests;
@@ -28,39 +30,39 @@ use super::{CLIENTS, COMPANION_FILES, DATABASE, Manifest, SETTINGS, sync, time_s
 use crate::location::{self, BEFORE_RESTORE, LinkedDatabase};
 use crate::{Error, beside, migrations};
 
-/// What becomes of the settings in a backup: they can name programs that Lar will run.
+/// The treatment of the settings in a backup. Settings can name programs that Lar runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingsPolicy {
-    /// They are left out; what is in the data directory stays.
+    /// They are not restored; the data directory keeps its own.
     Leave,
     /// They are restored with the rest.
     Restore,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// What was restored.
+    /// The manifest of the restored backup.
     pub manifest: Manifest,
-    /// Where the database is: elsewhere than in the data directory where a link leads to it.
+    /// The path of the database; outside the data directory if a link leads there.
     pub database: PathBuf,
-    /// Where what was there before is now; none where nothing was.
+    /// The folder with the previous files; `None` if there were none.
     pub aside: Option<PathBuf>,
-    /// The same of a database that a link leads to elsewhere: what was there is beside it.
+    /// The folder with the previous database, beside a database that a link leads to.
     pub database_aside: Option<PathBuf>,
-    /// The text of the settings in the backup, whether they were restored or not.
+    /// The settings in the backup, whether they were restored or not.
     pub settings: Option<String>,
 }
 
-/// Puts a backup in the place of what is in the data directory `folder`, which nobody may be using. Where its database is a
-/// link, the link's target is replaced; so it is where a restore that was killed or failed had put the target aside. Another
-/// link that leads nowhere is put aside, and the database is in the data directory then. What killed restores left is removed
-/// first.
+/// Replaces the content of the data directory `folder`, which nobody may be using, with a backup. If its
+/// database is a link, the link's target is replaced, even if an unfinished restore has moved the target
+/// aside. Any other dangling link is moved aside, and the database is put into the data directory. Leftovers
+/// of killed restores are removed first.
 ///
 /// # Errors
-/// As [`super::verify`]; [`Error::Newer`] for one of a newer program; [`Error::Unusable`] where the link leads to no regular
-/// file, or another restore runs. Then nothing was changed. [`Error::Unusable`] also where a file cannot be moved: then
-/// everything is put back, and the error says what lies where if that fails, too.
+/// As [`super::verify`]; [`Error::Newer`] for a backup of a newer Lar; [`Error::Unusable`] when the link's
+/// target is not a regular file, or another restore runs. Then nothing was changed. [`Error::Unusable`] also
+/// when a file cannot be moved. Then everything was moved back, or the error says where each file is.
 pub fn restore(backup: &Path, folder: &Path, settings: SettingsPolicy) -> Result<RestoreReport, Error> {
     let linked = follow_link(folder)?;
     let is_unfinished = is_unfinished(folder, linked.as_ref());
@@ -79,7 +81,8 @@ pub fn restore(backup: &Path, folder: &Path, settings: SettingsPolicy) -> Result
     if settings == SettingsPolicy::Leave && text.is_some() {
         fs::remove_file(unpacked.path.join(SETTINGS)).map_err(Error::Backup)?;
     }
-    // The files beside the database go to the data directory, which may be on another disk: copied before anything is moved.
+    // The other files go to the data directory, which may be on another disk: copy them before anything is
+    // moved.
     let copied = match &linked {
         Some(_) => {
             let copied = Folder::of_restore(folder, None)?;
@@ -101,18 +104,18 @@ pub fn restore(backup: &Path, folder: &Path, settings: SettingsPolicy) -> Result
             unpacked.is_kept = false;
             Ok(RestoreReport { manifest, database, aside, database_aside, settings: text })
         }
-        Err(sqlite_error) => {
+        Err(failure) => {
             let folders = [Some(unpacked), copied].into_iter().flatten().collect();
-            Err(take_back(&sqlite_error, moves, folders, &command(backup, settings)))
+            Err(take_back(&failure, moves, folders, &command(backup, settings)))
         }
     }
 }
 
-/// Where a link in the place of the database leads to, or led to before a restore that did not end; none where there is no
-/// link, or another one that leads nowhere.
+/// Returns the target of the database link, including one that an unfinished restore moved aside. Returns
+/// `None` if there is no link, or any other dangling one.
 ///
 /// # Errors
-/// When it leads to something else than a regular file, or cannot be followed; as [`unfinished_link`].
+/// When the target is not a regular file, or the link cannot be followed; as [`unfinished_link`].
 fn follow_link(data_dir: &Path) -> Result<Option<LinkedDatabase>, Error> {
     let database = data_dir.join(DATABASE);
     match fs::metadata(&database) {
@@ -125,8 +128,8 @@ fn follow_link(data_dir: &Path) -> Result<Option<LinkedDatabase>, Error> {
     }
 }
 
-/// Whether there is no database because a restore was killed or failed: a start is refused until another one ends. A link that
-/// leads nowhere is refused in any case.
+/// Returns whether the database is missing because a restore was killed or failed. Then Lar refuses to start
+/// until another one completes. A dangling link is refused in any case.
 fn is_unfinished(data_dir: &Path, linked: Option<&LinkedDatabase>) -> bool {
     let database = data_dir.join(DATABASE);
     let has_database = fs::metadata(&database).is_ok_and(|about| about.len() > 0);
@@ -134,7 +137,7 @@ fn is_unfinished(data_dir: &Path, linked: Option<&LinkedDatabase>) -> bool {
     is_restored_here && !has_database && !find_unfinished_restores(data_dir).is_empty()
 }
 
-/// The command that restores again.
+/// Returns the command that restores again.
 fn command(backup: &Path, settings: SettingsPolicy) -> String {
     let option = match settings {
         SettingsPolicy::Leave => "",
@@ -143,19 +146,19 @@ fn command(backup: &Path, settings: SettingsPolicy) -> String {
     format!("lar backup restore {option}{}", quote(backup))
 }
 
-/// What is moved in a data directory, once the backup is unpacked and checked.
+/// The exchange of files in a data directory, once the backup is unpacked and checked.
 struct Exchange<'a> {
     /// The data directory.
     folder: &'a Path,
     linked: Option<&'a LinkedDatabase>,
     settings: SettingsPolicy,
-    /// Where the database of the backup is.
+    /// The folder with the database of the backup.
     unpacked: &'a Path,
-    /// Where the files beside it are, on the disk of the data directory.
+    /// The folder with the other files of the backup, on the disk of the data directory.
     beside: &'a Path,
 }
 
-/// Where everything is then, as in [`RestoreReport`].
+/// The resulting paths, as in [`RestoreReport`].
 struct Exchanged {
     database: PathBuf,
     aside: Option<PathBuf>,
@@ -179,7 +182,7 @@ impl Exchange<'_> {
             }
         }
         let written = |folder: &Path| {
-            sync(folder).map_err(|cause| Failure::new(folder, "cannot be written to its disk", cause))
+            sync(folder).map_err(|cause| Failure::new(folder, "cannot be synced to disk", cause))
         };
         written(self.folder)?;
         let database =
@@ -189,9 +192,10 @@ impl Exchange<'_> {
         Ok(Exchanged { database, aside, database_aside })
     }
 
-    /// What is put aside in the data directory, and what beside a linked database elsewhere; the database is the first.
+    /// Returns the files to move aside: in the data directory, and beside a linked database elsewhere. The
+    /// database is first.
     fn replaced(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        // Beside a link, too: a log there is of no use to the database that the link leads to.
+        // Also beside a link: a log there is useless to the database that the link leads to.
         let logs = ["lar.db-wal", "lar.db-shm"];
         let mut here: Vec<PathBuf> = logs
             .into_iter()
@@ -213,18 +217,17 @@ impl Exchange<'_> {
     }
 }
 
-/// Puts back what a restore had moved before a step failed. Where that cannot be done, the unpacked backup stays, so that a
-/// start is refused. Returns the error that says where everything is and what to do next.
-fn take_back(sqlite_error: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>, command: &str) -> Error {
-    let mend = match sqlite_error.cause.kind() {
+/// Moves everything back after a step of a restore failed. If that fails, the unpacked backup stays, so that
+/// Lar refuses to start. Returns an error that says where everything is and what to do next.
+fn take_back(failure: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>, command: &str) -> Error {
+    let mend = match failure.cause.kind() {
         ErrorKind::ResourceBusy => "if something is mounted there, as in a container, unmount it",
-        _ => "remove the cause",
+        _ => "fix the cause",
     };
     let step = format!("{mend}, and restore again: {command}");
-    let Failure { path, what, cause } = sqlite_error;
+    let Failure { path, what, cause } = failure;
     let Err(stuck) = moves.undo() else {
-        let reason =
-            format!("{what}: {cause}; what had been moved is back in its place, and nothing is changed");
+        let reason = format!("{what}: {cause}; all files were moved back, and nothing changed");
         return Error::Unusable { path: path.clone(), reason, step };
     };
     let listed = |folders: Vec<&Path>| {
@@ -232,25 +235,26 @@ fn take_back(sqlite_error: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>
     };
     let aside = match moves.folders() {
         none if none.is_empty() => String::new(),
-        folders => format!(" What was there before and is not back is in {}.", listed(folders)),
+        folders => format!(" The previous files that were not moved back are in {}.", listed(folders)),
     };
     let parts = listed(unpacked.iter().map(|folder| folder.path.as_path()).collect());
     for folder in &mut unpacked {
         folder.is_kept = true;
     }
     let reason = format!(
-        "{what}: {cause}. Then {stuck}. Lar does not start while its database is missing.{aside} What is left of the unpacked \
-         backup is in {parts}"
+        "{what}: {cause}. Moving the files back failed, too: {stuck}. Lar does not start while its database \
+         is missing.{aside} The rest of the unpacked backup is in {parts}"
     );
     Error::Unusable { path: path.clone(), reason, step }
 }
 
-/// The names of what is in a folder.
+/// Returns the names of a folder's entries.
 fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
-/// Copies the files of a folder into the empty folder `to`, for their owner alone, without the one that is called `without`.
+/// Copies the files of a folder, except the file `without`, into the empty folder `to`. Only the owner can
+/// read them.
 fn copy_files(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
     for entry in fs::read_dir(from).map_err(Error::Backup)? {
         let name = entry.map_err(Error::Backup)?.file_name();

@@ -1,19 +1,19 @@
-//! The files and folders that a backup, a check of one and a restore work on. Whoever is killed leaves them, and they hold
-//! copies of the database and of keys.
+//! The temporary files and folders of a backup, a check of a backup, and a restore. A killed process leaves
+//! them behind, and they contain copies of the database and of keys.
 //!
-//! | killed | left |
+//! | killed process | leftovers |
 //! |---|---|
-//! | a backup `X.tar` | `X.partial`, the backup so far, and `X.db-copy` with what SQLite keeps beside that |
+//! | a backup `X.tar` | `X.partial`, the backup so far, and `X.db-copy` with SQLite's files beside it |
 //! | a copy of a backup to `FILE` | `FILE.partial` |
 //! | a check of `X.tar` | the folder `X.verify-unpacked` |
-//! | a restore | the folder `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
+//! | a restore | `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
 //!
-//! Each is locked while it is worked on ([`super::working_files`]): `X.partial` also for `X.db-copy`, which SQLite locks in its
-//! own way. Links are neither followed nor removed.
+//! Each is locked while in use ([`super::working_files`]). The lock of `X.partial` also covers `X.db-copy`,
+//! which SQLite locks in its own way. Links are neither followed nor removed.
 //!
-//! While a data directory has no database and one of a restore's folders is there, a start is refused: the restore is to be
-//! run again. So a restore that fails leaves its folder where it cannot put back what was there, and so does one that began in
-//! such a data directory.
+//! If a data directory has no database but a folder of a restore, Lar refuses to start, and the restore must
+//! be run again. So a failed restore keeps its folder if it cannot move the previous files back, or if it
+//! began in such a data directory.
 
 #[cfg(test)]
 mod tests;
@@ -35,19 +35,23 @@ use super::working_files::{
 use super::{CLIENTS, DATABASE, MANIFEST, NAME_AFFIXES, is_backup, sync};
 use crate::{Error, LinkedDatabase, away_path, beside};
 
-/// Extensions in the place of a backup's: the backup until it is whole, the copy of the database, and the folder of a check.
+/// The extension of an unfinished backup.
 const PARTIAL_EXTENSION: &str = "partial";
+/// The extension of the copy of the database for a backup.
 const COPY_EXTENSION: &str = "db-copy";
+/// The extension of the folder into which a check unpacks a backup.
 const VERIFY_EXTENSION: &str = "verify-unpacked";
-/// What is appended to the name of a file that a backup is copied to.
+/// The suffix of an unfinished copy of a backup.
 const PARTIAL_SUFFIX: &str = ".partial";
-/// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.
+/// The folder into which a restore unpacks a backup, in a data directory.
 const RESTORE_FOLDER: &str = "restore.partial";
+/// The suffix of that folder beside a linked database.
 const RESTORE_SUFFIX: &str = ".restore.partial";
-/// Links that are followed one after another; Linux follows as many.
+/// The most links to follow in a row, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// A new file for its owner alone, locked while it is written. It is removed when dropped, unless it has another name then.
+/// A new file that only its owner can read, locked while it is written. Dropping it removes the file unless
+/// it was renamed.
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
     pub(super) file: File,
@@ -55,17 +59,17 @@ pub(super) struct NewFile {
 
 impl NewFile {
     /// # Errors
-    /// When something is there already, or it cannot be made.
+    /// When the path exists, or the file cannot be created.
     fn make(path: PathBuf) -> Result<Self, Error> {
         let file = create_new_private(&path).map_err(Error::Backup)?;
         lock_new(&file, &path)?;
         Ok(Self { path, file })
     }
 
-    /// Makes the file that becomes `to`, a copy of a backup, in the place of what a killed copy left.
+    /// Creates the file that becomes `to`, a copy of a backup. Replaces the leftover of a killed copy.
     ///
     /// # Errors
-    /// When another copy writes it, something else has its name, or it cannot be made.
+    /// When another copy writes the file, its name is taken, or it cannot be created.
     pub(super) fn for_copy(to: &Path) -> Result<Self, Error> {
         let path = beside(to, PARTIAL_SUFFIX);
         remove_leftover_copy(&path).map_err(Error::Backup)?;
@@ -76,10 +80,10 @@ impl NewFile {
         })
     }
 
-    /// Writes it to the disk and gives it the name `to`, where nothing is yet.
+    /// Syncs the file and renames it to `to`, which must not exist.
     ///
     /// # Errors
-    /// When something is there, or it cannot be written or renamed.
+    /// When `to` exists, or the file cannot be written or renamed.
     pub(super) fn finish(self, to: &Path) -> Result<(), Error> {
         self.file.sync_all().and_then(|()| rename_new(&self.path, to)).map_err(Error::Backup)?;
         to.parent().map_or(Ok(()), sync).map_err(Error::Backup)
@@ -94,14 +98,14 @@ impl Drop for NewFile {
     }
 }
 
-/// The files of a backup that is being made. They are removed when dropped.
+/// The files of a backup in progress. Dropping them removes them.
 pub(super) struct BackupFiles {
-    /// The backup until it is whole.
+    /// The unfinished backup.
     pub(super) written: NewFile,
     pub(super) copy: DatabaseCopy,
 }
 
-/// The copy of a database, and what SQLite keeps beside that.
+/// The copy of a database, with SQLite's files beside it.
 pub(super) struct DatabaseCopy(pub(super) PathBuf);
 
 impl Drop for DatabaseCopy {
@@ -111,10 +115,10 @@ impl Drop for DatabaseCopy {
 }
 
 impl BackupFiles {
-    /// Makes the files for the backup `to`, in the place of what a killed backup left of them.
+    /// Creates the files for the backup `to`. Replaces the leftovers of a killed backup.
     ///
     /// # Errors
-    /// When another backup has them, something else has their names, or they cannot be made.
+    /// When another backup uses the files, their names are taken, or they cannot be created.
     pub(super) fn make(to: &Path) -> Result<Self, Error> {
         remove_leftovers_of(to).map_err(Error::Backup)?;
         let written = NewFile::make(to.with_extension(PARTIAL_EXTENSION))?;
@@ -124,21 +128,21 @@ impl BackupFiles {
     }
 }
 
-/// A new folder for its owner alone in which a backup is unpacked, locked meanwhile. It is removed when dropped, unless it is
-/// to be kept.
+/// A new folder that only its owner can read, into which a backup is unpacked. It is locked meanwhile.
+/// Dropping it removes the folder unless it is to be kept.
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// Whether it stays, so that a start is refused until another restore ends.
+    /// Whether the folder stays, so that Lar refuses to start until another restore completes.
     pub(super) is_kept: bool,
     opened: File,
 }
 
 impl Folder {
-    /// Makes the folder of a restore, in the data directory or beside the database `linked`, in the place of what a killed
-    /// restore left.
+    /// Creates the folder of a restore, in the data directory or beside the database `linked`. Replaces the
+    /// leftover of a killed restore.
     ///
     /// # Errors
-    /// When another restore has it, something else has its name, or it cannot be made.
+    /// When another restore uses the folder, its name is taken, or it cannot be created.
     pub(super) fn of_restore(data_dir: &Path, linked: Option<&Path>) -> Result<Self, Error> {
         let path =
             linked.map_or_else(|| data_dir.join(RESTORE_FOLDER), |linked| beside(linked, RESTORE_SUFFIX));
@@ -146,8 +150,8 @@ impl Folder {
         Self::make(path)
     }
 
-    /// Makes the folder of a check, beside the backup, in the place of what a killed check left. Other programs may make
-    /// folders there: one that holds anything else stays.
+    /// Creates the folder of a check beside the backup. Replaces the leftover of a killed check. A folder
+    /// with any other file stays, since other programs may create folders there.
     ///
     /// # Errors
     /// As [`Folder::of_restore`].
@@ -179,7 +183,7 @@ impl Drop for Folder {
     }
 }
 
-/// What killed backups, and checks of backups, left in a folder of backups that have Lar's names.
+/// Returns the leftovers of killed backups and checks of backups, by Lar's names, in a folder of backups.
 #[must_use]
 pub fn find_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -195,7 +199,7 @@ pub fn find_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Removes what [`find_unfinished_backups`] finds, logs that, and returns it.
+/// Removes the leftovers that [`find_unfinished_backups`] finds; logs and returns them.
 pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     let mut removed = Vec::new();
     for to in backups_with_leftovers(folder) {
@@ -211,54 +215,53 @@ pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     if !removed.is_empty() {
         tracing::warn!(
             ?removed,
-            "a backup, or a check of one, was killed: its copies of data and keys are removed"
+            "removed copies of data and keys that a killed backup, or a check of one, left"
         );
     }
     removed
 }
 
-/// What restores that were killed or failed left in a data directory, and beside the database that a link in it leads to.
+/// Returns the leftovers of killed or failed restores, in a data directory and beside the target of its
+/// database link.
 #[must_use]
 pub fn find_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
     folders_of_restores(data_dir).into_iter().filter(|path| is_leftover_folder(path)).collect()
 }
 
-/// Removes what [`find_unfinished_restores`] finds, logs that, and returns it.
+/// Removes the leftovers that [`find_unfinished_restores`] finds; logs and returns them.
 pub fn remove_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
     let removed: Vec<PathBuf> =
         folders_of_restores(data_dir).into_iter().filter_map(remove_folder_or_log).collect();
     if !removed.is_empty() {
-        tracing::warn!(
-            ?removed,
-            "a restore was killed or failed: the copies of data and keys that it left are removed"
-        );
+        tracing::warn!(?removed, "removed copies of data and keys that a killed or failed restore left");
     }
     removed
 }
 
-/// Where a link that leads nowhere led to, if a restore into that place was killed or failed after it had put the database
-/// aside: what it had unpacked is beside that. None where no restore is unfinished there.
+/// Returns the target of a dangling database link if a restore to that target is unfinished. It was killed or
+/// failed after it had moved the database aside, so the unpacked backup is beside the target. Otherwise
+/// returns `None`.
 ///
 /// # Errors
-/// When the other folder of such a restore is in the data directory, and the link's disk is missing.
+/// When such a restore left its other folder in the data directory, but the link's disk is missing.
 pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<LinkedDatabase>, Error> {
     let database = data_dir.join(DATABASE);
     let Ok(target) = fs::read_link(&database) else { return Ok(None) };
     let linked = end_of_link(&database).filter(|linked| is_folder(&beside(&linked.database, RESTORE_SUFFIX)));
     let left = data_dir.join(RESTORE_FOLDER);
-    // A restore into the data directory has the database there.
+    // A restore into the data directory itself has the database in that folder.
     let is_of_linked = is_folder(&left) && fs::symlink_metadata(left.join(DATABASE)).is_err();
     if linked.is_none() && is_of_linked {
         let target = data_dir.join(target);
         return Err(Error::Unusable {
             path: database,
             reason: format!(
-                "is a symbolic link to {}, which is not there, and a restore into that did not end",
+                "is a symbolic link to {}, which does not exist, and a restore to it did not complete",
                 target.display()
             ),
             step: format!(
-                "mount its disk and restore again; or, to have the database in the data directory, remove what was left and \
-                 restore again: rm -r {}",
+                "mount its disk and restore again; or, to have the database in the data directory, remove \
+                 the leftovers and restore again: rm -r {}",
                 quote(&left)
             ),
         });
@@ -266,8 +269,8 @@ pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<LinkedDatabase>,
     Ok(linked)
 }
 
-/// Where the file is that a link leads to, also over further links, or where it would be. None where there is no link, or where
-/// its folder is not there.
+/// Returns the file at the end of a link, across further links, even if it does not exist. Returns `None` if
+/// there is no link, or the file's folder does not exist.
 fn end_of_link(link: &Path) -> Option<LinkedDatabase> {
     let mut end = link.parent()?.join(fs::read_link(link).ok()?);
     for _ in 1..LINKS_MAX {
@@ -282,12 +285,12 @@ fn end_of_link(link: &Path) -> Option<LinkedDatabase> {
     None
 }
 
-/// Whether a folder is there itself, and nobody works on it.
+/// Returns whether the path is a folder that no process uses.
 fn is_leftover_folder(path: &Path) -> bool {
     is_folder(path) && !is_in_use(path)
 }
 
-/// The backups in a folder, by the names that Lar gives them, of which something else is there: unfinished, or left.
+/// Returns the backups in a folder, by Lar's names, that have temporary files, in use or left over.
 fn backups_with_leftovers(folder: &Path) -> BTreeSet<PathBuf> {
     let backup = |name: String| {
         let (stem, end) = name.rsplit_once('.')?;
@@ -300,7 +303,7 @@ fn backups_with_leftovers(folder: &Path) -> BTreeSet<PathBuf> {
     entries.filter_map(|entry| backup(entry.file_name().into_string().ok()?)).collect()
 }
 
-/// Where the files of the backup `to` lie until it is whole; the one whose lock counts for all is last.
+/// Returns the temporary files of the backup `to`; the file whose lock covers all of them is last.
 fn working_files(to: &Path) -> Vec<PathBuf> {
     database_files(&to.with_extension(COPY_EXTENSION))
         .into_iter()
@@ -308,7 +311,7 @@ fn working_files(to: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes the files of the backup `to`, unless it is being made, and returns them.
+/// Removes the temporary files of the backup `to`, unless it is in progress, and returns them.
 fn remove_leftovers_of(to: &Path) -> io::Result<Vec<PathBuf>> {
     let written = to.with_extension(PARTIAL_EXTENSION);
     let claimed = if is_regular(&written) { Some(lock_if_free(&written)?) } else { None };
@@ -320,7 +323,7 @@ fn remove_leftovers_of(to: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(left)
 }
 
-/// Removes a part of a backup at `path`, unless it is being written. Another file stays.
+/// Removes an incomplete backup at `path`, unless it is being written. Any other file stays.
 fn remove_leftover_copy(path: &Path) -> io::Result<()> {
     if !is_regular(path) {
         return Ok(());
@@ -331,7 +334,7 @@ fn remove_leftover_copy(path: &Path) -> io::Result<()> {
     if MANIFEST.as_bytes().starts_with(&start) { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// Removes a folder, unless it is worked on; says whether it did.
+/// Removes a folder unless it is in use; returns whether it did.
 fn remove_folder(path: &Path) -> io::Result<bool> {
     if !is_folder(path) {
         return Ok(false);
@@ -341,7 +344,7 @@ fn remove_folder(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// As [`remove_folder`]; returns the folder where it was removed.
+/// Like [`remove_folder`]; returns the folder if it was removed.
 fn remove_folder_or_log(path: PathBuf) -> Option<PathBuf> {
     match remove_folder(&path) {
         Ok(is_removed) => is_removed.then_some(path),
@@ -356,11 +359,11 @@ fn log_failure(path: &Path, error: &io::Error) {
     tracing::error!(
         path = %path.display(),
         %error,
-        "what was left here by a killed backup or restore cannot be removed; it holds copies of data and keys"
+        "leftovers of a killed backup or restore could not be removed; they have copies of data and keys"
     );
 }
 
-/// Whether a folder holds anything that is not of a backup.
+/// Returns whether a folder contains anything that does not come from a backup.
 fn has_foreign_files(folder: &Path) -> bool {
     let is_of_database =
         |name: &str| name.strip_prefix(DATABASE).is_some_and(|end| SQLITE_SUFFIXES.contains(&end));
@@ -369,24 +372,24 @@ fn has_foreign_files(folder: &Path) -> bool {
     entries.any(|entry| entry.file_name().to_str().is_none_or(|name| !is_ours(name)))
 }
 
-/// Where a restore into a data directory unpacks, now or when it was killed. A restore that is killed between two moves may
-/// leave a link to a database that is not there.
+/// Returns the folders into which a restore into a data directory unpacks. A restore that was killed between
+/// two moves may leave a dangling link to the database.
 fn folders_of_restores(data_dir: &Path) -> Vec<PathBuf> {
     let linked = end_of_link(&data_dir.join(DATABASE));
     let there = linked.map(|linked| beside(&linked.database, RESTORE_SUFFIX));
     [data_dir.join(RESTORE_FOLDER)].into_iter().chain(there).collect()
 }
 
-/// Says why a name that Lar works under is taken.
+/// Explains why a name that Lar needs is taken.
 fn name_taken(path: PathBuf) -> Error {
     let (reason, step) = match fs::symlink_metadata(&path) {
         Ok(_) if is_in_use(&path) => {
-            ("is in use by another `lar backup`".to_owned(), "wait until that ends".to_owned())
+            ("is in use by another `lar backup`".to_owned(), "wait until it ends".to_owned())
         }
         about => {
             let kind = about.map_or("something", |about| kind_of(about.file_type()));
             let step = format!("move it away: mv {} {}", quote(&path), quote(&away_path(&path)));
-            (format!("is {kind} that is not of Lar's, and Lar needs the name"), step)
+            (format!("is {kind} that Lar did not create, and Lar needs the name"), step)
         }
     };
     Error::Unusable { path, reason, step }

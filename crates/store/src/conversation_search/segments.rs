@@ -1,25 +1,29 @@
-//! FTS5's records, as far as clearing the search index reads them: which leaves the index uses, and the first term of a leaf.
+//! Decodes the FTS5 records that are needed to clear the search index. They tell which leaves the index uses,
+//! and the first term of a leaf.
 //!
-//! The index is made of segments, and a segment of leaves that have its terms in order. The structure record names the segments.
-//! A merge moves the terms of some segments into another one, a few leaves at a time. SQLite's `fts5_index.c` describes the
-//! format. Of a damaged record nothing is returned, nor of one of a kind that Lar's index never has.
+//! The index consists of segments, and a segment of leaves with its terms in order. The structure record
+//! lists the segments. A merge moves the terms of some segments to another one, a few leaves at a time.
+//! SQLite's `fts5_index.c` describes the format. A damaged record, or one of a kind that Lar's index never
+//! has, yields `None`.
 
 use std::ops::RangeInclusive;
 
 use crate::page::{two_bytes, varint};
 
-/// The row of the structure record (`FTS5_STRUCTURE_ROWID`).
+/// The rowid of the structure record (`FTS5_STRUCTURE_ROWID`).
 pub(super) const STRUCTURE_ROW: i64 = 10;
 
-/// What FTS5 takes for damage beyond: segments, the number of one and that of a leaf (`FTS5_MAX_SEGMENT`, `FTS5_DATA_ID_B`,
-/// `FTS5_MAX_PGNO`).
+/// The most segments; FTS5 treats more as damage (`FTS5_MAX_SEGMENT`).
 const SEGMENTS_MAX: usize = 2000;
+/// The highest number of a segment (`FTS5_DATA_ID_B`).
 const SEGMENT_MAX: i64 = 65_535;
+/// The highest number of a leaf (`FTS5_MAX_PGNO`).
 const LEAF_MAX: i64 = 0x7fff_ff00;
 
-/// Bits of a row's number behind the segment's: 1 for the kind, 5 for a height, and 31 for the leaf (`fts5_dri`).
+/// The number of bits in a rowid after the segment's number. 1 is for the kind, 5 for a height, and 31 for
+/// the leaf (`fts5_dri`).
 const ROW_BITS: u32 = 37;
-/// Bytes of a leaf before its data.
+/// The size of a leaf's header in bytes.
 const HEADER_BYTES: usize = 4;
 
 /// The segments of the index.
@@ -29,29 +33,29 @@ pub(super) struct Structure(Vec<Segment>);
 #[derive(Debug, PartialEq, Eq)]
 struct Segment {
     number: i64,
-    /// Those that the index uses; none where a merge that has not ended has moved all of its terms.
+    /// The leaves that the index uses; `None` if an unfinished merge has moved all its terms.
     leaves: Option<RangeInclusive<i64>>,
 }
 
-/// What has become of a leaf.
+/// The state of a leaf.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Leaf {
     /// The index uses it.
     Used {
-        /// Where it is.
+        /// Its rowid.
         row: i64,
     },
-    /// A merge that has not ended has moved its terms.
+    /// An unfinished merge has moved its terms.
     Merged {
-        /// Where it was.
+        /// The rowid it had.
         row: i64,
     },
 }
 
 impl Structure {
-    /// Reads a structure record (`fts5StructureDecode`).
+    /// Decodes a structure record (`fts5StructureDecode`).
     pub(super) fn decode(record: &[u8]) -> Option<Self> {
-        // Behind the configuration's cookie.
+        // After the cookie of the configuration.
         let mut rest = record.get(4..)?;
         let (levels, count, _writes) = (next(&mut rest)?, next(&mut rest)?, next(&mut rest)?);
         let mut segments: Vec<Segment> = Vec::new();
@@ -70,7 +74,7 @@ impl Structure {
         is_whole.then_some(Self(segments))
     }
 
-    /// What has become of a leaf; none where the index never had it.
+    /// Returns the state of a leaf; `None` if the index never had it.
     pub(super) fn leaf(&self, segment: i64, leaf: i64) -> Option<Leaf> {
         let segment = self.0.iter().find(|found| found.number == segment)?;
         if !(1..=LEAF_MAX).contains(&leaf) {
@@ -84,8 +88,9 @@ impl Structure {
         }
     }
 
-    /// The first and the last row of each segment of which a merge that has not ended has moved all terms. FTS5 reads none of them
-    /// again and deletes them when the merge ends (`fts5TrimSegments`, `fts5DataRemoveSegment`).
+    /// Returns the first and the last rowid of each segment whose terms were all moved by an unfinished
+    /// merge. FTS5 never reads these rows again, and deletes them when the merge ends (`fts5TrimSegments`,
+    /// `fts5DataRemoveSegment`).
     pub(super) fn merged_rows(&self) -> impl Iterator<Item = (i64, i64)> {
         let merged = self.0.iter().filter(|segment| segment.leaves.is_none());
         merged.map(|segment| (first_row(segment.number), first_row(segment.number + 1) - 1))
@@ -104,28 +109,28 @@ impl Segment {
     }
 }
 
-/// The first term of a leaf: the page index behind the data says where it is, and it is whole there. None where the leaf has
-/// no term.
+/// Returns the first term of a leaf; `None` if the leaf has no term. The page index after the data has its
+/// offset; the first term is stored in full.
 pub(super) fn first_term(leaf: &[u8]) -> Option<&[u8]> {
     let (first_row, data_end) = (two_bytes(leaf, 0)?, two_bytes(leaf, 2)?);
     let (start, _) = varint(leaf.get(data_end..)?)?;
     let start = usize::try_from(start).ok()?;
-    // FTS5's `integrity-check` wants a row that is before the first term to be so, too.
+    // FTS5's `integrity-check` also requires the first row to be before the first term.
     if start < HEADER_BYTES || first_row >= start {
         return None;
     }
     let data = leaf.get(..data_end)?.get(start..)?;
-    let (length, behind) = varint(data)?;
-    let term = data.get(behind..)?.get(..usize::try_from(length).ok()?)?;
+    let (length, term_start) = varint(data)?;
+    let term = data.get(term_start..)?.get(..usize::try_from(length).ok()?)?;
     (!term.is_empty()).then_some(term)
 }
 
-/// The first row of a segment (`FTS5_SEGMENT_ROWID`).
+/// Returns the first rowid of a segment (`FTS5_SEGMENT_ROWID`).
 fn first_row(segment: i64) -> i64 {
     segment << ROW_BITS
 }
 
-/// Takes the next number.
+/// Decodes the next number.
 fn next(rest: &mut &[u8]) -> Option<i64> {
     let (value, length) = varint(rest)?;
     *rest = rest.get(length..)?;
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_structure_says_what_has_become_of_a_leaf() {
+    fn a_structure_tells_the_state_of_a_leaf() {
         let structure = decoded(|_| {}).unwrap();
         let used = |row: i64| Some(Leaf::Used { row });
         let merged = |row: i64| Some(Leaf::Merged { row });
@@ -165,7 +170,7 @@ mod tests {
             assert_eq!(structure.leaf(segment, leaf), expected, "leaf {leaf} of segment {segment}");
         }
         assert_eq!(structure.merged_rows().collect::<Vec<_>>(), [(5 << 37, (6 << 37) - 1)]);
-        // Of an index that never had a text.
+        // The index never had a text.
         assert_eq!(Structure::decode(&[0; 7]), Some(Structure(Vec::new())));
     }
 
@@ -176,14 +181,14 @@ mod tests {
         }
         type Damage = fn(&mut Vec<u8>);
         let damaged: [(&str, Damage); 8] = [
-            ("more than it says", |record| record.push(0)),
-            ("a segment more", |record| record[5] = 4),
-            ("a level more", |record| record[4] = 3),
+            ("trailing bytes", |record| record.push(0)),
+            ("a segment too few", |record| record[5] = 4),
+            ("a level too few", |record| record[4] = 3),
             ("a segment twice", |record| record[13] = 5),
             ("a segment without a number", |record| record[10] = 0),
             ("leaves that end before they begin", |record| record[15] = 2),
             ("no first leaf", |record| record[14] = 0),
-            // As of an index without content.
+            // As in an index without content.
             ("another format", |record| record[4..8].copy_from_slice(&[0xff, 0, 0, 1])),
         ];
         for (what, change) in damaged {
@@ -193,17 +198,17 @@ mod tests {
 
     #[test]
     fn the_first_term_of_a_leaf_is_read() {
-        // The rest of a doclist, two terms with theirs, and where the terms are.
+        // The rest of a doclist, two terms with their doclists, and the page index.
         let leaf = [0, 4, 0, 15, 9, 9, 3, b'0', b'a', b'b', 1, 1, b'c', 1, 1, 6, 4];
         assert_eq!(first_term(&leaf), Some(&b"0ab"[..]));
         let damaged = [
             ("a row at the term", 1, 6),
             ("no term", 3, 17),
-            ("data that ends behind the leaf", 3, 200),
+            ("data that ends after the leaf", 3, 200),
             ("an empty term", 6, 0),
-            ("a term that ends behind the data", 6, 9),
+            ("a term that ends after the data", 6, 9),
             ("a term in the header", 15, 3),
-            ("a term behind the data", 15, 15),
+            ("a term after the data", 15, 15),
         ];
         for (what, at, byte) in damaged {
             let mut leaf = leaf;

@@ -1,29 +1,32 @@
-//! Clears words that were erased out of FTS5's own tables.
+//! Clears erased words from FTS5's own tables.
 //!
-//! FTS5's `secure-delete` takes a word out of the leaves that the index uses ([`super::segments`]). Two copies stay:
+//! FTS5's `secure-delete` removes a word from the leaves that the index uses ([`super::segments`]). Two
+//! copies stay:
 //!
-//! - For each leaf that has terms, `conversation_search_idx` has a separator: larger than all terms before that leaf, and the
-//!   leaf's first term or a beginning of it. When the first term goes and others stay, the separator stays, too
-//!   (`fts5DoSecureDelete`). Here it becomes a beginning of the term that is the first one now.
-//! - A merge that has not ended leaves the separators of leaves that it has moved, and the leaves themselves where it has moved
-//!   a whole segment (`fts5TrimSegments`). The index does not use them, and here they are removed. FTS5 removes them when the
-//!   merge ends, which it does while texts are added.
+//! - For each leaf with terms, `conversation_search_idx` has a separator: larger than all terms before that
+//!   leaf, and equal to the leaf's first term or a prefix of it. When the first term is removed and others
+//!   stay, the separator stays, too (`fts5DoSecureDelete`). This module replaces it by a prefix of the new
+//!   first term.
+//! - An unfinished merge leaves the separators of the leaves that it has moved, and the leaves themselves if
+//!   it has moved a whole segment (`fts5TrimSegments`). The index does not use them, and this module removes
+//!   them. FTS5 removes them only when the merge ends, which happens as texts are added.
 //!
-//! `optimize` does not write an index of one segment again, and while `rebuild` runs nobody else writes. In a record that is
-//! damaged nothing is changed. No other record of FTS5 has words: `conversation_search_docsize` and the rest of
-//! `conversation_search_data` have numbers, and the row of `conversation_search_content` is deleted with its text.
+//! `optimize` does not rewrite an index of one segment, and `rebuild` blocks all other writes. Damaged
+//! records are not changed. No other record of FTS5 has words: `conversation_search_docsize` and the rest of
+//! `conversation_search_data` have numbers, and the row of `conversation_search_content` is deleted with its
+//! text.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::segments::{Leaf, STRUCTURE_ROW, Structure, first_term};
 use crate::{Error, Store};
 
-/// Separators that are looked at in a row, each with its leaf of 4 KiB.
+/// The number of separators that one read examines, each with its leaf of 4 KiB.
 const READ_SEPARATORS: usize = 4096;
-/// Separators that are changed, or rows of leaves that are removed, in one transaction.
+/// The most separators that one transaction changes, and the most rows of leaves that it removes.
 const WRITE_ROWS: usize = 64;
 
-/// FTS5 writes numbers and blobs; what damage made of them is left out.
+/// Selects separators. FTS5 writes numbers and blobs; values that damage changed to another type are skipped.
 const SEPARATORS: &str = "SELECT segid, term FROM conversation_search_idx
      WHERE (segid, term) > (?1, ?2) AND typeof(segid) = 'integer' AND typeof(term) = 'blob'
      ORDER BY segid, term LIMIT ?3";
@@ -39,28 +42,30 @@ struct Separator {
     term: Vec<u8>,
 }
 
-/// Separators that may need a [`SeparatorChange`], and the one behind which others were not looked at.
+/// Separators that may need a [`SeparatorChange`], and the last separator that was examined if there may be
+/// more.
 #[derive(Debug, Default)]
 struct SeparatorScan {
     due: Vec<Separator>,
     next: Option<Separator>,
 }
 
-/// What a separator needs.
+/// The change that a separator needs.
 enum SeparatorChange {
     Replace(Vec<u8>),
     Remove,
 }
 
 impl Store {
-    /// Clears words that were erased out of the search index. Others read and write meanwhile. Returns how many of its rows were
-    /// changed or removed: what they were is in unallocated regions of pages or in the write-ahead log until these are cleared.
+    /// Clears erased words from the search index. Others can read and write meanwhile. Returns the number of
+    /// rows that were changed or removed: their old content stays in unallocated regions of pages and in the
+    /// write-ahead log until these are cleared.
     ///
     /// # Errors
-    /// When the database fails. Another call tries again.
+    /// When the database fails. The next call tries again.
     pub(crate) async fn clear_search_index(&self) -> Result<usize, Error> {
         let mut changed = 0;
-        // Leaves first: the separator of one that is there stays.
+        // Leaves first: a separator stays while its leaf exists.
         loop {
             self.wait_for_small_log().await;
             let removed = self.write(remove_leaves_in_txn).await?;
@@ -72,7 +77,7 @@ impl Store {
         let mut after: Option<Separator> = None;
         loop {
             let look = move |connection: &Connection| {
-                // One state of the index for all of them.
+                // One snapshot of the index for all of them.
                 let transaction = connection.unchecked_transaction()?;
                 find_in_txn(&transaction, after.as_ref(), READ_SEPARATORS)
             };
@@ -90,7 +95,8 @@ impl Store {
     }
 }
 
-/// Removes [`WRITE_ROWS`] rows at most of segments all of whose terms a merge has moved; returns how many.
+/// Removes at most [`WRITE_ROWS`] rows of segments whose terms were all moved by a merge; returns their
+/// number.
 fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
     let structure = structure(connection)?;
     let mut remove = connection.prepare_cached(
@@ -104,7 +110,7 @@ fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
     Ok(removed)
 }
 
-/// Looks at `count` separators behind `after`.
+/// Examines `count` separators after `after`.
 fn find_in_txn(
     connection: &Connection,
     after: Option<&Separator>,
@@ -131,7 +137,7 @@ fn find_in_txn(
     Ok(found)
 }
 
-/// Changes those of these separators that need it still; returns how many.
+/// Changes the separators that still need it; returns their number.
 fn change_in_txn(connection: &Connection, separators: &[Separator]) -> Result<usize, Error> {
     let structure = structure(connection)?;
     let mut replace = connection
@@ -151,7 +157,8 @@ fn change_in_txn(connection: &Connection, separators: &[Separator]) -> Result<us
     Ok(changed)
 }
 
-/// What a separator needs; none where it has nothing of an erased word, where it is gone, and where a record is damaged.
+/// Returns the change that a separator needs. Returns `None` if it has no erased word, is gone, or a record
+/// is damaged.
 fn change_of(
     connection: &Connection,
     structure: &Structure,
@@ -160,7 +167,7 @@ fn change_of(
     let key = (separator.segment, &separator.term);
     let leaf = connection.prepare_cached(LEAF)?.query_row(key, |row| Ok(row.get_ref(0)?.as_i64().ok()));
     let Some(leaf) = leaf.optional()?.flatten() else { return Ok(None) };
-    // The lowest bit says whether there is a doclist index (`fts5WriteFlushBtree`).
+    // The lowest bit tells whether there is a doclist index (`fts5WriteFlushBtree`).
     match structure.leaf(separator.segment, leaf >> 1) {
         Some(Leaf::Used { row }) => {
             let Some(first) = block(connection, row, |block| first_term(block).map(<[u8]>::to_vec))? else {
@@ -172,7 +179,7 @@ fn change_of(
             let next = connection.prepare_cached(NEXT)?.query_row(key, |row| row.get(0)).optional()?;
             Ok(replacement(&separator.term, &first, next).map(SeparatorChange::Replace))
         }
-        // A leaf that is there is to be removed first, or the structure is damaged.
+        // If the leaf exists, it must be removed first, or the structure is damaged.
         Some(Leaf::Merged { row }) => {
             Ok(block(connection, row, |_| Some(()))?.is_none().then_some(SeparatorChange::Remove))
         }
@@ -180,30 +187,31 @@ fn change_of(
     }
 }
 
-/// The shortest beginning of a leaf's first term that may take the place of its separator, which is no beginning of it.
+/// Returns the shortest prefix of a leaf's first term that can replace the separator `separator`, which is no
+/// prefix of it.
 ///
-/// It is larger than the separator, and so than all terms before the leaf, and no larger than the first term. None unless the
-/// first term is between the separator and the next one: it is so in an index that is not damaged. So the order of separators
-/// stays, and no two become the same.
+/// The result is larger than the separator, and therefore larger than all terms before the leaf, and no
+/// larger than the first term. Returns `None` unless the first term is between the separator and the next
+/// one, as in every undamaged index. So the separators keep their order, and no two become equal.
 fn replacement(separator: &[u8], first: &[u8], next: Option<Vec<u8>>) -> Option<Vec<u8>> {
     let is_between = separator < first && next.is_none_or(|next| first < next.as_slice());
     let shared = separator.iter().zip(first).take_while(|(one, other)| one == other).count();
     first.get(..=shared).filter(|_| is_between).map(<[u8]>::to_vec)
 }
 
-/// The structure of the index.
+/// Returns the structure of the index.
 ///
 /// # Errors
-/// Where its record is damaged.
+/// When its record is damaged.
 fn structure(connection: &Connection) -> Result<Structure, Error> {
     let damaged = || Error::Corrupt {
         path: None,
-        faults: vec!["the search index has no structure that can be read".into()],
+        faults: vec!["the structure record of the search index is damaged".into()],
     };
     block(connection, STRUCTURE_ROW, Structure::decode)?.ok_or_else(damaged)
 }
 
-/// Reads a record of the index; none where it is not there, or `decode` finds it damaged.
+/// Reads a record of the index; returns `None` if it does not exist or `decode` finds it damaged.
 fn block<T>(
     connection: &Connection,
     row: i64,

@@ -1,11 +1,11 @@
-//! The shapes of memories: as they are stored, to be stored, and to be changed.
+//! The types of memories: stored, to be stored, and to be changed.
 
 use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::NewChunk;
 
-/// What a memory is about.
+/// The kind of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -22,7 +22,7 @@ pub enum MemoryKind {
 }
 
 impl MemoryKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [MemoryKind; 9] = [
         MemoryKind::Fact,
         MemoryKind::Event,
@@ -35,7 +35,7 @@ impl MemoryKind {
         MemoryKind::Note,
     ];
 
-    /// As it is written.
+    /// Returns the name that is stored and used in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,30 +63,30 @@ impl std::str::FromStr for MemoryKind {
     }
 }
 
-/// Where a memory came from.
+/// The origin of a memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The key it was written with.
+    /// The key that wrote it.
     pub key: KeyId,
-    /// What its writer calls its source: a file, an address, a person.
+    /// The writer's name for its source: a file, an address, a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The conversation it was said in.
+    /// The conversation that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// The message it was said in.
+    /// The message that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// How well a memory holds (FSRS-6).
+/// The strength of a memory (FSRS-6).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Strength {
-    /// Days until it would be recalled with a probability of 0.9.
+    /// The days until the probability of recall falls to 0.9.
     pub stability: f64,
-    /// 1 (easy) to 10.
+    /// The difficulty, from 1 (easy) to 10.
     pub difficulty: f64,
-    /// The last review, or when it was made.
+    /// When it was last reviewed or, before that, created.
     pub reviewed_at: Timestamp,
 }
 
@@ -95,35 +95,35 @@ pub struct Strength {
 pub struct Memory {
     /// Its id.
     pub id: MemoryId,
-    /// What derived indexes call it.
+    /// Its number in derived indexes.
     pub seq: i64,
-    /// Where it lies.
+    /// The space that it is in.
     pub space: SpaceId,
-    /// What it is about.
+    /// Its kind.
     pub kind: MemoryKind,
     /// The text.
     pub content: String,
-    /// As given.
+    /// Its tags, as given.
     pub tags: Vec<String>,
     /// The project it belongs to.
     pub project: Option<String>,
-    /// Where it came from.
+    /// Its origin.
     pub provenance: Provenance,
     /// When it happened or was said.
     pub occurred_at: Option<Timestamp>,
-    /// From when it is true.
+    /// The start of its validity.
     pub valid_from: Option<Timestamp>,
-    /// Until when it was true.
+    /// The end of its validity.
     pub valid_to: Option<Timestamp>,
-    /// The turn before, of a dialogue.
+    /// The memory before it in a dialogue.
     pub after: Option<MemoryId>,
-    /// What took its place, and when.
+    /// The memory that superseded it, and when.
     pub superseded: Option<(MemoryId, Timestamp)>,
-    /// It does not fade.
+    /// Whether it is exempt from decay.
     pub pinned: bool,
-    /// How well it holds.
+    /// Its strength.
     pub strength: Strength,
-    /// SHA-256 of what makes it the same memory as another.
+    /// The SHA-256 of everything that makes it the same memory as another.
     pub hash: [u8; 32],
     /// Counts changes.
     pub version: i64,
@@ -131,11 +131,11 @@ pub struct Memory {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
-    /// When it was deleted; it can be brought back until it is purged.
+    /// When it was deleted; it can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A memory to be stored.
+/// A memory to store.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct NewMemory {
@@ -156,7 +156,7 @@ pub struct NewMemory {
     pub chunks: Vec<NewChunk>,
 }
 
-/// A change of a memory; what is absent stays as it is. Its inverse is kept, so that it can be undone.
+/// A change of a memory; absent fields stay as they are. Its inverse is stored, so that it can be undone.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `Memory`")]
@@ -186,48 +186,48 @@ pub struct MemoryPatch {
     pub deleted_at: Option<Option<Timestamp>>,
 }
 
-/// One memory and what becomes of it.
+/// A change of one memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryChange {
-    /// Which.
+    /// The memory.
     pub id: MemoryId,
-    /// What changes.
+    /// The change.
     pub patch: MemoryPatch,
-    /// The passages of the new content, where the content changes.
+    /// The chunks of the new content, if the content changes.
     pub chunks: Vec<NewChunk>,
-    /// The version its caller read, where they insist on one.
+    /// The version that the caller expects, if any.
     pub expected: Option<i64>,
 }
 
-/// What was stored of a memory that was to be stored.
+/// The result of storing a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMemory {
     /// The memory.
     pub memory: Memory,
-    /// False when the same memory was there already.
+    /// Whether it was created; false if the same memory existed already.
     pub created: bool,
 }
 
-/// Which memories a list holds.
+/// A filter for a list of memories.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MemoryList {
-    /// In these spaces.
+    /// The spaces to list.
     pub spaces: Vec<SpaceId>,
-    /// Of this kind.
+    /// Only this kind.
     pub kind: Option<MemoryKind>,
-    /// With this tag.
+    /// Only with this tag.
     pub tag: Option<String>,
-    /// Of this project.
+    /// Only of this project.
     pub project: Option<String>,
-    /// The deleted ones rather than the others.
+    /// Deleted memories instead of the others.
     pub deleted: bool,
-    /// Behind this one.
+    /// Only those after this one.
     pub after: Option<MemoryId>,
-    /// At most so many.
+    /// The maximum number of memories.
     pub limit: u32,
 }
 
-/// How many memories there are.
+/// The numbers of memories and chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct MemoryStats {
@@ -239,7 +239,7 @@ pub struct MemoryStats {
     pub chunks_without_vectors: u64,
 }
 
-/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
+/// Distinguishes an absent field (outer `None`) from `null` (inner `None`).
 fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

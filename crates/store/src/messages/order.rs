@@ -1,4 +1,4 @@
-//! The order in which the messages of a conversation are given: parents first.
+//! The order of a conversation's messages: parents first.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -7,15 +7,15 @@ use lar_base::MessageId;
 
 use super::Message;
 
-/// Puts each message behind its parent and keeps the order otherwise: imported ids need not be in time order.
-/// A message whose parent is not there counts as a beginning.
+/// Moves each message after its parent, and otherwise keeps the order: imported ids may not be in time order.
+/// A message whose parent is missing counts as a root.
 pub(super) fn parents_first(messages: Vec<Message>) -> Vec<Message> {
-    let place: HashMap<MessageId, usize> =
+    let index_of: HashMap<MessageId, usize> =
         messages.iter().enumerate().map(|(at, message)| (message.id, at)).collect();
     let mut children = vec![Vec::new(); messages.len()];
     let mut ready = BinaryHeap::new();
     for (at, message) in messages.iter().enumerate() {
-        match message.parent.and_then(|parent| place.get(&parent)) {
+        match message.parent.and_then(|parent| index_of.get(&parent)) {
             Some(parent) => children[*parent].push(at),
             None => ready.push(Reverse(at)),
         }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_behind_their_parents() {
+    fn messages_come_after_their_parents() {
         let ids: [MessageId; 5] = std::array::from_fn(|_| MessageId::new());
         let message = |at: usize, parent: Option<usize>| Message {
             id: ids[at],

@@ -1,4 +1,4 @@
-//! Definitions of tables and indexes, as a database names them.
+//! The definitions of tables and indexes in a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,29 +8,30 @@ use rusqlite::{Connection, Row};
 use super::source::Source;
 use crate::Error;
 
-/// The types that columns of a `STRICT` table have; all of Lar's tables are `STRICT`.
+/// The types of columns in a `STRICT` table; all of Lar's tables are `STRICT`.
 const TYPES: [&str; 6] = ["ANY", "BLOB", "INT", "INTEGER", "REAL", "TEXT"];
-/// Names of tables, indexes and columns that differ in so few letters are the same.
+/// Names of tables, indexes and columns that differ in at most this many letters count as the same.
 pub(super) const DAMAGED_LETTERS_MAX: usize = 2;
-/// Texts of definitions that differ in so few letters are the same. Another version of a table has a text of another length.
+/// Texts of definitions that differ in at most this many letters count as the same. Another version of a
+/// table has a text of another length.
 const DAMAGED_LETTERS_OF_TEXT_MAX: usize = 8;
 
-/// What a definition is of: `table` or `index`, and its name.
+/// The type of a defined object, `table` or `index`, and its name.
 pub(super) type ObjectName = (String, String);
 
 /// The definition of a table or index.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
-    /// The page on which it begins.
+    /// Its root page.
     pub(super) root: u32,
-    /// Its text; an index that SQLite makes itself has none.
+    /// Its SQL text; an index that SQLite creates itself has none.
     pub(super) sql: Option<String>,
-    /// The names of a table's columns that have a type.
+    /// The names of a table's typed columns.
     pub(super) columns: BTreeSet<String>,
 }
 
 impl Definition {
-    /// Whether the texts of both are the same but for letters that damage may have changed.
+    /// Returns whether both texts are the same except for letters that damage may have changed.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         match (&self.sql, &other.sql) {
             (Some(one), Some(other)) => is_nearly(one, other, DAMAGED_LETTERS_OF_TEXT_MAX),
@@ -39,7 +40,7 @@ impl Definition {
     }
 }
 
-/// The definitions that a database has.
+/// The definitions in a database.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
     pub(super) by_name: BTreeMap<ObjectName, Definition>,
@@ -48,13 +49,13 @@ pub(super) struct Definitions {
 }
 
 impl Definitions {
-    /// Reads the definitions of a database, as far as they can be read.
+    /// Reads the readable definitions of a database.
     ///
     /// # Errors
-    /// When SQLite does not read the database at all.
+    /// When SQLite cannot read the database at all.
     pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
         let mut read = Self { by_name: BTreeMap::new(), is_complete: true };
-        // What is behind a damaged page is found from the other end.
+        // Definitions after a damaged page are found from the other end.
         if !read.add(connection, "ASC")? {
             read.is_complete = false;
             read.add(connection, "DESC")?;
@@ -62,7 +63,7 @@ impl Definitions {
         Ok(read)
     }
 
-    /// Adds definitions in this order, until there are no more or one cannot be read; says whether there are no more.
+    /// Adds definitions in this order, until one cannot be read. Returns whether all were added.
     fn add(&mut self, connection: &Connection, order: &str) -> Result<bool, Error> {
         let mut query = connection.prepare(&format!(
             "SELECT type, name, rootpage, sql FROM sqlite_schema WHERE rootpage > 0 ORDER BY rowid {order}"
@@ -72,7 +73,7 @@ impl Definitions {
             match rows.next() {
                 Ok(Some(row)) => match definition(row) {
                     Some((name, definition)) => drop(self.by_name.insert(name, definition)),
-                    // A row that makes no sense says nothing.
+                    // Skips a row that makes no sense.
                     None => self.is_complete = false,
                 },
                 Ok(None) => return Ok(true),
@@ -81,14 +82,14 @@ impl Definitions {
         }
     }
 
-    /// Reads those of a copy of a damaged database; none where they cannot be read.
+    /// Reads the definitions of a copy of a damaged database; empty if they cannot be read.
     pub(super) fn of_copy(copy: &Path) -> Self {
         Source::open(copy).and_then(|source| Self::read(&source.connection)).unwrap_or_default()
     }
 }
 
 fn definition(row: &Row<'_>) -> Option<(ObjectName, Definition)> {
-    // A bit can make text that is no UTF-8, or bytes of text.
+    // A flipped bit can turn text into invalid UTF-8, or into a blob.
     let text = |column: usize| {
         let bytes = row.get_ref(column).ok()?.as_bytes().ok()?;
         Some(String::from_utf8_lossy(bytes).into_owned())
@@ -99,8 +100,8 @@ fn definition(row: &Row<'_>) -> Option<(ObjectName, Definition)> {
     Some((name, Definition { root: row.get(2).ok()?, sql, columns }))
 }
 
-/// The names of the columns that a text defines with a type. Nothing else in it is a word with the name of a type behind it.
-/// SQLite does not parse the text: it may be damaged.
+/// Returns the names of the columns that an SQL text defines with a type. Nothing else in it is a word
+/// followed by the name of a type. The text may be damaged, so SQLite cannot parse it.
 fn typed_columns(sql: &str) -> BTreeSet<String> {
     let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let without_comments = lines.collect::<Vec<_>>().join(" ");
@@ -112,7 +113,7 @@ fn typed_columns(sql: &str) -> BTreeSet<String> {
     without_comments.split([',', '(']).filter_map(column).collect()
 }
 
-/// Whether two texts of the same length differ in `letters_max` letters at most.
+/// Returns whether two texts of the same length differ in at most `letters_max` letters.
 pub(super) fn is_nearly(one: &str, other: &str, letters_max: usize) -> bool {
     let (mut ones, mut others, mut differing) = (one.chars(), other.chars(), 0);
     loop {
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_words_with_a_type_behind_them() {
+    fn a_column_is_a_word_followed_by_a_type() {
         let names = |sql: &str| typed_columns(sql).into_iter().collect::<Vec<_>>();
         let sql = "CREATE TABLE \"passages\" (
            seq     INTEGER PRIMARY KEY,
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_the_same_length_with_few_other_letters_are_nearly_the_same() {
+    fn texts_of_the_same_length_that_differ_in_few_letters_are_nearly_the_same() {
         assert!(is_nearly("messages", "messages", 0) && is_nearly("messages", "mess\u{fffd}ges", 1));
         assert!(is_nearly("messages", "nesrages", 2) && !is_nearly("messages", "nesrages", 1));
         assert!(!is_nearly("messages", "message", 2) && !is_nearly("", "m", 2));

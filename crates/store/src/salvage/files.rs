@@ -1,7 +1,9 @@
-//! The files that a salvage works on, beside the new database: a copy of the damaged one, and the new one until it is whole.
+//! The working files of a salvage, beside the new database. They are a copy of the damaged database, and the
+//! unfinished new one.
 //!
-//! They are removed when the salvage ends, also with an error. A salvage that is killed leaves them; the next one into the same
-//! place removes them ([`remove_leftovers`]). Nothing else is removed: no link, no folder, not the damaged database itself.
+//! They are removed when the salvage ends, even with an error. A killed salvage leaves them; the next one to
+//! the same path removes them ([`remove_leftovers`]). Nothing else is removed: no link, no folder, and not
+//! the damaged database itself.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,28 +15,32 @@ use crate::backup::working_files::{
 };
 use crate::{Error, sparse_file};
 
-/// The extensions of working files, in the place of the new database's: the copy, the new database, and what
-/// [`super::repair`] and [`super::schema`] make for a moment.
+/// The extension of the copy of the damaged database.
 const COPY: &str = "damaged-copy";
+/// The extension of the unfinished new database.
 const UNFINISHED: &str = "unfinished";
+/// The extensions of all working files, including those that [`super::repair`] and [`super::schema`] create
+/// for a moment.
 const EXTENSIONS: [&str; 4] = [COPY, UNFINISHED, "new-header", "new-schema"];
 
-/// The files of a salvage that runs.
+/// The files of a running salvage.
 pub(super) struct WorkingFiles {
     /// A copy of the damaged database without its write-ahead log.
     pub(super) copy: PathBuf,
-    /// The new database, until it is whole.
+    /// The new database, until it is complete.
     pub(super) unfinished: PathBuf,
     to: PathBuf,
-    /// The copy. It is locked, so that another salvage does not take it for a leftover.
+    /// The copy, locked so that another salvage does not take it for a leftover.
     locked: File,
 }
 
 impl WorkingFiles {
-    /// Copies the database at `damaged`, to make the new database `to` of it.
+    /// Creates the files for a salvage of the database at `damaged` into `to`, and copies the damaged
+    /// database.
     ///
     /// # Errors
-    /// When `to` is there already; as [`remove_leftovers`]; when a file cannot be made or the database cannot be read.
+    /// When `to` exists; as [`remove_leftovers`]; when a file cannot be created or the database cannot be
+    /// read.
     pub(super) fn make(damaged: &Path, to: &Path) -> Result<Self, Error> {
         if fs::symlink_metadata(to).is_ok() {
             return Err(Error::Backup(ErrorKind::AlreadyExists.into()));
@@ -49,7 +55,7 @@ impl WorkingFiles {
         Ok(files)
     }
 
-    /// Makes the copy what the damaged database is.
+    /// Overwrites the copy with the damaged database.
     ///
     /// # Errors
     /// When the database cannot be read or the copy cannot be written.
@@ -61,10 +67,10 @@ impl WorkingFiles {
         filled.map_err(Error::Backup)
     }
 
-    /// Gives the new database its name, once it is on the disk, and removes the other files.
+    /// Syncs the new database, gives it its name, and removes the other files.
     ///
     /// # Errors
-    /// When it cannot be written to the disk or renamed.
+    /// When it cannot be synced or renamed.
     pub(super) fn finish(self) -> Result<PathBuf, Error> {
         let written = File::open(&self.unfinished).and_then(|file| file.sync_all());
         written.and_then(|()| fs::rename(&self.unfinished, &self.to)).map_err(Error::Backup)?;
@@ -78,14 +84,14 @@ impl Drop for WorkingFiles {
     }
 }
 
-/// What a salvage into the new database `to` left beside it when it was killed: regular files with the names of working files. A
-/// database that a salvage had finished is none of them.
+/// Returns the leftovers of a killed salvage into the new database `to`. They are regular files with the
+/// names of working files. A finished database is never among them.
 #[must_use]
 pub fn find_leftovers(to: &Path) -> Vec<PathBuf> {
     paths(to).into_iter().filter(|path| is_regular(path)).collect()
 }
 
-/// Removes what [`find_leftovers`] finds, for a salvage of `damaged`.
+/// Removes the files that [`find_leftovers`] finds, for a salvage of `damaged`.
 ///
 /// # Errors
 /// When another salvage into `to` runs; when `damaged` is one of these files; when one cannot be removed.
@@ -95,7 +101,7 @@ pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
         if is_same(damaged, path) {
             return Err(Error::Unusable {
                 path: damaged.to_owned(),
-                reason: "has the name of a file that this salvage would work on".into(),
+                reason: "has the name of a working file of this salvage".into(),
                 step: "name another folder: lar backup salvage FOLDER".into(),
             });
         }
@@ -103,14 +109,14 @@ pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
             return Err(Error::Unusable {
                 path: path.clone(),
                 reason: "is in use by another salvage".into(),
-                step: "wait until that ends, or name another folder: lar backup salvage FOLDER".into(),
+                step: "wait until it ends, or name another folder: lar backup salvage FOLDER".into(),
             });
         }
     }
     leftovers.into_iter().try_for_each(fs::remove_file).map_err(Error::Backup)
 }
 
-/// Where working files of a salvage into `to` lie, and what SQLite puts beside them.
+/// Returns the paths of all working files of a salvage into `to`, and of SQLite's files beside them.
 fn paths(to: &Path) -> Vec<PathBuf> {
     let files = EXTENSIONS.map(|extension| to.with_extension(extension));
     files.iter().flat_map(|file| database_files(file)).collect()

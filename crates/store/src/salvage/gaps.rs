@@ -1,9 +1,10 @@
-//! Searches the gap between the last row before damage and the first one behind it, where no index says what lies there.
+//! Searches the gap between two readable rows around damage, if no index names the rows in it.
 //!
-//! Keys are numbers here. A gap is halved: rows are read up and down from its middle until each walk breaks off, and what is
-//! left of both halves is halved again. A damaged page leads to a few searches, a lost branch to some for each of its rows.
-//! The first half of the tries goes to the widest gaps, the other half to those at the low end, since a damaged number can
-//! make a gap wider than all that was ever stored.
+//! Keys are treated as numbers. A gap is halved: rows are read up and down from its middle until each walk
+//! fails, and the rest of both halves is halved again. A damaged page costs a few searches; a lost branch
+//! costs several for each of its rows. The first half of the walks goes to the widest gaps, the other half to
+//! the gaps at the low end, since a damaged number can make a gap wider than the range of all keys that were
+//! ever stored.
 
 use std::collections::VecDeque;
 
@@ -13,22 +14,22 @@ use super::indexes::IndexedKeys;
 use super::rows::{Key, KeyPart, TableCopy, Walk};
 use crate::Error;
 
-/// Walks through gaps of one table at most; they take half a second.
+/// The most walks through the gaps of one table; they take half a second.
 const WALKS_MAX: u64 = 20_000;
-/// The hexadecimal digits of an id.
+/// The number of hexadecimal digits in an id.
 const ID_DIGITS: usize = 32;
 
-/// How keys become numbers of the same order.
+/// A mapping of keys to numbers in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scale {
-    /// Row numbers are what they are.
+    /// A rowid is its own number.
     Rows,
-    /// Ids are their digits behind this prefix.
+    /// The number of an id is in the digits after this prefix.
     Ids(String),
 }
 
 impl Scale {
-    /// The scale of ids such as this key, where it is one.
+    /// Returns the scale for ids like this key; `None` if it is not an id.
     pub(super) fn of_ids(columns: &[KeyPart]) -> Option<Self> {
         let [KeyPart::Text(text)] = columns else { return None };
         let prefix = text.get(..text.len().checked_sub(ID_DIGITS)?)?;
@@ -64,7 +65,7 @@ impl Scale {
     }
 }
 
-/// Numbers of which some were not searched, without both ends.
+/// A range of numbers, without both ends, that is not fully searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Gap {
     from: u128,
@@ -78,7 +79,7 @@ impl Gap {
 }
 
 impl TableCopy<'_> {
-    /// Reads what can be read between where a walk forwards and one backwards broke off.
+    /// Reads the readable rows between the ends of a forward walk and a backward walk that failed.
     pub(super) fn search_gap(
         &mut self,
         forwards: &Walk,
@@ -86,7 +87,7 @@ impl TableCopy<'_> {
         indexed: &IndexedKeys,
     ) -> Result<(), Error> {
         let Some(scale) = self.scale(indexed) else {
-            // Keys that are no numbers have no middle. What is between two rows that were read is not known.
+            // Keys that are not numbers have no middle. The rows between two readable rows are unknown.
             self.unsearched = u64::from(!self.read.is_empty());
             return Ok(());
         };
@@ -111,7 +112,7 @@ impl TableCopy<'_> {
         Ok(())
     }
 
-    /// Where to search: between the two walks, with a cut at what is known of where rows may end.
+    /// Returns the gaps to search: between the two walks, cut where rows are known to begin or end.
     fn gaps(&self, scale: &Scale, forwards: &Walk, backwards: &Walk, indexed: &IndexedKeys) -> Vec<Gap> {
         let numbers =
             |walk: &Walk| walk.recent.iter().filter_map(|key| scale.number(key)).collect::<Vec<_>>();

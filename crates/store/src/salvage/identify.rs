@@ -1,9 +1,10 @@
-//! Which schema a damaged database has, by the definitions of tables and indexes that can be read in it. One bit makes its number
-//! in the header (`PRAGMA user_version`) another one: rows that are written into tables of an older schema lose their newer
-//! columns without an error.
+//! Determines which schema a damaged database has, from the readable definitions of its tables and indexes.
+//! One flipped bit changes the schema number in the header (`PRAGMA user_version`), and rows that are written
+//! into tables of an older schema lose their newer columns without an error.
 //!
-//! A bit does not make a column of another schema. So the number counts only among the schemas that the definitions allow. Also
-//! here: another program's database and one of a newer Lar are refused, since they would lose what Lar has no tables for.
+//! A flipped bit does not create a column of another schema. So the number counts only among the schemas that
+//! the definitions allow. This module also refuses databases of other programs and of a newer Lar: a salvage
+//! would lose everything that Lar has no tables for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,21 +16,24 @@ use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectNam
 use super::repair::Header;
 use crate::{Error, conversation_search, migrations};
 
-/// A definition proves that the database is Lar's when its text is Lar's and names so many columns. The tables that SQLite makes
-/// for a full-text index have fewer, and the same text in every program.
+/// The fewest columns of a definition that proves that the database is Lar's, if its text is Lar's. The
+/// tables that SQLite creates for a full-text index have fewer, and the same text in every program.
 const COLUMNS_OF_PROOF_MIN: usize = 3;
-/// What the names of SQLite's own tables and indexes begin with.
+/// The prefix of SQLite's own tables and indexes.
 const OF_SQLITE: &str = "sqlite_";
-/// No Lar has so many schemas more than this one knows: a number beyond is damage where nothing new is found beside it.
+/// The most schemas that a newer Lar can be ahead. A larger number is damage, unless something new is found
+/// beside it.
 const SCHEMAS_AHEAD_MAX: u32 = 1_000;
-/// Names that an error shows at most, and letters of each: they may be of any file.
+/// The most names that an error shows.
 const NAMES_SHOWN_MAX: usize = 5;
+/// The most letters of each name that an error shows: names may come from any file.
 const LETTERS_SHOWN_MAX: usize = 40;
 
-/// Decides which schema the copy of a damaged database has.
+/// Determines the schema of a damaged database from its copy.
 ///
 /// # Errors
-/// [`Error::Newer`] and [`Error::Unusable`] when a newer Lar made the database; [`Error::Unusable`] when another program did.
+/// [`Error::Newer`] and [`Error::Unusable`] when a newer Lar made the database; [`Error::Unusable`] when
+/// another program did.
 pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Schema, Error> {
     let schemas = Schemas::all()?;
     let found = schemas.rename(Definitions::of_copy(copy));
@@ -37,7 +41,7 @@ pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Sche
         return Err(Error::Unusable {
             path: damaged.to_owned(),
             reason: format!("is another program's database: {reason}"),
-            step: "name the `lar.db` of a data directory of Lar: lar backup salvage --database FILE FOLDER"
+            step: "name the `lar.db` of a Lar data directory: lar backup salvage --database FILE FOLDER"
                 .into(),
         });
     }
@@ -51,14 +55,15 @@ pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Sche
         tracing::warn!(
             schema = number,
             in_header = ?header.schema,
-            "the number of the schema is damaged; the definitions of tables are believed"
+            "the schema number is damaged; the definitions of tables are used instead"
         );
     }
     Ok(Schema { number, in_header: header.schema, may_lack, unknown_tables: unknown.tables() })
 }
 
-/// Refuses a database with tables or columns that this program does not know, where damage is not the reason. A number above
-/// the known ones is believed where something new is found, or may be among definitions that cannot be read.
+/// Refuses a database with tables or columns that this Lar does not know, unless damage explains them. A
+/// number above the newest schema is believed if something new is found, or may be among unreadable
+/// definitions.
 fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &Unknown) -> Result<(), Error> {
     let known = migrations::newest_schema();
     let is_new_found = !unknown.objects.is_empty() || !unknown.columns.is_empty();
@@ -77,12 +82,12 @@ fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &U
     }
     Err(Error::Unusable {
         path: damaged.to_owned(),
-        reason: format!("is of a newer Lar: this one does not know {}", join_names(&added)),
-        step: "use the newer Lar for it: lar backup salvage FOLDER".into(),
+        reason: format!("belongs to a newer Lar: this one does not know {}", join_names(&added)),
+        step: "salvage it with the newer Lar: lar backup salvage FOLDER".into(),
     })
 }
 
-/// What no schema of this program has.
+/// The objects and columns that no schema of this Lar has.
 struct Unknown {
     /// Tables and indexes.
     objects: Vec<ObjectName>,
@@ -92,7 +97,7 @@ struct Unknown {
 struct UnknownColumn {
     /// The name of its table, a dot, and its own.
     name: String,
-    /// Whether all columns are beside it that this program knows of the table, so that it is none of those.
+    /// Whether the table also has every column that this Lar knows, so that this one is none of them.
     is_added: bool,
 }
 
@@ -102,7 +107,7 @@ impl Unknown {
     }
 }
 
-/// The definitions of every schema that this program knows.
+/// The definitions of every schema that this Lar knows.
 struct Schemas {
     /// Schema 1 first.
     each: Vec<BTreeMap<ObjectName, Definition>>,
@@ -114,7 +119,7 @@ impl Schemas {
         Ok(Self { each: migrations::create_each_schema(&Connection::open_in_memory()?, definitions)? })
     }
 
-    /// The definitions of a table or index, the oldest first.
+    /// Returns the definitions of a table or index in all schemas, the oldest first.
     fn versions<'a>(&'a self, name: &'a ObjectName) -> impl DoubleEndedIterator<Item = &'a Definition> {
         self.each.iter().filter_map(move |schema| schema.get(name))
     }
@@ -127,7 +132,7 @@ impl Schemas {
         self.versions(table).any(|version| version.columns.contains(column))
     }
 
-    /// The same definitions under the names that they had before damage.
+    /// Returns the definitions under the names that they had before damage.
     fn rename(&self, found: Definitions) -> Definitions {
         let known: BTreeSet<&ObjectName> = self.each.iter().flat_map(BTreeMap::keys).collect();
         let missing: Vec<&ObjectName> =
@@ -146,8 +151,9 @@ impl Schemas {
         Definitions { by_name: renamed.collect(), is_complete }
     }
 
-    /// Why a database is not Lar's. None where one definition is, and where so little can be read of them that nobody knows. A
-    /// database of Lar with a damaged number of the encoding has definitions of Lar in UTF-8.
+    /// Explains why a database is not Lar's. Returns `None` if one definition proves that it is, or too few
+    /// can be read to tell. A Lar database with a damaged encoding in its header still has Lar's definitions
+    /// in UTF-8.
     fn reason_not_lar(&self, found: &Definitions, header: Header) -> Option<String> {
         let is_proof = |(name, definition): (&ObjectName, &Definition)| {
             definition.columns.len() >= COLUMNS_OF_PROOF_MIN
@@ -157,7 +163,7 @@ impl Schemas {
             return None;
         }
         if header.is_utf16 {
-            return Some("its texts are UTF-16, and Lar writes UTF-8 only".into());
+            return Some("its texts are UTF-16, but Lar writes only UTF-8".into());
         }
         let is_table = |name: &&ObjectName| name.0 == "table" && !name.1.starts_with(OF_SQLITE);
         let tables: Vec<&ObjectName> = found.by_name.keys().filter(is_table).collect();
@@ -166,10 +172,10 @@ impl Schemas {
             return None;
         }
         let names: Vec<&str> = tables.into_iter().map(|name| name.1.as_str()).collect();
-        Some(format!("its tables are not those of Lar ({})", join_names(&names)))
+        Some(format!("its tables are not Lar's ({})", join_names(&names)))
     }
 
-    /// What of the definitions no schema has, and no letters of a known name explain.
+    /// Returns the definitions that no schema has, and that are not a known name with damaged letters.
     fn unknown(&self, found: &Definitions) -> Unknown {
         let is_new = |name: &&ObjectName| {
             matches!(name.0.as_str(), "table" | "index")
@@ -193,12 +199,13 @@ impl Schemas {
         Unknown { objects, columns }
     }
 
-    /// The schemas that the definitions allow, the oldest first: all where none of them could be read.
+    /// Returns the schemas that the definitions allow, the oldest first; all of them if no definition could
+    /// be read.
     fn candidates(&self, found: &Definitions) -> Vec<u32> {
         let misfits: Vec<_> = self.each.iter().map(|schema| self.mismatch(schema, found)).collect();
         let least = misfits.iter().min();
         let mut best: Vec<usize> = (0..misfits.len()).filter(|at| misfits.get(*at) == least).collect();
-        // Where all definitions could be read, a table that is not named is not there.
+        // If all definitions could be read, a table without one does not exist.
         let is_there = |name: &ObjectName| name.1.starts_with(OF_SQLITE) || found.by_name.contains_key(name);
         let is_whole = |at: &usize| self.each[*at].keys().all(is_there);
         if found.is_complete && best.iter().any(is_whole) {
@@ -207,8 +214,8 @@ impl Schemas {
         best.into_iter().filter_map(|at| u32::try_from(at + 1).ok()).collect()
     }
 
-    /// How badly a schema fits the definitions: how many tables, indexes and columns it lacks, which would be lost; then how many
-    /// definitions have the text of another schema.
+    /// Rates how badly a schema fits the definitions. The first number counts tables, indexes and columns
+    /// that it lacks, which would be lost. The second counts definitions with the text of another schema.
     fn mismatch(&self, schema: &BTreeMap<ObjectName, Definition>, found: &Definitions) -> (usize, usize) {
         let (mut lacks, mut differs) = (0, 0);
         for (name, definition) in found.by_name.iter().filter(|(name, _)| self.is_known(name)) {
@@ -224,15 +231,14 @@ impl Schemas {
         (lacks, differs)
     }
 
-    /// The tables and columns that the schema `newer` has and `older` has not. What is made anew of other tables is left out.
+    /// Returns the tables and columns that the schema `newer` has and `older` lacks, except those rebuilt
+    /// from other tables.
     fn additions(&self, older: u32, newer: u32) -> Vec<String> {
         let of = |schema: u32| self.each.get((schema as usize).checked_sub(1)?);
         let (Some(older), Some(newer)) = (of(older), of(newer)) else { return Vec::new() };
-        let is_made_anew =
-            |name: &str| name == conversation_search::ROWS_TABLE || name.starts_with(OF_SQLITE);
+        let is_rebuilt = |name: &str| name == conversation_search::ROWS_TABLE || name.starts_with(OF_SQLITE);
         let mut gains = Vec::new();
-        for (name, definition) in newer.iter().filter(|(name, _)| name.0 == "table" && !is_made_anew(&name.1))
-        {
+        for (name, definition) in newer.iter().filter(|(name, _)| name.0 == "table" && !is_rebuilt(&name.1)) {
             match older.get(name) {
                 None => gains.push(name.1.clone()),
                 Some(own) => {
@@ -245,14 +251,14 @@ impl Schemas {
     }
 }
 
-/// Some names, for a person.
+/// Joins some names for an error message.
 fn join_names(names: &[&str]) -> String {
     let some: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|name| sanitize(name)).collect();
     let more = if names.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
     format!("{}{more}", some.join(", "))
 }
 
-/// A name as a terminal may show it, cut where it is long.
+/// Escapes a name for a terminal, and cuts a long one.
 fn sanitize(name: &str) -> String {
     name.chars().take(LETTERS_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }

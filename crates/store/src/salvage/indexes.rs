@@ -1,7 +1,8 @@
-//! What the indexes of a table name: also rows that the table has lost.
+//! Reads the rows that the indexes of a table name, including rows that the table has lost.
 //!
-//! Indexes are read without SQLite. It does not know that the index of a `UNIQUE` column covers the primary key of a table without
-//! row numbers. So it looks up the row of each entry, and passes over those that are lost.
+//! Indexes are read without SQLite. SQLite does not know that the index of a `UNIQUE` column covers the
+//! primary key of a table without rowids. So it looks up the row of each entry, and skips entries whose rows
+//! are lost.
 
 use std::collections::BTreeSet;
 
@@ -17,29 +18,30 @@ use crate::Error;
 #[derive(Debug)]
 pub(super) struct Index {
     name: String,
-    /// How many values an entry has.
+    /// The number of values in an entry.
     values: usize,
-    /// Which of these are the key of the row, in the order of that.
+    /// The positions of the row's key among them, in the key's order.
     key_at: Vec<usize>,
 }
 
 impl Index {
-    /// Reads which values the entries of an index have; `key` are the columns of its table's primary key, none where its rows have
-    /// numbers.
+    /// Reads which values the entries of an index have. `key` has the columns of the table's primary key; it
+    /// is empty if the table has rowids.
     pub(super) fn read(connection: &Connection, name: String, key: &[String]) -> Result<Self, Error> {
-        // Also the columns that SQLite puts behind those of the index, to name the row: the last one is a row's number.
+        // Includes the columns that SQLite appends to name the row; in a table with rowids, the last one is
+        // the rowid.
         let mut query = connection.prepare("SELECT name FROM pragma_index_xinfo(?1) ORDER BY seqno")?;
         let columns = query.query_map([&name], |row| row.get::<_, Option<String>>(0))?;
         let columns: Vec<Option<String>> = columns.collect::<Result<_, _>>()?;
-        let place = |column: &String| columns.iter().position(|other| other.as_ref() == Some(column));
+        let position_of = |column: &String| columns.iter().position(|other| other.as_ref() == Some(column));
         let key_at = match key {
             [] => columns.len().checked_sub(1).into_iter().collect(),
-            key => key.iter().filter_map(place).collect(),
+            key => key.iter().filter_map(position_of).collect(),
         };
         Ok(Self { name, values: columns.len(), key_at })
     }
 
-    /// The key of the row that an entry names; none where it is not an entry of this index.
+    /// Returns the key of the row that an entry names; `None` if it is not an entry of this index.
     fn key(&self, entry: &[u8], table: &TableShape) -> Option<Key> {
         let values = record::values(entry).filter(|values| values.len() == self.values)?;
         let key: Vec<Value> = self.key_at.iter().map(|at| values[*at].clone()).collect();
@@ -51,7 +53,7 @@ impl Index {
     }
 }
 
-/// What the indexes of a table name.
+/// The rows that the indexes of a table name.
 #[derive(Debug, Default)]
 pub(super) struct IndexedKeys {
     pub(super) keys: BTreeSet<Key>,
@@ -60,7 +62,7 @@ pub(super) struct IndexedKeys {
 }
 
 impl TableCopy<'_> {
-    /// The keys that the table's other indexes name, as far as they can be read.
+    /// Returns the keys in the readable pages of the table's other indexes.
     pub(super) fn read_indexed_keys(&self) -> Result<IndexedKeys, Error> {
         let mut indexed = IndexedKeys::default();
         for index in &self.table.indexes {
@@ -71,7 +73,8 @@ impl TableCopy<'_> {
         Ok(indexed)
     }
 
-    /// The keys that an index names, as far as its pages can be read; says whether all of these are whole and name each row once.
+    /// Returns the keys in the readable pages of an index. Also returns whether all its pages are whole and
+    /// name each row once.
     fn read_index(&self, index: &Index) -> Result<(BTreeSet<Key>, bool), Error> {
         let mut keys = BTreeSet::new();
         let begins = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND name = ?1";

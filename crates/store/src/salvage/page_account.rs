@@ -1,9 +1,10 @@
-//! Counts the pages of a damaged database that nothing leads to any more: one bit in the page above hides a whole branch of a
-//! table, and SQLite reads on without an error.
+//! Counts the pages of a damaged database that nothing refers to any more. One flipped bit in a parent page
+//! hides a whole branch of a table, and SQLite continues without an error.
 //!
-//! Every page of a database without damage belongs to a tree, to the overflow of one of its records, or to the list of free pages
-//! (SQLite's file format, 1.5 to 1.7). Counted are pages that hold something and belong to none of these, also those behind the
-//! last one that the header tells of. Whose they were nobody knows: a leaf does not say which table or index it is of.
+//! In a database without damage, every page belongs to a tree, to the overflow of a record, or to the list of
+//! free pages (SQLite's file format, 1.5 to 1.7). Pages with content that belong to none of these are
+//! counted, even those after the last page according to the header. Their owner is unknown: a leaf does not
+//! say which table or index it belongs to.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,26 +16,27 @@ use super::pages::{HEADER_BYTES, child_offsets, number_at};
 use super::trees::{Tree, Trees};
 use crate::Error;
 
-/// Bytes of a page at most.
+/// The maximum size of a page in bytes.
 const PAGE_BYTES_MAX: u64 = 1 << 16;
-/// Where the header has the first page of the list of free ones, and what is not zero where SQLite moves pages by itself.
+/// Offset in the header of the first page of the list of free pages.
 const FREE_AT: usize = 32;
+/// Offset in the header of a number that is not 0 if SQLite moves pages by itself (`auto_vacuum`).
 const MOVES_PAGES_AT: usize = 52;
-/// Where file systems have locks: SQLite uses the page with this byte for nothing else.
+/// Offset of the bytes that SQLite locks in the file; it uses the page with this byte for nothing else.
 const LOCK_BYTE_AT: u64 = 1 << 30;
 
-/// A damaged database before anything of it is mended: definitions of our own come without the list of free pages, and lead to
-/// pages of their own.
+/// A damaged database before any repair. Repaired definitions have no list of free pages, and are on other
+/// pages.
 #[derive(Debug)]
 pub(super) struct OriginalFile {
-    /// The first page, and more where pages are small.
+    /// The first page, and more if pages are small.
     start: Vec<u8>,
-    /// Bytes of the file.
+    /// The length of the file in bytes.
     length: u64,
 }
 
 impl OriginalFile {
-    /// Reads what a copy of a damaged database says of its pages.
+    /// Reads the start and the length of a damaged database from its copy.
     ///
     /// # Errors
     /// When the copy cannot be read.
@@ -47,17 +49,18 @@ impl OriginalFile {
     }
 }
 
-/// What became of the pages of a damaged database.
+/// The numbers of lost and damaged pages in a damaged database.
 #[derive(Debug, Default)]
 pub(super) struct PageCounts {
-    /// Pages that hold something and that nothing leads to.
+    /// The number of pages with content that nothing refers to.
     pub(super) unreached: u64,
-    /// Damaged pages of tables that have some, by their names.
+    /// The number of damaged pages of each table that has some, by name.
     pub(super) damaged: BTreeMap<String, u64>,
 }
 
-/// Counts the pages of the copy of a damaged database whose definitions were mended. `now` are its definitions, `then` those that
-/// it had before: what these lead to is not lost where they name other tables.
+/// Counts the pages of the copy of a damaged database after its definitions were repaired. `now` are its
+/// definitions, `then` those before the repair. Pages that the old definitions refer to are not lost, even if
+/// they name other tables.
 ///
 /// # Errors
 /// When the copy cannot be read.
@@ -70,7 +73,7 @@ pub(super) fn count_pages(
     let Some(mut trees) = Trees::open(copy)? else { return Ok(PageCounts::default()) };
     let mut damaged = BTreeMap::new();
     trees.walk(1, Tree::Rows, &mut |_| ());
-    // Tables before indexes: a page that both lead to is a damaged one of the index then.
+    // Tables before indexes: a page that both refer to counts as a damaged page of the index.
     for ((kind, name), definition) in now.by_name.iter().rev() {
         let tree = trees.kind(definition.root);
         let pages = trees.walk(definition.root, tree, &mut |_| ());
@@ -94,7 +97,7 @@ pub(super) fn count_pages(
     Ok(PageCounts { unreached, damaged })
 }
 
-/// Reaches the pages of the list of free ones, which begins on the page `first`.
+/// Marks the pages of the list of free pages, which begins on the page `first`, as reached.
 fn reach_free(trees: &mut Trees, first: u32) {
     let mut next = first;
     while trees.reach(next) {
@@ -107,11 +110,11 @@ fn reach_free(trees: &mut Trees, first: u32) {
     }
 }
 
-/// How many pages were not reached and hold something, among those that lie wholly in the first `length` bytes.
+/// Counts the pages with content that were not reached, among those wholly within the first `length` bytes.
 fn unreached(trees: &mut Trees, length: u64, moves_pages: bool) -> Result<u64, Error> {
     let size = trees.size() as u64;
     let end = length / size;
-    // Where SQLite moves pages by itself, one at the beginning of each so many pages says what the others are.
+    // If SQLite moves pages by itself, it uses one page in every `apart` pages to describe the others.
     let apart = trees.usable() as u64 / 5 + 1;
     let is_of_sqlite = |page: u64| {
         page == LOCK_BYTE_AT / size + 1 || (moves_pages && page >= 2 && (page - 2).is_multiple_of(apart))
@@ -122,8 +125,8 @@ fn unreached(trees: &mut Trees, length: u64, moves_pages: bool) -> Result<u64, E
         for number in stored.start + 1..=stored.end.min(end) {
             let Ok(page) = u32::try_from(number) else { return Ok(unreached) };
             if !trees.is_reached(page) && !is_of_sqlite(number) {
-                let holds_something = trees.page(page).is_ok_and(|page| page.iter().any(|byte| *byte != 0));
-                unreached += u64::from(holds_something);
+                let has_content = trees.page(page).is_ok_and(|page| page.iter().any(|byte| *byte != 0));
+                unreached += u64::from(has_content);
             }
         }
     }

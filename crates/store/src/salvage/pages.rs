@@ -7,27 +7,28 @@ use std::path::Path;
 
 use crate::{Error, sparse_file};
 
-/// Bytes of the header at the start of the first page; the tree of definitions begins behind it.
+/// The size of the header at the start of the first page; the tree of definitions begins after it.
 pub(super) const HEADER_BYTES: usize = 100;
-/// Where the header has the size of a page; 65,536 bytes are written as 1.
+/// Offset of the page size in the header; 65,536 bytes are stored as 1.
 const PAGE_BYTES_AT: usize = 16;
-/// The kind of an interior page of a table's tree, and bytes of its own header.
+/// The type of an interior page of a table.
 const INTERIOR_TABLE: u8 = 5;
+/// The size of that page's own header.
 const INTERIOR_HEADER_BYTES: usize = 12;
-/// SQLite reads no tree with more levels.
+/// The most levels of a tree that SQLite reads.
 const LEVELS_MAX: u32 = 20;
-/// Pages of definitions that are read at most in a small file. Lar's take some ten.
+/// The most pages of definitions that are read in a small file. Lar's take about ten.
 const DEFINITION_PAGES_MAX: u64 = 1_000;
 
 /// The pages of a database file, by their numbers from 1.
 pub(super) struct Pages {
     file: File,
-    /// Bytes of a page.
+    /// The size of a page in bytes.
     size: usize,
 }
 
 impl Pages {
-    /// Opens a database file for reading and writing; `size` is the bytes of a page.
+    /// Opens a database file for reading and writing; `size` is the size of a page in bytes.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -36,7 +37,8 @@ impl Pages {
         Ok(Self { file, size })
     }
 
-    /// Opens a database file for reading, with pages of the size that its header names; none where SQLite refuses that.
+    /// Opens a database file for reading, with the page size of its header; returns `None` if SQLite refuses
+    /// that size.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -49,18 +51,19 @@ impl Pages {
         Ok(page_bytes(&start).map(|size| Self { file, size }))
     }
 
-    /// The bytes of a page.
+    /// Returns the size of a page in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// How many there are; the last may be cut.
+    /// Returns the number of pages; the last one may be incomplete.
     pub(super) fn count(&self) -> Result<u64, Error> {
         let length = self.file.metadata().map_err(Error::Backup)?.len();
         Ok(length.div_ceil(self.size as u64))
     }
 
-    /// The next pages that the file stores, from `from` on; none where only a hole is left. Numbers from 0 here.
+    /// Returns the next stored pages of the file at or after `from`; `None` if only a hole is left. Counts
+    /// pages from 0.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -82,7 +85,7 @@ impl Pages {
     /// Reads a page.
     ///
     /// # Errors
-    /// When it is not there as a whole, or cannot be read.
+    /// When the page is incomplete or cannot be read.
     pub(super) fn page(&mut self, page: u32) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; self.size];
         self.seek(page)?;
@@ -90,8 +93,8 @@ impl Pages {
         Ok(bytes)
     }
 
-    /// Whether a page belongs to a tree of rows by their numbers (1) or of an index (0), the root of the definitions and a page
-    /// that is not there to none.
+    /// Returns the kind of tree that a page belongs to: 1 for rows by rowid, 0 for an index. Returns `None`
+    /// for the root of the definitions, a page outside of all trees, and a missing page.
     pub(super) fn kind(&mut self, page: u32) -> Result<Option<u8>, Error> {
         let length = self.file.metadata().map_err(Error::Backup)?.len();
         if page < 2 || u64::from(page) * self.size as u64 > length {
@@ -111,7 +114,7 @@ impl Pages {
         self.file.write_all(bytes).map_err(Error::Backup)
     }
 
-    /// Writes a page behind the last and returns its number.
+    /// Appends a page and returns its number.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -122,9 +125,10 @@ impl Pages {
     }
 }
 
-/// Whether SQLite comes to the end of the tree of definitions, which it reads when it opens the database. Pages of a crafted
-/// file can lead to each other on so many ways that it never does. Each page is counted as often as SQLite reads it; a tree
-/// without damage has no more than the file. What SQLite refuses for another reason is no error here.
+/// Returns whether SQLite finishes reading the tree of definitions, which it does when it opens the database.
+/// In a crafted file, pages can refer to each other in so many ways that it never does. Each page is counted
+/// as often as SQLite reads it; a tree without damage has no more pages than the file. A page that SQLite
+/// refuses for another reason is not an error here.
 ///
 /// # Errors
 /// When the file cannot be opened.
@@ -147,7 +151,7 @@ pub(super) fn is_schema_tree_finite(database: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The bytes of a page, as the header has them; none where it has what SQLite refuses.
+/// Returns the page size in a header; `None` if SQLite refuses it.
 fn page_bytes(start: &[u8; HEADER_BYTES]) -> Option<usize> {
     match usize::from(u16::from_be_bytes([start[PAGE_BYTES_AT], start[PAGE_BYTES_AT + 1]])) {
         1 => Some(1 << 16),
@@ -155,8 +159,8 @@ fn page_bytes(start: &[u8; HEADER_BYTES]) -> Option<usize> {
     }
 }
 
-/// Where an interior page of a table has the numbers of its children, in no order; none on other pages. The page's own header is
-/// at `at`. What lies beyond the page is left out.
+/// Returns the offsets of the children's numbers on an interior page of a table, in no order. Other pages
+/// have none. The page's own header is at `at`. Offsets beyond the page are left out.
 pub(super) fn child_offsets(page: &[u8], at: usize) -> Vec<usize> {
     if page.get(at) != Some(&INTERIOR_TABLE) {
         return Vec::new();
@@ -165,10 +169,10 @@ pub(super) fn child_offsets(page: &[u8], at: usize) -> Vec<usize> {
     let cells = short(at + 3).unwrap_or_default();
     let cell = |number: usize| short(at + INTERIOR_HEADER_BYTES + 2 * number);
     let last = at + 8;
-    (0..cells).map_while(cell).chain([last]).filter(|place| place + 4 <= page.len()).collect()
+    (0..cells).map_while(cell).chain([last]).filter(|offset| offset + 4 <= page.len()).collect()
 }
 
-/// The number of a page that is written at `at`.
+/// Decodes the page number at `at`.
 pub(super) fn number_at(page: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
 }

@@ -1,10 +1,10 @@
-//! Reads the values of a record (SQLite's file format, 2.1): of an entry of an index, or of a row.
+//! Decodes the values of a record (SQLite's file format, 2.1), which is an index entry or a row.
 
 use rusqlite::types::Value;
 
 use crate::page::varint;
 
-/// The values of a record; none where it is damaged. Text that is no UTF-8 is kept as far as it is.
+/// Decodes the values of a record; returns `None` if it is damaged. Invalid UTF-8 is replaced.
 pub(super) fn values(record: &[u8]) -> Option<Vec<Value>> {
     let (header_bytes, mut at) = varint(record)?;
     let header_bytes = usize::try_from(header_bytes).ok()?;
@@ -21,8 +21,8 @@ pub(super) fn values(record: &[u8]) -> Option<Vec<Value>> {
             10 | 11 => return None,
             _ => (kind - 12) / 2,
         };
-        let (value, behind) = body.split_at_checked(usize::try_from(bytes).ok()?)?;
-        body = behind;
+        let (value, rest) = body.split_at_checked(usize::try_from(bytes).ok()?)?;
+        body = rest;
         values.push(match kind {
             0 => Value::Null,
             1..=6 => Value::Integer(integer(value)),
@@ -36,7 +36,7 @@ pub(super) fn values(record: &[u8]) -> Option<Vec<Value>> {
     Some(values)
 }
 
-/// A number of up to 8 bytes, of which the first has the sign.
+/// Decodes a signed big-endian integer of up to 8 bytes.
 fn integer(bytes: &[u8]) -> i64 {
     let is_negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
     bytes.iter().fold(if is_negative { -1 } else { 0 }, |number, byte| number << 8 | i64::from(*byte))
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn values_of_every_kind_are_read_from_a_record() {
-        // Nothing, -2 in one byte, 2^32 in six, 0.5, the numbers 0 and 1, a blob of two bytes, a text of three.
+        // NULL, -2 in one byte, 2^32 in six, 0.5, the numbers 0 and 1, a blob of two bytes, a text of three.
         let header = [9, 0, 1, 5, 7, 8, 9, 16, 19];
         let body = [&[0xfe][..], &[0, 1, 0, 0, 0, 0], &0.5_f64.to_be_bytes(), &[7, 8], b"now"].concat();
         let record = [&header[..], &body].concat();
@@ -64,7 +64,8 @@ mod tests {
         ];
         assert_eq!(values(&record).unwrap(), expected);
         assert_eq!(values(&[1]), Some(Vec::new()));
-        // Cut, without an end, with a header longer than itself, of a kind that is not in use.
+        // Truncated, empty, with a header longer than the record, of an unused type, and with truncated
+        // varints.
         let damaged: [&[u8]; 6] =
             [&record[..record.len() - 1], &[], &[5, 0], &[2, 10], &[2, 0x81], &[0xff; 9]];
         for record in damaged {

@@ -1,4 +1,4 @@
-//! What has to be mended around saved rows: the header that makes a file a database, and rows that refer to lost ones.
+//! Repairs around the saved rows: the header that makes a file a database, and references to lost rows.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,23 +10,23 @@ use super::definitions::Definitions;
 use super::pages::HEADER_BYTES;
 use crate::{Error, migrations};
 
-/// What the header at the start of the first page starts with (SQLite's file format, 1.3).
+/// The start of the header on the first page (SQLite's file format, 1.3).
 const MAGIC: &[u8] = b"SQLite format 3\0";
-/// Where the header says how many pages there are; zero lets SQLite go by the file's size.
+/// Offset of the number of pages in the header; 0 makes SQLite use the file's size.
 const PAGE_COUNT_AT: u64 = 28;
-/// Where it says in which encoding texts are: UTF-8, or one of two kinds of UTF-16. Lar writes UTF-8 only.
+/// Offset of the text encoding: UTF-8, or one of two kinds of UTF-16. Lar writes UTF-8 only.
 const ENCODING_AT: usize = 56;
 const UTF_8: u32 = 1;
 const UTF_16: [u32; 2] = [2, 3];
-/// Where it says which schema the database has.
+/// Offset of the schema number.
 const SCHEMA_AT: usize = 60;
-/// The person and the conversation that rows without one are given to.
+/// The name of users and conversations that are created for rows that lost theirs.
 const RECOVERED: &str = "recovered";
 
-/// What the header of a damaged database says; nothing where the header is lost.
+/// The content of a damaged database's header; empty if the header is lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Header {
-    /// The number of the schema; none where it is zero, which no database of Lar has.
+    /// The schema number; `None` if it is 0, which no database of Lar has.
     pub(super) schema: Option<u32>,
     /// Whether its texts are UTF-16.
     pub(super) is_utf16: bool,
@@ -45,8 +45,9 @@ impl Header {
     }
 }
 
-/// Makes the header of a copy one that SQLite reads, and returns what it said before. A lost header, or first page, is taken
-/// from a new database of this program's schema: the tables of a database that was made with it begin on the same pages.
+/// Makes the header of a copy readable for SQLite, and returns its previous content. A lost header, or first
+/// page, is replaced by that of a new database with this Lar's schema: the tables of a database that was
+/// created with it begin on the same pages.
 ///
 /// # Errors
 /// When the copy is too short for a header, or cannot be read or written.
@@ -55,7 +56,7 @@ pub(super) fn repair_header(copy: &Path) -> Result<Header, Error> {
     let mut start = [0; HEADER_BYTES];
     let length = file.metadata().map_err(Error::Backup)?.len();
     if length < HEADER_BYTES as u64 {
-        return Err(Error::Corrupt { path: None, faults: vec!["it is too short to hold anything".into()] });
+        return Err(Error::Corrupt { path: None, faults: vec!["it is too short for a database".into()] });
     }
     file.read_exact(&mut start).map_err(Error::Backup)?;
     let original = Header::of(&start);
@@ -73,12 +74,12 @@ pub(super) fn repair_header(copy: &Path) -> Result<Header, Error> {
             break;
         }
     }
-    // Where the header was of no use, a number that no Lar had yet is damage, too.
+    // If the header was unusable, a schema number that no Lar has yet is damage, too.
     let schema = original.schema.filter(|schema| *schema <= migrations::newest_schema());
     Ok(Header { schema, ..original })
 }
 
-/// Writes into a header that SQLite counts the pages by the file's size, and that texts are UTF-8.
+/// Changes a header so that SQLite takes the number of pages from the file's size, and reads texts as UTF-8.
 fn make_readable(file: &mut File) -> Result<(), Error> {
     write_at(file, PAGE_COUNT_AT, &[0; 4])?;
     write_at(file, ENCODING_AT as u64, &UTF_8.to_be_bytes())
@@ -88,12 +89,12 @@ fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> Result<(), Error> {
     file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes)).map_err(Error::Backup)
 }
 
-/// Whether a definition of a table can be read.
+/// Returns whether the definition of any table can be read.
 fn has_readable_tables(copy: &Path) -> bool {
     Definitions::of_copy(copy).by_name.keys().any(|name| name.0 == "table")
 }
 
-/// The first page of a new database of this program's schema.
+/// Returns the first page of a new database with this Lar's schema.
 fn first_page_of_new(copy: &Path) -> Result<Vec<u8>, Error> {
     let path = copy.with_extension("new-header");
     let _ = std::fs::remove_file(&path);
@@ -108,8 +109,9 @@ fn first_page_of_new(copy: &Path) -> Result<Vec<u8>, Error> {
     Ok(page)
 }
 
-/// Lets rows that refer to lost ones stand alone: people, conversations and spaces are made for what was theirs, an
-/// answer to a lost message begins a branch; what means nothing by itself is left out. Returns how many rows that were.
+/// Repairs rows that refer to lost ones. Users, conversations and spaces are created for rows that lost
+/// theirs; an answer to a lost message starts a branch; rows that mean nothing by themselves are removed.
+/// Returns the number of such rows.
 pub(super) fn repair_references(target: &Connection) -> Result<u64, Error> {
     let owner: Option<String> = target
         .query_row("SELECT id FROM users ORDER BY name = 'owner' DESC, id LIMIT 1", [], |row| row.get(0))
@@ -122,7 +124,7 @@ pub(super) fn repair_references(target: &Connection) -> Result<u64, Error> {
             id
         }
     };
-    // Older schemas have not all of these tables.
+    // Older schemas do not have all of these tables.
     let has = |table: &str| target.table_exists(None, table);
     let mut changed = 0;
     for table in ["keys", "conversations", "spaces"] {
@@ -175,7 +177,7 @@ pub(super) fn repair_references(target: &Connection) -> Result<u64, Error> {
     Ok(changed as u64)
 }
 
-/// Leaves out what still refers to a row that is not there.
+/// Removes rows that still refer to a missing row.
 fn remove_orphans(target: &Connection) -> Result<usize, Error> {
     let mut changed = 0;
     loop {

@@ -1,8 +1,8 @@
-//! Reads a table row by row around what cannot be read.
+//! Reads a table row by row, around the unreadable parts.
 //!
-//! A table is walked forwards and, where that breaks off, backwards. Every row that an index names ([`super::indexes`]) and no
-//! walk met is looked up. Where no index is whole, the gap between both walks is searched ([`super::gaps`]). Rows are copied as
-//! the values they are.
+//! A table is walked forward and, if that fails, backward. Each row that an index names ([`super::indexes`])
+//! and that no walk found is looked up. If no index is whole, the gap between the two walks is searched
+//! ([`super::gaps`]). Rows are copied with their values as they are.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,19 +13,21 @@ use super::Table;
 use super::gaps::Scale;
 use super::indexes::{Index, IndexedKeys};
 use super::source::Source;
+use crate::json_columns::is_newer;
 use crate::{Error, conversation_search};
 
-/// A walk that meets so many known rows one after the other goes in a circle; no page holds as many.
+/// The most known rows that a walk may find in succession. More mean that it goes in a circle; no page has as
+/// many.
 const REPEATS_MAX: usize = 1_000;
-/// Rows before a break whose keys are looked at: one of them may be damaged.
+/// The number of rows before a failure whose keys are considered: one of them may be damaged.
 const RECENT_ROWS: usize = 8;
-/// Rows of SQLite's own table of highest row numbers that are looked at. Lar's has one for each table that never gives a number
-/// twice.
+/// The most rows of `sqlite_sequence` that are read. Lar has one for each table that never reuses a rowid.
 const SEQUENCES_MAX: u32 = 100;
-/// Bytes of rows that are read for one table at most, for each byte of the file. Without damage they are read once, with their
-/// keys twice. The pages of a crafted file can lead to each other so that SQLite reads them again and again without end.
+/// The most bytes of rows that are read for one table, per byte of the file. Without damage, rows are read
+/// once and their keys twice. In a crafted file, pages can refer to each other so that SQLite reads them
+/// endlessly.
 const BYTES_READ_MAX: u64 = 32;
-/// Bytes that a row takes in its page at least: its cell and where that begins (SQLite's file format, 1.6).
+/// The fewest bytes that a row takes on its page: its cell and its pointer (SQLite's file format, 1.6).
 const ROW_BYTES_MIN: u64 = 6;
 
 /// A table of the schema.
@@ -33,9 +35,9 @@ const ROW_BYTES_MIN: u64 = 6;
 pub(super) struct TableShape {
     pub(super) name: String,
     columns: Vec<String>,
-    /// The columns of its primary key; empty for a table whose rows have numbers.
+    /// The columns of its primary key; empty for a table with rowids.
     key: Vec<String>,
-    /// Which column is another name of the row's number, if one is.
+    /// The position of the column that is an alias of the rowid, if there is one.
     number_at: Option<usize>,
     pub(super) indexes: Vec<Index>,
 }
@@ -45,20 +47,20 @@ impl TableShape {
         self.key.is_empty()
     }
 
-    /// The expressions that a row is found by, each with `end` behind it.
+    /// Returns the expressions that identify a row, each followed by `end`.
     fn key_with(&self, end: &str) -> String {
         let column = |column: &String| format!("\"{column}\"{end}");
         let all: Vec<String> = self.key.iter().map(column).collect();
         if all.is_empty() { format!("rowid{end}") } else { all.join(", ") }
     }
 
-    /// The start of a query for whole rows, their keys before them.
+    /// Returns the start of a query for whole rows, with their keys first.
     fn select(&self) -> String {
         format!("SELECT {}, {} FROM \"{}\"", self.key_with(""), quoted(&self.columns), self.name)
     }
 
-    /// Queries for rows of a range by their keys' first and only part: up from `?1` and below `?2`; down from below `?1` and
-    /// above `?2`.
+    /// Returns two queries for a range of rows, by a key of one part. The first goes upward from `?1` and
+    /// below `?2`; the second goes downward from below `?1` and above `?2`.
     pub(super) fn ranges(&self) -> [String; 2] {
         let (select, key) = (self.select(), self.key_with(""));
         [
@@ -67,8 +69,8 @@ impl TableShape {
         ]
     }
 
-    /// Takes the key off what [`TableShape::select`] read. A column that is another name of the row's number gets that: a damaged
-    /// definition of the table may not say so any more.
+    /// Splits a row of [`TableShape::select`] into its key and its columns. A column that is an alias of the
+    /// rowid gets the rowid: a damaged definition of the table may no longer say so.
     fn split(&self, mut values: Vec<Value>) -> (Key, Vec<Value>) {
         let mut columns = values.split_off(self.key.len().max(1));
         if let (Some(at), [Value::Integer(number)]) = (self.number_at, values.as_slice())
@@ -84,10 +86,10 @@ impl TableShape {
     }
 }
 
-/// What a row is found by.
+/// The key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
-    /// Its row number.
+    /// Its rowid.
     Row(i64),
     /// The columns of its primary key.
     Columns(Vec<KeyPart>),
@@ -102,7 +104,7 @@ impl Key {
     }
 }
 
-/// The tables that a schema has, by name, without those of the search index: they are made of others.
+/// Returns the tables of a schema by name, except those of the search index, which are rebuilt from others.
 pub(super) fn tables(connection: &Connection) -> Result<Vec<TableShape>, Error> {
     let mut query = connection.prepare(
         "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'
@@ -127,7 +129,7 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<TableShape>, Error> 
                 true => (None, list(key)?),
                 false => (list(number)?.pop(), Vec::new()),
             };
-            // One over some rows only cannot be used for all of them.
+            // An index over only some of the rows cannot be used for all of them.
             let indexes =
                 list("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?;
             let indexes = indexes.into_iter().map(|name| Index::read(connection, name, &key));
@@ -142,7 +144,7 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<TableShape>, Error> 
         .collect()
 }
 
-/// Copies what can be read of a table.
+/// Copies the readable rows of a table.
 pub(super) fn copy(source: &Source, target: &Connection, table: &TableShape) -> Result<Table, Error> {
     target.execute_batch("BEGIN")?;
     let mut copying = TableCopy::new(source, target, table)?;
@@ -152,17 +154,17 @@ pub(super) fn copy(source: &Source, target: &Connection, table: &TableShape) -> 
     Ok(Table { name: table.name.clone(), saved, lost, unsearched, damaged_pages: 0, is_unreadable })
 }
 
-/// A table that is being copied.
+/// A table copy in progress.
 pub(super) struct TableCopy<'a> {
     pub(super) source: &'a Source,
     target: &'a Connection,
     pub(super) table: &'a TableShape,
     insert: String,
-    /// Bytes of rows that may still be read.
+    /// The number of bytes of rows that may still be read.
     bytes_left: u64,
     /// The keys of all rows that were read.
     pub(super) read: BTreeSet<Key>,
-    /// Rows, as text, that have the key of another one.
+    /// Rows, as text, that have another row's key.
     others: BTreeSet<String>,
     saved: u64,
     lost: u64,
@@ -170,12 +172,12 @@ pub(super) struct TableCopy<'a> {
     is_unreadable: bool,
 }
 
-/// How a walk went.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// The keys of its last rows, in its order.
+    /// The keys of its last rows, in order.
     pub(super) recent: VecDeque<Key>,
-    /// Whether it came to its end, and not to what cannot be read.
+    /// Whether it came to its end and not to an unreadable part.
     pub(super) ended: bool,
 }
 
@@ -222,12 +224,13 @@ impl<'a> TableCopy<'a> {
             self.search_gap(&forwards, &backwards, &indexed)?;
         }
         self.is_unreadable = !forwards.ended && !indexed.is_complete && self.saved == 0;
-        // What an index still names and was not read was lost; what could not be kept is counted already.
+        // A row that an index names and that was not read is lost; rows that could not be stored are counted
+        // already.
         self.lost += indexed.keys.difference(&self.read).count() as u64;
         Ok(())
     }
 
-    /// Writes a row; one that the table cannot hold counts as lost.
+    /// Stores a row; a row that the table does not accept counts as lost.
     fn insert_row(&mut self, values: Vec<Value>) -> Result<(), Error> {
         match self.target.prepare_cached(&self.insert)?.execute(params_from_iter(values)) {
             Ok(1) => self.saved += 1,
@@ -240,8 +243,8 @@ impl<'a> TableCopy<'a> {
         Ok(())
     }
 
-    /// Counts a row as lost whose key is that of another row, which has other values or is the one before it: one of the two keys is
-    /// damaged. Where the table has an index, that names the lost one.
+    /// Counts a row as lost if it has the key of another row: one of the two keys is damaged. The rows differ
+    /// in other values, or follow each other. For tables without an index, since an index names the lost row.
     fn count_other(&mut self, key: &Key, columns: &[Value], is_next: bool) -> Result<(), Error> {
         let tests = self.table.key_with(" = ?").replace(", ", " AND ");
         let columns_of_table = quoted(&self.table.columns);
@@ -253,8 +256,8 @@ impl<'a> TableCopy<'a> {
         Ok(())
     }
 
-    /// Keeps the rows of a query that are new, until it ends, breaks off or goes in a circle. A row out of order, whose number
-    /// a damaged page made larger or smaller, is a row like others.
+    /// Stores the new rows of a query, until it ends, fails or goes in a circle. A row out of order, because
+    /// a damaged page changed its rowid, is stored like any other.
     pub(super) fn walk(&mut self, sql: &str, parameters: &[Value]) -> Result<Walk, Error> {
         let (mut walk, mut repeats) = (Walk::default(), 0);
         if !self.has_budget() {
@@ -294,24 +297,24 @@ impl<'a> TableCopy<'a> {
         }
     }
 
-    /// Counts a row that was read, after so many known ones; says whether another one may be read.
+    /// Counts a row that was read after `repeats` known rows; returns whether another one may be read.
     fn count_row(&mut self, bytes: u64, repeats: usize) -> bool {
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.bytes_left > 0 && repeats <= REPEATS_MAX
     }
 
-    /// Whether more may be read for this table: a crafted file would take it without end.
+    /// Returns whether more may be read for this table; a crafted file would be read endlessly.
     pub(super) fn has_budget(&self) -> bool {
         self.bytes_left > 0 && self.source.has_steps()
     }
 
-    /// Keeps the rows that indexes name and no walk met.
+    /// Stores the rows that indexes name and that no walk found.
     fn look_up(&mut self, indexed: &IndexedKeys) -> Result<(), Error> {
         let (select, key) = (self.table.select(), self.table.key_with(""));
         let tests = self.table.key_with(" = ?").replace(", ", " AND ");
         let placeholders = vec!["?"; self.table.key.len().max(1)].join(", ");
-        // SQLite finds the first row from the key on, by the page before the row; or the last one up to the key, by the page
-        // behind it. One of the two may be damaged.
+        // SQLite finds the first row from the key on through the page before it, or the last row up to the
+        // key through the page after it. One of the two pages may be damaged.
         let ways = [
             format!("{select} WHERE {tests}"),
             format!(
@@ -341,19 +344,19 @@ impl<'a> TableCopy<'a> {
         Ok(())
     }
 
-    /// The highest row number that was ever given, where the table keeps it.
+    /// Returns the highest rowid that was ever used, if the table records it.
     pub(super) fn highest_row_number(&self) -> Option<i64> {
         let sql = "SELECT seq FROM (SELECT name, seq FROM sqlite_sequence LIMIT ?2) WHERE name = ?1";
         self.source.connection.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
     }
 
-    /// How the keys of this table are numbered, where they can be.
+    /// Returns how the keys of this table map to numbers, if they do.
     pub(super) fn scale(&self, indexed: &IndexedKeys) -> Option<Scale> {
         match self.table.key.len() {
             0 => Some(Scale::Rows),
             1 => {
                 let some = if self.read.is_empty() { &indexed.keys } else { &self.read };
-                // The first and last keys may be damaged ones.
+                // The first and last keys may be damaged.
                 some.iter().skip(some.len() / 2).find_map(|key| match key {
                     Key::Columns(columns) => Scale::of_ids(columns),
                     Key::Row(_) => None,
@@ -364,7 +367,7 @@ impl<'a> TableCopy<'a> {
     }
 }
 
-/// Takes rows out of the new database that this program could not read there.
+/// Removes rows from the new database that this Lar could not read.
 pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Result<(), Error> {
     type Reader = fn(&Row<'_>) -> rusqlite::Result<()>;
     let readers: [(&str, &str, Reader); 5] = [
@@ -375,7 +378,7 @@ pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Re
         ("memories", "seq", |row| crate::memories::memory(row).map(drop)),
     ];
     for (name, key, reader) in readers {
-        // Older schemas have not all of these tables.
+        // Older schemas do not have all of these tables.
         if !target.table_exists(None, name)? {
             continue;
         }
@@ -386,8 +389,9 @@ pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Re
             while let Some(row) = rows.next()? {
                 match reader(row) {
                     Ok(()) => {}
-                    // A column that this schema has not yet says nothing of the row.
-                    Err(rusqlite::Error::InvalidColumnName(column)) if !column.contains(' ') => break,
+                    // A column that this schema does not have yet says nothing about the row.
+                    Err(rusqlite::Error::InvalidColumnName(_)) => break,
+                    Err(error) if is_newer(&error) => return Err(error.into()),
                     Err(_) => bad.push(row.get(key)?),
                 }
             }
@@ -403,7 +407,7 @@ pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Re
     Ok(())
 }
 
-/// The values of a row from a column on; text that is no UTF-8 is kept as far as it is.
+/// Returns the values of a row from a column on. Invalid UTF-8 is replaced.
 fn values(row: &Row<'_>, from: usize) -> rusqlite::Result<Vec<Value>> {
     let count = row.as_ref().column_count();
     (from..count)
@@ -416,7 +420,7 @@ fn values(row: &Row<'_>, from: usize) -> rusqlite::Result<Vec<Value>> {
         .collect()
 }
 
-/// The bytes that a row takes in the file at least.
+/// Returns the fewest bytes that a row takes in the file.
 fn bytes(values: &[Value]) -> u64 {
     let lengths = values.iter().map(|value| match value {
         Value::Text(text) => text.len() as u64,
@@ -430,7 +434,7 @@ fn quoted(columns: &[String]) -> String {
     columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// A value of a key, in an order of its own.
+/// A value of a key, with an order of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum KeyPart {
     Null,

@@ -1,8 +1,9 @@
-//! Reads the tables of a damaged database by definitions that are known: a bit in the text of a definition, or in the name of a
-//! table, would keep SQLite from everything that the table holds.
+//! Replaces damaged definitions of tables by known ones. One flipped bit in the SQL text of a definition, or
+//! in the name of a table, would keep SQLite from reading the whole table.
 //!
-//! The definitions are those of a new database of the same schema. Where each table begins is taken from the damaged one; what
-//! is lost of that, from the new one, as the tables of a database that was made with this schema begin on the same pages.
+//! The definitions are those of a new database with the same schema. The root page of each table comes from
+//! the damaged database. If that is lost, it comes from the new one, because the tables of a database that
+//! was created with this schema begin on the same pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,10 +15,11 @@ use super::make_empty;
 use super::pages::{HEADER_BYTES, Pages, child_offsets, number_at};
 use crate::Error;
 
-/// Where the header says how many pages there are (zero lets SQLite go by the file's size), and which are free.
+/// Offsets in the header of the number of pages (0 makes SQLite use the file's size) and the free list.
 const COUNTS_AT: [std::ops::Range<usize>; 2] = [28..32, 32..40];
 
-/// Gives the copy of a damaged database the definitions of `schema` where some of its own are damaged; says whether it did.
+/// Gives a copy of a damaged database the definitions of `schema` if some of its own are damaged. Returns
+/// whether it did.
 ///
 /// # Errors
 /// When the copy cannot be read or written.
@@ -47,27 +49,24 @@ fn repair_with(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
     if known.iter().all(is_whole) {
         return Ok(false);
     }
-    tracing::warn!(
-        schema,
-        "definitions of tables are damaged; those of this schema are taken in their place"
-    );
+    tracing::warn!(schema, "definitions of tables are damaged; those of this schema are used");
     connection.execute_batch("PRAGMA writable_schema = ON")?;
     for (name, root) in roots {
-        // Nobody knows where it begins: then it has no rows.
+        // If the root page is unknown, the table gets an empty one.
         let root = match root {
             Some(root) => root,
             None => pages.append(&empty.page(known[&name].root)?)?,
         };
-        let place = "UPDATE sqlite_schema SET rootpage = ?3 WHERE type = ?1 AND name = ?2";
-        connection.execute(place, (&name.0, &name.1, root))?;
+        let sql = "UPDATE sqlite_schema SET rootpage = ?3 WHERE type = ?1 AND name = ?2";
+        connection.execute(sql, (&name.0, &name.1, root))?;
     }
     drop(connection);
     graft(&mut pages, &mut empty)?;
     Ok(true)
 }
 
-/// Where each known table and index begins in the damaged database; none where another one begins there. `may_be` says of a page
-/// there whether it is of the kind that the page of the new database is.
+/// Returns the root page of each known table and index in the damaged database; `None` if another one begins
+/// there. `may_be` tells whether a page there is of the same kind as a page of the new database.
 fn roots(
     known: &BTreeMap<ObjectName, Definition>,
     found: &BTreeMap<ObjectName, Definition>,
@@ -98,8 +97,8 @@ fn roots(
     Ok(known.iter().map(root).collect())
 }
 
-/// Puts the tree of definitions of `new` in the place of the damaged one: its first page on the first page, the others behind
-/// the last.
+/// Replaces the damaged tree of definitions by that of `new`. Its first page overwrites the first page, the
+/// others are appended.
 fn graft(damaged: &mut Pages, new: &mut Pages) -> Result<(), Error> {
     let mut first = new.page(1)?;
     for counts in COUNTS_AT {

@@ -1,5 +1,5 @@
-//! The copy of a damaged database, as SQLite reads it: on where others stop, and with a limit for each table. The pages of a crafted
-//! file can lead to each other so that a query finds no row and never ends.
+//! The copy of a damaged database, opened so that SQLite reads past damage. The queries on each table have a
+//! limit: in a crafted file, pages can refer to each other so that a query finds no row and never ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use rusqlite::{Connection, OpenFlags};
 use super::pages;
 use crate::Error;
 
-/// Steps of SQLite's virtual machine that all queries for one table may take, for each byte of the file, and at least. One way
-/// through a table takes two for each of its bytes at most: a step for each column of a row, which has a byte in the row's header,
-/// another for each column of its key, and three for the row, which takes five bytes beside these.
+/// The most steps of SQLite's virtual machine for all queries on one table, per byte of the file. One pass
+/// through a table takes at most two steps per byte: one for each column of a row, which has a byte in the
+/// row's header, and another for each column of its key. A row takes three more, and five more bytes.
 const STEPS_PER_BYTE: u64 = 16;
+/// That limit in a small file.
 const STEPS_MIN: u64 = 5_000_000;
-/// Steps after which it is looked whether any are left.
+/// The number of steps between two checks of the limit.
 const STEPS_AT_ONCE: u16 = 10_000;
 
 /// The copy of a damaged database.
@@ -24,18 +25,18 @@ pub(super) struct Source {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
     steps_max: u64,
-    /// Steps that queries may still take; at zero each breaks off.
+    /// The steps that queries may still take; at 0, each is interrupted.
     steps_left: Arc<AtomicU64>,
 }
 
 impl Source {
-    /// Opens a copy for reading. Page counts and the schema's text are not insisted on.
+    /// Opens a copy for reading. Wrong page counts and damaged texts in the schema are tolerated.
     ///
     /// # Errors
-    /// When the file cannot be opened; when SQLite would not come to the end of its definitions.
+    /// When the file cannot be opened, or SQLite would never finish reading its definitions.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         if !pages::is_schema_tree_finite(path)? {
-            let faults = vec!["the pages of its definitions lead to each other without end".into()];
+            let faults = vec!["the pages of its definitions refer to each other endlessly".into()];
             return Err(Error::Corrupt { path: None, faults });
         }
         let length = std::fs::metadata(path).map_err(Error::Backup)?.len();
@@ -62,12 +63,12 @@ impl Source {
         Ok(Self { connection, path: path.to_owned(), steps_max, steps_left })
     }
 
-    /// Allows the queries that follow as many steps as one table may take.
+    /// Allows the next queries as many steps as one table may take.
     pub(super) fn allow_steps(&self) {
         self.steps_left.store(self.steps_max, Ordering::Relaxed);
     }
 
-    /// Whether queries may take more steps.
+    /// Returns whether queries may take more steps.
     pub(super) fn has_steps(&self) -> bool {
         self.steps_left.load(Ordering::Relaxed) > 0
     }
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_that_finds_no_row_breaks_off_when_its_steps_are_taken() {
+    fn an_endless_query_is_interrupted_at_its_step_limit() {
         const STEPS: u64 = 1_000_000;
         let source = Source::limited(Connection::open_in_memory().unwrap(), Path::new(""), STEPS).unwrap();
         let rows = |below: u64| {
@@ -93,7 +94,7 @@ mod tests {
         let broken = rows(1 << 60).unwrap_err();
         assert_eq!(broken.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
         assert!(!source.has_steps());
-        assert!(rows(100_000).is_err(), "so does each one behind it");
+        assert!(rows(100_000).is_err(), "so is every later query");
         source.allow_steps();
         assert!(matches!(rows(1_000), Ok(false)));
     }

@@ -1,5 +1,5 @@
-//! Databases that are damaged in many ways: what is damaged is told from what is whole, nothing is called a backup that
-//! is none, and what can be read is saved as it was.
+//! Databases that are damaged in many ways. Damage is detected and never gets into a backup, and the readable
+//! part is saved unchanged.
 
 mod crafted;
 mod definitions;
@@ -19,12 +19,12 @@ use crate::{Check, Error, Inspection, Store, backup, inspect, migrations};
 const CONVERSATIONS: usize = 150;
 const MESSAGES: usize = 6;
 const MEMORIES: usize = 800;
-/// Of SQLite's default.
+/// SQLite's default page size.
 const PAGE_BYTES: usize = 4096;
-/// The tables whose rows are counted by the pages that hold them.
+/// The tables whose rows are counted by the pages that have them.
 const TABLES: [&str; 4] = ["conversations", "messages", "memories", "passages"];
 
-/// Numbers that look random, the same for the same seed (SplitMix64).
+/// Pseudorandom numbers, the same for the same seed (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -37,7 +37,7 @@ impl Random {
     }
 }
 
-/// A database in use, without a write-ahead log.
+/// Creates a database with content, without a write-ahead log.
 fn filled(folder: &Path) -> PathBuf {
     let path = folder.join("lar.db");
     let mut connection = crate::connect(&path).unwrap();
@@ -103,7 +103,7 @@ fn filled(folder: &Path) -> PathBuf {
     path
 }
 
-/// Every text of conversations, messages and memories, by id.
+/// Returns every text of conversations, messages and memories, by id.
 fn texts(database: &Path) -> BTreeMap<String, String> {
     let connection = Connection::open(database).unwrap();
     let mut query = connection
@@ -128,7 +128,7 @@ fn flip(path: &Path, seed: u64, count: u64) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Rows on the leaf pages of a table that are reached without a lost page: salvage has to find them.
+/// Counts the rows on the reachable leaf pages of a table. A salvage must find them.
 fn reachable(whole: &Connection, table: &str, lost: &BTreeSet<usize>) -> u64 {
     let mut query =
         whole.prepare("SELECT pageno, path, pagetype = 'leaf', ncell FROM dbstat WHERE name = ?1").unwrap();
@@ -140,7 +140,7 @@ fn reachable(whole: &Connection, table: &str, lost: &BTreeSet<usize>) -> u64 {
     pages.iter().filter(|(_, path, is_leaf, _)| *is_leaf && is_there(path)).map(|(.., rows)| rows).sum()
 }
 
-/// Fills pages with noise.
+/// Overwrites pages with noise.
 fn spoil(path: &Path, pages: &BTreeSet<usize>) {
     let mut bytes = fs::read(path).unwrap();
     for page in pages {
@@ -160,7 +160,7 @@ fn pages_of_noise_cost_their_own_rows_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let whole = filled(folder.path());
     let connection = Connection::open(&whole).unwrap();
-    // A table that is not in the schema any more is not salvaged.
+    // A table that is no longer in the schema is not salvaged.
     let schema = numbers(&connection, "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'");
     let count = fs::metadata(&whole).unwrap().len() / PAGE_BYTES as u64;
     let mut unreadable = 0;
@@ -176,23 +176,24 @@ fn pages_of_noise_cost_their_own_rows_and_no_others() {
         let salvaged = salvage(&damaged, &to).unwrap();
         for table in TABLES {
             let (saved, least) = (saved(&salvaged, table), reachable(&connection, table, &lost));
-            // Rows without numbers are found from both ends and by indexes only. Where all of these are lost, the report says so.
+            // Rows without rowids are found only from both ends and through indexes. If all of these are
+            // lost, the report says so.
             let is_named = salvaged.tables.iter().any(|about| about.name == table && about.is_unreadable);
             unreadable += usize::from(is_named && least > 0);
             assert!(saved >= least || is_named, "seed {seed}: {saved} of {least} {table}: {lost:?}");
         }
     }
-    assert!(unreadable <= 1, "{unreadable} tables were given up");
+    assert!(unreadable <= 1, "{unreadable} tables were unreadable");
 }
 
-/// The varint at `at`, and where it ends.
+/// Decodes the varint at `at`; returns its value and its end.
 fn varint(bytes: &[u8], at: usize) -> (u64, usize) {
     let end = at + bytes[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
     (bytes[at..end].iter().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f)), end)
 }
 
-/// Where in a file the number of a row is written, by the leaves of its table (SQLite's file format, 1.6).
-fn place_of_number(bytes: &[u8], leaves: &BTreeSet<usize>, number: u64) -> usize {
+/// Returns the offset of a rowid in a file, given the leaves of its table (SQLite's file format, 1.6).
+fn offset_of_rowid(bytes: &[u8], leaves: &BTreeSet<usize>, number: u64) -> usize {
     let short = |at: usize| usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
     let numbers = leaves.iter().flat_map(|page| {
         let start = (page - 1) * PAGE_BYTES;
@@ -203,7 +204,7 @@ fn place_of_number(bytes: &[u8], leaves: &BTreeSet<usize>, number: u64) -> usize
 }
 
 #[test]
-fn a_bit_in_a_row_number_costs_one_row_at_most() {
+fn a_flipped_bit_in_a_rowid_costs_one_row_at_most() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
@@ -212,12 +213,12 @@ fn a_bit_in_a_row_number_costs_one_row_at_most() {
         "SELECT pageno FROM dbstat WHERE name = 'memories' AND pagetype = 'leaf'",
     );
     let bytes = fs::read(&path).unwrap();
-    // 300 becomes 4396, which is above all; 428 and 301, which are there, too; and 172, which was before.
-    let place = place_of_number(&bytes, &leaves, 300);
+    // 300 becomes 4396, which is above all rowids; 428 and 301, which exist; and 172, which is below.
+    let offset = offset_of_rowid(&bytes, &leaves, 300);
     for (at, bit, becomes) in [(0, 0x20, 4396), (0, 0x01, 428), (1, 0x01, 301), (0, 0x03, 172)] {
         let mut damaged = bytes.clone();
-        damaged[place + at] ^= bit;
-        assert_eq!(varint(&damaged, place).0, becomes);
+        damaged[offset + at] ^= bit;
+        assert_eq!(varint(&damaged, offset).0, becomes);
         fs::write(&path, damaged).unwrap();
         let to = folder.path().join(format!("saved-{becomes}.db"));
         salvage(&path, &to).unwrap();
@@ -227,9 +228,9 @@ fn a_bit_in_a_row_number_costs_one_row_at_most() {
     }
 }
 
-/// The last rows are lost, and with them what says how many there were.
+/// The last rows are lost, together with the record of how many there were.
 #[test]
-fn a_search_ends_where_a_damaged_number_makes_the_gap_wide() {
+fn a_search_ends_although_a_damaged_number_makes_the_gap_wide() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let connection = Connection::open(&path).unwrap();
@@ -249,13 +250,13 @@ fn a_search_ends_where_a_damaged_number_makes_the_gap_wide() {
     let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
     let table = salvaged.tables.iter().find(|table| table.name == "memories").unwrap();
     assert_eq!((table.saved, all), (least, MEMORIES as u64));
-    assert!(table.unsearched > 0, "it says that it did not look everywhere");
+    assert!(table.unsearched > 0, "the report says that the search did not end");
     let others = salvaged.tables.iter().filter(|other| other.name != "memories");
     assert_eq!(others.map(|table| table.unsearched).sum::<u64>(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
+async fn flipped_bits_are_found_or_harmless_and_the_rest_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let whole = filled(folder.path());
     let original = texts(&whole);
@@ -270,12 +271,12 @@ async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
         flip(&damaged, seed, 60 + seed * 20);
         let before = fs::read(&damaged).unwrap();
         let found = inspect(&damaged);
-        assert_eq!(fs::read(&damaged).unwrap(), before, "seed {seed}: looking changes nothing");
-        // The writer of a store that was dropped may still be at its file.
+        assert_eq!(fs::read(&damaged).unwrap(), before, "seed {seed}: inspecting changes nothing");
+        // The writer of a dropped store may still use its file.
         let opened = at.join("opened.db");
         fs::copy(&damaged, &opened).unwrap();
         match (&found, Store::open(&opened)) {
-            // What only the full check sees does not keep it from starting; then no backup is made of it.
+            // Damage that only the full check finds does not prevent a start, but it prevents a backup.
             (Inspection::Checked { check, .. }, Ok(store)) => {
                 let backup = at.join("lar.tar");
                 match store.backup(at.clone(), backup.clone()).await {
@@ -284,7 +285,7 @@ async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
                         assert!(matches!(error, Error::Corrupt { .. }), "seed {seed}: {error}");
                         assert!(matches!(check, Check::Damaged(_)), "seed {seed}");
                         assert!(!backup.exists(), "seed {seed}");
-                        assert!(store.ping().await.is_err(), "seed {seed}: it knows from now on");
+                        assert!(store.ping().await.is_err(), "seed {seed}: the store knows of the damage");
                         refused += 1;
                     }
                 }
@@ -293,7 +294,7 @@ async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
                 assert_eq!(path.as_ref(), Some(&opened), "seed {seed}");
                 refused += 1;
             }
-            // Its number of the schema was hit.
+            // The damage hit its schema number.
             (Inspection::Newer { .. }, Err(Error::Newer { .. })) => refused += 1,
             (found, opened) => panic!("seed {seed}: {found:?}, {opened:?}"),
         }
@@ -321,7 +322,7 @@ async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
 }
 
 #[test]
-fn a_cut_file_gives_what_is_left_of_it() {
+fn the_rest_of_a_truncated_file_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
@@ -339,7 +340,7 @@ fn a_cut_file_gives_what_is_left_of_it() {
         let texts = texts(&to);
         let same = texts.iter().filter(|(id, text)| original.get(*id) == Some(text)).count();
         assert!(same > original.len() / (part * 4), "{same} of {}: {salvaged:?}", original.len());
-        // Of the page that was cut nothing need be there.
+        // The page at the cut may be lost.
         let left = bytes.len() / part / PAGE_BYTES;
         let lost: BTreeSet<usize> = (left + 1..=bytes.len() / PAGE_BYTES).collect();
         for table in TABLES {
@@ -350,7 +351,7 @@ fn a_cut_file_gives_what_is_left_of_it() {
 }
 
 #[test]
-fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
+fn salvage_skips_a_damaged_log_and_reads_an_intact_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let writer = Connection::open(&path).unwrap();
@@ -378,17 +379,18 @@ fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
     last[end - 100] ^= 1;
     assert_eq!(title(&last, "last.db"), "Before that");
     let mut bad = log;
-    // Salts are in no checksum: the frame is intact, though SQLite ends there; and another transaction is behind it.
+    // Checksums do not cover salts: the frame is intact, although SQLite ends the log there, and another
+    // transaction follows.
     bad[40] ^= 1;
     assert_eq!(title(&bad, "salts.db"), "In the log");
-    // Of the first frame a bit of its page, and nothing behind it.
+    // Only the first frame, with a flipped bit in its page.
     bad[60] ^= 1;
     assert_eq!(title(&bad[..32 + 24 + PAGE_BYTES], "torn.db"), "Talk 0");
     assert_eq!(title(&[7; 8192], "noise.db"), "Talk 0");
 }
 
 #[test]
-fn rows_that_lost_what_they_refer_to_are_kept() {
+fn rows_that_refer_to_lost_rows_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let connection = Connection::open(&path).unwrap();
@@ -413,11 +415,11 @@ fn rows_that_lost_what_they_refer_to_are_kept() {
     assert_eq!(count("SELECT count(*) FROM messages WHERE content LIKE '8 says%' AND parent_id IS NULL"), 1);
     let mapped = "SELECT count(*) FROM conversation_search_rows s JOIN conversation_search c
                   ON c.rowid = s.search_row AND c.conversation_id = s.conversation_id";
-    assert_eq!(count(mapped), 899 + 150, "each can be searched, and erased");
+    assert_eq!(count(mapped), 899 + 150, "each text can be searched and erased");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_passes_over_what_it_cannot_read_and_counts_it() {
+async fn an_export_skips_and_counts_unreadable_memories() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let connection = Connection::open(&path).unwrap();

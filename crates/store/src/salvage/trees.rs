@@ -1,6 +1,8 @@
-//! Walks the trees of a database file without SQLite: their pages, and the records on them (SQLite's file format, 1.5 and 1.6).
+//! Walks the trees of a database file without SQLite. Reads their pages, and the records on them (SQLite's
+//! file format, 1.5 and 1.6).
 //!
-//! A page is reached once, so that a walk ends on any file. What leads to a page that was reached before, or to none, is damaged.
+//! A walk visits each page only once, so it ends on any file. A page that refers to a page that was visited
+//! before, or to a missing one, is damaged.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,29 +12,30 @@ use super::pages::{Pages, number_at};
 use crate::Error;
 use crate::page::{Cell, Page};
 
-/// Where the header has how many bytes at the end of each page SQLite leaves alone, and how many it has to have beside them.
+/// Offset in the header of the number of bytes at the end of each page that SQLite does not use.
 const RESERVED_AT: usize = 20;
+/// The fewest bytes of a page that SQLite must be able to use.
 const USABLE_MIN: usize = 480;
 
-/// What a tree holds.
+/// The content of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tree {
-    /// Rows by their numbers.
+    /// Rows by rowid.
     Rows,
-    /// The entries of an index, or the rows of a table without row numbers.
+    /// The entries of an index, or the rows of a table without rowids.
     Entries,
 }
 
-/// The trees of a database file, and which pages were reached.
+/// The trees of a database file, and the pages that were reached.
 pub(super) struct Trees {
     pages: Pages,
-    /// Bytes of a page that SQLite uses.
+    /// The number of bytes of a page that SQLite uses.
     usable: usize,
     reached: PageSet,
 }
 
 impl Trees {
-    /// Opens a database file; none where its header is not one that SQLite reads.
+    /// Opens a database file; returns `None` if SQLite could not read its header.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -47,12 +50,12 @@ impl Trees {
     /// Reads a page.
     ///
     /// # Errors
-    /// When it is not there as a whole, or cannot be read.
+    /// When the page is incomplete or cannot be read.
     pub(super) fn page(&mut self, page: u32) -> Result<Vec<u8>, Error> {
         self.pages.page(page)
     }
 
-    /// The next pages that the file stores, as [`Pages::next_data_range`].
+    /// Returns the next stored pages of the file, as [`Pages::next_data_range`].
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -60,27 +63,27 @@ impl Trees {
         self.pages.next_data_range(from)
     }
 
-    /// Bytes of a page.
+    /// Returns the size of a page in bytes.
     pub(super) fn size(&self) -> usize {
         self.pages.size()
     }
 
-    /// Bytes of a page that SQLite uses.
+    /// Returns the number of bytes of a page that SQLite uses.
     pub(super) fn usable(&self) -> usize {
         self.usable
     }
 
-    /// Reaches a page; says whether it is there and was not reached before.
+    /// Marks a page as reached; returns whether it exists and was not reached before.
     pub(super) fn reach(&mut self, page: u32) -> bool {
         self.reached.add(page)
     }
 
-    /// Whether a page was reached.
+    /// Returns whether a page was reached.
     pub(super) fn is_reached(&self, page: u32) -> bool {
         self.reached.has(page)
     }
 
-    /// What a tree that begins on this page holds.
+    /// Returns the content of the tree with this root page.
     pub(super) fn kind(&mut self, root: u32) -> Tree {
         match self.pages.kind(root) {
             Ok(Some(0)) => Tree::Entries,
@@ -88,9 +91,10 @@ impl Trees {
         }
     }
 
-    /// Walks the tree that begins on the page `root`; `each` gets its records, in no order. Returns how many of its pages are
-    /// damaged: they are not of this kind of tree or do not account for their bytes, or what they lead to is not there or was
-    /// reached before. The branches of a page that SQLite refuses are not walked.
+    /// Walks the tree with the root page `root`, and passes its records to `each`, in no order. Returns the
+    /// number of damaged pages: they are of another kind of tree, do not account for their bytes, or refer to
+    /// a page that does not exist or was reached before. The children of a page that SQLite refuses are not
+    /// walked.
     pub(super) fn walk(&mut self, root: u32, tree: Tree, each: &mut dyn FnMut(&[u8])) -> u64 {
         if !self.reach(root) {
             return 1;
@@ -102,7 +106,7 @@ impl Trees {
         damaged
     }
 
-    /// Adds the children of a page to those that wait; says whether the page is whole.
+    /// Adds the children of a page to `waiting`; returns whether the page is whole.
     fn walk_page(
         &mut self,
         number: u32,
@@ -125,7 +129,7 @@ impl Trees {
                 false => is_whole = false,
             }
         }
-        // Cells that lie on each other could make thousands of times its size of a page of a crafted file.
+        // In a crafted file, overlapping cells could take thousands of times the size of a page.
         let local: usize = cells.iter().map(|cell| cell.local.len()).sum();
         if local > self.usable {
             return false;
@@ -139,7 +143,7 @@ impl Trees {
         is_whole
     }
 
-    /// The record of a cell with what is on overflow pages; none where these are damaged.
+    /// Returns the record of a cell, including its overflow pages; `None` if these are damaged.
     fn record<'a>(&mut self, cell: &Cell<'a>) -> Option<Cow<'a, [u8]>> {
         let Some(mut next) = cell.overflow else { return Some(Cow::Borrowed(cell.local)) };
         let length = usize::try_from(cell.record_bytes).ok()?;
@@ -161,10 +165,10 @@ impl Trees {
     }
 }
 
-/// Marks of pages, by their numbers from 1.
+/// A set of pages, by their numbers from 1.
 struct PageSet {
     pages: u64,
-    /// One bit for each page.
+    /// One bit per page.
     words: Vec<u64>,
 }
 
@@ -174,7 +178,7 @@ impl PageSet {
         Self { pages, words: vec![0; (pages / 64 + 1) as usize] }
     }
 
-    /// Which word has the mark of a page, and the bit in it.
+    /// Returns the index of the word with a page's bit, and the bit.
     fn bit_of(page: u32) -> (usize, u64) {
         (page as usize / 64, 1 << (page % 64))
     }
@@ -184,7 +188,7 @@ impl PageSet {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Marks a page; says whether it is there and had no mark.
+    /// Adds a page; returns whether it exists and was not in the set.
     fn add(&mut self, page: u32) -> bool {
         if page == 0 || u64::from(page) > self.pages || self.has(page) {
             return false;

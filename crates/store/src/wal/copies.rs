@@ -1,8 +1,9 @@
-//! Copies of write-ahead logs (`lar.db-wal.aside-…`): Lar makes one before SQLite overwrites what it does not read of a log, so
-//! that a person can still look at it. They go when something is erased, because a copy may hold it.
+//! Copies of write-ahead logs (`lar.db-wal.aside-…`). Lar makes one before SQLite overwrites the part of a
+//! log that it does not read, so that a person can still examine it. An erasure removes all copies, because a
+//! copy may contain what was erased.
 //!
-//! A copy is worth less than a start: on a full disk Lar goes without one where a power failure explains the log. A file
-//! that this module did not make is never deleted.
+//! A start matters more than a copy: on a full disk, Lar starts without one if a power failure explains the
+//! log. A copy never replaces an existing file.
 
 use std::fs::File;
 use std::io;
@@ -16,28 +17,29 @@ use crate::backup::create_new_private;
 use crate::location::WAL_SUFFIX;
 use crate::{Error, Reserve, beside, sparse_file};
 
-/// What a copy of a log is called: the database's name with this end, and the time.
+/// The suffix of a copy: after the database's name, before the time.
 pub(super) const COPY_SUFFIX: &str = "-wal.aside-";
-/// Copies that are kept; the oldest ones go. A log has 4 MiB where no reader holds a checkpoint up.
+/// The most copies that are kept; older ones are removed. A log has 4 MiB unless a reader blocks checkpoints.
 pub(super) const COPIES_MAX: usize = 5;
-/// Names that are tried where one is taken: copies of the same millisecond.
+/// The most names that are tried: copies of the same millisecond need different ones.
 const NAMES_MAX: usize = 100;
 
-/// Keeps a copy of a log that SQLite will not read to its end, beside the database, and logs where it is. On a full disk the
-/// reserve is given up for it. Where that is not enough, a log that a power failure explains is left without a copy, and
-/// the log says so.
+/// Keeps a copy of a log that SQLite will not read to its end, and logs the copy's path. The copy is beside
+/// the database. On a full disk, the reserve is released for it. If that is not enough and a power failure
+/// explains the log, no copy is kept, and an error is logged.
 ///
 /// # Errors
-/// When the copy cannot be written for another reason; on a full disk when a power failure does not explain the log.
+/// When the copy cannot be written for another reason, or on a full disk if a power failure does not explain
+/// the log.
 pub(crate) fn keep_copy(database: &Path, found: &Break, reserve: &Reserve) -> Result<(), Error> {
     let what = match found.frame {
-        0 => "nothing in the write-ahead log can be read, so it is left out: its disk damaged it",
+        0 => "the write-ahead log is unreadable and is ignored: its disk damaged it",
         _ => {
-            "the last transaction in the write-ahead log is incomplete and is left out: after a power failure nothing that \
-             was acknowledged is lost; otherwise its disk damaged it"
+            "the last transaction in the write-ahead log is incomplete and is dropped: after a power \
+             failure, no acknowledged change is lost; otherwise its disk damaged it"
         }
     };
-    // Errors and no warnings: commands other than `lar serve` log errors only.
+    // Errors, not warnings: commands other than `lar serve` log errors only.
     match copy_with_room(database, reserve, copy) {
         Ok(copy) => {
             remove_oldest(database);
@@ -65,7 +67,7 @@ pub(crate) fn keep_copy(database: &Path, found: &Break, reserve: &Reserve) -> Re
     }
 }
 
-/// Why there was no room for a copy.
+/// Explains why there was no space for a copy.
 fn explain_missing_copy(error: &Error) -> String {
     match error {
         Error::Full { why: Some(why), .. } => why.to_string(),
@@ -73,8 +75,8 @@ fn explain_missing_copy(error: &Error) -> String {
     }
 }
 
-/// Makes a copy with `copy`, on a full disk a second time without the reserve. A copy that leaves too little room for Lar to
-/// start is taken back.
+/// Makes a copy with `copy`; on a full disk, it tries again with the reserve released. A copy that leaves too
+/// little space for Lar to start is removed.
 fn copy_with_room(
     database: &Path,
     reserve: &Reserve,
@@ -92,25 +94,25 @@ fn copy_with_room(
     Err(Error::Full { path: Some(made), why: Some(NoRoom::DiskFull) })
 }
 
-/// Copies the log into a new file, for its owner alone. Of a copy that fails nothing is left.
+/// Copies the log into a new file that only its owner can read. A failed copy leaves no file behind.
 fn copy(database: &Path) -> Result<PathBuf, Error> {
     let from = open_regular(&beside(database, WAL_SUFFIX)).map_err(Error::Backup)?;
     let (path, to) = new_copy(database, Timestamp::now())?;
     match sparse_file::copy(&from, &to).and_then(|()| to.sync_all()) {
         Ok(()) => Ok(path),
         Err(error) => {
-            // A part of it would be taken for all of it.
+            // A partial copy would look complete.
             let _ = std::fs::remove_file(&path);
             Err(failed(error, path))
         }
     }
 }
 
-/// Makes the file of a copy, under a name that no other has.
+/// Creates the file for a copy, under an unused name.
 fn new_copy(database: &Path, at: Timestamp) -> Result<(PathBuf, File), Error> {
     let stamp: String = at.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     for number in 0..NAMES_MAX {
-        // Two digits, so that names are in the order of their making.
+        // Two digits, so that names sort in the order of creation.
         let path = beside(database, &format!("{COPY_SUFFIX}{stamp}-{number:02}"));
         match create_new_private(&path) {
             Ok(file) => return Ok((path, file)),
@@ -128,10 +130,10 @@ fn failed(error: io::Error, copy: PathBuf) -> Error {
     }
 }
 
-/// The copies that are beside a database, the oldest first.
+/// Returns the copies beside a database, the oldest first.
 ///
 /// # Errors
-/// When its folder cannot be read.
+/// When the folder cannot be read.
 pub(crate) fn find_copies(database: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(name) = database.file_name() else { return Ok(Vec::new()) };
     let start = format!("{}{COPY_SUFFIX}", name.to_string_lossy());
@@ -147,10 +149,10 @@ pub(crate) fn find_copies(database: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Removes every copy beside a database: what was erased may be in them.
+/// Removes every copy beside a database, because copies may contain what was erased.
 ///
 /// # Errors
-/// When one is there still.
+/// When a copy cannot be removed.
 pub(crate) fn remove_copies(database: &Path) -> Result<(), Error> {
     for copy in find_copies(database).map_err(Error::Backup)? {
         match std::fs::remove_file(&copy) {
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_never_takes_the_place_of_another() {
+    fn a_copy_of_a_log_never_replaces_another_one() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("lar.db");
         let at = Timestamp::now();
@@ -195,7 +197,7 @@ mod tests {
         for (number, copy) in made.iter().enumerate() {
             fs::write(copy, number.to_string()).unwrap();
         }
-        assert_eq!(find_copies(&database).unwrap(), made, "each has a name of its own, in order");
+        assert_eq!(find_copies(&database).unwrap(), made, "each has its own name, in order");
         for _ in 3..NAMES_MAX {
             new_copy(&database, at).unwrap();
         }
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_without_room_says_whether_the_disk_the_quota_or_a_limit_is_in_the_way() {
+    fn a_failed_copy_says_whether_the_disk_the_quota_or_a_limit_is_the_cause() {
         // ENOSPC, EDQUOT, EFBIG.
         let said = [28, 122, 27].map(|code| {
             let error = failed(io::Error::from_raw_os_error(code), "/data/lar.db-wal.aside-1".into());
@@ -223,23 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_gives_the_reserve_up_and_only_a_power_failure_goes_without_a_copy() {
+    fn a_copy_on_a_full_disk_releases_the_reserve() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("lar.db");
         let reserve = Reserve::beside(&database);
         let full = |_: &Path| Err(Error::Full { path: None, why: None });
         let made = |_: &Path| Ok(database.clone());
-        assert!(copy_with_room(&database, &reserve, full).unwrap_err().is_full_disk(), "no reserve is there");
+        assert!(copy_with_room(&database, &reserve, full).unwrap_err().is_full_disk(), "there is no reserve");
         reserve.keep();
         assert_eq!(copy_with_room(&database, &reserve, made).unwrap(), database);
-        assert_eq!(names(folder.path()), ["lar.reserve"], "there was room");
+        assert_eq!(names(folder.path()), ["lar.reserve"], "there was space");
         let tries = Cell::new(0);
         let fits_without_the_reserve = |database: &Path| {
             tries.set(tries.get() + 1);
             if tries.get() == 1 { full(database) } else { made(database) }
         };
         assert_eq!(copy_with_room(&database, &reserve, fits_without_the_reserve).unwrap(), database);
-        assert_eq!((tries.get(), names(folder.path())), (2, Vec::new()), "the reserve is given up");
+        assert_eq!((tries.get(), names(folder.path())), (2, Vec::new()), "the reserve is released");
         assert!(POWER_FAILURE.is_of_a_power_failure() && !NO_HEADER.is_of_a_power_failure());
     }
 }

@@ -1,5 +1,5 @@
-//! Logs that SQLite wrote, damaged or interrupted in many ways: committed transactions behind damage are never dropped, and
-//! what a crash leaves is never refused.
+//! Logs that SQLite wrote, damaged or interrupted in many ways. Committed transactions after damage are never
+//! dropped, and a log that a crash can leave is never refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,17 +15,17 @@ use crate::{
     migrations, wal_copies,
 };
 
-/// Bytes that a disk writes as one.
+/// The number of bytes that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
-/// Bytes of a log's header, of a frame's header and of a page.
+/// The sizes of a log's header, of a frame's header and of a page.
 const SIZES: [usize; 3] = [32, 24, 4096];
 
-/// The bytes at which a frame, counted from zero, begins.
+/// Returns the offset of a frame, counted from 0.
 fn frame_at(frame: usize) -> usize {
     SIZES[0] + frame * (SIZES[1] + SIZES[2])
 }
 
-/// A database whose log is never checkpointed by itself. Its connection is open, as that of a killed process was.
+/// A database whose log is not checkpointed automatically. Its connection stays open, as in a killed process.
 struct Writing {
     path: PathBuf,
     connection: Connection,
@@ -42,14 +42,14 @@ impl Writing {
         Self { path, connection, rows: 0 }
     }
 
-    /// Goes on in a copy of a database and its log.
+    /// Continues in a copy of a database and its log.
     fn copied_from(other: &Self, path: PathBuf) -> Self {
         fs::copy(&other.path, &path).unwrap();
         fs::write(beside(&path, WAL_SUFFIX), other.log()).unwrap();
         Self { rows: other.rows, ..Self::new(path, SIZES[2]) }
     }
 
-    /// One transaction with so many rows of 1,000 letters.
+    /// Commits one transaction with this many rows of 1,000 letters.
     fn commit(&mut self, rows: usize) {
         self.connection.execute_batch("BEGIN").unwrap();
         for _ in 0..rows {
@@ -64,7 +64,7 @@ impl Writing {
         fs::read(beside(&self.path, WAL_SUFFIX)).unwrap()
     }
 
-    /// What a process that starts finds of a log that is like this.
+    /// Creates the files that a starting process finds, with this log.
     fn left(&self, folder: &Path, log: &[u8]) -> PathBuf {
         fs::create_dir_all(folder).unwrap();
         let path = folder.join("left.db");
@@ -84,7 +84,7 @@ fn look(database: &Path) -> Verdict {
     Log::read(database, database).and_then(|log| log.verdict()).unwrap()
 }
 
-/// The frames of a log, without those in holes.
+/// Returns the frames of a log, without those in holes.
 fn frames_of(database: &Path) -> Vec<frames::Frame> {
     let mut list = Vec::new();
     let log = Log::read(database, database).unwrap();
@@ -96,13 +96,13 @@ fn frames_of(database: &Path) -> Vec<frames::Frame> {
     list
 }
 
-/// How many frames of a log SQLite accepts.
+/// Returns the number of frames that SQLite accepts.
 fn accepted(database: &Path) -> usize {
     Log::read(database, database).unwrap().summary.accepted
 }
 
 #[test]
-fn whole_logs_are_whole_also_where_they_were_reused() {
+fn intact_logs_are_whole_even_after_reuse() {
     let folder = tempfile::tempdir().unwrap();
     for page_bytes in [512, 4096, 65_536] {
         let mut writing = Writing::new(folder.path().join(format!("{page_bytes}.db")), page_bytes);
@@ -121,7 +121,7 @@ fn whole_logs_are_whole_also_where_they_were_reused() {
             writing.commit(1);
             assert_eq!(look(&writing.path), Verdict::Whole, "{page_bytes}");
         }
-        assert_eq!(writing.log().len(), before, "frames of the older generation are behind the new ones");
+        assert_eq!(writing.log().len(), before, "frames of the older generation follow the new ones");
         writing.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert_eq!((writing.log().len(), look(&writing.path)), (0, Verdict::Whole));
     }
@@ -151,12 +151,13 @@ fn an_interrupted_last_transaction_is_never_refused() {
             let rows = rows(&left);
             assert!(rows == synced_rows || rows == writing.rows, "{is_reused} {what}: {rows}");
         };
-        // Killed: the transaction was written up to here.
+        // A kill: the transaction was written up to here.
         for written in (synced..=end).step_by(SECTOR_BYTES) {
             let log = [&new[..written], old.get(written..).unwrap_or_default()].concat();
             judge(&log, &format!("killed at {written}"));
         }
-        // The power failed: some sectors were written, in any order; a file that was not made longer has zeros there.
+        // A power failure: some sectors were written, in any order; where the file was not extended there are
+        // zeros.
         for seed in 1..=200_u64 {
             let mut log = new.clone();
             for (number, sector) in (synced..end).step_by(SECTOR_BYTES).enumerate() {
@@ -174,7 +175,7 @@ fn an_interrupted_last_transaction_is_never_refused() {
 }
 
 #[test]
-fn one_bit_before_the_last_transaction_is_damage() {
+fn a_flipped_bit_before_the_last_transaction_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
     for rows in 1..12 {
@@ -188,7 +189,7 @@ fn one_bit_before_the_last_transaction_is_damage() {
         let mut damaged = log.clone();
         damaged[at] ^= 1 << (at % 8);
         let left = writing.left(folder.path(), &damaged);
-        let Verdict::Damaged(found) = look(&left) else { panic!("a bit at {at} is not found") };
+        let Verdict::Damaged(found) = look(&left) else { panic!("a flipped bit at {at} is not found") };
         let frame = at.checked_sub(SIZES[0]).map_or(0, |at| at / last_page + 1);
         assert_eq!((found.frame, found.frames), (frame, (log.len() - SIZES[0]) / last_page), "{at}");
         assert!(found.commits >= 2, "{at}: {found}");
@@ -196,7 +197,7 @@ fn one_bit_before_the_last_transaction_is_damage() {
 }
 
 #[test]
-fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
+fn a_flipped_bit_in_the_last_transaction_is_reported_and_the_log_is_copied() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("filled");
     fs::create_dir(&at).unwrap();
@@ -227,9 +228,9 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
             .unwrap()
             .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(users, 4, "all but the last transaction is there");
+        assert_eq!(users, 4, "only the last transaction is missing");
     }
-    // A store opens where the last transaction is incomplete.
+    // A store opens although the last transaction is incomplete.
     let left = folder.join("store.db");
     fs::copy(&path, &left).unwrap();
     let mut damaged = log;
@@ -242,7 +243,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
 }
 
 #[test]
-fn a_header_is_not_missed_where_the_database_has_all_of_the_log() {
+fn a_damaged_header_is_harmless_if_the_database_has_the_whole_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
     for _ in 0..6 {
@@ -255,14 +256,14 @@ fn a_header_is_not_missed_where_the_database_has_all_of_the_log() {
     };
     assert!(matches!(damaged(), Verdict::Damaged(Break { frame: 0, .. })));
     writing.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
-    assert_eq!(damaged(), Verdict::Whole, "as where the power fails while the header is replaced");
+    assert_eq!(damaged(), Verdict::Whole, "as after a power failure while the header was replaced");
     let noise = writing.left(folder.path(), &[7; 10_000]);
     assert!(matches!(look(&noise), Verdict::Unclear(Break { frame: 0, .. })));
 }
 
-/// A commit whose sync fails is rolled back, and its frames stay until others take their place.
+/// A commit whose sync fails is rolled back, but its frames stay until others overwrite them.
 #[test]
-fn frames_of_transactions_that_failed_are_no_damage() {
+fn frames_of_failed_transactions_are_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut base = Writing::new(folder.path().join("base.db"), SIZES[2]);
     for _ in 0..4 {
@@ -285,10 +286,10 @@ fn frames_of_transactions_that_failed_are_no_damage() {
     assert_eq!(rows(&left), committed);
 }
 
-/// A longer transaction failed, and the power fails in a shorter one in its place: its middle may be missing while its end is
-/// there, and the end of the longer one lies behind it.
+/// A longer transaction failed, and the power fails while a shorter one overwrites it. The middle of the
+/// shorter one may be missing although its end is there, and the end of the longer one follows it.
 #[test]
-fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
+fn a_power_failure_over_a_failed_transaction_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut base = Writing::new(folder.path().join("base.db"), SIZES[2]);
     for _ in 0..4 {
@@ -313,8 +314,8 @@ fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
         }
         let left = base.left(&folder.path().join("left"), &log);
         let frames = frames_of(&left);
-        let (before, behind) = frames.split_at(accepted(&left));
-        let commits = behind.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
+        let (before, after) = frames.split_at(accepted(&left));
+        let commits = after.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
         middle_is_missing += usize::from(!before.last().unwrap().is_commit() && commits == 2);
         let verdict = look(&left);
         assert!(!matches!(verdict, Verdict::Damaged(_)), "seed {seed}: {verdict:?}");
@@ -325,7 +326,7 @@ fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
 }
 
 #[test]
-fn a_verdict_takes_two_looks_at_a_log_that_nobody_wrote_to() {
+fn a_verdict_needs_two_equal_reads_of_an_unchanged_log() {
     let found = |frame| Break { frame, frames: 9, commits: 2 };
     let damaged = |frame| Verdict::Damaged(found(frame));
     let settled = |looks: Vec<(u32, Verdict)>| {
@@ -333,9 +334,9 @@ fn a_verdict_takes_two_looks_at_a_log_that_nobody_wrote_to() {
         let mut looked = 0;
         let verdict = settle(
             || {
-                let (number, look) = looks.next().expect("no more looks are needed");
+                let (number, look) = looks.next().expect("no more reads are needed");
                 looked = number + 1;
-                // The size of a log that is emptied while it is read.
+                // A size of 0: the log was truncated while it was read.
                 if look.0 == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(look) }
             },
             Duration::ZERO,
@@ -350,12 +351,12 @@ fn a_verdict_takes_two_looks_at_a_log_that_nobody_wrote_to() {
         settled(vec![(1, damaged(3)), (0, damaged(3)), (2, unclear.clone()), (2, unclear.clone())]),
         (unclear, 4)
     );
-    // Written to before every look.
+    // The log is written to before every read.
     let all = |frame: fn(usize) -> usize| {
         (0..LOOKS_MAX).map(|number| (number as u32 + 1, damaged(frame(number)))).collect::<Vec<_>>()
     };
-    assert_eq!(settled(all(|number| number)), (Verdict::Whole, LOOKS_MAX), "the break moves: it is written");
-    assert_eq!(settled(all(|_| 3)), (damaged(3), LOOKS_MAX), "the break stays: it is damage");
+    assert_eq!(settled(all(|number| number)), (Verdict::Whole, LOOKS_MAX), "it is being written");
+    assert_eq!(settled(all(|_| 3)), (damaged(3), LOOKS_MAX), "it is damaged");
 }
 
 #[test]
@@ -368,7 +369,7 @@ fn a_log_that_is_being_written_is_never_called_damaged() {
     let (looks, mut transactions) = (AtomicUsize::new(0), 0);
     std::thread::scope(|threads| {
         let writer = threads.spawn(|| {
-            // Until both have done enough, whichever is slower.
+            // Until both threads have done enough, whichever is slower.
             while transactions < LEAST || looks.load(Relaxed) < LEAST {
                 writing.commit(transactions % 7 + 1);
                 transactions += 1;
@@ -386,7 +387,8 @@ fn a_log_that_is_being_written_is_never_called_damaged() {
     });
 }
 
-/// A database of Lar with this many users, each in a transaction of its own, and the connection that keeps its log.
+/// Creates a database of Lar with this many users, each in a transaction of its own. The connection keeps its
+/// log.
 fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     let path = folder.join("lar.db");
     let mut connection = crate::connect(&path).unwrap();
@@ -401,14 +403,14 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     (path, connection)
 }
 
-/// Every file of a folder, by name.
+/// Returns every file of a folder, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
 #[test]
-fn copies_of_logs_go_when_something_is_erased() {
+fn an_erasure_removes_copies_of_logs() {
     let folder = tempfile::tempdir().unwrap();
     let (path, connection) = filled(folder.path(), 3);
     drop(connection);
@@ -423,7 +425,7 @@ fn copies_of_logs_go_when_something_is_erased() {
     assert_eq!(fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(), 0, "the log is empty, too");
 }
 
-/// The erasure is on disk by then: whoever asked for it is told so, and emptying the log is tried again.
+/// The erasure is on disk by then, so its caller gets a success, and truncating the log is retried.
 #[test]
 fn an_erasure_succeeds_although_a_log_copy_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -436,7 +438,7 @@ fn an_erasure_succeeds_although_a_log_copy_stays() {
     let made = runtime.block_on(store.conversation_create(user, new, None)).unwrap();
     let owned = runtime.block_on(store.conversation_get(user, made.id)).unwrap();
     assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "nothing is due");
-    // A folder is not removed as a file is.
+    // `remove_file` cannot remove a folder.
     let copy = beside(&path, "-wal.aside-20261129T060430000Z-00");
     fs::create_dir(&copy).unwrap();
     runtime.block_on(store.conversation_erase(&owned)).unwrap();
@@ -445,7 +447,7 @@ fn an_erasure_succeeds_although_a_log_copy_stays() {
     assert_eq!(
         fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(),
         0,
-        "the log is empty in spite of the copy"
+        "the log is empty although the copy stays"
     );
     assert!(runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).is_ok());
     let later = Timestamp::from_millis(Timestamp::now().as_millis() + 60_000);
@@ -453,13 +455,13 @@ fn an_erasure_succeeds_although_a_log_copy_stays() {
     runtime.block_on(store.conversation_create(user, new, None)).unwrap();
     assert_eq!(runtime.block_on(store.conversations_purge(later, later)).unwrap(), 1);
 
-    assert!(runtime.block_on(store.log_empty_retry()).is_err(), "it is there still");
+    assert!(runtime.block_on(store.log_empty_retry()).is_err(), "the copy is still there");
     fs::remove_dir(&copy).unwrap();
-    assert!(runtime.block_on(store.log_empty_retry()).unwrap(), "it was due");
-    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "and is no more");
+    assert!(runtime.block_on(store.log_empty_retry()).unwrap(), "a retry was due");
+    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "and is not any more");
 }
 
-/// Each way in which a conversation ends for good leaves what was said in no file, the log included.
+/// However a conversation is removed for good, no file contains its text afterwards, not even the log.
 #[test]
 fn an_erased_conversation_is_in_no_file() {
     type Ending = fn(&Store, &OwnedConversation) -> Result<(), Error>;
@@ -501,9 +503,10 @@ fn an_erased_conversation_is_in_no_file() {
     }
 }
 
-/// Somebody empties or replaces the log between the two looks of a salvage: the copy keeps what it had.
+/// The log is truncated or replaced between the two reads of a salvage: the copied database keeps its
+/// content.
 #[test]
-fn a_log_that_changes_between_two_looks_is_refused_and_empties_nothing() {
+fn a_log_that_changes_between_two_reads_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (name, changes) in [("cut", 0), ("shortened", frame_at(1)), ("zeroed", usize::MAX)] {
         let mut writing = Writing::new(folder.path().join(format!("{name}.db")), SIZES[2]);
@@ -521,7 +524,8 @@ fn a_log_that_changes_between_two_looks_is_refused_and_empties_nothing() {
         assert_eq!(error.to_string(), "the write-ahead log changed while it was read", "{name}");
         assert_eq!(fs::read(&left).unwrap(), before, "{name}: no page is written or cut off");
 
-        // A frame more: the pages that were found are there still, and nobody knows what came between.
+        // One more frame: the pages found before are still there, but nobody knows what was written in
+        // between.
         fs::write(beside(&left, WAL_SUFFIX), &whole).unwrap();
         let log = Log::read(&left, &left).unwrap();
         fs::write(beside(&left, WAL_SUFFIX), [&whole[..], &whole[frame_at(0)..frame_at(1)]].concat())
@@ -532,9 +536,10 @@ fn a_log_that_changes_between_two_looks_is_refused_and_empties_nothing() {
     }
 }
 
-/// A log that its disk does not read. Linux reads no byte of `/proc/self/mem` at 0: EIO, as of a bad sector.
+/// A log that its disk cannot read. On Linux, reading `/proc/self/mem` at 0 fails with EIO, as a bad sector
+/// does.
 #[test]
-fn salvage_goes_on_without_a_log_that_cannot_be_read() {
+fn salvage_continues_without_an_unreadable_log() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("filled");
     fs::create_dir(&at).unwrap();
@@ -553,7 +558,7 @@ fn salvage_goes_on_without_a_log_that_cannot_be_read() {
 }
 
 #[test]
-fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damage() {
+fn a_damaged_log_is_refused_unchanged_and_salvage_reads_past_the_damage() {
     const USERS: usize = 60;
     let folder = tempfile::tempdir().unwrap();
     let (path, _connection) = filled(folder.path(), USERS);
@@ -562,7 +567,8 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
     let page = SIZES[1];
     let stored_checksum = 16;
     let salt = 8;
-    // Each part of the log, and each part of a frame. Where only a frame's header is damaged its page is known to be intact.
+    // Each third of the log, and each part of a frame. If only a frame's header is damaged, its page is known
+    // to be intact.
     for third in 0..3 {
         for (what, within) in [("page", page + 700), ("checksum", stored_checksum), ("salt", salt)] {
             let frame = frames.len() * third / 3 + 3;
@@ -580,7 +586,8 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
             assert_eq!(named, &left);
             let commits = frames[frame..].iter().filter(|frame| frame.is_commit()).count();
             let expected = format!(
-                "its write-ahead log is damaged at frame {} of {}; {commits} committed transactions are behind that",
+                "its write-ahead log is damaged at frame {} of {}; {commits} committed transactions follow \
+                 the damage",
                 frame + 1,
                 frames.len()
             );
@@ -590,7 +597,7 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
                 matches!(inspection, Inspection::Checked { check: Check::Damaged(_), .. }),
                 "{inspection:?}"
             );
-            assert_eq!(files(&at), before, "{third} {what}: nothing is changed");
+            assert_eq!(files(&at), before, "{third} {what}: nothing changed");
 
             let salvaged = salvage(&left, &at.join("saved.db")).unwrap();
             let table = salvaged.tables.iter().find(|table| table.name == "users").unwrap();
@@ -599,17 +606,17 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
             let is_skipped = what == "page" && !is_superseded;
             let expected = if is_skipped { vec![frames[frame].page] } else { Vec::new() };
             assert_eq!(salvaged.log.skipped_pages, expected, "{third} {what}");
-            // Rows of 450 bytes: nine on a page.
+            // A row has 450 bytes: nine fit on a page.
             assert!(lost <= if is_skipped { 9 } else { 0 }, "{third} {what}: {lost} rows are lost");
             let after = files(&at).into_iter().filter(|(name, _)| name != "saved.db").collect();
-            assert_eq!(before, after, "{third} {what}: salvage changes nothing either");
+            assert_eq!(before, after, "{third} {what}: salvage changes nothing");
         }
     }
 }
 
-/// A log that was made 40 GiB long: what is stored of it is read, and no more.
+/// A log that was extended to 40 GiB: only its stored part is read.
 #[test]
-fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
+fn holes_in_a_log_cost_neither_time_nor_memory_and_hide_nothing() {
     use std::io::{Seek as _, Write as _};
     use std::os::unix::fs::MetadataExt as _;
     const LONG: u64 = 40 << 30;
@@ -622,7 +629,7 @@ fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
     let frames = accepted(&writing.path);
     let page = SIZES[1] + SIZES[2];
     let all = (LONG as usize - SIZES[0]) / page;
-    // The frames from `from` on lie behind `hole` frames that are not stored.
+    // The frames from `from` on follow `hole` frames that are not stored.
     let left = |log: &[u8], from: usize, hole: usize| {
         let left = writing.left(&folder.path().join("left"), &log[..frame_at(from)]);
         let mut file = fs::File::options().write(true).open(beside(&left, WAL_SUFFIX)).unwrap();
@@ -636,13 +643,13 @@ fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
     damaged[frame_at(2) + 500] ^= 1;
     let verdict = look(&left(&damaged, frames, 0));
     assert!(matches!(verdict, Verdict::Damaged(Break { frame: 3, .. })), "{verdict:?}");
-    // A disk that lost what was between: it is found behind the hole.
+    // The disk lost the frames in between: the damage is found after the hole.
     let verdict = look(&left(&log, frames / 2, 1_000_000));
     let Verdict::Damaged(found) = &verdict else { panic!("{verdict:?}") };
     assert_eq!((found.frame, found.frames), (frames / 2 + 1, all));
     assert!(found.commits >= 2, "{found:?}");
 
-    // Nothing but a hole: the copy that is kept takes no room.
+    // Only a hole: the copy takes no disk space.
     let empty = writing.left(&folder.path().join("left"), &[]);
     fs::File::options().write(true).open(beside(&empty, WAL_SUFFIX)).unwrap().set_len(LONG).unwrap();
     let Ok(Verdict::Unclear(found)) = examine(&empty) else { panic!("nothing of it can be read") };
@@ -652,9 +659,9 @@ fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
     assert!(copy.len() == LONG && copy.blocks() < 64, "{} blocks", copy.blocks());
 }
 
-/// A pipe that nobody writes to would keep its reader waiting.
+/// Reading a pipe that nobody writes to would block.
 #[test]
-fn a_log_that_is_no_regular_file_is_not_opened() {
+fn a_log_that_is_not_a_regular_file_is_not_opened() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("filled");

@@ -1,30 +1,32 @@
-//! Changes that share one transaction: how each is run, what becomes of them, and how their callers are answered.
+//! Changes that share one transaction: runs them, commits the transaction, and answers their callers.
 //!
-//! A change's error, or panic, undoes what that change did and nothing else. But for a full disk, a failed read or write, lack of
-//! memory or an interruption SQLite may roll the whole transaction back. Then the group ends there, and all changes in it get the
-//! error of the one for which that was done. What waits behind it gets a transaction of its own.
+//! An error or panic of one change undoes that change only. But on a full disk, a failed read or write, lack
+//! of memory or an interruption, SQLite may roll back the whole transaction. Then the group ends, and all
+//! changes in it get the error that caused the rollback. Changes that still wait get a transaction of their
+//! own.
 
+use lar_base::error_chain;
 use rusqlite::{Connection, ffi};
 use tokio::sync::oneshot;
 
 use super::{GROUP_MAX, catch_panic, same_outcome};
 use crate::Error;
 
-/// Answers the caller once it is known whether the transaction was committed. A change that frees something and found no room
-/// is returned instead, to be run once more.
+/// Answers the caller once the outcome of the commit is known. Instead, a change that frees something and
+/// found the disk full is returned, to run again.
 type Reply = Box<dyn FnOnce(Result<(), Error>) -> Option<ChangeFn> + Send>;
-/// Runs a change in the transaction that is open, or takes the reason why there is none.
+/// Runs a change in the open transaction, or takes the reason why no transaction could be started.
 pub(super) type ChangeFn = Box<dyn FnOnce(Result<&Connection, Error>) -> FinishedChange + Send>;
 
-/// A change that was run, and how its caller is answered.
+/// A change that has run, and the reply to its caller.
 pub(super) struct FinishedChange {
     panicked: bool,
-    /// Its error, for the others in the group where SQLite rolled their transaction back for it.
+    /// Its error, which the other changes in the group get if SQLite rolled back their transaction for it.
     error: Option<rusqlite::Error>,
     reply: Reply,
 }
 
-/// Makes a change that is run once.
+/// Creates a change that runs once.
 pub(super) fn change_once<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> ChangeFn
 where
     T: Send + 'static,
@@ -42,7 +44,7 @@ where
     })
 }
 
-/// Makes a change that is returned, to be run once more, where it or its commit found no room.
+/// Creates a change that is returned, to run again, if it or its commit found the disk full.
 pub(super) fn freeing_change<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> ChangeFn
 where
     T: Send + 'static,
@@ -65,21 +67,22 @@ where
     })
 }
 
-/// Changes that shared a transaction, and what became of it.
+/// The changes of one transaction, and the outcome of its commit.
 pub(super) struct Group {
     changes: Vec<FinishedChange>,
     committed: Result<(), rusqlite::Error>,
 }
 
 impl Group {
-    /// Runs `first` and what `more` returns, [`GROUP_MAX`] changes at most, in one transaction, and commits it.
+    /// Runs `first` and the changes that `more` returns, [`GROUP_MAX`] at most, in one transaction, and
+    /// commits it.
     pub(super) fn commit(
         connection: &Connection,
         first: ChangeFn,
         mut more: impl FnMut() -> Option<ChangeFn>,
     ) -> Self {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            tracing::error!(%error, "a transaction could not be begun");
+            tracing::error!(error = %error_chain(&error), "a transaction could not be started");
             return Self { changes: vec![first(Err(error.into()))], committed: Ok(()) };
         }
         let mut group = Self { changes: Vec::new(), committed: Ok(()) };
@@ -90,7 +93,7 @@ impl Group {
                 group.committed = Err(finished.error.take().unwrap_or_else(rollback_error));
             }
             group.changes.push(finished);
-            // Outside of a transaction nothing is run: it would be committed by itself.
+            // After a rollback no change may run: each of its statements would be committed on its own.
             let takes_more = group.committed.is_ok() && group.changes.len() < GROUP_MAX;
             next = if takes_more { more() } else { None };
         }
@@ -98,7 +101,12 @@ impl Group {
             group.committed = connection.execute_batch("COMMIT");
         }
         if let Err(error) = &group.committed {
-            tracing::error!(%error, changes = group.changes.len(), "a group of changes could not be committed");
+            let changes = group.changes.len();
+            tracing::error!(
+                error = %error_chain(error),
+                changes,
+                "a group of changes could not be committed"
+            );
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
             }
@@ -110,19 +118,20 @@ impl Group {
         self.changes.iter().any(|finished| finished.panicked)
     }
 
-    /// Whether a change failed, or all of them were lost.
+    /// Returns whether a change failed, or the commit failed.
     pub(super) fn has_failed(&self) -> bool {
         self.committed.is_err() || self.changes.iter().any(|finished| finished.error.is_some())
     }
 
-    /// Answers the callers. Returns the changes that free something and found no room: they are to be run once more.
+    /// Answers the callers. Returns the changes that free something and found the disk full: they run again.
     pub(super) fn answer(self) -> Vec<ChangeFn> {
         let reply = |finished: FinishedChange| (finished.reply)(same_outcome(&self.committed));
         self.changes.into_iter().filter_map(reply).collect()
     }
 }
 
-/// Runs `change`, undoing what it did when it fails or panics. It has failed, too, where the transaction is gone after it.
+/// Runs `change` and undoes it if it fails or panics. A change after which the transaction is gone has
+/// failed, too.
 fn in_savepoint<T>(
     connection: &Connection,
     change: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -137,8 +146,8 @@ fn in_savepoint<T>(
     result
 }
 
-/// The error of a change as the others in its group get it: what SQLite reported, or only that there was a rollback where the
-/// change made another error of that.
+/// Returns a change's error for the other changes in its group. It is SQLite's error, or a plain rollback
+/// error if the change turned SQLite's error into another one.
 fn shared_error(error: &Error) -> rusqlite::Error {
     match error {
         Error::Full { .. } => sqlite_error(ffi::SQLITE_FULL),
@@ -149,7 +158,7 @@ fn shared_error(error: &Error) -> rusqlite::Error {
     }
 }
 
-/// SQLite's error for what was going on while it rolled the transaction back for another reason.
+/// Returns SQLite's error for statements that were pending when it rolled back the transaction.
 fn rollback_error() -> rusqlite::Error {
     sqlite_error(ffi::SQLITE_ABORT_ROLLBACK)
 }

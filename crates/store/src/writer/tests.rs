@@ -1,4 +1,4 @@
-//! The writer with real connections: what is shared, what is undone, what gets the reserve, and when the log is emptied.
+//! The writer with real connections: grouping, rollback, the use of the reserve, and truncation of the WAL.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::RecvTimeoutError;
@@ -20,9 +20,9 @@ fn reserve_of(path: &Path) -> Arc<Reserve> {
     Arc::new(Reserve::beside(path))
 }
 
-/// Keeps the writer busy with a change until the sender is dropped, so that others wait together.
-async fn keep_busy(writer: &Writer) -> std::sync::mpsc::Sender<()> {
-    let (gate, opened) = std::sync::mpsc::channel::<()>();
+/// Keeps the writer busy until the returned sender is dropped, so that other jobs wait together.
+async fn keep_busy(writer: &Writer) -> std::sync::mpsc::SyncSender<()> {
+    let (gate, opened) = std::sync::mpsc::sync_channel::<()>(1);
     let (started, has_started) = oneshot::channel();
     let writer = writer.clone();
     tokio::spawn(async move {
@@ -37,11 +37,11 @@ async fn keep_busy(writer: &Writer) -> std::sync::mpsc::Sender<()> {
     gate
 }
 
-/// Returns when this many jobs wait for the writer, which is busy.
+/// Returns when this many jobs wait for the busy writer.
 async fn until_waiting(writer: &Writer, jobs: usize) {
     let started_at = Instant::now();
     while QUEUE_MAX - writer.jobs.capacity() < jobs {
-        assert!(started_at.elapsed() < Duration::from_secs(20), "they do not wait");
+        assert!(started_at.elapsed() < Duration::from_secs(20), "the jobs do not wait");
         tokio::task::yield_now().await;
     }
 }
@@ -51,7 +51,7 @@ fn is_stored(reader: &Connection, n: i64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_means_committed_and_errors_stay_apart() {
+async fn an_answer_means_committed_and_errors_do_not_affect_other_changes() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
     let mut waiting = JoinSet::new();
@@ -76,7 +76,7 @@ async fn an_answer_means_committed_and_errors_stay_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_undoes_its_own_change_and_the_writer_goes_on() {
+async fn a_panic_undoes_its_own_change_and_the_writer_continues() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
     let mut waiting = JoinSet::new();
@@ -87,7 +87,7 @@ async fn a_panic_undoes_its_own_change_and_the_writer_goes_on() {
                 .run(move |connection| {
                     let mut insert = connection.prepare_cached("INSERT INTO numbers VALUES (?1)")?;
                     insert.execute([n])?;
-                    assert!(n % 4 != 0, "change {n} panics while it has a statement");
+                    assert!(n % 4 != 0, "change {n} panics while it has a cached statement");
                     Ok(())
                 })
                 .await;
@@ -105,7 +105,7 @@ async fn a_panic_undoes_its_own_change_and_the_writer_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_moved_into_the_database_while_no_change_waits() {
+async fn the_log_is_checkpointed_while_no_change_waits() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
     let connection = crate::connect(&path).unwrap();
@@ -114,7 +114,7 @@ async fn the_log_is_moved_into_the_database_while_no_change_waits() {
     let writer = Writer::start_with(connection, path.clone(), reserve_of(&path), after);
     let reader = Connection::open(&path).unwrap();
     let log_bytes = || std::fs::metadata(crate::beside(&path, "-wal")).unwrap().len();
-    // The second round begins with a reader in the way, which no change waits for.
+    // The second round begins with a blocking reader, which no change waits for.
     for n in 0..2 {
         reader.execute_batch("BEGIN; SELECT count(*) FROM numbers").unwrap();
         writer
@@ -125,17 +125,17 @@ async fn the_log_is_moved_into_the_database_while_no_change_waits() {
         reader.execute_batch("COMMIT").unwrap();
         let started_at = Instant::now();
         while log_bytes() > 0 {
-            assert!(started_at.elapsed() < Duration::from_secs(20), "the log stays");
+            assert!(started_at.elapsed() < Duration::from_secs(20), "the WAL is not empty");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(is_stored(&reader, n));
     }
 }
 
-/// A long read is in the way: nobody waits for it for long, and the log is empty soon after it ended, also while changes
-/// come in all the time.
+/// Callers wait only briefly for a long read. The WAL is truncated soon after the read ends, even under a
+/// constant stream of changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_read_keeps_no_eraser_waiting_and_the_log_is_emptied_when_it_ends() {
+async fn a_long_read_does_not_delay_erasures_and_the_log_is_truncated_when_it_ends() {
     const ERASERS: i64 = 20;
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
@@ -156,14 +156,14 @@ async fn a_long_read_keeps_no_eraser_waiting_and_the_log_is_emptied_when_it_ends
         insert(n).await.unwrap();
         assert_eq!(writer.checkpoint().await.unwrap(), EmptyLogOutcome::Later);
     }
-    // Their commits included: had each waited as other connections do, it would be five times that.
+    // Includes their commits. If each erasure waited for `BUSY_MAX`, it would take five times as long.
     assert!(started_at.elapsed() < BUSY_MAX * 4, "{:?}", started_at.elapsed());
     assert!(log_bytes() > 0);
     reader.execute_batch("COMMIT").unwrap();
-    // Only emptying it makes the file shorter.
+    // Only a truncation makes the file shorter.
     let (ended, mut longest) = (Instant::now(), log_bytes());
     for n in 1000.. {
-        assert!(ended.elapsed() < Duration::from_secs(20), "the log stays");
+        assert!(ended.elapsed() < Duration::from_secs(20), "the WAL is not truncated");
         insert(n).await.unwrap();
         if log_bytes() < longest {
             break;
@@ -207,7 +207,7 @@ async fn a_failed_transaction_begin_returns_its_error() {
     assert!(matches!(refused.await, Err(Error::ReadOnly { path: None })));
 }
 
-/// A database with what a process left in the log that was killed. The files are copies of its files.
+/// A database whose WAL was left by a killed process. The files are copies of an open database's files.
 fn left_by_a_killed_process(folder: &Path) -> PathBuf {
     let (made, left) = (folder.join("made.db"), folder.join("left.db"));
     let connection = crate::connect(&made).unwrap();
@@ -220,9 +220,9 @@ fn left_by_a_killed_process(folder: &Path) -> PathBuf {
     left
 }
 
-/// What was erased by then must not stay in the log until the next change, or for a minute.
+/// Erased content must not stay in the WAL until the next change, or for a minute.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_that_a_killed_process_left_is_emptied_at_start_or_when_the_read_in_the_way_ends() {
+async fn the_log_of_a_killed_process_is_truncated_at_start_or_after_a_blocking_read() {
     const NEVER: Duration = Duration::from_secs(3600);
     for is_read in [false, true] {
         let directory = tempfile::tempdir().unwrap();
@@ -236,31 +236,31 @@ async fn the_log_that_a_killed_process_left_is_emptied_at_start_or_when_the_read
         let connection = crate::connect(&path).unwrap();
         let writer = Writer::start_with(connection, path.clone(), reserve_of(&path), NEVER);
         if is_read {
-            // Nobody waits for the read for long.
+            // The insert waits for the read only briefly.
             let insert =
                 writer.run(|connection| Ok(connection.execute("INSERT INTO numbers VALUES (2)", [])?));
             assert_eq!(insert.await.unwrap(), 1);
-            assert!(log_bytes() > 0, "the read uses it");
+            assert!(log_bytes() > 0, "the read uses the WAL");
             reader.execute_batch("COMMIT").unwrap();
         }
         let started_at = Instant::now();
         while log_bytes() > 0 {
-            assert!(started_at.elapsed() < Duration::from_secs(20), "the log stays; read: {is_read}");
+            assert!(started_at.elapsed() < Duration::from_secs(20), "the WAL is not empty; read: {is_read}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(is_stored(&reader, 2), is_read);
     }
 }
 
-/// A try that fails at start leaves another one due, which a later moment makes.
+/// A truncation that fails at start is retried later.
 #[test]
-fn emptying_the_log_at_start_is_tried_again_where_it_failed() {
+fn a_failed_truncation_of_the_log_at_start_is_retried() {
     let directory = tempfile::tempdir().unwrap();
     let path = left_by_a_killed_process(directory.path());
     let connection = crate::connect(&path).unwrap();
     let (_jobs, receiver) = mpsc::channel(1);
     let mut queue = Queue::new(receiver, Duration::from_secs(3600));
-    // SQLite moves no log within a transaction.
+    // SQLite runs no checkpoint within a transaction.
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     queue.empty_at_start(&connection);
     assert!(queue.has_failed && queue.time_until_due().unwrap() <= EMPTY_AGAIN_AFTER);
@@ -269,11 +269,12 @@ fn emptying_the_log_at_start_is_tried_again_where_it_failed() {
     assert_eq!((queue.time_until_due(), queue.has_failed), (None, false));
 }
 
-/// They fail in one commit. Each is run again while the reserve is released, and nothing else is run then.
+/// The changes fail in one commit. Each runs again while the reserve is released, and no other change runs
+/// then.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_changes_that_free_something_get_the_reserve_and_others_do_not() {
+async fn only_changes_that_free_something_get_the_reserve() {
     const FREEING: usize = 16;
-    /// More than share a commit, so that some wait while the reserve is released.
+    /// More than fit in one commit, so that some wait while the reserve is released.
     const OTHERS: usize = 2 * GROUP_MAX;
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&directory.path().join("test.db")).unwrap();
@@ -281,13 +282,13 @@ async fn all_changes_that_free_something_get_the_reserve_and_others_do_not() {
     table.await.unwrap();
     store.keep_reserve();
     let reserve = directory.path().join(reserve::NAME);
-    assert!(reserve.exists(), "room is kept");
+    assert!(reserve.exists(), "space is reserved");
 
     let gate = keep_busy(&store.writer).await;
     let (mut freeing, mut others) = (JoinSet::new(), JoinSet::new());
     for _ in 0..FREEING {
         let (store, reserve) = (store.clone(), reserve.clone());
-        // As on a disk that has room only while none is kept.
+        // Simulates a disk that has space only while the reserve is released.
         let change = move |connection: &Connection| match reserve.exists() {
             true => Err(Error::Full { path: None, why: None }),
             false => Ok(connection.execute("INSERT INTO numbers VALUES (1)", [])?),
@@ -307,19 +308,19 @@ async fn all_changes_that_free_something_get_the_reserve_and_others_do_not() {
     while let Some(is_kept) = others.join_next().await {
         assert!(is_kept.unwrap().unwrap(), "no other change uses the reserve");
     }
-    assert!(reserve.exists(), "room is kept again");
+    assert!(reserve.exists(), "space is reserved again");
     let count = "SELECT count(*) FROM numbers";
     let stored =
         store.read(move |connection| Ok(connection.query_row(count, [], |row| row.get::<_, usize>(0))?));
     assert_eq!(stored.await.unwrap(), FREEING);
 }
 
-/// Where SQLite finds no room for one change, it undoes all that share the transaction.
+/// When the disk is full for one change, SQLite rolls back all changes in the transaction.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_frees_something_is_run_again_where_another_one_ended_the_transaction() {
+async fn a_change_that_frees_something_runs_again_after_another_one_ended_the_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
-    // SQLite takes the number of pages that are there for the limit.
+    // SQLite raises a smaller limit to the current number of pages.
     let limit = "CREATE TABLE texts (text BLOB); PRAGMA max_page_count = 1";
     writer.run(move |connection| Ok(connection.execute_batch(limit)?)).await.unwrap();
     let gate = keep_busy(&writer).await;
@@ -349,13 +350,13 @@ fn insert(connection: &Connection, n: i64) -> Result<usize, Error> {
     Ok(connection.execute("INSERT INTO numbers VALUES (?1)", [n])?)
 }
 
-/// Inserts numbers until SQLite is interrupted, for which it rolls the whole transaction back.
+/// Inserts numbers until SQLite is interrupted; SQLite then rolls back the whole transaction.
 fn insert_until_interrupted(connection: &Connection) -> Result<usize, Error> {
     let endless = "WITH RECURSIVE counted (n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM counted)
                    INSERT INTO numbers SELECT n FROM counted";
     let mut insert = connection.prepare(endless)?;
     let handle = connection.get_interrupt_handle();
-    let (ended, wait) = std::sync::mpsc::channel::<()>();
+    let (ended, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let interrupter = std::thread::spawn(move || {
         while wait.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
             handle.interrupt();
@@ -367,7 +368,7 @@ fn insert_until_interrupted(connection: &Connection) -> Result<usize, Error> {
     Ok(inserted?)
 }
 
-/// It need not be a full disk: no room is given up for it, and who shares the transaction is told what it was.
+/// The rollback has a cause other than a full disk: the reserve stays, and the whole group gets that cause.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolled_back_group_gets_its_error_and_later_changes_get_a_new_transaction() {
     let directory = tempfile::tempdir().unwrap();
@@ -388,7 +389,7 @@ async fn a_rolled_back_group_gets_its_error_and_later_changes_get_a_new_transact
         async move { writer.run(insert_until_interrupted).await }
     });
     until_waiting(&writer, 2).await;
-    let behind = tokio::spawn({
+    let next = tokio::spawn({
         let writer = writer.clone();
         async move { writer.run(|connection| insert(connection, 2)).await }
     });
@@ -398,14 +399,14 @@ async fn a_rolled_back_group_gets_its_error_and_later_changes_get_a_new_transact
         let Err(Error::Sqlite { cause, .. }) = &lost else { panic!("{lost:?}") };
         assert_eq!(cause.sqlite_error_code(), Some(ErrorCode::OperationInterrupted));
     }
-    assert_eq!(behind.await.unwrap().unwrap(), 1);
-    assert_eq!(runs.load(Relaxed), 1, "more room would not have helped");
+    assert_eq!(next.await.unwrap().unwrap(), 1);
+    assert_eq!(runs.load(Relaxed), 1, "more space would not have helped");
     assert_eq!([1, 2, 10].map(|n| is_stored(&reader, n)), [false, true, false]);
 }
 
-/// The erasure is committed all the same, so that its words must leave the log, too.
+/// The erasure is committed nevertheless, so its text must leave the WAL, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_whose_caller_left_empties_the_log() {
+async fn an_erasure_whose_caller_left_truncates_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lar.db");
     let store = Store::open(&path).unwrap();
@@ -430,7 +431,7 @@ async fn an_erasure_whose_caller_left_empties_the_log() {
     drop(gate);
     let started_at = Instant::now();
     while is_in_log() {
-        assert!(started_at.elapsed() < Duration::from_secs(20), "the words stay in the log");
+        assert!(started_at.elapsed() < Duration::from_secs(20), "the erased text stays in the WAL");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let found = store.conversation_get(user, made.id).await;

@@ -1,4 +1,4 @@
-//! Places in JSON, as people write it: comments and order stay.
+//! Settings in JSON, which may have comments and trailing commas. Comments and order stay.
 
 use anyhow::{Context as _, bail};
 use jsonc_parser::ParseOptions;
@@ -7,68 +7,69 @@ use serde_json::Value;
 
 use super::ConfigEntry;
 
-/// Sets the places `ours` of the document `new` in `text`; what was there is noted.
+/// Sets `settings` in `text` to their values in the document `new`. Adds each setting to `entries`.
 pub(super) fn set(
     text: &str,
     new: &Value,
-    ours: &[&str],
-    places: &mut Vec<ConfigEntry>,
+    settings: &[impl AsRef<str>],
+    entries: &mut Vec<ConfigEntry>,
 ) -> anyhow::Result<String> {
     let root = parse(text)?;
     if root.value().is_some() && root.object_value().is_none() {
-        bail!("it holds no JSON object");
+        bail!("the file is not a JSON object");
     }
     let top = root.object_value_or_set();
-    for at in ours {
-        let steps = steps(at);
-        let after = value_at(new, &steps).with_context(|| format!("the recipe has no {at}"))?;
-        let (last, folders) = steps.split_last().context("the place has no name")?;
+    for setting in settings {
+        let setting = setting.as_ref();
+        let keys = keys(setting);
+        let after = value_at(new, &keys).with_context(|| format!("the recipe has no `{setting}`"))?;
+        let (last, parents) = keys.split_last().context("the setting has no name")?;
         let mut object = top.clone();
-        for step in folders {
+        for key in parents {
             object = object
-                .object_value_or_create(step)
-                .with_context(|| format!("`{step}` of it is no object, on the way to {at}"))?;
+                .object_value_or_create(key)
+                .with_context(|| format!("`{key}` is not an object, so `{setting}` cannot be set"))?;
         }
-        if at.ends_with("[]") {
+        if setting.ends_with("[]") {
             let after = after.get(0).context("the recipe's list is empty")?.clone();
             let list = object
                 .array_value_or_create(last)
-                .with_context(|| format!("`{last}` of it is no list, on the way to {at}"))?;
+                .with_context(|| format!("`{last}` is not a list, so `{setting}` cannot be set"))?;
             list.append(input(&after));
-            places.push(ConfigEntry { at: (*at).into(), before: None, after });
+            entries.push(ConfigEntry { setting: setting.into(), before: None, after });
             continue;
         }
         let before = object.get(last).and_then(|prop| prop.value()).and_then(|value| value.to_serde_value());
         put(&object, last, after);
-        places.push(ConfigEntry { at: (*at).into(), before, after: after.clone() });
+        entries.push(ConfigEntry { setting: setting.into(), before, after: after.clone() });
     }
     Ok(root.to_string())
 }
 
-/// Puts back what was there; places that hold something else by now are named in `left`.
-pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
+/// Restores the values before the change. Adds the settings that have other values by now, and stay, to `left`.
+pub(super) fn unset(text: &str, entries: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
     let root = parse(text)?;
-    for place in places {
-        let steps = steps(&place.at);
-        let Some((last, folders)) = steps.split_last() else { continue };
-        let object = folders
+    for entry in entries {
+        let keys = keys(&entry.setting);
+        let Some((last, parents)) = keys.split_last() else { continue };
+        let object = parents
             .iter()
-            .try_fold(root.object_value(), |object, step| object.map(|object| object.object_value(step)));
+            .try_fold(root.object_value(), |object, key| object.map(|object| object.object_value(key)));
         let Some(Some(object)) = object else { continue };
-        if place.at.ends_with("[]") {
+        if entry.setting.ends_with("[]") {
             let list = object.array_value(last).map(|list| list.elements()).unwrap_or_default();
-            let ours = |node: &CstNode| node.to_serde_value().as_ref() == Some(&place.after);
-            if let Some(element) = list.into_iter().find(ours) {
+            let is_ours = |node: &CstNode| node.to_serde_value().as_ref() == Some(&entry.after);
+            if let Some(element) = list.into_iter().find(is_ours) {
                 element.remove();
             }
             continue;
         }
         let Some(prop) = object.get(last) else { continue };
-        if prop.value().and_then(|value| value.to_serde_value()).as_ref() != Some(&place.after) {
-            left.push(place.at.clone());
+        if prop.value().and_then(|value| value.to_serde_value()).as_ref() != Some(&entry.after) {
+            left.push(entry.setting.clone());
             continue;
         }
-        match &place.before {
+        match &entry.before {
             Some(before) => put(&object, last, before),
             None => prop.remove(),
         }
@@ -78,10 +79,10 @@ pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) 
 
 fn parse(text: &str) -> anyhow::Result<CstRootNode> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
-    // A byte order mark is not JSON's.
+    // JSON has no byte order mark, but some editors write one.
     let options = ParseOptions { allow_missing_commas: false, ..ParseOptions::default() };
     CstRootNode::parse(text.trim_start_matches('\u{feff}'), &options)
-        .map_err(|error| anyhow::anyhow!("it is no JSON: {error}"))
+        .map_err(|error| anyhow::anyhow!("the file is not valid JSON: {error}"))
 }
 
 fn put(object: &CstObject, name: &str, value: &Value) {
@@ -91,12 +92,12 @@ fn put(object: &CstObject, name: &str, value: &Value) {
     }
 }
 
-fn steps(at: &str) -> Vec<&str> {
-    at.trim_end_matches("[]").split('.').collect()
+fn keys(setting: &str) -> Vec<&str> {
+    setting.trim_end_matches("[]").split('.').collect()
 }
 
-fn value_at<'a>(new: &'a Value, steps: &[&str]) -> Option<&'a Value> {
-    steps.iter().try_fold(new, |value, step| value.get(step))
+fn value_at<'a>(new: &'a Value, keys: &[&str]) -> Option<&'a Value> {
+    keys.iter().try_fold(new, |value, key| value.get(key))
 }
 
 fn input(value: &Value) -> CstInputValue {
@@ -121,9 +122,9 @@ mod tests {
     fn set_in(text: &str) -> anyhow::Result<(String, Vec<ConfigEntry>)> {
         let new =
             json!({ "mcpServers": { "lar": { "command": "lar" } }, "hooks": { "Start": [{ "a": 1 }] } });
-        let mut places = Vec::new();
-        let text = set(text, &new, &["mcpServers.lar", "hooks.Start[]"], &mut places)?;
-        Ok((text, places))
+        let mut entries = Vec::new();
+        let text = set(text, &new, &["mcpServers.lar", "hooks.Start[]"], &mut entries)?;
+        Ok((text, entries))
     }
 
     #[test]
@@ -136,13 +137,13 @@ mod tests {
             "{ a: 'b', }",
         ];
         for text in texts {
-            let (with, places) = set_in(text).unwrap();
+            let (with, entries) = set_in(text).unwrap();
             assert!(with.contains("\"command\": \"lar\"") && with.contains("\"a\": 1"), "{with}");
             for kept in ["// mine", "\"other\"", "\"b\":2", "1e400", "a: 'b'"] {
                 assert_eq!(text.contains(kept), with.contains(kept), "{kept} {with}");
             }
             let mut left = Vec::new();
-            let without = unset(&with, &places, &mut left).unwrap();
+            let without = unset(&with, &entries, &mut left).unwrap();
             assert!(left.is_empty() && !without.contains("\"lar\": {"), "{without}");
             assert_eq!(text.contains("old"), without.contains("old"), "{without}");
             let (again, _) = set_in(&without).unwrap();
@@ -151,17 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_was_changed_since_stays() {
-        let (with, places) = set_in("{}").unwrap();
+    fn a_setting_that_was_changed_since_stays() {
+        let (with, entries) = set_in("{}").unwrap();
         let changed = with.replace("\"command\": \"lar\"", "\"command\": \"mine\"");
         let mut left = Vec::new();
-        let without = unset(&changed, &places, &mut left).unwrap();
+        let without = unset(&changed, &entries, &mut left).unwrap();
         assert_eq!(left, ["mcpServers.lar"]);
         assert!(without.contains("mine"), "{without}");
     }
 
     #[test]
-    fn a_value_that_is_no_object_is_refused() {
+    fn invalid_json_and_values_of_other_types_are_refused() {
         for text in
             ["{", "[1]", "7", "{\"mcpServers\": 7}", "{\"hooks\": {\"Start\": 7}}", "<xml/>", "{\"a\":1} x"]
         {

@@ -1,4 +1,4 @@
-//! Places in TOML: comments and order stay.
+//! Settings in TOML. Comments and order stay.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -6,55 +6,56 @@ use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use super::ConfigEntry;
 
-/// Sets the places `ours` of the document `new` in `text`; what was there is noted.
+/// Sets `settings` in `text` to their values in the document `new`. Adds each setting to `entries`.
 pub(super) fn set(
     text: &str,
     new: &str,
-    ours: &[&str],
-    places: &mut Vec<ConfigEntry>,
+    settings: &[impl AsRef<str>],
+    entries: &mut Vec<ConfigEntry>,
 ) -> anyhow::Result<String> {
     let mut document = parse(text)?;
-    let new: DocumentMut = new.parse().context("the recipe is no TOML")?;
-    for at in ours {
-        let steps: Vec<&str> = at.split('.').collect();
-        let (last, folders) = steps.split_last().context("the place has no name")?;
-        let new_item = steps.iter().try_fold(new.as_item(), |item, step| item.get(step));
-        let new_item = new_item.with_context(|| format!("the recipe has no {at}"))?.clone();
+    let new: DocumentMut = new.parse().context("the recipe is not valid TOML")?;
+    for setting in settings {
+        let setting = setting.as_ref();
+        let keys: Vec<&str> = setting.split('.').collect();
+        let (last, parents) = keys.split_last().context("the setting has no name")?;
+        let new_item = keys.iter().try_fold(new.as_item(), |item, key| item.get(key));
+        let new_item = new_item.with_context(|| format!("the recipe has no `{setting}`"))?.clone();
         let mut table: &mut dyn TableLike = document.as_table_mut();
-        for step in folders {
-            let item = table.entry(step).or_insert_with(|| {
-                let mut made = Table::new();
-                made.set_implicit(true);
-                Item::Table(made)
+        for key in parents {
+            let item = table.entry(key).or_insert_with(|| {
+                let mut parent = Table::new();
+                parent.set_implicit(true);
+                Item::Table(parent)
             });
             table = item
                 .as_table_like_mut()
-                .with_context(|| format!("`{step}` of it is no table, on the way to {at}"))?;
+                .with_context(|| format!("`{key}` is not a table, so `{setting}` cannot be set"))?;
         }
         let before = table.get(last).map(value_of);
-        places.push(ConfigEntry { at: (*at).into(), before, after: value_of(&new_item) });
+        entries.push(ConfigEntry { setting: setting.into(), before, after: value_of(&new_item) });
         table.insert(last, new_item);
     }
     Ok(document.to_string())
 }
 
-/// Puts back what was there; places that hold something else by now are named in `left`.
-pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
+/// Restores the values before the change. Adds the settings that have other values by now, and stay, to `left`.
+pub(super) fn unset(text: &str, entries: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
     let mut document = parse(text)?;
-    for place in places {
-        let steps: Vec<&str> = place.at.split('.').collect();
-        let Some((last, folders)) = steps.split_last() else { continue };
+    for entry in entries {
+        let keys: Vec<&str> = entry.setting.split('.').collect();
+        let Some((last, parents)) = keys.split_last() else { continue };
         let top: &mut dyn TableLike = document.as_table_mut();
         let table =
-            folders.iter().try_fold(top, |table, step| table.get_mut(step).and_then(Item::as_table_like_mut));
+            parents.iter().try_fold(top, |table, key| table.get_mut(key).and_then(Item::as_table_like_mut));
         let Some(table) = table else { continue };
         let Some(now) = table.get(last).map(value_of) else { continue };
-        if now != place.after {
-            left.push(place.at.clone());
+        if now != entry.after {
+            left.push(entry.setting.clone());
             continue;
         }
         table.remove(last);
-        if let Some(before) = &place.before {
+        if let Some(before) = &entry.before {
             table.insert(last, toml_edit::value(item_of(before)?));
         }
     }
@@ -62,10 +63,10 @@ pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) 
 }
 
 fn parse(text: &str) -> anyhow::Result<DocumentMut> {
-    text.parse().map_err(|error| anyhow::anyhow!("it is no TOML: {error}"))
+    text.parse().map_err(|error| anyhow::anyhow!("the file is not valid TOML: {error}"))
 }
 
-/// What an item says, without how it is written.
+/// Returns the value of an item, without its formatting.
 fn value_of(item: &Item) -> Value {
     if let Some(table) = item.as_table_like() {
         return Value::Object(table.iter().map(|(name, item)| (name.to_owned(), value_of(item))).collect());
@@ -124,26 +125,26 @@ mod tests {
             "mcp_servers = { }\n",
         ];
         for text in texts {
-            let mut places = Vec::new();
-            let with = set(text, NEW, &["mcp_servers.lar"], &mut places).unwrap();
+            let mut entries = Vec::new();
+            let with = set(text, NEW, &["mcp_servers.lar"], &mut entries).unwrap();
             let read: DocumentMut = with.parse().unwrap();
             assert_eq!(read["mcp_servers"]["lar"]["command"].as_str(), Some("lar"), "{with}");
             for kept in ["# mine", "# why", "[mcp_servers.other]"] {
                 assert_eq!(text.contains(kept), with.contains(kept), "{kept} {with}");
             }
             let mut left = Vec::new();
-            let without = unset(&with, &places, &mut left).unwrap();
+            let without = unset(&with, &entries, &mut left).unwrap();
             assert!(left.is_empty() && !without.contains("\"lar\""), "{without}");
             assert_eq!(text.contains("old"), without.contains("old"), "{without}");
         }
     }
 
     #[test]
-    fn later_changes_stay_and_values_that_are_no_tables_are_refused() {
-        let mut places = Vec::new();
-        let with = set("", NEW, &["mcp_servers.lar"], &mut places).unwrap().replace("\"mcp\"", "\"mine\"");
+    fn later_changes_stay_and_values_other_than_tables_are_refused() {
+        let mut entries = Vec::new();
+        let with = set("", NEW, &["mcp_servers.lar"], &mut entries).unwrap().replace("\"mcp\"", "\"mine\"");
         let mut left = Vec::new();
-        assert_eq!(unset(&with, &places, &mut left).unwrap(), with);
+        assert_eq!(unset(&with, &entries, &mut left).unwrap(), with);
         assert_eq!(left, ["mcp_servers.lar"]);
         for text in ["mcp_servers = 7\n", "a = \n", "[[mcp_servers]]\na = 1\n"] {
             assert!(set(text, NEW, &["mcp_servers.lar"], &mut Vec::new()).is_err(), "{text}");

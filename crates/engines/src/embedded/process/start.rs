@@ -1,4 +1,4 @@
-//! A worker's beginning: the process and the socket to it, and what is said before it has loaded.
+//! The start of a worker: the process, its socket, and the handshake up to the end of loading.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,20 +14,22 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
-use crate::Error;
 use crate::embedded::ConfinementPolicy;
-use crate::protocol::{self, FromWorker, Load, ToWorker, TuningResult};
+use lar_inference::Error;
+use lar_inference::protocol;
+use lar_inference::protocol::{FromWorker, Load, ToWorker, TuningResult};
 
-/// How long a worker may take to say hello.
+/// The longest wait for a worker's hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a thread of a worker looks whether the others have arrived before it sleeps. OpenMP's own milliseconds hold a core
-/// that another program wants; with a quarter of this, threads sleep hundreds of times for one token. Measured: decision 0018.
+/// How long a thread of a worker spins at a barrier before it sleeps. OpenMP's default of milliseconds
+/// occupies a core that another program needs; with a quarter of this, threads sleep hundreds of times per
+/// token. Measured: decision 0018.
 const BARRIER_WAIT: Duration = Duration::from_micros(30);
 
-/// How often a thread looks in [`BARRIER_WAIT`], which is what OpenMP wants to be told; between two looks lies one hint to the
-/// processor, of which some take ten times as long as others.
+/// Returns the number of spins in [`BARRIER_WAIT`], the unit of OpenMP's setting. Each spin is one hint to
+/// the processor, and some processors take ten times as long for it as others.
 fn barrier_spins() -> u64 {
-    /// Hints that are timed at once, and how often; the quickest counts.
+    /// Hints per timed pass, and passes; the fastest pass counts.
     const HINTS: u32 = 2000;
     const PASSES: u32 = 8;
     static FOUND: OnceLock<u64> = OnceLock::new();
@@ -43,18 +45,18 @@ fn barrier_spins() -> u64 {
     })
 }
 
-/// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
+/// Starts a process, lets it confine itself and kills it. Returns the missing parts of the confinement.
 pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
     let (child, mut reader, mut writer) = spawn(program)?;
     let _child = child;
     greet(&mut reader, &mut writer, Load::Vocabulary { path: "nothing".into(), files: Vec::new() }).await
 }
 
-/// The process, and the two halves of the socket to it.
+/// Starts the process and returns it with the two halves of its socket.
 pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteHalf), Error> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(to_error)?;
     ours.set_nonblocking(true).map_err(to_error)?;
-    // Its folder is not this one, so that what it is told by path must not depend on it.
+    // The worker runs in another folder, so a relative path would not lead to the program.
     let program = std::path::absolute(program).map_err(to_error)?;
     let child = Command::from(lar_sandbox::command(&program, Inherit::Engine))
         .arg("worker")
@@ -62,7 +64,7 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        // Ctrl+C in a terminal reaches all of a group: the server lets answers finish first.
+        // Ctrl+C in a terminal signals the whole process group, but the server lets answers finish first.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -71,49 +73,49 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
     Ok((child, reader, writer))
 }
 
-/// Logs once what the kernel does not confine workers in; an error where the setting requires all of it.
+/// Logs the missing parts of the confinement once. Returns an error if the policy requires all of it.
 pub(super) fn check_confinement(missing: &[String], policy: ConfinementPolicy) -> Result<(), Error> {
     static LOGGED: Once = Once::new();
     if let Some(missing) = policy.allow("its worker", missing).map_err(Error::Load)? {
-        LOGGED.call_once(|| tracing::warn!(%missing, "workers are not confined in every way"));
+        LOGGED.call_once(|| tracing::warn!(%missing, "workers are not fully confined"));
     }
     Ok(())
 }
 
-/// Says what to load, and hears how the process is confined.
+/// Exchanges hellos and sends `Load`. Returns the missing parts of the process's confinement.
 pub(super) async fn greet(
     reader: &mut OwnedReadHalf,
     writer: &mut OwnedWriteHalf,
     load: Load,
 ) -> Result<Vec<String>, Error> {
     let hello = tokio::time::timeout(HELLO_TIMEOUT, read::<FromWorker>(reader));
-    match hello.await.map_err(|_| Error::Failed("it did not say hello".into()))?? {
+    match hello.await.map_err(|_| Error::Failed("it sent no hello in time".into()))?? {
         FromWorker::Hello { version: protocol::VERSION, .. } => {}
         FromWorker::Hello { version, .. } => {
             return Err(Error::Failed(format!("it speaks version {version}, not {}", protocol::VERSION)));
         }
-        _ => return Err(Error::Failed("it did not begin with hello".into())),
+        _ => return Err(Error::Failed("its first frame was not hello".into())),
     }
     for frame in [ToWorker::Hello { version: protocol::VERSION }, ToWorker::Load(load)] {
         writer.write_all(&protocol::encode(&frame).map_err(to_error)?).await.map_err(to_error)?;
     }
     match read::<FromWorker>(reader).await? {
         FromWorker::Confined { missing } => Ok(missing),
-        _ => Err(Error::Failed("it did not say how it is confined".into())),
+        _ => Err(Error::Failed("it did not report its confinement".into())),
     }
 }
 
 pub(super) async fn wait_until_loaded(reader: &mut OwnedReadHalf) -> Result<Option<TuningResult>, Error> {
-    // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
+    // Loading takes as long as the disk needs; the tasks that wait for it have their own deadlines.
     match read::<FromWorker>(reader).await? {
         FromWorker::Loaded { tuned, draft_refused, .. } => {
             if let Some(reason) = draft_refused {
-                tracing::warn!(%reason, "the draft model does not guess for this one");
+                tracing::warn!(%reason, "the draft model cannot be used with this model");
             }
             Ok(tuned)
         }
         FromWorker::LoadFailed { message } => Err(Error::Load(message)),
-        _ => Err(Error::Failed("it said something else than whether it loaded".into())),
+        _ => Err(Error::Failed("it sent another frame before it reported the load".into())),
     }
 }
 
@@ -121,7 +123,7 @@ async fn read<T: for<'a> Deserialize<'a>>(reader: &mut OwnedReadHalf) -> Result<
     read_sized(reader).await.map(|(frame, _)| frame)
 }
 
-/// A frame, and how many bytes its body has.
+/// Reads a frame and returns it with the number of bytes of its body.
 pub(super) async fn read_sized<T: for<'a> Deserialize<'a>>(
     reader: &mut (impl AsyncRead + Unpin),
 ) -> Result<(T, usize), Error> {
@@ -134,7 +136,7 @@ pub(super) async fn read_sized<T: for<'a> Deserialize<'a>>(
 
 fn to_error(error: std::io::Error) -> Error {
     Error::Failed(match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "it ended before it answered".into(),
+        std::io::ErrorKind::UnexpectedEof => "it closed the connection before it answered".into(),
         _ => error.to_string(),
     })
 }
@@ -149,8 +151,8 @@ mod tests {
         let refused = check_confinement(&missing, ConfinementPolicy::Require).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the model could not be loaded: its worker cannot be confined in every way, and `engines.confinement` \
-             requires that: no network: it is busy; system call filter (seccomp): none"
+            "the model could not be loaded: its worker cannot be fully confined, which `engines.confinement` \
+             requires; missing: no network: it is busy; system call filter (seccomp): none"
         );
         check_confinement(&missing, ConfinementPolicy::BestEffort).unwrap();
         check_confinement(&[], ConfinementPolicy::Require).unwrap();

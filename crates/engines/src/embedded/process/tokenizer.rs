@@ -1,21 +1,21 @@
-//! Questions about the vocabulary and the template, which a vocabulary's worker answers: a prompt's tokens, how far an
-//! answer can be held to constraints, and those of [`TokenizerQuery`].
+//! Calls to a vocabulary worker: tokenizing a prompt, checking constraints, and the queries of
+//! [`TokenizerQuery`].
 //!
-//! `caller` is the key that asks, or `None` for Lar itself. Callers take turns in the worker.
+//! `caller` is the key on whose behalf Lar asks, or `None` for Lar itself. The worker serves callers in turn.
 
 use lar_base::KeyId;
 use tokio::sync::oneshot;
 
 use super::{PendingReply, Worker};
-use crate::Error;
-use crate::driver::{Prompt, TokenizerAnswer, TokenizerQuery};
 use crate::embedded::rpc::{CheckOutcome, PendingChecks, TokenizeFrame, TokenizeReply};
-use crate::protocol::{ConstraintCheck, FRAME_BYTES_MAX, ToWorker};
-use crate::template::ChatTemplate;
+use lar_inference::ChatTemplate;
+use lar_inference::Error;
+use lar_inference::protocol::{ConstraintCheck, FRAME_BYTES_MAX, ToWorker};
+use lar_inference::{Prompt, TokenizerAnswer, TokenizerQuery};
 
 impl Worker {
-    /// A prompt's tokens, up to so many; their number only where `tokens_max` is absent. Dropping the future stops the
-    /// work.
+    /// Returns a prompt's tokens, up to `tokens_max`; only their number if that is `None`. Dropping the
+    /// future stops the work.
     pub(in crate::embedded) async fn tokenize(
         &self,
         caller: Option<KeyId>,
@@ -25,10 +25,10 @@ impl Worker {
     ) -> Result<TokenizeReply, Error> {
         let _large = self.shared.acquire_large_prompt_permit(prompt.bytes()).await;
         let (answer, answered) = oneshot::channel();
-        let question = self.register(PendingReply::Tokenize(answer));
+        let call = self.register(PendingReply::Tokenize(answer));
         let caller = self.shared.caller_number(caller);
-        let frame = TokenizeFrame { id: question.id, caller, prompt, template, tokens_max };
-        // The only text that one frame may be too short for is one that no context is long enough for.
+        let frame = TokenizeFrame { id: call.id, caller, prompt, template, tokens_max };
+        // A prompt that exceeds one frame also exceeds every context.
         let sent = self.shared.send_text(frame).await;
         sent.map_err(|error| Error::ContextTooLong(error.to_string()))?;
         match answered.await {
@@ -37,11 +37,12 @@ impl Worker {
         }
     }
 
-    /// How far an answer can be held to each of a request's constraints, in their order. Dropping the future stops the
-    /// work.
+    /// Checks how much of each constraint of a request the engine can apply, in order. Dropping the future
+    /// stops the work.
     ///
     /// # Errors
-    /// [`Error::Constraint`] where they are too long together, and where the worker ends.
+    /// [`Error::Constraint`] if all of them together are too long for one frame; another error if the worker
+    /// dies.
     pub(in crate::embedded) async fn check_all(
         &self,
         caller: Option<KeyId>,
@@ -51,12 +52,15 @@ impl Worker {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
-        let question = self.register(PendingReply::Check(PendingChecks::new(constraints.len(), answer)));
+        let call = self.register(PendingReply::Check(PendingChecks::new(constraints.len(), answer)));
         let caller = self.shared.caller_number(caller);
-        let sent = self.shared.send_text(ToWorker::Check { id: question.id, caller, constraints }).await;
-        // A frame that is too long is all that cannot be sent.
+        let sent = self.shared.send_text(ToWorker::Check { id: call.id, caller, constraints }).await;
+        // Sending fails only for a frame that is too long.
         sent.map_err(|_| {
-            Error::Constraint(format!("it is too long: {} MiB of schemas at most", FRAME_BYTES_MAX >> 20))
+            Error::Constraint(format!(
+                "the schemas are too long: {} MiB together at most",
+                FRAME_BYTES_MAX >> 20
+            ))
         })?;
         match answered.await {
             Ok(outcomes) => Ok(outcomes),
@@ -64,18 +68,18 @@ impl Worker {
         }
     }
 
-    /// Answers a question. Dropping the future stops the work.
+    /// Answers a query. Dropping the future stops the work.
     pub(in crate::embedded) async fn query_tokenizer(
         &self,
         caller: Option<KeyId>,
-        question: TokenizerQuery,
+        query: TokenizerQuery,
         template: Option<ChatTemplate>,
     ) -> Result<TokenizerAnswer, Error> {
-        let _large = self.shared.acquire_large_prompt_permit(question.bytes()).await;
+        let _large = self.shared.acquire_large_prompt_permit(query.bytes()).await;
         let (answer, answered) = oneshot::channel();
         let pending = self.register(PendingReply::Text(answer));
         let caller = self.shared.caller_number(caller);
-        self.shared.send_text(ToWorker::Text { id: pending.id, caller, question, template }).await?;
+        self.shared.send_text(ToWorker::Text { id: pending.id, caller, question: query, template }).await?;
         match answered.await {
             Ok(answer) => answer.map_err(Error::Template),
             Err(_) => Err(Error::Failed(self.wait_for_death().await)),

@@ -1,6 +1,7 @@
-//! The files beside a damaged database that a Lar needs with it: its keys and settings. They are copied as what they are
-//! supposed to be, small regular files: whoever can write to that folder may have put a link, a device or a huge file in the
-//! place of one. Such a file is left out, and the rest is saved all the same.
+//! Copies the files beside a damaged database that Lar needs with it: its keys and settings.
+//!
+//! Copies small regular files only. Anyone who can write to that folder may have replaced a file with a link,
+//! a device or a huge file. Such a file is skipped, and the others are copied.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,22 +13,22 @@ use lar_base::shell::quote;
 use lar_store::backup::write_private;
 use serde::Serialize;
 
-/// The files, with the most that is read of each.
+/// The files, each with its maximum size.
 const FILES: [(&str, Bytes); 3] =
     [("secret.key", KEY_BYTES_MAX), ("owner.key", KEY_BYTES_MAX), ("lar.toml", TEXT_BYTES_MAX)];
 
-/// A file that was not copied.
+/// A file that was skipped.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct SkippedFile {
     pub(super) file: PathBuf,
     pub(super) reason: String,
-    /// What copies it, where a person may want that.
+    /// The command that copies it, if a person may want that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) step: Option<String>,
 }
 
 impl SkippedFile {
-    /// What a person should know of it.
+    /// Renders the file, the reason and the command for a person.
     pub(super) fn text(&self) -> String {
         let Self { file, reason, step } = self;
         let step = step.as_ref().map(|step| format!(". If the file is yours: {step}")).unwrap_or_default();
@@ -35,11 +36,11 @@ impl SkippedFile {
     }
 }
 
-/// Copies what is there of the files beside `database` into the new data directory `folder`, for their owner alone. Returns those
-/// that are left out.
+/// Copies the files beside `database` into the new data directory `folder`, readable by their owner only.
+/// Returns the skipped files.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// If a file cannot be written.
 pub(super) fn copy(database: &Path, folder: &Path) -> anyhow::Result<Vec<SkippedFile>> {
     let mut left_out = Vec::new();
     for (name, max) in FILES {
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_huge_files_beside_a_damaged_database_are_left_out_with_the_reason() {
+    fn links_and_huge_files_beside_a_damaged_database_are_skipped_with_a_reason() {
         let at = tempfile::tempdir().unwrap();
         let (data, saved) = (at.path().join("data"), at.path().join("saved"));
         for folder in [&data, &saved] {
@@ -85,16 +86,12 @@ mod tests {
                 reason: "it is a symbolic link, not a regular file".into(),
                 step: Some(copied.clone()),
             },
-            SkippedFile {
-                file: huge,
-                reason: "it has more than 4.0 KiB, which is the most that is read of it".into(),
-                step: None,
-            },
+            SkippedFile { file: huge, reason: "it is larger than the limit of 4.0 KiB".into(), step: None },
         ];
         assert_eq!(left_out, expected);
         assert!(left_out[0].text().ends_with(&format!("regular file. If the file is yours: {copied}")));
         let entries = fs::read_dir(&saved).unwrap().map(|entry| entry.unwrap().file_name());
-        assert_eq!(entries.collect::<Vec<_>>(), ["lar.toml"], "the rest is copied");
+        assert_eq!(entries.collect::<Vec<_>>(), ["lar.toml"], "the other file is copied");
         assert_eq!(fs::read(saved.join("lar.toml")).unwrap(), b"log = \"warn\"\n");
     }
 }

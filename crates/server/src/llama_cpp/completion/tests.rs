@@ -1,4 +1,4 @@
-//! Bodies of `/completion` and `/infill` as they are read, and which fields an answer has.
+//! Tests of the decoding of `/completion` and `/infill`, and of the selection of response fields.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn only_requested_response_fields_are_returned() {
 }
 
 #[test]
-fn limits_of_lines_may_be_numbers_of_any_size() {
+fn line_limits_may_be_numbers_of_any_size() {
     let limits = |numbers: &str| {
         let body = format!(r#"{{"prompt": "a", {numbers}}}"#);
         check(body.as_bytes()).unwrap().3
@@ -31,7 +31,7 @@ fn limits_of_lines_may_be_numbers_of_any_size() {
 }
 
 #[test]
-fn any_limit_of_tokens_below_zero_is_no_limit() {
+fn a_negative_token_limit_is_no_limit() {
     let tokens_max = |number: &str| {
         let body = format!(r#"{{"prompt": "a", {number}}}"#);
         check(body.as_bytes()).unwrap().2.tokens_max
@@ -50,7 +50,7 @@ fn an_error_about_the_number_of_answers_names_the_field_that_was_sent() {
         [(r#""n_cmpl": 17"#, "n_cmpl"), (r#""n": 17"#, "n"), (r#""n_cmpl": 17, "n": 2"#, "n_cmpl")]
     {
         let refused = check(format!(r#"{{"prompt": "a", {sent}}}"#).as_bytes()).unwrap_err();
-        assert_eq!(refused.detail, format!("`{field}` must be from 1 to 16, is 17"));
+        assert_eq!(refused.detail, format!("`{field}` must be between 1 and 16, got 17"));
     }
 }
 
@@ -60,7 +60,7 @@ fn an_error_about_the_number_of_answers_names_the_number_that_was_sent() {
         for number in ["0", "-1", "0.5", "4294967296", "9223372036854775807", "18446744073709551615", "99.5"]
         {
             let refused = check(format!(r#"{{"prompt": "a", "{field}": {number}}}"#).as_bytes()).unwrap_err();
-            assert_eq!(refused.detail, format!("`{field}` must be from 1 to 16, is {number}"));
+            assert_eq!(refused.detail, format!("`{field}` must be between 1 and 16, got {number}"));
         }
         assert!(check(format!(r#"{{"prompt": "a", "{field}": 16}}"#).as_bytes()).is_ok());
     }
@@ -68,7 +68,7 @@ fn an_error_about_the_number_of_answers_names_the_number_that_was_sent() {
 
 #[test]
 fn the_infill_prefix_is_built_in_order() {
-    let request: CompletionRequest = extract::from_value(&json!({
+    let request: LlamaCppCompletionRequest = extract::from_value(&json!({
         "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",
         "input_extra": [{ "filename": "a.h", "text": "int a;" }, { "text": "int b;\n" }],
     }))

@@ -1,4 +1,5 @@
-//! Calls by the names of an earlier memory service, answered in its words; also those of its HTTP bridge.
+//! Calls of the tools of the memory service Vestige, with results in its format. [`crate::bridge`] uses them,
+//! too.
 
 use axum::http::HeaderMap;
 use lar_api::memories::{NewMemory, SearchRequest, WrittenMemory};
@@ -13,11 +14,11 @@ use crate::memories::view::{WriterView, whole};
 use crate::memories::{item, memory_id, requested_scope, search};
 use crate::{App, extract};
 
-/// Tokens of a session's context where nothing is said.
+/// The number of tokens of a session context without `token_budget`.
 const CONTEXT_TOKENS: usize = 1000;
-/// Memories of each query of a session's context.
+/// The number of memories for each query of a session context.
 const CONTEXT_RESULTS: usize = 3;
-/// Queries of a session's context at most.
+/// The maximum number of queries of a session context.
 const CONTEXT_QUERIES_MAX: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +70,7 @@ struct ContextArguments {
     token_budget: Option<usize>,
 }
 
-/// Whether a name is one of that service's.
+/// Returns whether a name is one of Vestige's tools.
 pub(super) fn is_tool(name: &str) -> bool {
     matches!(
         name,
@@ -87,10 +88,11 @@ pub(super) fn is_tool(name: &str) -> bool {
     )
 }
 
-/// Calls one.
+/// Calls a tool of Vestige.
 ///
 /// # Errors
-/// Which argument is wrong; what the memories refuse.
+/// [`Code::InvalidParams`], naming the argument; [`Code::ComponentUnavailable`] for a tool that Lar does not
+/// have yet; errors of the memories.
 pub(crate) async fn call(
     app: &App,
     caller: Caller,
@@ -114,14 +116,14 @@ pub(crate) async fn call(
         "session_context" => context(app, caller, headers, extract::from_value(&arguments)?).await?,
         _ => {
             let reason = format!(
-                "`{name}` is not built yet; `memory_save` and `memory_search` keep and find what is to be known"
+                "`{name}` is not available yet; use `memory_save` and `memory_search` to save and find facts"
             );
             return Err(Problem::new(Code::ComponentUnavailable, reason));
         }
     })
 }
 
-/// Reads the arguments of one, for tests of the decoders.
+/// Decodes the arguments of a tool and returns them as text, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem> {
     extract::normalize_values(&mut arguments);
@@ -153,10 +155,10 @@ async fn find(
         ..SearchRequest::default()
     };
     let found = app.memories.search(&reader, search::to_search(request)?).await?;
-    // What has none of the words must mean so much; its words are enough for the rest.
+    // `min_similarity` applies only to a memory that has none of the query's keywords.
     let kept = |hit: &&Hit| {
         let near = hit.keyword_score > 0.0
-            || hit.similarity.is_some_and(|meaning| meaning >= arguments.min_similarity);
+            || hit.similarity.is_some_and(|similarity| similarity >= arguments.min_similarity);
         near && hit.retrievability >= arguments.min_retention
     };
     let results: Vec<Value> = found.hits.iter().filter(kept).map(result).collect();
@@ -182,7 +184,7 @@ async fn ingest(
     smart: bool,
 ) -> Result<Value, Problem> {
     let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
-    // It calls some facts concepts.
+    // Vestige has a kind `concept`, which Lar does not distinguish from `fact`.
     let kind = arguments.node_type.map(|kind| if kind == "concept" { "fact".into() } else { kind });
     let new = item(NewMemory {
         content: arguments.content,
@@ -251,12 +253,12 @@ async fn memory(
     Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&edited)) }))
 }
 
-/// A memory of a caller who may read it, in that service's words.
+/// Returns a memory in Vestige's format, for a caller who may read it.
 fn readable_node(reader: &ReadAccess, memory: &Memory) -> Value {
     node(&WrittenMemory::from(whole(reader, memory)))
 }
 
-/// A memory in that service's words, as far as its caller sees it.
+/// Returns a memory in Vestige's format, with the fields that the caller may read.
 fn node(memory: &WrittenMemory) -> Value {
     let Some(content) = &memory.content else {
         return json!({ "id": memory.id, "updatedAt": memory.updated_at, "deletedAt": memory.deleted_at });
@@ -277,7 +279,7 @@ async fn context(
     arguments: ContextArguments,
 ) -> Result<Value, Problem> {
     if arguments.queries.len() > CONTEXT_QUERIES_MAX {
-        return Err(Problem::invalid("queries", format!("must be {CONTEXT_QUERIES_MAX} at most")));
+        return Err(Problem::invalid("queries", format!("must have at most {CONTEXT_QUERIES_MAX} items")));
     }
     let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
     let budget = arguments.token_budget.unwrap_or(CONTEXT_TOKENS);

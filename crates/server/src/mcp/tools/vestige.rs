@@ -1,11 +1,13 @@
-//! The names and arguments of an earlier memory service, for agents that were taught them: what they do is Lar's.
+//! The tools of the memory service Vestige by name and arguments, for agents whose prompts refer to them.
+//!
+//! They work on Lar's memories; [`super::super::call::vestige`] calls them.
 
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
 
 use super::tool;
 
-/// What its memories are about, as it calls it.
+/// Vestige's kinds of memories.
 const NODE_TYPES: [&str; 8] = ["fact", "concept", "event", "person", "place", "note", "pattern", "decision"];
 
 pub(super) fn all() -> Vec<Tool> {
@@ -17,16 +19,16 @@ pub(super) fn all() -> Vec<Tool> {
             "content": text("The text"),
             "node_type": { "type": "string", "enum": NODE_TYPES, "description": "Default fact" },
             "tags": { "type": "array", "items": { "type": "string" } },
-            "source": text("Where it is from"),
+            "source": text("Where it comes from"),
         })
     };
     let review = || json!({ "id": text("The memory's id"), "reason": text("Why") });
     vec![
         tool(
             "search",
-            "Find memories by words and meaning.",
+            "Find memories by keywords and meaning.",
             json!({
-                "query": text("What to look for"),
+                "query": text("What to search for"),
                 "limit": { "type": "integer", "minimum": 1, "maximum": 100, "description": "Default 10" },
                 "min_retention": { "type": "number", "minimum": 0, "maximum": 1 },
                 "min_similarity": { "type": "number", "minimum": 0, "maximum": 1 },
@@ -36,10 +38,11 @@ pub(super) fn all() -> Vec<Tool> {
             &["query"],
             reads(),
         ),
-        tool("ingest", "Remember a text as it is.", content(), &["content"], writes()),
+        tool("ingest", "Save a text without changes.", content(), &["content"], writes()),
         tool(
             "smart_ingest",
-            "Remember a text with regard to what is known: create, reinforce, update, supersede, merge or reject.",
+            "Compare a text with existing memories, then create, reinforce, update, supersede, merge or \
+             reject.",
             {
                 let mut properties = content();
                 properties["forceCreate"] = json!({ "type": "boolean" });
@@ -48,23 +51,23 @@ pub(super) fn all() -> Vec<Tool> {
             &["content"],
             writes(),
         ),
-        tool("promote", "Say that a memory matters.", review(), &["id"], writes()),
-        tool("demote", "Say that a memory matters less.", review(), &["id"], writes()),
+        tool("promote", "Mark a memory as more important.", review(), &["id"], writes()),
+        tool("demote", "Mark a memory as less important.", review(), &["id"], writes()),
         tool(
             "memory",
-            "One memory: get, delete, state, promote, demote or edit.",
+            "Act on one memory: get, delete, state, promote, demote or edit.",
             json!({
                 "action": { "type": "string", "enum": ["get", "delete", "state", "promote", "demote", "edit"] },
                 "id": text("The memory's id"),
                 "reason": text("Why"),
-                "content": text("The new text, of an edit"),
+                "content": text("The new text, for an edit"),
             }),
             &["action", "id"],
             ToolAnnotations::new().read_only(false).destructive(true).open_world(false),
         ),
         tool(
             "session_context",
-            "What matters most, to read once at the start of a session.",
+            "Get the most important memories. Call it once at the start of a session.",
             json!({
                 "queries": { "type": "array", "items": { "type": "string" } },
                 "token_budget": { "type": "integer", "minimum": 1, "description": "Default 1000" },
@@ -72,7 +75,7 @@ pub(super) fn all() -> Vec<Tool> {
             &[],
             reads(),
         ),
-        tool("intention", "Reminders: not built yet.", json!({}), &[], reads()),
-        tool("codebase", "Patterns of a code base: not built yet.", json!({}), &[], reads()),
+        tool("intention", "Reminders: not available yet.", json!({}), &[], reads()),
+        tool("codebase", "Patterns of a code base: not available yet.", json!({}), &[], reads()),
     ]
 }

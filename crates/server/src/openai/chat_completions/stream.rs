@@ -1,19 +1,20 @@
-//! The stream of a chat completion: what each event of its answers adds.
+//! The stream of a chat completion: encodes each event of its answers as a chunk.
 
 use lar_api::openai::{
-    ChatChunk, ChatChunkChoice, Delta, FunctionDelta, MessageToolCall, Timings, ToolCallDelta, Usage,
+    ChatChunk, ChatChunkChoice, ChatDelta, CompletionUsage, FunctionDelta, MessageToolCall, Timings,
+    ToolCallDelta,
 };
 use lar_base::Problem;
-use lar_engines::chat_format::CallPart;
-use lar_engines::driver;
-use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
+
+use lar_inference::{CallPart, PrefillProgress, TaskEvent, TaskSummary, cancelled_problem};
 
 use super::{Style, logprobs_to_wire};
 use crate::generate::{self, AnswerStream};
+use crate::json::to_json;
 use crate::openai::sampling;
 use crate::{errors, sse};
 
-/// A stream that is under way.
+/// The stream of a chat completion.
 pub(super) struct ChatStream {
     pub(super) id: String,
     pub(super) created: i64,
@@ -21,10 +22,10 @@ pub(super) struct ChatStream {
     pub(super) system_fingerprint: String,
     pub(super) include_usage: bool,
     pub(super) answer_stream: AnswerStream,
-    /// Of the answers that are whole.
-    pub(super) ends: Vec<Option<End>>,
+    /// The summary of each finished answer.
+    pub(super) ends: Vec<Option<TaskSummary>>,
     pub(super) style: Style,
-    /// Each answer's call of a custom tool that is being written: its input is told whole.
+    /// The unfinished call of a custom tool in each answer. Its input is sent when the call is complete.
     pub(super) custom: Vec<Option<CallPart>>,
     pub(super) over: bool,
 }
@@ -45,7 +46,7 @@ impl sse::Source for ChatStream {
 }
 
 impl ChatStream {
-    /// What one event adds to the stream; nothing for some.
+    /// Encodes one event of an answer; some events add nothing.
     fn part(&mut self, answer: usize, event: TaskEvent) -> String {
         let same = |call: &CallPart| matches!(&event, TaskEvent::Call(part) if part.index == call.index);
         let whole = self.custom[answer].take_if(|call| !same(call));
@@ -56,24 +57,25 @@ impl ChatStream {
 
     fn event(&mut self, answer: usize, event: TaskEvent) -> String {
         match event {
-            // Clients and proxies learn that it is alive; a comment is no event to them.
+            // A comment keeps the connection alive, and clients do not see it as an event.
             TaskEvent::Queued { position, predicted_start_ms, .. } => {
                 format!(": queued, position {position}, starts in about {predicted_start_ms} ms\n\n")
             }
-            TaskEvent::Started { .. } => {
-                self.chunk(answer, Delta { role: Some("assistant"), content: Some(""), ..Delta::default() })
-            }
+            TaskEvent::Started { .. } => self.chunk(
+                answer,
+                ChatDelta { role: Some("assistant"), content: Some(""), ..ChatDelta::default() },
+            ),
             TaskEvent::Prefilling(progress) => self.prefilling(answer, &progress),
             TaskEvent::Token { text, logprobs, .. } if text.is_empty() && logprobs.is_empty() => {
                 String::new()
             }
             TaskEvent::Token { text, logprobs, .. } => {
-                let delta = Delta { content: Some(&text), ..Delta::default() };
+                let delta = ChatDelta { content: Some(&text), ..ChatDelta::default() };
                 let logprobs = (!logprobs.is_empty()).then(|| logprobs_to_wire(&logprobs));
                 self.choice(ChatChunkChoice { index: answer, delta, logprobs, finish_reason: None })
             }
             TaskEvent::Reasoning { text, .. } => {
-                self.chunk(answer, Delta { reasoning_content: Some(&text), ..Delta::default() })
+                self.chunk(answer, ChatDelta { reasoning_content: Some(&text), ..ChatDelta::default() })
             }
             TaskEvent::Call(call) => self.call(answer, call),
             TaskEvent::Vectors(_) | TaskEvent::Scores(_) => String::new(),
@@ -83,9 +85,10 @@ impl ChatStream {
         }
     }
 
-    /// How much of the prompt was read, in a chunk that adds nothing.
+    /// Encodes the progress of the prefill in a chunk with an empty delta.
     fn prefilling(&self, index: usize, progress: &PrefillProgress) -> String {
-        let choice = ChatChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason: None };
+        let choice =
+            ChatChunkChoice { index, delta: ChatDelta::default(), logprobs: None, finish_reason: None };
         let timings = self.style.timings_per_token.then(|| sampling::timings_of_prefill(progress)).flatten();
         let prompt_progress = Some(sampling::prompt_progress(progress));
         encode(&ChatChunk { prompt_progress, ..self.frame(vec![choice], None, timings) })
@@ -103,26 +106,27 @@ impl ChatStream {
         let first = call.name.is_some();
         let function = Some(FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments });
         if self.style.shape.legacy {
-            return self.chunk(answer, Delta { function_call: function, ..Delta::default() });
+            return self.chunk(answer, ChatDelta { function_call: function, ..ChatDelta::default() });
         }
         let (id, kind) = (first.then(generate::call_id), first.then_some("function"));
         let delta = ToolCallDelta { index: call.index, id, kind, function, custom: None };
-        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
+        self.chunk(answer, ChatDelta { tool_calls: Some([delta]), ..ChatDelta::default() })
     }
 
-    /// The call of a custom tool, whole.
+    /// Encodes a complete call of a custom tool.
     fn custom_call(&self, answer: usize, call: CallPart) -> String {
         let CallPart { index, name, arguments } = call;
-        let whole = driver::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
+        let whole =
+            lar_inference::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
         let MessageToolCall { id, kind, custom, .. } = self.style.shape.call(whole);
         let delta = ToolCallDelta { index, id: Some(id), kind: Some(kind), function: None, custom };
-        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
+        self.chunk(answer, ChatDelta { tool_calls: Some([delta]), ..ChatDelta::default() })
     }
 
-    fn end(&mut self, answer: usize, end: End) -> String {
+    fn end(&mut self, answer: usize, end: TaskSummary) -> String {
         let last = ChatChunkChoice {
             index: answer,
-            delta: Delta::default(),
+            delta: ChatDelta::default(),
             logprobs: None,
             finish_reason: Some(self.style.shape.finish_reason(end.reason.as_str())),
         };
@@ -144,16 +148,16 @@ impl ChatStream {
 
     fn fail(&mut self, problem: &Problem) -> String {
         self.over = true;
-        let body = serde_json::to_string(&errors::openai(problem)).unwrap_or_default();
+        let body = to_json(&errors::openai(problem));
         sse::event(None, None, &body) + sse::DONE
     }
 
-    fn chunk(&self, answer: usize, delta: Delta<'_>) -> String {
+    fn chunk(&self, answer: usize, delta: ChatDelta<'_>) -> String {
         self.choice(ChatChunkChoice { index: answer, delta, logprobs: None, finish_reason: None })
     }
 
     fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
-        // As with llama.cpp, the chunk that tells the role comes before there is anything to tell of.
+        // As in llama.cpp, the chunk with the role has no timings, because no token is generated yet.
         let has_timings = self.style.timings_per_token && choice.delta.role.is_none();
         let timings =
             has_timings.then(|| sampling::timings_so_far(&self.answer_stream, choice.index)).flatten();
@@ -163,7 +167,7 @@ impl ChatStream {
     fn encode(
         &self,
         choices: Vec<ChatChunkChoice<'_>>,
-        usage: Option<Usage>,
+        usage: Option<CompletionUsage>,
         timings: Option<Timings>,
     ) -> String {
         encode(&self.frame(choices, usage, timings))
@@ -172,7 +176,7 @@ impl ChatStream {
     fn frame<'a>(
         &'a self,
         choices: Vec<ChatChunkChoice<'a>>,
-        usage: Option<Usage>,
+        usage: Option<CompletionUsage>,
         timings: Option<Timings>,
     ) -> ChatChunk<'a> {
         ChatChunk {
@@ -190,5 +194,5 @@ impl ChatStream {
 }
 
 fn encode(chunk: &ChatChunk<'_>) -> String {
-    sse::event(None, None, &serde_json::to_string(chunk).unwrap_or_default())
+    sse::event(None, None, &to_json(chunk))
 }

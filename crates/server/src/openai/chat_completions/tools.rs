@@ -1,25 +1,26 @@
-//! Tools of chat completions: functions, custom tools, and the `functions` of older clients, read and answered alike.
+//! Tools of chat completions: functions, custom tools, and the `functions` of older clients.
 
 use std::collections::BTreeSet;
 
 use lar_api::openai::{
-    CalledCustom, ChatMessage, ChosenTool, FunctionDefinition, MessageFunction, MessageToolCall, Tool,
-    ToolCall, ToolChoice,
+    CalledCustom, ChatCompletionMessage, ChatTool, ChatToolChoice, ChosenTool, FunctionDefinition,
+    MessageFunction, MessageToolCall, ToolCall,
 };
 use lar_base::{Code, Problem};
-use lar_engines::driver::{self, Chat};
+
+use lar_inference::Chat;
 use serde_json::Value;
 
 use crate::generate;
 use crate::message_builder;
 use crate::openai::custom_tools;
 
-/// How a request's caller knows the calls of its answer.
+/// The form of the tool calls in a response, which follows the form of the request's tools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CallShape {
-    /// Tools whose input is a text.
+    /// The names of the custom tools, whose input is a text.
     custom: BTreeSet<String>,
-    /// Whether the request has `functions`: its answer has one `function_call`.
+    /// Whether the request has `functions`. The response then has one `function_call`.
     pub(super) legacy: bool,
 }
 
@@ -28,9 +29,9 @@ impl CallShape {
         self.custom.contains(name)
     }
 
-    /// A call as its caller knows it.
-    pub(super) fn call(&self, call: driver::ToolCall) -> MessageToolCall {
-        let driver::ToolCall { id, name, arguments } = call;
+    /// Converts a tool call to the form of the response.
+    pub(super) fn call(&self, call: lar_inference::ToolCall) -> MessageToolCall {
+        let lar_inference::ToolCall { id, name, arguments } = call;
         if self.is_custom(&name) {
             let custom = Some(CalledCustom { name, input: custom_tools::input(&arguments) });
             return MessageToolCall { id, kind: "custom", function: None, custom };
@@ -43,19 +44,19 @@ impl CallShape {
         }
     }
 
-    /// Why an answer ended, in the words of its caller.
+    /// Returns the finish reason in the form of the response.
     pub(super) fn finish_reason(&self, reason: &'static str) -> &'static str {
         if self.legacy && reason == "tool_calls" { "function_call" } else { reason }
     }
 }
 
-/// Offers a request's tools, or its functions where it has those, and reads which must be called.
+/// Adds a request's tools, or its functions if it has no tools, to the chat and applies the tool choice.
 pub(super) fn offer(
     chat: &mut Chat,
-    tools: Vec<Tool>,
-    choice: Option<ToolChoice>,
+    tools: Vec<ChatTool>,
+    choice: Option<ChatToolChoice>,
     functions: Vec<FunctionDefinition>,
-    function_call: Option<ToolChoice>,
+    function_call: Option<ChatToolChoice>,
 ) -> Result<CallShape, Problem> {
     let mut shape = CallShape::default();
     if tools.is_empty() && !functions.is_empty() {
@@ -69,7 +70,7 @@ pub(super) fn offer(
     }
     for (index, tool) in tools.into_iter().enumerate() {
         let field = format!("tools[{index}]");
-        let Tool { kind, function, custom, name, description, parameters, strict } = tool;
+        let ChatTool { kind, function, custom, name, description, parameters, strict } = tool;
         match (kind.as_deref().unwrap_or("function"), function, custom, name) {
             ("function", Some(function), ..) => {
                 shape.custom.remove(&function.name);
@@ -106,14 +107,14 @@ fn offer_function(chat: &mut Chat, field: &str, function: FunctionDefinition) ->
     generate::add_tool(&mut chat.tools, names, name, description, parameters, strict)
 }
 
-fn choose(chat: &mut Chat, field: &'static str, choice: Option<ToolChoice>) -> Result<(), Problem> {
+fn choose(chat: &mut Chat, field: &'static str, choice: Option<ChatToolChoice>) -> Result<(), Problem> {
     let tool = match choice {
         None => return Ok(()),
-        Some(ToolChoice::Mode(mode)) => return generate::choose_mode(chat, &mode),
-        Some(ToolChoice::Object(tool)) => *tool,
+        Some(ChatToolChoice::Mode(mode)) => return generate::choose_mode(chat, &mode),
+        Some(ChatToolChoice::Object(tool)) => *tool,
     };
     match tool.kind.as_deref() {
-        // As Anthropic's clients write it, and some of OpenAI's.
+        // Anthropic's clients and some of OpenAI's write modes as objects.
         Some(mode @ ("auto" | "none" | "required")) => generate::choose_mode(chat, mode),
         Some("any") => generate::choose_mode(chat, "required"),
         Some("allowed_tools") => {
@@ -121,7 +122,7 @@ fn choose(chat: &mut Chat, field: &'static str, choice: Option<ToolChoice>) -> R
             let names: Vec<String> = allowed.tools.into_iter().filter_map(ChosenTool::into_name).collect();
             if let Some(unknown) = names.iter().find(|name| chat.tools.iter().all(|tool| tool.name != **name))
             {
-                let reason = format!("names `{unknown:.128}`, which is not among `tools`");
+                let reason = format!("names `{unknown:.128}`, which is not a tool of the request");
                 return Err(Problem::invalid("tool_choice.allowed_tools.tools", reason));
             }
             chat.tools.retain(|tool| names.contains(&tool.name));
@@ -138,8 +139,11 @@ fn choose(chat: &mut Chat, field: &'static str, choice: Option<ToolChoice>) -> R
     }
 }
 
-/// The calls of an assistant's message, those of older clients too; `index` is the message's.
-pub(super) fn calls(index: usize, message: &mut ChatMessage) -> Result<Vec<driver::ToolCall>, Problem> {
+/// Takes the tool calls and the legacy `function_call` of the message with this index.
+pub(super) fn calls(
+    index: usize,
+    message: &mut ChatCompletionMessage,
+) -> Result<Vec<lar_inference::ToolCall>, Problem> {
     let mut calls = Vec::new();
     for (call_index, call) in message.tool_calls.take().unwrap_or_default().into_iter().enumerate() {
         let ToolCall { id, function, custom } = call;
@@ -151,21 +155,21 @@ pub(super) fn calls(index: usize, message: &mut ChatMessage) -> Result<Vec<drive
                 return Err(Problem::invalid(field, "is missing"));
             }
         };
-        calls.push(driver::ToolCall { id, name, arguments });
+        calls.push(lar_inference::ToolCall { id, name, arguments });
     }
     if let Some(function) = message.function_call.take() {
         let (id, arguments) = (legacy_id(index), text_of(function.arguments));
-        calls.push(driver::ToolCall { id, name: function.name, arguments });
+        calls.push(lar_inference::ToolCall { id, name: function.name, arguments });
     }
     Ok(calls)
 }
 
-/// An id for a call that has none of its own.
+/// Returns an id for a legacy call, which has none.
 fn legacy_id(index: usize) -> String {
     format!("call_{index}")
 }
 
-/// Arguments as a text: any, also what is not JSON; an object that stands in their place is written as one.
+/// Returns arguments as text. They may be any text, even invalid JSON; other JSON values are serialized.
 fn text_of(arguments: Value) -> String {
     message_builder::arguments(match arguments {
         Value::Null => String::new(),

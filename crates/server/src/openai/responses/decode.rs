@@ -1,15 +1,15 @@
-//! Reading requests for responses: items become a chat of turns, tools become functions.
+//! Decodes requests for responses: items become the messages of a chat, and tools become functions.
 
 use std::collections::HashMap;
 
 use lar_api::fields::TokenLimit;
 use lar_api::openai::responses::{
-    Content, INPUT_TOKENS_FIELDS, InputItem, InputPart, NamedTool, RESPONSE_FIELDS, Response,
-    ResponseRequest, Status, TextFormat, Tool, ToolChoice, Truncation,
+    INPUT_TOKENS_FIELDS, InputItem, InputPart, NamedTool, RESPONSE_FIELDS, Response, ResponseContent,
+    ResponseRequest, ResponseTool, ResponseToolChoice, Status, TextFormat, Truncation,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, ToolCall};
+use lar_inference::{Chat, Constraint, Prompt, Sampling, ToolCall};
 use serde_json::{Map, Value, json};
 
 use super::id_of;
@@ -22,57 +22,59 @@ use crate::openai::custom_tools;
 use crate::openai::sampling::top_logprobs;
 use crate::variables;
 
-/// Items of a request, with those it goes on from, at most.
+/// The maximum number of items in a request, including those of previous responses.
 const ITEMS_MAX: usize = 10_000;
-/// OpenAI's limits of `metadata`.
+/// The maximum number of pairs in `metadata`, as at OpenAI.
 const METADATA_PAIRS_MAX: usize = 16;
+/// The maximum length of a key in `metadata`, as at OpenAI.
 const METADATA_KEY_CHARS_MAX: usize = 64;
+/// The maximum length of a value in `metadata`, as at OpenAI.
 const METADATA_VALUE_CHARS_MAX: usize = 512;
-/// What is included on wish.
+/// The value of `include` that adds logprobs to the output.
 const LOGPROBS: &str = "message.output_text.logprobs";
 
-/// A request whose fields were read; what it goes on from is not there yet.
+/// A request whose fields are read, without the items of its previous response.
 pub(crate) struct UndecodedRequest {
     wire: ResponseRequest,
     raw: Value,
     ignored: Vec<String>,
 }
 
-/// A request that was read and checked.
+/// A decoded and validated request.
 pub(crate) struct ResponsesInput {
     pub(crate) generation: GenerationRequest,
-    /// As its caller is told at the beginning; the model is not yet known.
+    /// The response before any output. Its model is the requested name, not yet resolved.
     pub(crate) response: Response,
     pub(crate) tools: OfferedTools,
-    /// Its own items: a JSON array.
+    /// The request's own items as a JSON array.
     pub(crate) input: String,
-    /// What becomes of its input if that is beyond the context.
+    /// The treatment of an input that exceeds the context.
     pub(crate) truncation: Truncation,
 }
 
-/// What the names mean that the model is given for tools.
+/// The tools of a request by the names that the model sees.
 #[derive(Debug, Default)]
 pub(crate) struct OfferedTools(HashMap<String, OfferedTool>);
 
-/// A tool as its caller knows it.
+/// A tool as the request defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OfferedTool {
     pub(crate) name: String,
     pub(crate) namespace: Option<String>,
-    /// Whether it takes a text rather than arguments.
+    /// Whether its input is a text, not JSON arguments.
     pub(crate) custom: bool,
 }
 
 impl OfferedTools {
-    /// What a tool that the model called is; a function where it was not offered.
+    /// Returns the tool with the name that the model called. An unknown name is treated as a function.
     pub(crate) fn get(&self, name: &str) -> OfferedTool {
         let unknown = || OfferedTool { name: name.to_owned(), namespace: None, custom: false };
         self.0.get(name).cloned().unwrap_or_else(unknown)
     }
 
-    /// The tools of a response that is stored.
+    /// Returns the tools of a stored response.
     pub(crate) fn of(response: &Response) -> Self {
-        let tools: Vec<Tool> = serde_json::from_value(response.tools.clone()).unwrap_or_default();
+        let tools: Vec<ResponseTool> = serde_json::from_value(response.tools.clone()).unwrap_or_default();
         let mut chat = Chat::default();
         self::tools(&mut chat, tools, &mut Vec::new()).unwrap_or_default()
     }
@@ -83,7 +85,7 @@ impl UndecodedRequest {
         Self::read_by(body, RESPONSE_FIELDS)
     }
 
-    /// Reads a request that is to be counted.
+    /// Reads a request to count tokens.
     pub(crate) fn read_to_count(body: &[u8]) -> Result<Self, Problem> {
         Self::read_by(body, INPUT_TOKENS_FIELDS)
     }
@@ -93,22 +95,22 @@ impl UndecodedRequest {
         Ok(Self { wire: extract::from_value(&raw)?, raw, ignored })
     }
 
-    /// The response that it goes on from.
+    /// Returns the task of the previous response, if the request names one.
     pub(crate) fn previous(&self) -> Result<Option<TaskId>, Problem> {
         let previous = self.wire.previous_response_id.as_deref();
         previous.map(|id| super::task_of("previous_response_id", id)).transpose()
     }
 
-    /// The ids of the items that it refers to instead of sending them.
+    /// Returns the ids of the items that the request references.
     pub(crate) fn references(&self) -> Vec<String> {
         let items = self.wire.input.as_array().into_iter().flatten();
         items.filter_map(|item| reference(item).map(ToOwned::to_owned)).collect()
     }
 
-    /// Puts items in the place of the references to them; `items` is by their ids.
+    /// Replaces references by the items, which `items` has by id.
     ///
     /// # Errors
-    /// [`Code::NotFound`] with the first reference whose item is not there.
+    /// [`Code::NotFound`] for the first reference whose item is missing.
     pub(crate) fn replace_references(&mut self, items: &HashMap<String, Value>) -> Result<(), Problem> {
         let Value::Array(input) = &mut self.wire.input else { return Ok(()) };
         let mut changed = false;
@@ -117,7 +119,8 @@ impl UndecodedRequest {
             let found = items.get(id).cloned();
             *item = found.ok_or_else(|| {
                 let reason = format!(
-                    "`{id:.80}` is no item of a stored response of this key: send the item itself; items are not kept where `store` is false"
+                    "is `{id:.80}`, which is not an item of a stored response of this key; send the item \
+                     itself, or set `store` to true when you create the response"
                 );
                 Problem::about(Code::NotFound, format!("input[{index}].id"), reason)
             })?;
@@ -129,17 +132,20 @@ impl UndecodedRequest {
         Ok(())
     }
 
-    /// Whether it is to be kept, and whether it is to go on by itself.
+    /// Returns `store` and `background`, with their defaults.
     pub(crate) fn store_and_background(&self) -> (bool, bool) {
         (self.wire.store != Some(false), self.wire.background == Some(true))
     }
 
-    /// Makes a task of it, after the items `earlier`.
+    /// Decodes the request. The items `earlier` come before its own.
     pub(crate) fn decode(self, earlier: Vec<InputItem>, id: TaskId) -> Result<ResponsesInput, Problem> {
         let (store, background) = self.store_and_background();
         let Self { wire, raw, mut ignored } = self;
         if background && !store {
-            return Err(Problem::invalid("background", "needs `store`: nobody could fetch it"));
+            return Err(Problem::invalid(
+                "background",
+                "requires `store`, so that the response can be retrieved",
+            ));
         }
         let tokens_max = wire.max_output_tokens.and_then(TokenLimit::get);
         if tokens_max == Some(0) {
@@ -149,7 +155,7 @@ impl UndecodedRequest {
         let top = top_logprobs("top_logprobs", wire.top_logprobs.unwrap_or(0))?;
         let includes_logprobs = wire.include.iter().any(|name| name == LOGPROBS);
         if top > 0 && !includes_logprobs {
-            return Err(Problem::invalid("top_logprobs", format!("needs `{LOGPROBS}` in `include`")));
+            return Err(Problem::invalid("top_logprobs", format!("requires `{LOGPROBS}` in `include`")));
         }
         ignored.extend(wire.include.iter().filter(|name| *name != LOGPROBS).map(|name| {
             let name: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
@@ -175,7 +181,7 @@ impl UndecodedRequest {
         }
         let model = model_or(wire.model, DEFAULT_CHAT);
         let truncation = truncation(wire.truncation.as_deref())?;
-        let echo_field = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
+        let echo_field = |field: &str, default: Value| raw.get(field).cloned().unwrap_or(default);
         let response = Response {
             id: id_of(id),
             object: "response".into(),
@@ -215,6 +221,7 @@ impl UndecodedRequest {
             ignored,
         };
         let input = match echo_field("input", json!([])) {
+            Value::Null => json!([]),
             Value::String(text) => json!([{ "type": "message", "role": "user", "content": text }]),
             items => items,
         };
@@ -222,7 +229,7 @@ impl UndecodedRequest {
     }
 }
 
-/// The id that an item is nothing but a reference to.
+/// Returns the id of the referenced item if this item is a reference.
 fn reference(item: &Value) -> Option<&str> {
     let absent = |name: &str| item.get(name).is_none_or(Value::is_null);
     let is_reference = match item.get("type").filter(|kind| !kind.is_null()) {
@@ -232,12 +239,12 @@ fn reference(item: &Value) -> Option<&str> {
     item.get("id")?.as_str().filter(|_| is_reference)
 }
 
-/// The items of a request; a text is what a user says.
+/// Reads the items of a request. A text is a user message.
 fn items(input: Value) -> Result<Vec<InputItem>, Problem> {
     match input {
         Value::Null => Ok(Vec::new()),
         Value::String(text) => {
-            let (role, content) = (Some("user".into()), Some(Content::Text(text)));
+            let (role, content) = (Some("user".into()), Some(ResponseContent::Text(text)));
             Ok(vec![InputItem { role, content, ..InputItem::default() }])
         }
         Value::Array(items) => {
@@ -249,7 +256,7 @@ fn items(input: Value) -> Result<Vec<InputItem>, Problem> {
             };
             items.iter().enumerate().map(read).collect()
         }
-        _ => Err(Problem::invalid("input", "must be a text or a list of items")),
+        _ => Err(Problem::invalid("input", "must be a string or an array of items")),
     }
 }
 
@@ -263,7 +270,7 @@ fn truncation(named: Option<&str>) -> Result<Truncation, Problem> {
 
 fn check_metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
     if metadata.len() > METADATA_PAIRS_MAX {
-        let reason = format!("has {} pairs; {METADATA_PAIRS_MAX} at most", metadata.len());
+        let reason = format!("has {} pairs; the limit is {METADATA_PAIRS_MAX}", metadata.len());
         return Err(Problem::invalid("metadata", reason));
     }
     let fits = |(key, value): (&String, &Value)| {
@@ -274,7 +281,8 @@ fn check_metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Pr
         return Ok(metadata);
     }
     let reason = format!(
-        "must map names of up to {METADATA_KEY_CHARS_MAX} characters to texts of up to {METADATA_VALUE_CHARS_MAX}"
+        "must map keys of up to {METADATA_KEY_CHARS_MAX} characters to strings of up to \
+         {METADATA_VALUE_CHARS_MAX} characters"
     );
     Err(Problem::invalid("metadata", reason))
 }
@@ -298,13 +306,11 @@ fn chat(
     input: Vec<InputItem>,
 ) -> Result<Chat, Problem> {
     if input.is_empty() {
-        return Err(Problem::invalid("input", "must hold at least one item"));
+        return Err(Problem::invalid("input", "must have at least one item"));
     }
     if earlier.len() + input.len() > ITEMS_MAX {
-        return Err(Problem::invalid(
-            "input",
-            format!("holds more than {ITEMS_MAX} items, with those before"),
-        ));
+        let reason = format!("has too many items; the limit is {ITEMS_MAX}, including previous responses");
+        return Err(Problem::invalid("input", reason));
     }
     let mut builder = MessageBuilder::default();
     if let Some(instructions) = instructions {
@@ -355,24 +361,24 @@ fn add(builder: &mut MessageBuilder, field: &str, item: InputItem) -> Result<(),
         }
         "reasoning" => builder.add_reasoning(reasoning(item.content, item.summary)),
         "item_reference" => {
-            return Err(Problem::invalid(format!("{field}.id"), "must be the id of an item"));
+            return Err(Problem::invalid(format!("{field}.id"), "must be the id of a stored item"));
         }
         kind => {
-            let reason = format!("is `{kind:.64}`, which is not taken here");
+            let reason = format!("is `{kind:.64}`, which is not supported");
             return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
         }
     }
     Ok(())
 }
 
-/// The text of a content that may hold nothing else.
-fn texts(field: &str, content: Content) -> Result<String, Problem> {
+/// Joins the texts of a content. Parts that are not text are errors.
+fn texts(field: &str, content: ResponseContent) -> Result<String, Problem> {
     let parts = match content {
-        Content::Text(text) => return Ok(text),
-        Content::Parts(parts) if parts.is_empty() => {
+        ResponseContent::Text(text) => return Ok(text),
+        ResponseContent::Parts(parts) if parts.is_empty() => {
             return Err(Problem::invalid(field, "must not be empty"));
         }
-        Content::Parts(parts) => parts,
+        ResponseContent::Parts(parts) => parts,
     };
     let texts = parts.into_iter().enumerate().map(|(index, part)| {
         match (part.kind.as_str(), part.text, part.refusal) {
@@ -383,9 +389,9 @@ fn texts(field: &str, content: Content) -> Result<String, Problem> {
             (kind, ..) => {
                 let reason = match kind {
                     "input_image" | "input_file" | "input_audio" => {
-                        format!("is `{kind}`: this model reads text only")
+                        format!("is `{kind}`, which is not supported: this model reads text only")
                     }
-                    _ => format!("is `{kind:.64}`, which does not belong there"),
+                    _ => format!("is `{kind:.64}`, which is not allowed here"),
                 };
                 Err(Problem::about(Code::UnsupportedParam, format!("{field}[{index}].type"), reason))
             }
@@ -394,23 +400,27 @@ fn texts(field: &str, content: Content) -> Result<String, Problem> {
     Ok(texts.collect::<Result<Vec<String>, Problem>>()?.join("\n"))
 }
 
-/// What a reasoning item tells: its content, or else its summary.
-fn reasoning(content: Option<Content>, summary: Vec<InputPart>) -> String {
+/// Returns the text of a reasoning item: its content, or else its summary.
+fn reasoning(content: Option<ResponseContent>, summary: Vec<InputPart>) -> String {
     let parts = match content {
-        Some(Content::Text(text)) => return text,
-        Some(Content::Parts(parts)) if !parts.is_empty() => parts,
+        Some(ResponseContent::Text(text)) => return text,
+        Some(ResponseContent::Parts(parts)) if !parts.is_empty() => parts,
         _ => summary,
     };
     parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n")
 }
 
-/// The name that the model knows a tool by.
+/// Returns the name of a tool that the model sees.
 pub(super) fn full_name(namespace: Option<&str>, name: &str) -> String {
     namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}__{name}"))
 }
 
-/// Offers the tools that the caller runs; those that OpenAI's servers would run are left out and named.
-fn tools(chat: &mut Chat, tools: Vec<Tool>, ignored: &mut Vec<String>) -> Result<OfferedTools, Problem> {
+/// Adds the tools that the client runs to the chat. OpenAI's hosted tools are left out and added to `ignored`.
+fn tools(
+    chat: &mut Chat,
+    tools: Vec<ResponseTool>,
+    ignored: &mut Vec<String>,
+) -> Result<OfferedTools, Problem> {
     let mut offered = OfferedTools::default();
     for (index, tool) in tools.into_iter().enumerate() {
         let field = format!("tools[{index}]");
@@ -437,13 +447,13 @@ fn offer(
     offered: &mut OfferedTools,
     field: &str,
     namespace: Option<&str>,
-    tool: Tool,
+    tool: ResponseTool,
 ) -> Result<(), Problem> {
     let custom = match tool.kind.as_str() {
         "function" => false,
         "custom" => true,
         _ => {
-            let reason = "must be `function` or `custom` in a namespace";
+            let reason = "must be `function` or `custom` within a namespace";
             return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
         }
     };
@@ -463,18 +473,22 @@ fn offer(
     Ok(())
 }
 
-fn choose(chat: &mut Chat, offered: &OfferedTools, choice: Option<ToolChoice>) -> Result<(), Problem> {
+fn choose(
+    chat: &mut Chat,
+    offered: &OfferedTools,
+    choice: Option<ResponseToolChoice>,
+) -> Result<(), Problem> {
     let full =
         |tool: &NamedTool| full_name(tool.namespace.as_deref(), tool.name.as_deref().unwrap_or_default());
     match choice {
         None => Ok(()),
-        Some(ToolChoice::Mode(mode)) => generate::choose_mode(chat, &mode),
-        Some(ToolChoice::Named(tool)) => match tool.kind.as_str() {
+        Some(ResponseToolChoice::Mode(mode)) => generate::choose_mode(chat, &mode),
+        Some(ResponseToolChoice::Named(tool)) => match tool.kind.as_str() {
             "function" | "custom" => generate::choose_named(chat, full(&tool)),
             "allowed_tools" => {
                 let allowed: Vec<String> = tool.tools.iter().map(full).collect();
                 if let Some(unknown) = allowed.iter().find(|name| !offered.0.contains_key(*name)) {
-                    let reason = format!("names `{unknown:.128}`, which is not among `tools`");
+                    let reason = format!("names `{unknown:.128}`, which is not a tool of the request");
                     return Err(Problem::invalid("tool_choice.tools", reason));
                 }
                 chat.tools.retain(|tool| allowed.contains(&tool.name));

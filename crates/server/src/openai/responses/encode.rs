@@ -1,35 +1,35 @@
-//! From what happens to a task to a response and the events of its stream. The same events make the same response and
-//! the same stream, whoever reads them and when: a response that goes on in the background can be followed again.
+//! Converts the events of a task into a response and the events of its stream.
+//!
+//! Invariant: the same task events give the same response and the same stream events, apart from timestamps.
+//! A client can therefore read the stream of a background response again.
 
 use std::collections::VecDeque;
 
 use lar_api::openai::TokenLogprob;
 use lar_api::openai::responses::{
     EventKind, IncompleteDetails, InputTokensDetails, OutputItem, OutputPart, OutputTokensDetails, Response,
-    ResponseError, Status, StreamEvent, Usage,
+    ResponseError, ResponseStreamEvent, ResponseUsage, Status,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::chat_format::CallPart;
-use lar_engines::driver::{FinishReason, TokenLogprobs};
-use lar_gateway::{End, TaskEvent};
+use lar_inference::{CallPart, FinishReason, TaskEvent, TaskSummary, TokenLogprobs};
 
 use super::decode::{OfferedTool, OfferedTools};
 use crate::openai::custom_tools;
 use crate::openai::sampling::{timings, top_logprob};
 
-/// Makes a response of a task.
+/// An encoder of one task's response.
 pub(crate) struct Encoder {
     task: TaskId,
     pub(crate) response: Response,
     tools: OfferedTools,
     open: Option<OpenItem>,
-    /// Of the model's thinking, tokens so far.
+    /// The number of reasoning tokens so far.
     reasoning_tokens_so_far: u64,
     next_sequence_number: u64,
-    events: VecDeque<StreamEvent>,
+    events: VecDeque<ResponseStreamEvent>,
 }
 
-/// What is being written: the last item of the output.
+/// The unfinished last item of the output.
 #[derive(Debug)]
 enum OpenItem {
     Thinking(String),
@@ -38,7 +38,7 @@ enum OpenItem {
 }
 
 impl Encoder {
-    /// An encoder of `task` that begins with `response`, whose output is empty.
+    /// Creates an encoder for `task`. The output of `response` must be empty.
     pub(crate) fn new(task: TaskId, response: Response, tools: OfferedTools) -> Self {
         let mut encoder = Self {
             task,
@@ -54,12 +54,12 @@ impl Encoder {
         encoder
     }
 
-    /// The next event of the stream, if one is there.
-    pub(crate) fn next(&mut self) -> Option<StreamEvent> {
+    /// Takes the next event of the stream, if there is one.
+    pub(crate) fn next(&mut self) -> Option<ResponseStreamEvent> {
         self.events.pop_front()
     }
 
-    /// Takes in what happens. Queued changes of place are told as one.
+    /// Handles a task event. A queue position gives a stream event only if the response is not queued yet.
     pub(crate) fn handle_event(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Queued { .. } if self.response.status != Status::Queued => {
@@ -88,7 +88,7 @@ impl Encoder {
         }
     }
 
-    /// Ends it as failed after all, before its last event was told.
+    /// Replaces the last event, which is not yet sent, by a failure.
     pub(crate) fn fail_before_end(&mut self, problem: &Problem) {
         self.response.status = Status::Failed;
         self.response.error = Some(failure(problem));
@@ -98,18 +98,18 @@ impl Encoder {
         }
     }
 
-    /// Whether it was told to wait.
+    /// Returns whether the task is in the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.response.status == Status::Queued
     }
 
-    /// Whether nothing follows.
+    /// Returns whether the response has ended.
     pub(crate) fn is_over(&self) -> bool {
         !matches!(self.response.status, Status::Queued | Status::InProgress)
     }
 
     fn push_event(&mut self, kind: EventKind) {
-        self.events.push_back(StreamEvent { kind, sequence_number: self.next_sequence_number });
+        self.events.push_back(ResponseStreamEvent { kind, sequence_number: self.next_sequence_number });
         self.next_sequence_number += 1;
     }
 
@@ -117,12 +117,12 @@ impl Encoder {
         Box::new(self.response.clone())
     }
 
-    /// The place of the item that is being written.
+    /// Returns the index of the last item.
     fn item_index(&self) -> usize {
         self.response.output.len().saturating_sub(1)
     }
 
-    /// A name for the item at `place`.
+    /// Returns the id of the item at `item_index`.
     fn item_id(&self, prefix: &str, item_index: usize) -> String {
         format!("{prefix}_{:032x}{item_index:04x}", self.task.as_u128())
     }
@@ -199,7 +199,7 @@ impl Encoder {
         }
         let Some(OpenItem::Call { tool, arguments, .. }) = &mut self.open else { return };
         arguments.push_str(&part.arguments);
-        // A custom tool's text is told whole: it is written inside of arguments.
+        // The input of a custom tool is sent when it is complete, because the model writes it inside JSON arguments.
         if !tool.custom && !part.arguments.is_empty() {
             let (output_index, item_id) = (self.item_index(), self.item_id("fc", self.item_index()));
             self.push_event(EventKind::ArgumentsDelta { item_id, output_index, delta: part.arguments });
@@ -230,7 +230,7 @@ impl Encoder {
         OutputItem::FunctionCall { id, status, call_id, name, namespace, arguments }
     }
 
-    /// Ends the item that is being written.
+    /// Finishes the open item.
     fn close(&mut self, status: Status) {
         let (output_index, content_index) = (self.item_index(), 0);
         let item = match self.open.take() {
@@ -302,10 +302,10 @@ impl Encoder {
         self.push_event(EventKind::ItemDone { output_index, item });
     }
 
-    fn end(&mut self, end: &End) {
+    fn end(&mut self, end: &TaskSummary) {
         let cut = end.reason == FinishReason::Length;
         self.close(if cut { Status::Incomplete } else { Status::Completed });
-        self.response.usage = Some(Usage {
+        self.response.usage = Some(ResponseUsage {
             input_tokens: end.tokens_in,
             input_tokens_details: InputTokensDetails {
                 cached_tokens: end.tokens_cached,
@@ -336,7 +336,7 @@ impl Encoder {
         self.push_event(EventKind::Failed { response });
     }
 
-    /// OpenAI has no event for it: the stream ends with a response that says so.
+    /// Ends the response as cancelled. OpenAI has no event for this, so the last event is `response.incomplete`.
     fn cancel(&mut self) {
         self.close(Status::Incomplete);
         self.response.status = Status::Cancelled;
@@ -345,7 +345,7 @@ impl Encoder {
     }
 }
 
-/// A problem as a response tells it.
+/// Converts a problem to a response's error.
 pub(crate) fn failure(problem: &Problem) -> ResponseError {
     let code = match problem.code {
         Code::RateLimited | Code::QueueFull => "rate_limit_exceeded",

@@ -1,20 +1,21 @@
-//! The stream of a response. Its last event waits until the response is stored, where it is to be kept.
+//! The stream of a response. With `store`, the last event is sent after the response is stored.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_api::openai::responses::{Response, StreamEvent};
-use lar_base::Problem;
-use lar_gateway::TaskEvent;
+use lar_api::openai::responses::{Response, ResponseStreamEvent};
+use lar_base::{Problem, error_chain};
+use lar_inference::TaskEvent;
 use lar_store::{Response as Stored, Store};
 
 use super::encode::Encoder;
 use crate::errors::{Audience, redact};
 use crate::generate::AnswerStream;
+use crate::json::to_json;
 use crate::sse;
 
-/// Keeps a response at its end.
+/// An operation that stores a response when it ends.
 pub(crate) struct StoreOnEnd {
     store: Store,
     request_id: Option<Arc<str>>,
@@ -30,14 +31,14 @@ impl StoreOnEnd {
         Self { store, request_id, stored: Box::new(stored) }
     }
 
-    /// Stores the response; a failure is logged, and returned as everybody may read it.
+    /// Stores the response. A failure is logged and returned in redacted form.
     fn store(self, response: &Response) -> BoxFuture<'static, Result<(), Problem>> {
         let Self { store, request_id, stored } = self;
         let stored = stored(response);
         let storing = async move {
             store.response_create(stored, None).await.map_err(|error| {
                 let request_id = request_id.as_deref();
-                tracing::error!(request_id, %error, "a response could not be stored");
+                tracing::error!(request_id, error = %error_chain(&error), "could not store a response");
                 redact(Audience::Everybody, error.into())
             })
         };
@@ -45,14 +46,14 @@ impl StoreOnEnd {
     }
 }
 
-/// A response that is followed while it is written.
+/// The stream of a response while its task runs.
 pub(crate) struct ResponseStream {
     answer_stream: AnswerStream,
     encoder: Encoder,
     store_on_end: Option<StoreOnEnd>,
-    /// The response on its way to the disk.
+    /// The store operation in progress.
     storing: Option<BoxFuture<'static, Result<(), Problem>>>,
-    /// Events up to this number were told before.
+    /// The number of the last event that is left out, because the client has seen it.
     starting_after: Option<u64>,
 }
 
@@ -70,11 +71,11 @@ impl ResponseStream {
         Self { starting_after, ..self }
     }
 
-    fn encode(&self, event: &StreamEvent) -> Option<String> {
+    fn encode(&self, event: &ResponseStreamEvent) -> Option<String> {
         if self.starting_after.is_some_and(|starting_after| event.sequence_number <= starting_after) {
             return None;
         }
-        let data = serde_json::to_string(event).unwrap_or_default();
+        let data = to_json(event);
         Some(sse::event(Some(event.kind.name()), None, &data))
     }
 }
@@ -83,9 +84,9 @@ impl sse::Source for ResponseStream {
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(storing) = &mut self.storing {
-                let kept = storing.await;
+                let stored = storing.await;
                 self.storing = None;
-                if let Err(problem) = kept {
+                if let Err(problem) = stored {
                     self.encoder.fail_before_end(&problem);
                 }
             }
@@ -103,7 +104,7 @@ impl sse::Source for ResponseStream {
                 && self.starting_after.is_none()
                 && self.encoder.is_queued()
             {
-                // Clients and proxies learn that it is alive; a comment is no event to them.
+                // A comment keeps the connection alive, and clients do not see it as an event.
                 return Some(format!(
                     ": queued, position {position}, starts in about {predicted_start_ms} ms\n\n"
                 ));

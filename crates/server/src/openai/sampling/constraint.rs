@@ -1,20 +1,23 @@
-//! What an answer must look like, beside `response_format`: llama.cpp's `json_schema` and `grammar`, vLLM's
-//! `structured_outputs` and, of its earlier versions, `guided_json` and the like.
+//! The fields for structured output other than `response_format`.
+//!
+//! They are llama.cpp's `json_schema` and `grammar`, vLLM's `structured_outputs`, and the `guided_…` fields
+//! of earlier versions of vLLM.
 
 use lar_api::openai::{Sampling as Wire, StructuredOutputs};
 use lar_base::{Code, Problem};
-use lar_engines::driver::Constraint;
+use lar_inference::Constraint;
 use serde_json::Value;
 
 use crate::generate::json_schema;
 
-/// Texts of a choice at most, and bytes of all together.
+/// The maximum number of strings in a choice.
 const CHOICES_MAX: usize = 1024;
+/// The maximum size in bytes of all strings in a choice.
 const CHOICES_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a regular expression at most.
+/// The maximum size of a regular expression in bytes.
 const REGEX_BYTES_MAX: usize = 16 << 10;
 
-/// The fields that say it, as errors call them.
+/// The fields that set a constraint.
 const FIELDS: [&str; 7] = [
     "json_schema",
     "grammar",
@@ -25,13 +28,13 @@ const FIELDS: [&str; 7] = [
     "guided_grammar",
 ];
 
-/// Which field of a body says what its answer must look like; `usual` where none of these does.
-pub(crate) fn field(body: &Value, usual: &'static str) -> &'static str {
-    let says = |value: &Value| value.as_str().map_or(!value.is_null(), |text| !text.trim().is_empty());
-    FIELDS.into_iter().find(|field| body.get(*field).is_some_and(says)).unwrap_or(usual)
+/// Returns the field of a body that sets the constraint, or `default` if none of these fields does.
+pub(crate) fn field(body: &Value, default: &'static str) -> &'static str {
+    let is_set = |value: &Value| value.as_str().map_or(!value.is_null(), |text| !text.trim().is_empty());
+    FIELDS.into_iter().find(|field| body.get(*field).is_some_and(is_set)).unwrap_or(default)
 }
 
-/// The members of vLLM's field that have no effect, such as `disable_any_whitespace`, as `X-Lar-Ignored` names them.
+/// Returns the members of `structured_outputs` that have no effect, such as `disable_any_whitespace`.
 pub(crate) fn unused(body: &Value) -> Vec<String> {
     const KNOWN: [&str; 6] = ["json", "regex", "choice", "grammar", "json_object", "structural_tag"];
     let members = body.get("structured_outputs").and_then(Value::as_object).into_iter().flatten();
@@ -39,10 +42,10 @@ pub(crate) fn unused(body: &Value) -> Vec<String> {
     unused.map(|(name, _)| format!("structured_outputs.{name:.40}")).collect()
 }
 
-/// Takes the constraint of a request; there is one at most.
+/// Takes the constraint out of a request, if it has one.
 ///
 /// # Errors
-/// When there are several, or one is not what it must be.
+/// If the request has several constraints or an invalid one.
 pub(super) fn read(wire: &mut Wire) -> Result<Option<Constraint>, Problem> {
     let all = [
         (
@@ -76,11 +79,7 @@ pub(super) fn read(wire: &mut Wire) -> Result<Option<Constraint>, Problem> {
 fn read_structured_outputs(wire: StructuredOutputs) -> Result<Option<Constraint>, Problem> {
     let within = |name: &str| format!("structured_outputs.{name}");
     if wire.structural_tag.is_some() {
-        return Err(Problem::about(
-            Code::UnsupportedParam,
-            within("structural_tag"),
-            "is not supported here",
-        ));
+        return Err(Problem::about(Code::UnsupportedParam, within("structural_tag"), "is not supported"));
     }
     let all = [
         wire.json.map(|schema| json(&within("json"), schema)).transpose()?,
@@ -93,36 +92,36 @@ fn read_structured_outputs(wire: StructuredOutputs) -> Result<Option<Constraint>
     match (given.next(), given.next()) {
         (_, Some(_)) => Err(Problem::invalid(
             "structured_outputs",
-            "must hold one of `json`, `regex`, `choice`, `grammar` and `json_object`",
+            "must have only one of `json`, `regex`, `choice`, `grammar`, `json_object`",
         )),
         (only, None) => Ok(only),
     }
 }
 
-/// A schema, or its text.
+/// Reads a JSON Schema, or a string with one.
 fn json(field: &str, schema: Value) -> Result<Constraint, Problem> {
     match &schema {
         Value::String(text) => match serde_json::from_str(text) {
             Ok(schema) => json_schema(field, &schema),
-            Err(_) => Err(Problem::invalid(field, "must be a JSON Schema, which is an object")),
+            Err(_) => Err(Problem::invalid(field, "must be a JSON Schema object")),
         },
         schema => json_schema(field, schema),
     }
 }
 
-/// An answer that a regular expression matches from its beginning to its end.
+/// Converts a regular expression into a constraint. The expression must match the whole answer.
 fn regex(field: &str, pattern: &str) -> Result<Constraint, Problem> {
     if pattern.is_empty() || pattern.len() > REGEX_BYTES_MAX {
         return Err(Problem::invalid(field, format!("must have 1 to {REGEX_BYTES_MAX} bytes")));
     }
-    // It is matched as a whole anyway; the grammar knows no anchors.
+    // Lark has no anchors, and the expression matches the whole answer anyway.
     let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
     let is_anchor = |rest: &str| (rest.len() - rest.trim_end_matches('\\').len()).is_multiple_of(2);
     let pattern = pattern.strip_suffix('$').filter(|rest| is_anchor(rest)).unwrap_or(pattern);
     if pattern.is_empty() {
-        return Err(Problem::invalid(field, "must not match the empty text alone"));
+        return Err(Problem::invalid(field, "must match more than the empty string"));
     }
-    // Lark closes an expression with a slash, and keeps it on one line.
+    // In Lark, a slash ends an expression, and an expression has no line breaks.
     let mut escaped = String::with_capacity(pattern.len() + 8);
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {
@@ -143,22 +142,22 @@ fn regex(field: &str, pattern: &str) -> Result<Constraint, Problem> {
     Ok(Constraint::Lark(format!("start: /{escaped}/\n")))
 }
 
-/// One of these texts.
+/// Converts a list of alternatives into a constraint.
 fn choice(field: &str, texts: &[String]) -> Result<Constraint, Problem> {
     let bytes: usize = texts.iter().map(String::len).sum();
     if texts.is_empty() || texts.len() > CHOICES_MAX || bytes > CHOICES_BYTES_MAX {
         let reason =
-            format!("must hold 1 to {CHOICES_MAX} texts of {CHOICES_BYTES_MAX} bytes together at most");
+            format!("must have 1 to {CHOICES_MAX} strings of at most {CHOICES_BYTES_MAX} bytes in total");
         return Err(Problem::invalid(field, reason));
     }
     if texts.iter().any(String::is_empty) {
-        return Err(Problem::invalid(field, "must not hold an empty text"));
+        return Err(Problem::invalid(field, "must not have an empty string"));
     }
     let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
     Ok(Constraint::Gbnf(format!("root ::= {}", texts.join(" | "))))
 }
 
-/// A text as GBNF quotes it.
+/// Quotes a text for GBNF.
 fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -177,7 +176,7 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// A grammar in GBNF; a blank one is none.
+/// Converts a GBNF grammar into a constraint; a blank one sets none.
 fn gbnf(source: String) -> Option<Constraint> {
     (!source.trim().is_empty()).then_some(Constraint::Gbnf(source))
 }
@@ -225,20 +224,21 @@ mod tests {
                 json!({ "guided_json": {}, "grammar": "x" }),
                 "`grammar` cannot be used together with `guided_json`",
             ),
-            (json!({ "guided_json": "{" }), "`guided_json` must be a JSON Schema, which is an object"),
+            (json!({ "guided_json": "{" }), "`guided_json` must be a JSON Schema object"),
             (
                 json!({ "guided_choice": [] }),
-                "`guided_choice` must hold 1 to 1024 texts of 65536 bytes together at most",
+                "`guided_choice` must have 1 to 1024 strings of at most 65536 bytes in total",
             ),
-            (json!({ "guided_choice": [""] }), "`guided_choice` must not hold an empty text"),
+            (json!({ "guided_choice": [""] }), "`guided_choice` must not have an empty string"),
             (json!({ "guided_regex": "" }), "`guided_regex` must have 1 to 16384 bytes"),
             (
                 json!({ "structured_outputs": { "regex": "a", "choice": ["a"] } }),
-                "`structured_outputs` must hold one of `json`, `regex`, `choice`, `grammar` and `json_object`",
+                "`structured_outputs` must have only one of `json`, `regex`, `choice`, `grammar`, \
+                 `json_object`",
             ),
             (
                 json!({ "structured_outputs": { "structural_tag": {} } }),
-                "`structured_outputs.structural_tag` is not supported here",
+                "`structured_outputs.structural_tag` is not supported",
             ),
         ] {
             assert_eq!(of(body.clone()), Err(expected.to_owned()), "{body}");

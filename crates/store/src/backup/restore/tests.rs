@@ -1,4 +1,4 @@
-//! Where a restore puts a backup and what was there, and what it leaves when it ends without that.
+//! Where a restore puts the backup and the previous files, and what it leaves if it fails.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -9,7 +9,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// A backup of a new data directory, with its key.
+/// Creates a backup of a new data directory with a key and a client.
 fn backup(at: &Path) -> PathBuf {
     let (made, file) = (at.join("made"), at.join("lar.tar"));
     fs::create_dir_all(made.join(CLIENTS)).unwrap();
@@ -28,7 +28,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_linked_database_is_restored_where_it_lies_and_the_link_stays() {
+fn a_linked_database_is_restored_at_its_target_and_the_link_stays() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let file = backup(&at);
@@ -70,7 +70,7 @@ fn a_linked_database_is_restored_where_it_lies_and_the_link_stays() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_put_aside_and_still_says_where_it_led() {
+fn a_dangling_link_is_moved_aside_and_keeps_its_target() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let file = backup(&at);
@@ -96,11 +96,12 @@ fn a_link_to_a_device_is_refused_and_nothing_is_moved() {
     assert_eq!(names(&data), [DATABASE]);
 }
 
-/// The fewest bytes of a path at which a restore cannot put a key of the data directory aside: the folder for that has a longer
-/// name than the one in which it unpacks. Linux takes paths of at most 4095 bytes.
+/// The length in bytes of a data directory's path at which a restore fails to move a key aside. The folder
+/// for the previous files has a longer name than the folder for unpacking. Linux accepts paths of up to 4095
+/// bytes.
 const LONG_PATH_BYTES: usize = 4055;
 
-/// A new folder whose path is that long, and little longer.
+/// Creates a folder whose path has at least that length.
 fn make_long_folder(at: &Path) -> PathBuf {
     let mut path = at.to_owned();
     while path.as_os_str().len() < LONG_PATH_BYTES {
@@ -119,7 +120,7 @@ fn unusable(error: Error) -> (PathBuf, String, String) {
 }
 
 #[test]
-fn a_restore_that_fails_between_two_moves_puts_everything_back() {
+fn a_restore_that_fails_between_two_moves_moves_everything_back() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let file = backup(&at);
@@ -132,11 +133,8 @@ fn a_restore_that_fails_between_two_moves_puts_everything_back() {
     symlink(disk.join("main.db"), data.join(DATABASE)).unwrap();
 
     let (_, reason, step) = unusable(restore(&file, &data, SettingsPolicy::Leave).unwrap_err());
-    assert!(
-        reason.ends_with("; what had been moved is back in its place, and nothing is changed"),
-        "{reason}"
-    );
-    assert_eq!(step, format!("remove the cause, and restore again: lar backup restore {}", file.display()));
+    assert!(reason.ends_with("; all files were moved back, and nothing changed"), "{reason}");
+    assert_eq!(step, format!("fix the cause, and restore again: lar backup restore {}", file.display()));
     assert_eq!(
         (names(&data), names(&disk)),
         (
@@ -149,7 +147,7 @@ fn a_restore_that_fails_between_two_moves_puts_everything_back() {
 }
 
 #[test]
-fn what_cannot_be_put_back_is_named_and_the_unpacked_backup_stays_as_a_sign() {
+fn a_failed_undo_is_reported_and_the_unpacked_backup_stays() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let file = backup(&at);
@@ -170,15 +168,18 @@ fn what_cannot_be_put_back_is_named_and_the_unpacked_backup_stays_as_a_sign() {
 
     assert_eq!(path, data.join(CLIENTS));
     for part in [
-        format!("Then {} cannot be moved back to ", aside.join("secret.key").display()),
-        format!("What was there before and is not back is in {}. ", aside.display()),
+        format!(
+            "Moving the files back failed, too: {} cannot be moved back to ",
+            aside.join("secret.key").display()
+        ),
+        format!("The previous files that were not moved back are in {}. ", aside.display()),
         format!("the unpacked backup is in {}", left.display()),
     ] {
         assert!(reason.contains(&part), "{part}: {reason}");
     }
     let expected = "if something is mounted there, as in a container, unmount it, and restore again: lar backup restore lar.tar";
     assert_eq!(step, expected);
-    // A start is refused: there is no database, and the folder of the restore.
+    // Lar refuses to start: there is a folder of a restore, but no database.
     assert!(!data.join(DATABASE).exists());
     assert_eq!(find_unfinished_restores(&data), [left]);
     restore(&file, &data, SettingsPolicy::Leave).unwrap();
@@ -188,14 +189,14 @@ fn what_cannot_be_put_back_is_named_and_the_unpacked_backup_stays_as_a_sign() {
 }
 
 #[test]
-fn a_restore_after_a_killed_one_of_a_linked_database_goes_where_the_link_leads() {
+fn a_restore_after_a_killed_one_writes_to_the_target_of_the_link() {
     // One link, and a link to a link.
     for first in ["../disk/main.db", "../link.db"] {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().canonicalize().unwrap();
         let file = backup(&at);
         let (data, disk) = (at.join("data"), at.join("disk"));
-        // Killed after the old database and its keys were put aside.
+        // Killed after the old database and its keys were moved aside.
         let unpacked = [disk.join("main.db.restore.partial"), data.join("restore.partial")];
         for folder in [&data, &disk, &unpacked[0], &unpacked[1], &disk.join("before-restore-1")] {
             fs::create_dir(folder).unwrap();
@@ -205,7 +206,7 @@ fn a_restore_after_a_killed_one_of_a_linked_database_goes_where_the_link_leads()
         symlink("disk/main.db", at.join("link.db")).unwrap();
         symlink(first, data.join(DATABASE)).unwrap();
 
-        // What fails before it has unpacked anything changes nothing of that.
+        // A restore that fails before it unpacks anything changes none of that.
         fs::write(at.join("none.tar"), "no backup").unwrap();
         restore(&at.join("none.tar"), &data, SettingsPolicy::Leave).unwrap_err();
         assert_eq!(find_unfinished_restores(&data), [unpacked[0].clone()], "{first}");
@@ -221,7 +222,7 @@ fn a_restore_after_a_killed_one_of_a_linked_database_goes_where_the_link_leads()
 }
 
 #[test]
-fn a_restore_after_a_killed_one_of_a_linked_database_is_refused_while_its_disk_is_missing() {
+fn a_restore_after_a_killed_one_is_refused_while_the_disk_of_the_link_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let file = backup(&at);
@@ -232,12 +233,12 @@ fn a_restore_after_a_killed_one_of_a_linked_database_is_refused_while_its_disk_i
     let (path, reason, step) = unusable(restore(&file, &data, SettingsPolicy::Leave).unwrap_err());
     assert_eq!(path, link);
     assert!(
-        reason.ends_with("away/main.db, which is not there, and a restore into that did not end"),
+        reason.ends_with("away/main.db, which does not exist, and a restore to it did not complete"),
         "{reason}"
     );
     assert!(step.starts_with("mount its disk and restore again; or, "), "{step}");
     assert_eq!(names(&data), [DATABASE, "restore.partial"]);
-    // One that was killed while it unpacked into the data directory had moved nothing.
+    // A restore that was killed while unpacking into the data directory had moved nothing.
     fs::write(data.join("restore.partial/lar.db"), "left").unwrap();
     let restored = restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(restored.database, link);
@@ -245,7 +246,7 @@ fn a_restore_after_a_killed_one_of_a_linked_database_is_refused_while_its_disk_i
 }
 
 #[test]
-fn a_restore_that_fails_after_a_killed_one_leaves_the_sign_of_that() {
+fn a_failed_restore_after_a_killed_one_still_blocks_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let (data, none) = (at.join("data"), at.join("none.tar"));
@@ -254,8 +255,8 @@ fn a_restore_that_fails_after_a_killed_one_leaves_the_sign_of_that() {
     fs::write(left.join(DATABASE), "left").unwrap();
     fs::write(&none, "no backup").unwrap();
     restore(&none, &data, SettingsPolicy::Leave).unwrap_err();
-    assert_eq!(find_unfinished_restores(&data), [left], "no start begins anew");
-    // Where the database is there, the killed one had moved nothing.
+    assert_eq!(find_unfinished_restores(&data), [left], "a start is still refused");
+    // If the database exists, the killed restore had moved nothing.
     fs::write(data.join(DATABASE), "a database").unwrap();
     restore(&none, &data, SettingsPolicy::Leave).unwrap_err();
     assert_eq!(names(&data), [DATABASE]);

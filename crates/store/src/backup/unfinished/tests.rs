@@ -1,4 +1,4 @@
-//! What is left of a backup, a check of one and a restore: by whom it is removed, and what stays.
+//! Leftovers of backups, checks and restores: which are removed, by whom, and which files stay.
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
@@ -10,7 +10,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// A backup of a new data directory.
+/// Creates a backup of a new data directory.
 fn backup(to: &Path) {
     let made = tempfile::tempdir().unwrap();
     fs::write(made.path().join("secret.key"), "restored").unwrap();
@@ -25,7 +25,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A folder as a restore or a check that was killed leaves it.
+/// Creates a folder as a killed restore or check leaves it.
 fn unpacked(folder: &Path) {
     fs::create_dir_all(folder.join(CLIENTS)).unwrap();
     for name in ["lar.db", "lar.db-wal", "secret.key", "clients/curl"] {
@@ -51,7 +51,7 @@ fn leftovers_of_killed_restores_are_removed_and_links_are_not_followed() {
     unpacked(&other);
     symlink("../disk/main.db", data.join(DATABASE)).unwrap();
     let (here, there) = (data.join(RESTORE_FOLDER), disk.join("main.db.restore.partial"));
-    // Also where the link leads nowhere any more, as a restore leaves it that is killed between two moves.
+    // Also if the link is dangling, as after a restore that was killed between two moves.
     for is_there in [true, false] {
         if is_there {
             fs::write(disk.join("main.db"), "a database").unwrap();
@@ -88,7 +88,7 @@ fn files_of_a_running_restore_are_not_leftovers() {
     assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
     assert_eq!(remove_unfinished_restores(&data), Vec::<PathBuf>::new());
     let refused = restore(&file, &data, SettingsPolicy::Leave).unwrap_err();
-    assert_eq!(step_of(refused, &running.path), "wait until that ends");
+    assert_eq!(step_of(refused, &running.path), "wait until it ends");
     assert_eq!(fs::read(running.path.join(DATABASE)).unwrap(), b"so far");
     drop(running);
     assert_eq!(names(&data), Vec::<String>::new());
@@ -98,10 +98,11 @@ fn files_of_a_running_restore_are_not_leftovers() {
     assert_eq!(names(&data), [CLIENTS, DATABASE, "secret.key"]);
 }
 
-/// Readings of the kernel's list of locks at most. When none shows that the restore waits, it has not begun yet.
+/// The most readings of the kernel's list of locks. If none shows that the restore waits, it has not started
+/// yet.
 const READINGS_MAX: usize = 100_000;
 
-/// Whether a process waits for a lock on the file or folder with this inode number.
+/// Returns whether a process waits for a lock on the file or folder with this inode number.
 fn is_waited_for(inode: u64) -> bool {
     let file = format!(":{inode} ");
     let list = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -109,7 +110,7 @@ fn is_waited_for(inode: u64) -> bool {
 }
 
 #[test]
-fn a_restore_waits_for_whoever_only_looks_at_what_a_killed_one_left() {
+fn a_restore_waits_for_a_process_that_looks_for_leftovers() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("lar.tar"));
     backup(&file);
@@ -117,7 +118,11 @@ fn a_restore_waits_for_whoever_only_looks_at_what_a_killed_one_left() {
     let looking = File::open(data.join(RESTORE_FOLDER)).unwrap();
     looking.try_lock_shared().unwrap();
     let inode = looking.metadata().unwrap().ino();
-    assert_eq!(find_unfinished_restores(&data), [data.join(RESTORE_FOLDER)], "another one looks, too");
+    assert_eq!(
+        find_unfinished_restores(&data),
+        [data.join(RESTORE_FOLDER)],
+        "another process looks at it, too"
+    );
     let restoring = std::thread::spawn({
         let data = data.clone();
         move || restore(&file, &data, SettingsPolicy::Leave)
@@ -137,7 +142,7 @@ fn a_restore_waits_for_whoever_only_looks_at_what_a_killed_one_left() {
 fn only_leftovers_of_killed_backups_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    // Killed while it copied, while it checked the copy, while it wrote, and once the backup had its name.
+    // Killed while copying, while checking the copy, while writing, and after the backup got its name.
     let left = [
         "lar-1.partial",
         "lar-1.db-copy",
@@ -153,7 +158,7 @@ fn only_leftovers_of_killed_backups_are_removed() {
         fs::write(at(name), "a file").unwrap();
     }
     unpacked(&at("lar-3.verify-unpacked"));
-    // Links, what others put into such a folder, and a backup that is being made.
+    // Links, a folder with files of other programs, and a backup in progress.
     symlink("notes", at("lar-5.partial")).unwrap();
     symlink("lar-3.verify-unpacked", at("lar-5.verify-unpacked")).unwrap();
     fs::create_dir(at("lar-6.verify-unpacked")).unwrap();
@@ -180,7 +185,7 @@ fn only_leftovers_of_killed_backups_are_removed() {
 }
 
 #[test]
-fn a_backup_is_made_where_a_killed_one_left_its_files() {
+fn a_backup_replaces_leftovers_of_a_killed_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["mine.partial", "mine.db-copy", "mine.db-copy-wal", "lar-1.db-copy"] {
@@ -218,7 +223,7 @@ fn a_check_removes_leftovers_of_a_killed_check_and_no_other_folder() {
 }
 
 #[test]
-fn a_backup_is_copied_to_a_new_file_where_a_killed_copy_may_lie() {
+fn a_copy_of_a_backup_replaces_only_leftovers_of_a_killed_copy() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (from, to, left) = (at("lar-1.tar"), at("mine.tar"), at("mine.tar.partial"));
@@ -229,7 +234,7 @@ fn a_backup_is_copied_to_a_new_file_where_a_killed_copy_may_lie() {
     assert_eq!(names(folder.path()), ["lar-1.tar", "mine.tar"]);
     assert_eq!(fs::read(&to).unwrap(), whole);
 
-    // What is there stays: a backup, a file of others, a link.
+    // Existing files stay: a backup, a file of another program, a link.
     let refused = copy_to(&from, &to).unwrap_err();
     assert!(
         matches!(&refused, Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists),

@@ -1,4 +1,4 @@
-//! Erased words in indexes of many leaves, of which some are damaged.
+//! Erased words in indexes with many leaves, some of them damaged.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::conversation_search::{add_message_in_txn, remove_some_in_txn};
 use crate::page::{two_bytes, varint};
 use crate::{NewConversation, beside, migrations};
 
-/// Makes leaves of 64 bytes, so that few words are in many leaves.
+/// Sets the size of leaves to 64 bytes, so that few words fill many leaves.
 const SMALL_LEAVES: &str = "INSERT INTO conversation_search (conversation_search, rank) VALUES ('pgsz', 64)";
-/// Numbers have twelve digits.
+/// The limit of the numbers, which have twelve digits.
 const NUMBERS: u64 = 1_000_000_000_000;
 
 fn database() -> Connection {
@@ -21,7 +21,7 @@ fn database() -> Connection {
     connection
 }
 
-/// Numbers that are the same in each run (SplitMix64; Steele, Lea and Flood 2014).
+/// Pseudorandom numbers, the same in each run (SplitMix64; Steele, Lea and Flood 2014).
 struct Random(u64);
 
 impl Random {
@@ -49,13 +49,14 @@ fn add_conversation(connection: &Connection, words: Vec<String>, between: &str) 
     TestConversation { id, words }
 }
 
-/// Says one number or many, of all numbers or of some that are near each other: a merge has moved those before the others.
+/// Adds a conversation of one or more numbers, from all numbers or from one end. A merge moves the low ones
+/// first.
 fn add_numbers(connection: &Connection, random: &mut Random) -> TestConversation {
-    let places = [(0, NUMBERS), (0, NUMBERS), (0, NUMBERS / 10 * 3), (NUMBERS / 10 * 7, NUMBERS)];
-    let (from, to) = places[random.index(4)];
+    let ranges = [(0, NUMBERS), (0, NUMBERS), (0, NUMBERS / 10 * 3), (NUMBERS / 10 * 7, NUMBERS)];
+    let (from, to) = ranges[random.index(4)];
     let count = [1, 5, 60, 150][random.index(4)];
     let words = (0..count).map(|_| format!("{:012}", from + random.below(to - from))).collect();
-    // A word that is said often has a doclist of many leaves.
+    // A frequent word has a doclist of many leaves.
     let between = if random.index(3) == 0 { " and " } else { " " };
     add_conversation(connection, words, between)
 }
@@ -64,7 +65,7 @@ fn erase(connection: &Connection, said: &TestConversation) {
     while !remove_some_in_txn(connection, &said.id.to_string()).unwrap() {}
 }
 
-/// Conversations that are kept and some that were erased, three quarters of all.
+/// Returns conversations that are kept, and three quarters of all, which were erased.
 fn kept_and_erased(connection: &Connection, random: &mut Random) -> [Vec<TestConversation>; 2] {
     let count = 8 + random.index(24);
     let mut kept: Vec<TestConversation> = (0..count).map(|_| add_numbers(connection, random)).collect();
@@ -78,7 +79,8 @@ fn kept_and_erased(connection: &Connection, random: &mut Random) -> [Vec<TestCon
     [kept, erased]
 }
 
-/// As [`Store::clear_search_index`], few separators at a time; returns how many leaves were removed and separators changed.
+/// Like [`Store::clear_search_index`], a few separators at a time. Returns the numbers of removed leaves and
+/// of changed separators.
 fn clear(connection: &Connection) -> [usize; 2] {
     let (mut leaves, mut changed) = (0, 0);
     loop {
@@ -100,7 +102,7 @@ fn clear(connection: &Connection) -> [usize; 2] {
     }
 }
 
-/// All separators with the numbers of their segments and leaves, in order.
+/// Returns all separators with the numbers of their segments and leaves, in order.
 fn separators(connection: &Connection) -> Vec<(i64, Vec<u8>, i64)> {
     let sql = "SELECT segid, term, pgno >> 1 FROM conversation_search_idx ORDER BY segid, term";
     let mut query = connection.prepare(sql).unwrap();
@@ -108,7 +110,8 @@ fn separators(connection: &Connection) -> Vec<(i64, Vec<u8>, i64)> {
     rows.map(Result::unwrap).collect()
 }
 
-/// All leaves with the numbers of their segments and their own; also those that the index does not use.
+/// Returns all leaves with the numbers of their segments and their own, including leaves that the index does
+/// not use.
 fn leaves(connection: &Connection) -> Vec<(i64, i64, Vec<u8>)> {
     let sql = "SELECT id >> 37, id & 0x7fffffff, block FROM conversation_search_data
                WHERE id > 10 AND (id >> 31) & 63 = 0 ORDER BY id";
@@ -117,18 +120,18 @@ fn leaves(connection: &Connection) -> Vec<(i64, i64, Vec<u8>)> {
     rows.map(Result::unwrap).collect()
 }
 
-/// The terms of a leaf.
+/// Returns the terms of a leaf.
 fn terms(leaf: &[u8]) -> Vec<Vec<u8>> {
     fn next(rest: &mut &[u8]) -> usize {
         let (number, length) = varint(rest).unwrap();
         *rest = &rest[length..];
         number as usize
     }
-    let (data, mut places) = leaf.split_at(two_bytes(leaf, 2).unwrap());
-    let (mut terms, mut place) = (Vec::<Vec<u8>>::new(), 0);
-    while !places.is_empty() {
-        place += next(&mut places);
-        let mut rest = &data[place..];
+    let (data, mut offsets) = leaf.split_at(two_bytes(leaf, 2).unwrap());
+    let (mut terms, mut offset) = (Vec::<Vec<u8>>::new(), 0);
+    while !offsets.is_empty() {
+        offset += next(&mut offsets);
+        let mut rest = &data[offset..];
         let mut term = match terms.last() {
             Some(before) => before[..next(&mut rest)].to_vec(),
             None => Vec::new(),
@@ -140,9 +143,10 @@ fn terms(leaf: &[u8]) -> Vec<Vec<u8>> {
     terms
 }
 
-/// How many separators are no beginning of a word that is said in `kept`, and how many terms of leaves are no such word.
+/// Counts the separators and the terms of leaves that contain an erased word. A separator must be a prefix of
+/// a word in `kept`, and a term such a word.
 fn left(connection: &Connection, kept: &[TestConversation]) -> [usize; 2] {
-    // FTS5 writes a byte before each.
+    // FTS5 writes a byte before each term.
     let words = kept.iter().flat_map(|said| &said.words).map(|word| format!("0{word}").into_bytes());
     let said: BTreeSet<Vec<u8>> = words.chain([b"0and".to_vec()]).collect();
     let is_beginning =
@@ -152,7 +156,7 @@ fn left(connection: &Connection, kept: &[TestConversation]) -> [usize; 2] {
     [separators, of_leaves.iter().filter(|term| !said.contains(*term)).count()]
 }
 
-/// Checks that the index is what its texts are, and that a search finds the words of `kept` and none of `erased`.
+/// Checks that the index matches its texts, and that a search finds the words of `kept` and none of `erased`.
 fn check(connection: &Connection, kept: &[TestConversation], erased: &[TestConversation], case: &str) {
     let check = "INSERT INTO conversation_search (conversation_search) VALUES ('integrity-check')";
     connection.execute_batch(check).unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -180,7 +184,7 @@ fn no_erased_word_stays_in_tables_of_the_search_index() {
         assert_eq!(left(&connection, &kept), [0, 0], "{case}");
         assert_eq!(clear(&connection), [0, 0], "{case}");
         check(&connection, &kept, &erased, &case);
-        // FTS5 goes on with what it finds: a merge goes on, others follow.
+        // FTS5 continues with the changed index: the merge goes on, and others follow.
         let merge = "INSERT INTO conversation_search (conversation_search, rank) VALUES ('merge', -16)";
         connection.execute_batch(merge).unwrap();
         kept.extend((0..20).map(|_| add_numbers(&connection, &mut random)));
@@ -195,7 +199,7 @@ fn no_erased_word_stays_in_tables_of_the_search_index() {
         connection.execute_batch(merge_all).unwrap();
         check(&connection, &kept, &erased, &case);
     }
-    // Erased words were in separators and in leaves; leaves were removed and separators changed.
+    // Otherwise this shows nothing: erased words were in separators and in leaves, and both were cleared.
     assert!([stayed, cleared].as_flattened().iter().all(|count| *count > 0), "{stayed:?}, {cleared:?}");
 }
 
@@ -218,7 +222,7 @@ fn separators_changed_concurrently_are_checked_again() {
     }
 }
 
-/// A block with each of its ends cut off, and with each of its bits changed.
+/// Returns a block truncated at each length, and with each of its bits flipped.
 fn damaged(block: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let cut = (0..block.len()).map(move |length| block[..length].to_vec());
     let changed = (0..block.len() * 8).map(move |bit| {
@@ -232,9 +236,9 @@ fn damaged(block: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 const WRITE_BLOCK: &str = "UPDATE conversation_search_data SET block = ?2 WHERE id = ?1";
 
 #[test]
-fn a_damaged_leaf_costs_no_other_leaf_its_words() {
+fn a_damaged_leaf_does_not_hide_the_words_of_other_leaves() {
     let (connection, mut random) = (database(), Random(1));
-    // In one segment.
+    // All in one segment.
     connection.execute_batch("BEGIN").unwrap();
     let said: [TestConversation; 6] = std::array::from_fn(|_| {
         let words = (0..8).map(|_| format!("{:012}", random.below(NUMBERS))).collect();
@@ -265,7 +269,7 @@ fn a_damaged_leaf_costs_no_other_leaf_its_words() {
             connection.execute_batch("ROLLBACK").unwrap();
             for (other, terms) in ends.iter().filter(|(other, _)| other != number) {
                 for term in terms {
-                    // As `fts5SegIterSeekInit` looks for a term.
+                    // The lookup of a term in `fts5SegIterSeekInit`.
                     let found = separators.iter().rev().find(|(_, separator, _)| separator <= term);
                     assert_eq!(found.map(|(.., leaf)| leaf), Some(other), "leaf {number} is damaged");
                 }
@@ -277,8 +281,8 @@ fn a_damaged_leaf_costs_no_other_leaf_its_words() {
 }
 
 #[test]
-fn a_damaged_structure_costs_no_word() {
-    // An index with a merge that has not ended: it has moved all of a segment, and leaves of another.
+fn a_damaged_structure_loses_no_word() {
+    // An index with an unfinished merge that has moved a whole segment, and leaves of another one.
     let (connection, kept) = (0..32)
         .find_map(|seed| {
             let (connection, mut random) = (database(), Random(seed));
@@ -310,12 +314,13 @@ fn a_damaged_structure_costs_no_word() {
 
 const CONVERSATIONS: usize = 300;
 
-/// Words of which each is the one before but for its last digits, so that separators are whole words.
+/// Returns a word that differs from the one before only in its last digits, so that separators are whole
+/// words.
 fn word(number: usize) -> String {
     format!("wisteria{number:04}")
 }
 
-/// How many of every second word, from `first` on, `has` finds.
+/// Counts how many of every second word, from `first` on, `has` finds.
 fn count_words(first: usize, has: impl Fn(&str) -> bool) -> usize {
     (first..CONVERSATIONS).step_by(2).filter(|number| has(&word(*number))).count()
 }
@@ -331,7 +336,7 @@ async fn make(store: &Store, owner: UserId, number: usize) -> ConversationId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erased_word_is_nowhere_in_the_file_after_the_search_index_was_cleared() {
+async fn erased_words_are_nowhere_in_the_file_after_the_search_index_is_cleared() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lar.db");
     let store = Store::open(&path).unwrap();
@@ -349,7 +354,7 @@ async fn an_erased_word_is_nowhere_in_the_file_after_the_search_index_was_cleare
     }
     let separators = store.read(|connection| Ok(separators(connection))).await.unwrap();
     let is_separator = |word: &str| separators.iter().any(|(_, term, _)| term.ends_with(word.as_bytes()));
-    assert!(count_words(0, is_separator) > 0, "FTS5 left none, so that this shows nothing");
+    assert!(count_words(0, is_separator) > 0, "FTS5 left none, so this shows nothing");
     assert!(store.clear_erased().await.unwrap().is_some());
     assert_eq!((words_in(&path, 0), words_in(&beside(&path, "-wal"), 0)), (0, 0));
     assert_eq!(words_in(&path, 1), CONVERSATIONS / 2);

@@ -1,4 +1,5 @@
-//! Files whose pages lead to each other on so many ways that SQLite never comes to the end of a tree: a salvage ends nevertheless.
+//! Files whose pages refer to each other in so many ways that SQLite never finishes reading a tree. A salvage
+//! ends nevertheless.
 
 use std::fs;
 use std::path::Path;
@@ -10,28 +11,29 @@ use super::{MEMORIES, PAGE_BYTES, filled, numbers, texts};
 use crate::salvage::pages::is_schema_tree_finite;
 use crate::salvage::{Table, salvage};
 
-/// Pages that are put between the root of a tree and a leaf. SQLite reads trees of 20 levels.
+/// The number of pages that are put between the root of a tree and a leaf. SQLite reads trees of 20 levels.
 const LEVELS: usize = 17;
 
 pub(super) fn short(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))
 }
 
-/// Where an interior page has the numbers of its children (SQLite's file format, 1.6); its own header is at `at`.
+/// Returns the offsets of the children's numbers on an interior page (SQLite's file format, 1.6). The page's
+/// own header is at `at`.
 pub(super) fn child_offsets(page: &[u8], at: usize) -> Vec<usize> {
     (0..short(page, at + 3)).map(|cell| short(page, at + 12 + 2 * cell)).chain([at + 8]).collect()
 }
 
-/// Makes one page each child of an interior page.
+/// Makes every child of an interior page the same page.
 fn lead_to(page: &mut [u8], at: usize, child: usize) {
     let child = u32::try_from(child).unwrap().to_be_bytes();
-    for place in child_offsets(page, at) {
-        page[place..place + 4].copy_from_slice(&child);
+    for offset in child_offsets(page, at) {
+        page[offset..offset + 4].copy_from_slice(&child);
     }
 }
 
-/// Puts copies of the interior page `level` under the root of a tree, each below the one before, and its first child below the
-/// last: with ten children a page that child is reached on 10^18 ways.
+/// Puts copies of the interior page `level` under the root of a tree, each below the one before. The root's
+/// first child is below the last. With ten children per page, there are 10^18 paths to that child.
 fn multiply(path: &Path, root: usize, level: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let at = if root == 1 { 100 } else { 0 };
@@ -48,21 +50,21 @@ fn multiply(path: &Path, root: usize, level: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The root of a table or index, and that page.
+/// Returns the number and the bytes of the root page of a table or index.
 fn root_of(path: &Path, name: &str) -> (usize, Vec<u8>) {
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{name}'");
     let root = numbers(&Connection::open(path).unwrap(), &sql).pop_first().unwrap();
     (root, fs::read(path).unwrap()[(root - 1) * PAGE_BYTES..root * PAGE_BYTES].to_vec())
 }
 
-/// What a salvage says of the table of memories.
+/// Returns the result of a salvage for the table of memories.
 fn memories(path: &Path, to: &Path) -> Table {
     let salvaged = salvage(path, to).unwrap();
     salvaged.tables.into_iter().find(|table| table.name == "memories").unwrap()
 }
 
 #[test]
-fn an_index_without_end_costs_no_row() {
+fn an_endless_index_costs_no_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
@@ -75,7 +77,7 @@ fn an_index_without_end_costs_no_row() {
     assert_eq!(texts(&to), original);
 }
 
-/// Leads the root of a tree to two copies of the page `level`, and each of these to the other.
+/// Makes the root of a tree refer to two copies of the page `level`, which refer to each other.
 fn lead_in_a_circle(path: &Path, root: usize, level: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let pages = bytes.len() / PAGE_BYTES;
@@ -88,9 +90,9 @@ fn lead_in_a_circle(path: &Path, root: usize, level: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// SQLite looks up the row of each entry, and no row comes out that could be counted.
+/// SQLite looks up the row of each entry, and returns no row that could be counted.
 #[test]
-fn an_index_without_end_that_names_lost_rows_does_not_keep_a_salvage_busy() {
+fn an_endless_index_of_lost_rows_does_not_stall_a_salvage() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());
     let bytes = fs::read(&path).unwrap();
@@ -112,12 +114,12 @@ fn an_index_without_end_that_names_lost_rows_does_not_keep_a_salvage_busy() {
         let salvaged = salvage(&path, &folder.path().join(format!("saved-{name}.db"))).unwrap();
         let keys = salvaged.tables.iter().find(|table| table.name == "keys").unwrap();
         assert!(keys.saved == 0 && keys.lost > 0, "{name}: {keys:?}");
-        assert!(salvaged.unreached_pages > 0, "{name}: those of its rows");
+        assert!(salvaged.unreached_pages > 0, "{name}: the pages of its rows");
     }
 }
 
 #[test]
-fn a_table_without_end_is_left_and_its_rows_are_counted() {
+fn reading_an_endless_table_ends_and_its_rows_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let (root, page) = root_of(&path, "memories");
@@ -129,21 +131,21 @@ fn a_table_without_end_is_left_and_its_rows_are_counted() {
 }
 
 #[test]
-fn definitions_without_end_cost_no_row() {
+fn endless_definitions_cost_no_row() {
     const CELLS: usize = 10;
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
     assert!(is_schema_tree_finite(&path).unwrap());
-    // An interior page of a table: each cell is the number of a child and that of a row.
+    // An interior page of a table: each cell has the number of a child and a rowid.
     let mut level = vec![0; PAGE_BYTES];
     level[0] = 5;
     level[4] = CELLS as u8;
     for cell in 0..CELLS {
-        let place = PAGE_BYTES - 5 * (cell + 1);
-        level[12 + 2 * cell..14 + 2 * cell].copy_from_slice(&(place as u16).to_be_bytes());
-        level[5..7].copy_from_slice(&(place as u16).to_be_bytes());
-        level[place + 4] = cell as u8 + 1;
+        let offset = PAGE_BYTES - 5 * (cell + 1);
+        level[12 + 2 * cell..14 + 2 * cell].copy_from_slice(&(offset as u16).to_be_bytes());
+        level[5..7].copy_from_slice(&(offset as u16).to_be_bytes());
+        level[offset + 4] = cell as u8 + 1;
     }
     multiply(&path, 1, &level);
     assert!(!is_schema_tree_finite(&path).unwrap());

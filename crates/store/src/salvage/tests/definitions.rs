@@ -9,7 +9,7 @@ use crate::salvage::salvage;
 use crate::{Check, Error, Inspection, Store, inspect};
 
 #[test]
-fn a_lost_header_or_first_page_is_made_anew() {
+fn a_lost_header_or_first_page_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
@@ -33,7 +33,7 @@ fn damaged_definitions_cost_no_rows() {
     let original = texts(&path);
     let bytes = fs::read(&path).unwrap();
     let found = |text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
-    // A letter of a definition, of the name of a table in it and before it, and of a column's name.
+    // A letter of a definition, of a table's name in it and before it, and of a column's name.
     let places = [
         found("CREATE TABLE memories "),
         found("CREATE TABLE memories ") + 15,
@@ -50,7 +50,7 @@ fn damaged_definitions_cost_no_rows() {
         salvage(&path, &to).unwrap();
         assert_eq!(texts(&to), original, "{place}");
     }
-    // A number of the first page of a table that is no page, or another table's.
+    // A root page that does not exist, is of no use, or is another table's.
     for root in ["1", "3", "99999999", "(SELECT rootpage FROM sqlite_schema WHERE name = 'memories')"] {
         fs::write(&path, &bytes).unwrap();
         let connection = Connection::open(&path).unwrap();
@@ -62,7 +62,7 @@ fn damaged_definitions_cost_no_rows() {
         salvage(&path, &to).unwrap();
         assert_eq!(texts(&to), original, "{root}");
     }
-    // All of the definitions but the first page.
+    // All pages of the definitions but the first.
     fs::write(&path, &bytes).unwrap();
     let pages = numbers(
         &Connection::open(&path).unwrap(),
@@ -76,7 +76,7 @@ fn damaged_definitions_cost_no_rows() {
 }
 
 #[test]
-fn a_table_of_which_nothing_can_be_read_is_named() {
+fn an_unreadable_table_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let pages = numbers(
@@ -90,7 +90,7 @@ fn a_table_of_which_nothing_can_be_read_is_named() {
 }
 
 #[test]
-fn a_file_of_which_nothing_can_be_read_is_no_database() {
+fn an_unreadable_file_is_not_a_database() {
     let folder = tempfile::tempdir().unwrap();
     let (path, to) = (folder.path().join("lar.db"), folder.path().join("saved.db"));
     let mut random = Random(1);

@@ -1,5 +1,5 @@
-//! Pages that a changed pointer or count hides: SQLite reads on without an error, and the report of a salvage says that something is
-//! missing. It says so of no database without damage.
+//! Pages that a changed pointer or count hides. SQLite continues without an error, and the report of a
+//! salvage says that something is missing. It never says so of a database without damage.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use super::{PAGE_BYTES, filled, numbers, spoil};
 use crate::salvage::{SalvageReport, Table, salvage};
 use crate::{beside, migrations};
 
-/// Rows in each table of [`with_many_rows`].
+/// The number of rows in each table of [`with_many_rows`].
 const ROWS: u64 = 1_500;
-/// Tables in which a page leads to many, and whether an index names their rows.
+/// Tables with an interior page that has many children, and whether an index names their rows.
 const TABLES: [(&str, bool); 6] = [
     ("users", true),
     ("keys", true),
@@ -23,7 +23,7 @@ const TABLES: [(&str, bool); 6] = [
     ("usage_daily", false),
 ];
 
-/// A database with many rows in small tables, without a write-ahead log.
+/// Creates a database with many rows in small tables, without a write-ahead log.
 pub(super) fn with_many_rows(folder: &Path) -> PathBuf {
     let path = folder.join("lar.db");
     let mut connection = crate::connect(&path).unwrap();
@@ -56,20 +56,20 @@ fn of<'a>(salvaged: &'a SalvageReport, table: &str) -> &'a Table {
     salvaged.tables.iter().find(|found| found.name == table).unwrap()
 }
 
-/// Leads an interior page to its first child twice, and to its second one no more.
+/// Makes an interior page refer to its first child twice, and no longer to its second one.
 fn lead_to_a_sibling(page: &mut [u8]) {
-    let places = child_offsets(page, 0);
-    page.copy_within(places[0]..places[0] + 4, places[1]);
+    let offsets = child_offsets(page, 0);
+    page.copy_within(offsets[0]..offsets[0] + 4, offsets[1]);
 }
 
-/// Takes the last cell from a page.
+/// Removes the last cell from a page.
 fn count_one_less(page: &mut [u8]) {
     let cells = u16::try_from(short(page, 3) - 1).unwrap();
     page[3..5].copy_from_slice(&cells.to_be_bytes());
 }
 
 #[test]
-fn rows_on_hidden_pages_are_counted_or_the_pages_are() {
+fn rows_on_hidden_pages_or_the_pages_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());
     let whole = fs::read(&path).unwrap();
@@ -80,15 +80,15 @@ fn rows_on_hidden_pages_are_counted_or_the_pages_are() {
         let interior = "pagetype = 'internal' ORDER BY ncell DESC LIMIT 1";
         let interior = format!("SELECT pageno FROM dbstat WHERE name = '{table}' AND {interior}");
         let number = numbers(&Connection::open(&path).unwrap(), &interior).pop_first().unwrap();
-        let place = (number - 1) * PAGE_BYTES..number * PAGE_BYTES;
-        let page = &whole[place.clone()];
+        let range = (number - 1) * PAGE_BYTES..number * PAGE_BYTES;
+        let page = &whole[range.clone()];
         assert!(
             page[0] == 2 && short(page, 3) > 2,
-            "{table}: it leads to many, in a table without row numbers"
+            "{table}: an interior page with many children, in a table without rowids"
         );
         for (what, damage) in damages {
             let mut damaged = whole.clone();
-            damage(&mut damaged[place.clone()]);
+            damage(&mut damaged[range.clone()]);
             fs::write(&path, damaged).unwrap();
             let salvaged = salvage(&path, &folder.path().join(format!("saved-{table}-{what}.db"))).unwrap();
             let about = of(&salvaged, table);
@@ -120,7 +120,7 @@ fn a_page_of_noise_in_a_table_without_an_index_is_reported() {
     assert_eq!(salvaged.unreached_pages, 0);
 }
 
-/// Asserts that a salvage reports nothing amiss.
+/// Asserts that a salvage reports no loss.
 fn assert_is_whole(path: &Path, what: &str) {
     let to = path.with_file_name(format!("saved-{what}.db"));
     let salvaged = salvage(path, &to).unwrap();
@@ -132,7 +132,7 @@ fn assert_is_whole(path: &Path, what: &str) {
 }
 
 #[test]
-fn every_page_of_a_database_without_damage_is_reached() {
+fn every_page_of_an_undamaged_database_is_reached() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     assert_is_whole(&path, "filled");
@@ -152,7 +152,7 @@ fn every_page_of_a_database_without_damage_is_reached() {
     assert_is_whole(&path, "deleted");
     assert_is_whole(&copy, "backup");
 
-    // Changes that are in the write-ahead log only. Pages that they free are free there.
+    // Changes that are only in the write-ahead log, which frees pages, too.
     let writer = Connection::open(&path).unwrap();
     writer
         .execute_batch(
@@ -166,7 +166,7 @@ fn every_page_of_a_database_without_damage_is_reached() {
     fs::copy(beside(&path, "-wal"), beside(&logged, "-wal")).unwrap();
     assert_is_whole(&logged, "logged");
 
-    // Another program made it move its pages.
+    // Another program made SQLite move its pages.
     writer
         .execute_batch(
             "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = FULL; VACUUM;
@@ -179,7 +179,7 @@ fn every_page_of_a_database_without_damage_is_reached() {
 }
 
 #[test]
-fn a_row_whose_key_became_that_of_another_one_is_counted() {
+fn a_row_with_the_key_of_another_row_is_counted_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());
     let connection = Connection::open(&path).unwrap();
@@ -211,11 +211,11 @@ fn a_row_whose_key_became_that_of_another_one_is_counted() {
 }
 
 #[test]
-fn nonempty_pages_behind_the_last_page_are_counted() {
+fn nonempty_pages_after_the_last_page_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());
     let mut bytes = fs::read(&path).unwrap();
-    // Two pages of noise, one of zeros, and less than one.
+    // Two pages of noise, one of zeros, and an incomplete one.
     bytes.extend([0xa7; 2 * PAGE_BYTES]);
     bytes.extend([0; PAGE_BYTES]);
     bytes.extend([0xa7; 100]);

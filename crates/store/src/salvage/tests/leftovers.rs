@@ -1,4 +1,4 @@
-//! What a salvage leaves beside the new database: nothing, unless it is killed; and what becomes of that.
+//! The files that a salvage leaves beside the new database: none, unless it is killed; and who removes those.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use super::{filled, texts};
 use crate::Error;
 use crate::salvage::{remove_leftovers, salvage};
 
-/// What is in a folder, by name.
+/// Returns the names of a folder's entries.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -33,7 +33,7 @@ fn the_next_salvage_removes_leftovers_of_a_killed_one() {
     assert_eq!(names(folder.path()), ["lar.db", "saved.db", "saved.toml"]);
     assert_eq!(texts(&to), original);
     let saved = fs::read(&to).unwrap();
-    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a finished one stays");
+    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a finished database stays");
     assert_eq!(fs::read(&to).unwrap(), saved);
 }
 
@@ -56,11 +56,11 @@ fn a_salvage_removes_only_its_own_files() {
     let other = folder.path().join("other");
     fs::write(&other, "of somebody else").unwrap();
     symlink(&other, &copy).unwrap();
-    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a link is in the way");
+    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a link has the name of the copy");
     assert!(copy.is_symlink() && fs::read_to_string(&other).unwrap() == "of somebody else");
     fs::remove_file(&copy).unwrap();
 
-    // The damaged database has such a name itself.
+    // The damaged database itself has the name of a working file.
     fs::rename(&path, &copy).unwrap();
     let bytes = fs::read(&copy).unwrap();
     let refused = salvage(&copy, &to).unwrap_err();

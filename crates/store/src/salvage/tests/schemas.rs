@@ -1,4 +1,4 @@
-//! Databases whose number of the schema, or of the encoding, is damaged, and those that are not this Lar's.
+//! Databases with a damaged schema number or encoding, and databases that are not this Lar's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +13,12 @@ use crate::salvage::repair::Header;
 use crate::salvage::{identify, rows, salvage};
 use crate::{Error, Store, migrations};
 
-/// Where the header has the encoding of texts and the number of the schema (SQLite's file format, 1.3).
+/// Offset of the text encoding in the header (SQLite's file format, 1.3).
 const ENCODING_AT: Range<usize> = 56..60;
+/// Offset of the schema number in the header.
 const SCHEMA_AT: Range<usize> = 60..64;
 
-/// A database of a schema, with rows in its tables and in the columns that came with later ones.
+/// Creates a database with a schema, with rows in its tables and values in the columns that migrations added.
 fn of_schema(folder: &Path, schema: u32) -> PathBuf {
     let path = folder.join(format!("schema-{schema}.db"));
     let connection = Connection::open(&path).unwrap();
@@ -71,7 +72,7 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
     path
 }
 
-/// Every row of every table.
+/// Returns every row of every table.
 fn contents(database: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     let connection = Connection::open(database).unwrap();
     let mut contents: BTreeMap<String, Vec<Vec<Value>>> = BTreeMap::new();
@@ -87,7 +88,8 @@ fn contents(database: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     contents
 }
 
-/// Every row of every table that a salvage is to make of a database of a schema: as the newest schema has them.
+/// Returns every row of every table that a salvage of a database with this schema must produce. The rows have
+/// the newest schema.
 fn expected(database: &Path, schema: u32) -> BTreeMap<String, Vec<Vec<Value>>> {
     let newest = database.with_extension("newest.db");
     fs::copy(database, &newest).unwrap();
@@ -104,7 +106,7 @@ fn write(path: &Path, at: Range<usize>, number: u32) {
     fs::write(path, bytes).unwrap();
 }
 
-/// What is said of a database that is not this Lar's. Nothing is made of it.
+/// Returns the error of a salvage that must be refused and create no file.
 fn refused(path: &Path) -> Error {
     let to = path.with_file_name("refused.db");
     let error = salvage(path, &to).unwrap_err();
@@ -120,7 +122,7 @@ fn reason(error: Error) -> String {
 }
 
 #[test]
-fn a_database_of_every_schema_is_saved_in_the_newest() {
+fn databases_of_every_schema_are_saved_in_the_newest_schema() {
     let folder = tempfile::tempdir().unwrap();
     for schema in 1..=migrations::newest_schema() {
         let path = of_schema(folder.path(), schema);
@@ -150,7 +152,7 @@ async fn lost_memories_of_an_older_schema_stay_in_the_answers_of_a_salvaged_data
 }
 
 #[test]
-fn a_bit_in_the_number_of_the_schema_costs_no_column() {
+fn a_flipped_bit_in_the_schema_number_costs_no_column() {
     let folder = tempfile::tempdir().unwrap();
     for schema in [3, 8, 10, migrations::newest_schema()] {
         let path = of_schema(folder.path(), schema);
@@ -160,7 +162,7 @@ fn a_bit_in_the_number_of_the_schema_costs_no_column() {
             write(&path, SCHEMA_AT, number);
             let to = folder.path().join(format!("saved-{schema}-{bit}.db"));
             let salvaged = salvage(&path, &to).unwrap();
-            assert_eq!(contents(&to), expected, "{number} in the place of {schema}");
+            assert_eq!(contents(&to), expected, "{number} instead of {schema}");
             assert_eq!(salvaged.schema.in_header, Some(number).filter(|number| *number > 0));
             assert!(salvaged.schema.may_lack.is_empty(), "{:?}", salvaged.schema);
         }
@@ -174,7 +176,8 @@ fn damaged_definitions_do_not_change_the_schema() {
     let path = of_schema(folder.path(), known);
     let expected = contents(&path);
     let bytes = fs::read(&path).unwrap();
-    // The newest columns of two tables, a letter of a name, and one that makes text no UTF-8; with another number, too.
+    // The newest columns of two tables, a letter of a name, and one that makes the text invalid UTF-8; each
+    // also with another schema number.
     let letters = [
         ("reasoning TEXT", 1, 1),
         ("removed_scopes TEXT", 15, 1),
@@ -182,7 +185,7 @@ fn damaged_definitions_do_not_change_the_schema() {
         ("CREATE TABLE users", 3, 0x80),
     ];
     for (text, letter, bits) in letters {
-        // SQLite leaves older texts where the current one was before.
+        // SQLite may leave older copies of the text in the file.
         let places: Vec<usize> = bytes
             .windows(text.len())
             .enumerate()
@@ -228,7 +231,7 @@ fn without_definitions_the_schema_number_is_trusted_and_possible_losses_are_name
 }
 
 #[test]
-fn a_damaged_number_of_the_encoding_costs_nothing() {
+fn a_damaged_encoding_in_the_header_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for schema in [10, migrations::newest_schema()] {
         let path = of_schema(folder.path(), schema);
@@ -267,7 +270,7 @@ fn a_database_of_a_newer_lar_is_refused() {
         write(&path, SCHEMA_AT, known);
         match number {
             0 => assert!(reason(refused(&path)).contains("messages.mood")),
-            // Other programs add tables to databases of others.
+            // Other programs may add tables to Lar's database.
             1 => {
                 let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
                 assert_eq!(salvaged.schema.unknown_tables, ["moods"]);
@@ -306,7 +309,7 @@ fn another_programs_database_is_refused() {
             for number in [0, 10, migrations::newest_schema(), 999] {
                 write(&path, SCHEMA_AT, number);
                 let reason = reason(refused(&path));
-                let why = if encoding == "UTF-8" { "its tables are not those of Lar" } else { "UTF-16" };
+                let why = if encoding == "UTF-8" { "its tables are not Lar's" } else { "UTF-16" };
                 assert!(reason.contains("another program") && reason.contains(why), "{encoding}: {reason}");
                 assert!(!reason.contains('\u{1b}'), "{reason}");
             }

@@ -1,0 +1,28 @@
+//! A request to generate, after its prompt was prepared.
+
+use lar_base::{KeyId, UserId};
+
+use crate::{Prompt, Sampling};
+
+/// A user, and the API key of theirs that sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct CallerIds {
+    pub person: UserId,
+    pub key: KeyId,
+}
+
+/// A request to generate an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationRequest {
+    /// The prompt that the driver's `prepare` returned.
+    pub prompt: Prompt,
+    /// The sampling parameters and limits.
+    pub sampling: Sampling,
+    /// The caller, for fair sharing of the engine between users and between the keys of one user. `None` is
+    /// Lar itself.
+    pub caller: Option<CallerIds>,
+    /// The owner of the prefix cache: the request reuses and extends this key's cached prompts. `None` is the
+    /// cache of all requests that have `None`.
+    pub cache_of: Option<KeyId>,
+}

@@ -1,0 +1,25 @@
+//! The parts of an answer once its text is parsed: text, reasoning and tool calls.
+
+use serde::{Deserialize, Serialize};
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputPart {
+    /// Text for the reader.
+    Text(String),
+    /// Reasoning.
+    Reasoning(String),
+    /// A piece of a tool call.
+    Call(CallPart),
+}
+
+/// A piece of a tool call. The first piece of a call has its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallPart {
+    /// The index of the call in the answer, from 0.
+    pub index: usize,
+    /// The tool's name, in the first piece.
+    pub name: Option<String>,
+    /// More of the arguments' JSON text.
+    pub arguments: String,
+}

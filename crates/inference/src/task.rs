@@ -1,0 +1,140 @@
+//! The events of a task, from its queue position to its end, and its priority.
+//!
+//! The gateway makes them for every use of a model; the codecs of each API turn them into frames.
+
+use std::sync::Arc;
+
+use lar_base::{Code, Problem};
+
+use crate::{CallPart, Embeddings, FinishReason, Ranking, TokenLogprobs};
+
+/// The priority of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// A person waits for the answer.
+    Interactive,
+    /// Background work: it starts when a slot is free, or when it has waited long enough.
+    Batch,
+}
+
+impl Priority {
+    /// Returns the name in APIs, metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Priority::Interactive => "interactive",
+            Priority::Batch => "batch",
+        }
+    }
+}
+
+/// The reason why a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The model is loading.
+    Loading,
+    /// Other models that are in use fill the memory.
+    Memory,
+    /// Other tasks are ahead of it.
+    Busy,
+}
+
+/// An event of a task. Exactly one event, the last, is terminal ([`TaskEvent::is_terminal`]).
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskEvent {
+    /// The task waits.
+    Queued {
+        /// Tasks that start before it.
+        position: usize,
+        /// The estimated time until it starts.
+        predicted_start_ms: u64,
+        /// The reason why it waits.
+        why: WaitReason,
+    },
+    /// An engine works on the task.
+    Started {
+        /// The pool, which has the model's name.
+        pool: String,
+        /// The engine, such as `llama.cpp (embedded)`.
+        engine: String,
+        /// The digest of the model's weights; empty if a remote engine does not report it.
+        model_digest: String,
+    },
+    /// A part of the prompt is in the KV cache; sent only if
+    /// [`Sampling::reports_prefill`](crate::Sampling::reports_prefill) is set.
+    Prefilling(PrefillProgress),
+    /// Text.
+    Token {
+        /// Whole characters; may be empty.
+        text: Arc<str>,
+        /// Tokens generated so far; 0 if the event reports logprobs of the prompt.
+        index: u64,
+        /// Logprobs of tokens, if requested; they come with the last part of the token's text.
+        logprobs: Arc<[TokenLogprobs]>,
+    },
+    /// Reasoning.
+    Reasoning {
+        /// Whole characters.
+        text: Arc<str>,
+        /// Tokens generated so far.
+        index: u64,
+    },
+    /// A piece of a tool call.
+    Call(CallPart),
+    /// The embeddings of a request's texts.
+    Vectors(Arc<Embeddings>),
+    /// The scores of a request's texts.
+    Scores(Arc<Ranking>),
+    /// The answer is complete.
+    End(TaskSummary),
+    /// The task failed.
+    Error(Problem),
+    /// The task was cancelled.
+    Cancelled,
+}
+
+impl TaskEvent {
+    /// Returns whether no event follows.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        matches!(self, TaskEvent::End(_) | TaskEvent::Error(_) | TaskEvent::Cancelled)
+    }
+}
+
+/// Returns the error that a cancelled task is in an API that knows only answers and errors.
+#[must_use]
+pub fn cancelled_problem() -> Problem {
+    Problem::new(Code::Cancelled, "the task was cancelled")
+}
+
+/// The progress of a task's prefill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefillProgress {
+    /// Prompt tokens.
+    pub total: u64,
+    /// Prompt tokens found in the prefix cache.
+    pub cached: u64,
+    /// Prompt tokens in the KV cache, cached ones included; it grows with each report, up to `total`.
+    pub processed: u64,
+    /// Time since the start of the prefill.
+    pub elapsed_ms: u64,
+}
+
+/// The tokens and times of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSummary {
+    /// The reason why the answer ended.
+    pub reason: FinishReason,
+    /// Prompt tokens.
+    pub tokens_in: u64,
+    /// Prompt tokens found in the prefix cache.
+    pub tokens_cached: u64,
+    /// Generated tokens.
+    pub tokens_out: u64,
+    /// From admission to dispatch.
+    pub queue_ms: u64,
+    /// From admission to the first token.
+    pub ttft_ms: u64,
+    /// From the first token to the end.
+    pub decode_ms: u64,
+}

@@ -1,0 +1,105 @@
+//! A draft model: a small model that drafts the tokens of a larger one with the same vocabulary.
+//!
+//! It reads the same text and decodes greedily. It has one sequence; for another text it keeps the common
+//! prefix. It changes no answer, only the number of steps that an answer takes.
+
+use lar_base::Instant;
+
+use super::llama_cpp::{Context, ContextOptions, DecodeError, Interrupt, Model};
+use lar_inference::protocol::{CacheType, Compute};
+
+/// The most tokens that it reads at once; a step of the larger model waits for it.
+const READ_MAX: usize = 256;
+/// Every this many tokens, the vocabularies are compared.
+const COMPARED_EVERY: usize = 101;
+/// The weight of the newest measurement.
+const NEWEST: f64 = 0.3;
+
+pub(super) struct Drafter<'model> {
+    context: Context<'model>,
+    context_tokens: usize,
+    /// The tokens in the context.
+    holds: Vec<u32>,
+    /// The measured seconds of one draft token.
+    pub(super) token_seconds: f64,
+    model: &'model Model,
+}
+
+impl<'model> Drafter<'model> {
+    /// Makes a drafter.
+    ///
+    /// # Errors
+    /// The vocabularies differ, or there is not enough memory.
+    pub(super) fn new(
+        model: &'model Model,
+        larger: &Model,
+        compute: &Compute,
+        context_tokens: u32,
+    ) -> Result<Self, String> {
+        let (own, other) = (model.vocab(), larger.vocab());
+        let same = |token: u32| own.bytes(token, true) == other.bytes(token, true);
+        if own.len() != other.len() || !other.tokens().step_by(COMPARED_EVERY).all(same) {
+            return Err("its vocabulary differs from that of the larger model".into());
+        }
+        let options = ContextOptions {
+            sequences: 1,
+            context_tokens,
+            batch_tokens: compute.batch_tokens,
+            threads: compute.threads,
+            threads_batch: compute.threads_batch,
+            flash_attention: compute.flash_attention,
+            cache_type: CacheType::F16,
+            embeddings: false,
+            interrupt: Interrupt::default(),
+        };
+        let context = model.context(options).ok_or("there is not enough memory for its context")?;
+        let context_tokens = context_tokens as usize;
+        Ok(Self { context, context_tokens, holds: Vec::new(), token_seconds: 0.0, model })
+    }
+
+    /// Drafts up to `most` tokens after a text; none while much of the text is unread.
+    ///
+    /// # Errors
+    /// The model cannot compute and must not be used any more.
+    pub(super) fn draft_tokens(&mut self, text: &[u32], most: usize) -> Result<Vec<u32>, DecodeError> {
+        if text.is_empty() || text.len() + most > self.context_tokens {
+            return Ok(Vec::new());
+        }
+        let same = self.holds.iter().zip(text).take_while(|(a, b)| a == b).count().min(text.len() - 1);
+        self.context.forget(0, same);
+        self.holds.truncate(same);
+        let missing = &text[same..text.len().min(same + READ_MAX)];
+        let mut output = self.read(missing)?;
+        if self.holds.len() < text.len() {
+            return Ok(Vec::new());
+        }
+        let (mut draft, vocab) = (Vec::with_capacity(most), self.model.vocab());
+        while draft.len() < most {
+            let token = super::shortlist::likeliest(self.context.logits(output), &[]);
+            if vocab.ends(token) {
+                break;
+            }
+            draft.push(token);
+            if draft.len() < most {
+                let started = Instant::now();
+                output = self.read(&[token])?;
+                let took = started.elapsed().as_secs_f64();
+                let weight = if self.token_seconds == 0.0 { 1.0 } else { NEWEST };
+                self.token_seconds += weight * (took - self.token_seconds);
+            }
+        }
+        Ok(draft)
+    }
+
+    /// Reads tokens after the current ones. Returns the batch index of the last one's logits.
+    fn read(&mut self, tokens: &[u32]) -> Result<usize, DecodeError> {
+        self.context.batch_clear();
+        let mut output = 0;
+        for (at, token) in tokens.iter().enumerate() {
+            output = self.context.batch_add(*token, self.holds.len() + at, 0, at + 1 == tokens.len());
+        }
+        self.context.decode()?;
+        self.holds.extend_from_slice(tokens);
+        Ok(output)
+    }
+}

@@ -1,0 +1,86 @@
+//! Computes the figures of the code base that `cargo xtask figures` prints.
+//!
+//! The figures inform. The limits that a change must keep are in `tests/`.
+
+use std::fmt::Write as _;
+
+use crate::modules::Crate;
+use crate::sources::{self, Source};
+use crate::{docs, imports, modules, prose};
+
+/// A file with more lines than this is listed by name.
+const LARGE_FILE_LINES: usize = 500;
+
+/// Returns the figures as plain text, one a line.
+///
+/// # Errors
+///
+/// If a source file cannot be read or parsed.
+pub fn report() -> anyhow::Result<String> {
+    let crates = modules::crates()?;
+    let products: Vec<&Crate> = crates.iter().filter(|krate| is_product(&krate.root)).collect();
+    let rust = sources::rust_files()?;
+    let markdown = sources::markdown_files()?;
+    let files: Vec<&Source> = rust.iter().filter(|file| is_product(&file.path)).collect();
+
+    let mut lengths: Vec<usize> = files.iter().map(|file| file.text.lines().count()).collect();
+    lengths.sort_unstable();
+    let large: Vec<String> = files
+        .iter()
+        .map(|file| (file.text.lines().count(), &file.path))
+        .filter(|(lines, _)| *lines > LARGE_FILE_LINES)
+        .map(|(lines, path)| format!("{path} ({lines})"))
+        .collect();
+    let circles: Vec<String> = products
+        .iter()
+        .filter_map(|krate| {
+            let largest = imports::circles(&imports::imports(krate)).first()?.len();
+            Some(format!("{} {largest}", krate.name()))
+        })
+        .collect();
+    let public = products.iter().flat_map(|krate| docs::documented(krate)).filter(|item| item.is_public);
+    let undocumented = public.filter(|item| item.docs.is_empty()).count();
+    let wide = rust.iter().map(|file| prose::wide_doc_lines(&file.text).len()).sum::<usize>()
+        + markdown.iter().map(|file| prose::wide_markdown_lines(&file.text).len()).sum::<usize>();
+
+    let mut text = String::new();
+    writeln!(text, "crates: {}", products.len())?;
+    writeln!(text, "files in crates/*/src: {}", files.len())?;
+    writeln!(text, "lines per file, median: {}", percentile(&lengths, 50))?;
+    writeln!(text, "lines per file, 95th percentile: {}", percentile(&lengths, 95))?;
+    writeln!(text, "files over {LARGE_FILE_LINES} lines: {}", list(&large))?;
+    writeln!(text, "largest circle of files per crate: {}", list(&circles))?;
+    writeln!(text, "public items without documentation: {undocumented}")?;
+    writeln!(text, "lines of documentation over {} columns: {wide}", prose::COLUMNS_MAX)?;
+    Ok(text)
+}
+
+/// Returns whether a file is part of Lar itself, not of its tests and tools.
+fn is_product(path: &str) -> bool {
+    path.starts_with("crates/") && path.contains("/src/")
+}
+
+/// Returns the value below which `percent` of the values are. `sorted` is in ascending order.
+fn percentile(sorted: &[usize], percent: usize) -> usize {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+fn list(values: &[String]) -> String {
+    if values.is_empty() { "none".to_owned() } else { values.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<usize> = (1..=20).collect();
+        assert_eq!(
+            [percentile(&values, 50), percentile(&values, 95), percentile(&values, 100)],
+            [10, 19, 20]
+        );
+        assert_eq!(percentile(&[], 50), 0);
+    }
+}
