@@ -10,7 +10,8 @@ use lar_base::Instant;
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const MEMORIES: usize = 1000;
 const RUNS: usize = 200;

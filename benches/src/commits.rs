@@ -8,7 +8,7 @@ use std::time::Duration;
 use lar_base::{Instant, KeyId, TaskId, Timestamp, UserId};
 use lar_store::{Store, TaskStart};
 
-use crate::quantile;
+use crate::statistics::quantile;
 
 /// The duration of one measurement.
 const ROUND: Duration = Duration::from_secs(2);

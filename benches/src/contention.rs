@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{Setup, Subject};
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const ROUNDS: u64 = 5;
 const ENGINES: [&str; 2] = ["Lar", "llama-server"];

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use lar_base::{ConversationId, Instant, MessageId, Timestamp, UserId};
 use lar_store::{Conversation, ConversationPatch, Message, NewConversation, Role, Status, Store};
 
-use crate::quantile;
+use crate::statistics::quantile;
 
 /// Messages of each conversation.
 const MESSAGES: usize = 10;

@@ -12,7 +12,7 @@ use lar_inference::{Constraint, Event, FinishReason, GenerationRequest, Prompt, 
 use lar_tests::{chat_model, program};
 use serde_json::{Value, json};
 
-use crate::progress;
+use crate::progress::progress;
 
 const SCHEMAS: usize = 100;
 const ANSWERS_PER_SCHEMA: usize = 20;

@@ -13,7 +13,8 @@ use lar_inference::protocol::{CacheType, Compute};
 use lar_inference::{Event, GenerationRequest, Prompt, Sampling, TokenLogprobs};
 use lar_tests::{chat_model, llama_server, program};
 
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const ROUNDS: usize = 5;
 const THREADS: u32 = 2;

@@ -16,7 +16,7 @@ use lar_tests::generated_models::{POOLING_MEAN, gguf_embedder};
 use lar_tests::{embedder_file, free_port, llama_server, program};
 use serde_json::{Value, json};
 
-use crate::quantile;
+use crate::statistics::quantile;
 
 /// Measured rounds; the medians are reported.
 const ROUNDS: usize = 7;

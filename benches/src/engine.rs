@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,7 +24,9 @@ use lar_inference::{Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::{chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
 
-use crate::{progress, quantile};
+use crate::process::Process;
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const ROUNDS: u64 = 3;
 const THREADS: u32 = 2;
@@ -84,22 +86,6 @@ pub(crate) enum Subject {
     Server { url: String, egress: Egress, _child: Process },
 }
 
-/// A child process that is killed when dropped.
-pub(crate) struct Process(pub(crate) Child);
-
-impl Process {
-    pub(crate) fn new(child: Child) -> Self {
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The arrival time of each token of an answer, counted from the request.
 struct TokenTimes(Vec<Duration>);
 
@@ -136,7 +122,7 @@ impl Subject {
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--parallel", &sequences.to_string(), "--threads", &THREADS.to_string()]);
         command.args(["--ctx-size", &(sequences * setup.context_tokens).to_string(), "--no-webui"]);
-        let child = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        let child = Process::new(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         let (url, egress) = (format!("http://127.0.0.1:{port}"), Egress::new()?);
         for _ in 0..300 {
             let request = Request::new(Method::Get, format!("{url}/health"), Trust::Operator);

@@ -16,7 +16,7 @@ use lar_inference::{Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::crash::{How, Matrix, matrix};
 use lar_tests::{Lar, chat_model, program};
 
-use crate::quantile;
+use crate::statistics::quantile;
 
 const KILLS: usize = 100;
 const KILLS_PER_SERVER: usize = 4;

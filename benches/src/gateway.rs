@@ -19,9 +19,9 @@ use std::time::Duration;
 use lar_base::Instant;
 use lar_tests::{Lar, free_port};
 
-use crate::engine::Process;
-use crate::start::resident_mib;
-use crate::{progress, quantile};
+use crate::process::{Process, resident_mib};
+use crate::progress::progress;
+use crate::statistics::{median, quantile_of};
 use load::{Measured, closed_loop, open_loop};
 pub(crate) use stub::serve;
 
@@ -200,17 +200,6 @@ fn kind(stream: bool) -> &'static str {
     if stream { "streamed answers" } else { "whole answers" }
 }
 
-fn quantile_of(latencies: &[f64], share: f64) -> f64 {
-    let mut sorted = latencies.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    quantile(&sorted, share)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
-}
-
 fn write_open(
     report: &mut String,
     rate: u32,
@@ -219,16 +208,7 @@ fn write_open(
     rounds: &BTreeMap<&str, Vec<Measured>>,
 ) -> anyhow::Result<()> {
     let of = |name: &str, share: f64| {
-        median(
-            rounds[name]
-                .iter()
-                .map(|round| {
-                    let mut sorted = round.latencies.clone();
-                    sorted.sort_by(f64::total_cmp);
-                    quantile(&sorted, share)
-                })
-                .collect(),
-        )
+        median(rounds[name].iter().map(|round| quantile_of(&round.latencies, share)).collect())
     };
     let alone = [of(targets[0].name, 0.5), of(targets[0].name, 0.99)];
     write!(
@@ -264,11 +244,7 @@ fn write_closed(
         kind(stream)
     )?;
     for target in targets {
-        let p99 = rounds[target.name].iter().map(|(_, measured)| {
-            let mut sorted = measured.latencies.clone();
-            sorted.sort_by(f64::total_cmp);
-            quantile(&sorted, 0.99)
-        });
+        let p99 = rounds[target.name].iter().map(|(_, measured)| quantile_of(&measured.latencies, 0.99));
         let failed: u64 = rounds[target.name].iter().map(|(_, measured)| measured.failed).sum();
         let rate = of(target.name);
         writeln!(

@@ -10,7 +10,8 @@ use lar_inference::protocol::Compute;
 use lar_inference::{Constraint, Event, GenerationRequest, Prompt, Sampling};
 use lar_tests::{ProcessMemory, chat_model, program};
 
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const ROUNDS: usize = 7;
 const REQUESTS: usize = 10_000;

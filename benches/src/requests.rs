@@ -14,8 +14,9 @@ use lar_tests::{Lar, chat_model, free_port, llama_server};
 use serde_json::{Value, json};
 
 use crate::contention::Busy;
-use crate::engine::Process;
-use crate::{progress, quantile};
+use crate::process::Process;
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 const ROUNDS: usize = 4;
 const STREAMS: [usize; 3] = [1, 4, 8];

@@ -1,18 +1,19 @@
 //! The soak test: several clients use one Lar for half an hour or longer, in most of the ways that people and
 //! apps do. Meanwhile the memory of its processes is sampled.
 //!
-//! `soak/uses.rs` has the actions of the clients, `soak/client.rs` sends their requests, and
-//! `soak/processes.rs` samples the processes. A client erases what it stores, so that the stored data grows
-//! only by the record of each task. `model_loading.rs` measures the memory of one worker over many requests,
-//! without unloading.
+//! `soak/uses.rs` has the actions of the clients, `soak/client.rs` sends their requests, `soak/shared.rs`
+//! counts them, and `soak/processes.rs` samples the processes. A client erases what it stores, so that the
+//! stored data grows only by the record of each task. `model_loading.rs` measures the memory of one worker
+//! over many requests, without unloading.
 
 mod client;
 mod processes;
+mod shared;
 mod uses;
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,10 +21,12 @@ use lar_base::Instant;
 use lar_tests::Lar;
 use serde_json::Value;
 
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::{quantile, slope};
 use client::Client;
 use processes::{Sample, Workers};
-use uses::USES;
+use shared::{EndsRun, Shared, count};
+use uses::{USES, run_use, work};
 
 /// The environment variable that sets how many minutes the clients work.
 const MINUTES_VARIABLE: &str = "LAR_BENCH_SOAK_MINUTES";
@@ -40,52 +43,8 @@ const UNLOAD_EVERY: Duration = Duration::from_secs(240);
 const UNLOADED_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 const MODELS: [&str; 2] = ["smollm2-135m-instruct", "all-minilm-l6-v2"];
-/// The most failed uses whose errors are printed.
-const FAILURES_SHOWN: usize = 20;
 /// The run fails if more than one use in this many failed.
 const USES_PER_FAILURE_MIN: u64 = 100;
-
-/// The state that all threads of a run share.
-#[derive(Default)]
-struct Shared {
-    is_over: AtomicBool,
-    requests: AtomicU64,
-    /// How often each of [`USES`] ran.
-    uses: [AtomicU64; USES.len()],
-    /// The longest time of a request of each use until its answer was complete or the client gave up.
-    longest_ms: [AtomicU64; USES.len()],
-    failed: AtomicU64,
-    failures: Mutex<Vec<String>>,
-    /// Locked for reading during each use. Locked for writing while models are unloaded, because no task may
-    /// run then.
-    quiet: RwLock<()>,
-}
-
-impl Shared {
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// Records and prints a failed use. `state` describes the server at that time.
-    fn note_failure(&self, what: &str, error: &anyhow::Error, state: &str) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() < FAILURES_SHOWN {
-            let text = format!("{what}: {error:#}{state}");
-            progress(&format!("  {text}"));
-            failures.push(text);
-        }
-    }
-}
-
-/// A guard that ends the run for all threads when one of them ends, also after a panic.
-struct EndsRun<'a>(&'a Shared);
-
-impl Drop for EndsRun<'_> {
-    fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Relaxed);
-    }
-}
 
 /// The samples of a run.
 struct Run {
@@ -97,19 +56,18 @@ struct Run {
 pub(crate) fn measure() -> anyhow::Result<String> {
     let length = length()?;
     let lar = Lar::start_with(CONFIG);
-    let shared = Shared::default();
+    let shared = Shared::new(CLIENTS, USES.len());
     let mut clients: Vec<Client<'_>> = (0..CLIENTS).map(|index| Client::new(&lar, &shared, index)).collect();
     progress("  each use once");
     for (at, (name, _)) in USES.iter().enumerate() {
-        clients[0].use_once(at).with_context(|| format!("{name} failed before the run"))?;
+        run_use(&mut clients[0], at).with_context(|| format!("{name} failed before the run"))?;
     }
     let run = run(&lar, &shared, &mut clients, length)?;
-    let (failed, uses) = (count(&shared.failed), shared.uses.iter().map(count).sum::<u64>());
-    let failures = shared.failures.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
+    let (failed, failures) = shared.failures();
+    let uses = shared.uses.iter().map(|counter| count(&counter.times)).sum::<u64>();
     let mut text = report(&run, length)?;
-    let done = USES.iter().zip(shared.uses.iter().zip(&shared.longest_ms));
-    let done = done.map(|((name, _), (times, longest))| {
-        format!("{name} {} ({:.1} s)", count(times), count(longest) as f64 / 1000.0)
+    let done = USES.iter().zip(&shared.uses).map(|((name, _), counter)| {
+        format!("{name} {} ({:.1} s)", count(&counter.times), counter.longest_seconds())
     });
     let done: Vec<String> = done.collect();
     writeln!(
@@ -139,17 +97,13 @@ fn length() -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(minutes * 60.0))
 }
 
-fn count(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
 /// Runs all clients for this long, while models are unloaded and samples are taken.
 fn run(lar: &Lar, shared: &Shared, clients: &mut [Client<'_>], length: Duration) -> anyhow::Result<Run> {
     std::thread::scope(|scope| {
         for client in clients {
             scope.spawn(move || {
                 let _ends = EndsRun(shared);
-                client.work();
+                work(client);
             });
         }
         let unloading = scope.spawn(|| unload_now_and_then(lar, shared, UNLOAD_EVERY.min(length / 6)));
@@ -203,7 +157,7 @@ fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Worke
         before.push(Workers::sample(lar));
         for model in MODELS {
             if let Err(error) = unload(lar, shared, model) {
-                shared.note_failure("an unload", &error, "");
+                shared.record_failure("an unload", &error, "");
             }
         }
         drop(quiet);
@@ -286,14 +240,4 @@ fn report(run: &Run, length: Duration) -> anyhow::Result<String> {
         writeln!(text, "- {name}: {lives}")?;
     }
     Ok(text)
-}
-
-/// Returns the slope of the line that fits the points by least squares.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let count = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x_mean, y_mean) = (mean(|point| point.0), mean(|point| point.1));
-    let products: f64 = points.iter().map(|(x, y)| (x - x_mean) * (y - y_mean)).sum();
-    let squares: f64 = points.iter().map(|(x, _)| (x - x_mean).powi(2)).sum();
-    products / squares
 }

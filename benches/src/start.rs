@@ -1,9 +1,10 @@
 //! The time from process start to `/readyz`, and the resident memory of an idle server without a model.
 
 use lar_base::Instant;
-use lar_tests::{Lar, ProcessMemory};
+use lar_tests::Lar;
 
-use crate::quantile;
+use crate::process::resident_mib;
+use crate::statistics::quantile;
 
 const STARTS: usize = 15;
 /// Loads no model at startup.
@@ -32,9 +33,4 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         quantile(&starts, 0.5),
         quantile(&starts, 1.0),
     ))
-}
-
-/// Returns the resident memory of a process in MiB; NaN if the process does not exist.
-pub(crate) fn resident_mib(pid: u32) -> f64 {
-    ProcessMemory::of(pid).map_or(f64::NAN, |memory| memory.resident as f64 / f64::from(1 << 20))
 }

@@ -13,7 +13,7 @@ use lar_inference::{Chat, ChatMessage, Prompt};
 use lar_tests::{Lar, ProcessMemory, chat_model, program};
 use serde_json::json;
 
-use crate::quantile;
+use crate::statistics::quantile;
 
 const TEMPLATE: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
 const TEXTS: [(&str, &str); 3] = [

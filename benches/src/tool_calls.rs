@@ -15,7 +15,8 @@ use lar_tests::Lar;
 use lar_tests::tool_caller::ToolCaller;
 use serde_json::{Map, Value, json};
 
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 /// The number of questions; the data set has 400.
 const QUESTIONS: usize = 100;

@@ -3,7 +3,7 @@
 //!
 //! The system calls of a compromised worker are in `tests/src/escapes.rs`; `tests/it/confinement.rs` and
 //! `tests/it/llama_server.rs` try them. `tests/it/prompts.rs` sends the texts in `prompts/`, and
-//! `crates/server/src/lenient/corpus.rs` decodes the bodies in `bodies/`.
+//! `crates/server/src/recorded_bodies.rs` decodes the bodies in `bodies/`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

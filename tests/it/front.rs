@@ -172,27 +172,6 @@ fn unknown_paths_are_not_found_and_only_a_browser_gets_the_page() {
 }
 
 #[test]
-fn errors_below_v1_messages_have_anthropics_format() {
-    let lar = Lar::start_with("[engines]\npreload = false\n");
-    for (method, path, version) in [
-        ("POST", "/v1/messages/batches", ""),
-        ("GET", "/v1/messages/batches/msgbatch_1", ""),
-        ("GET", "/v1/models/nope", "anthropic-version: 2023-06-01\r\n"),
-    ] {
-        let answer = request(&lar, method, path, &format!("{}{version}", bearer()), "");
-        let body = answer.json();
-        assert_eq!(
-            (answer.status, &body["type"], &body["error"]["type"]),
-            (404, &json!("error"), &json!("not_found_error")),
-            "{path}"
-        );
-        assert_eq!(header(&answer, "request-id"), body["request_id"].as_str(), "{path}");
-    }
-    let openai = request(&lar, "GET", "/v1/models/nope", &bearer(), "").json();
-    assert_eq!(openai["error"]["code"], "model_not_found");
-}
-
-#[test]
 fn the_pages_files_are_compressed_and_cached_by_the_browser() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let index = request(&lar, "GET", "/", "", "");

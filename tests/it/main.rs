@@ -15,6 +15,7 @@ mod disk;
 mod downloads;
 mod encoder;
 mod engines;
+mod error_formats;
 mod front;
 mod health;
 mod idempotency;

@@ -1,5 +1,8 @@
 //! A real Lar that a test starts and stops, and an HTTP client for it.
 
+mod answer;
+mod command;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,8 +11,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::models::{models_dir, program};
+use crate::models::program;
 use crate::{ProcessMemory, until};
+pub use answer::Answer;
+use command::{OWNER_KEY, modest, on_disk};
+pub(crate) use command::{as_test, command};
 
 /// A running server. It is killed when dropped.
 #[derive(Debug)]
@@ -21,41 +27,9 @@ pub struct Lar {
     _directory: Option<tempfile::TempDir>,
 }
 
-/// An HTTP answer.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status; 0 if the server sent no answer.
-    pub status: u16,
-    /// The status line and the headers, in lower case.
-    pub head: String,
-    /// The body, without chunk lengths.
-    pub body: String,
-}
-
-impl Answer {
-    /// Returns the body as JSON; null if it is not JSON.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or(Value::Null)
-    }
-
-    /// Returns the names and data of the events of a stream.
-    #[must_use]
-    pub fn events(&self) -> Vec<(String, Value)> {
-        let block = |block: &str| {
-            let field =
-                |name: &str| block.lines().find_map(|line| line.strip_prefix(name).map(ToOwned::to_owned));
-            let data = field("data: ")?;
-            let data = serde_json::from_str(&data).unwrap_or(Value::String(data));
-            Some((field("event: ").unwrap_or_default(), data))
-        };
-        self.body.split("\n\n").filter_map(block).collect()
-    }
-}
-
 impl Lar {
     /// The owner's key of every test server.
-    pub const KEY: &str = "lar_test_owner_key_of_this_suite";
+    pub const KEY: &str = OWNER_KEY;
 
     /// Starts a server on a new data directory.
     #[must_use]
@@ -351,7 +325,7 @@ impl Lar {
         let mut bytes = Vec::new();
         // A server that refuses the body may reset the connection after its answer.
         let _ = socket.read_to_end(&mut bytes);
-        answer(&bytes)
+        Answer::parse(&bytes)
     }
 
     /// Sends bytes as [`Lar::raw`], to another listener of this Lar.
@@ -363,7 +337,7 @@ impl Lar {
         let mut socket = connect(address, head, body);
         let mut bytes = Vec::new();
         let _ = socket.read_to_end(&mut bytes);
-        answer(&bytes)
+        Answer::parse(&bytes)
     }
 
     /// Sends bytes and returns the socket without reading from it.
@@ -446,34 +420,6 @@ fn connect(address: &str, head: &str, body: &[u8]) -> TcpStream {
     socket
 }
 
-/// Returns a command that runs `lar` with the environment of a test.
-pub(crate) fn command(data: &Path) -> Command {
-    as_test(Command::new(program()), data)
-}
-
-/// Returns a command that runs `lar` in a mount namespace where `data` is a tmpfs.
-fn on_disk(data: &Path, options: &str) -> Command {
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c"]);
-    command.arg("mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"");
-    command.arg("sh").arg(options).arg(data).arg(program());
-    as_test(command, data)
-}
-
-/// Sets the environment of every Lar of the tests.
-pub(crate) fn as_test(mut command: Command, data: &Path) -> Command {
-    command
-        .env("LAR_DATA_DIR", data)
-        .env("LAR_MODELS_DIR", models_dir())
-        // A fixed number of threads skips the measurement of each model.
-        .env("LAR_ENGINES_THREADS", "2")
-        .env("LAR_LISTEN", "127.0.0.1:0")
-        .env("LAR_OWNER_KEY", Lar::KEY)
-        .env("LAR_LOG", "error")
-        .stdin(Stdio::null());
-    command
-}
-
 /// Returns a port that no process listens on at the moment.
 ///
 /// # Panics
@@ -482,39 +428,4 @@ pub(crate) fn as_test(mut command: Command, data: &Path) -> Command {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("the listener has an address").port()
-}
-
-fn answer(bytes: &[u8]) -> Answer {
-    let text = String::from_utf8_lossy(bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let head = head.to_ascii_lowercase();
-    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
-    Answer { status, head, body }
-}
-
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
-        let Ok(length) = usize::from_str_radix(length, 16) else { break };
-        if length == 0 || rest.len() < length {
-            break;
-        }
-        whole.push_str(&rest[..length]);
-        body = rest[length..].trim_start_matches("\r\n");
-    }
-    whole
-}
-
-/// Adds a small context, which loads quickly, to a configuration that sets none. Tests run many servers in
-/// parallel.
-fn modest(config: &str) -> String {
-    const CONTEXT: &str = "[engines]\ncontext_tokens_max = 4096\n";
-    if config.contains("context_tokens_max") {
-        config.to_owned()
-    } else if config.contains("[engines]\n") {
-        config.replace("[engines]\n", CONTEXT)
-    } else {
-        format!("{config}\n{CONTEXT}")
-    }
 }

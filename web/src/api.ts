@@ -5,38 +5,21 @@ import type { components } from "./generated/api";
 
 export type Schemas = components["schemas"];
 
-/**
- * A schema whose fields in `Fields` have narrower types. In the OpenAPI document these fields are plain strings, and only
- * their descriptions list the values. If a field gets another type there, the type check fails.
- */
-export type Narrow<Schema, Fields extends { [Name in keyof Fields]: Name extends keyof Schema ? Schema[Name] : never }> = Omit<
-  Schema,
-  keyof Fields
-> &
-  Fields;
-
 export type Rating = NonNullable<Schemas["Feedback"]["rating"]>;
 
-export type Message = Narrow<
-  Schemas["Message"],
-  { role: "system" | "user" | "assistant"; status: "streaming" | "complete" | "stopped" | "failed"; rating?: Rating | null }
->;
+export type Message = Schemas["Message"];
 
 /** The memory activity of an answer's turn. The content of a memory is empty if the memory has been erased since. */
 export type MemoryActivity = Schemas["MemoryActivity"];
 
-export type Conversation = Narrow<Schemas["Conversation"], { messages?: Message[] | null }>;
+export type Conversation = Schemas["Conversation"];
 
 /** A model, with the threads note of its pool. */
-export type Model = Narrow<
-  Schemas["Model"],
-  { kind: "chat" | "embedding" | "rerank"; state: "unloaded" | "loading" | "ready" | "failed" }
-> &
-  Pick<Schemas["Pool"], "threads_note">;
+export type Model = Schemas["Model"] & Pick<Schemas["Pool"], "threads_note">;
 
 export type Recommended = Schemas["RecommendedModel"];
 
-export type Pull = Narrow<Schemas["Pull"], { state: "downloading" | "verifying" | "done" | "failed" }>;
+export type Pull = Schemas["Pull"];
 
 /** A page of a list. OpenAPI has a schema for each kind of row; apart from the rows they are equal. */
 export type Page<Row> = Omit<Schemas["Page_Conversation"], "data"> & { data: Row[] };
@@ -46,8 +29,8 @@ export type Page<Row> = Omit<Schemas["Page_Conversation"], "data"> & { data: Row
  * and its schema `TaskEvent` has their names only as titles.
  */
 export type StreamEvent =
-  | ({ event: "message" } & Narrow<Schemas["TurnStarted"], { question: Message; answer: Message }>)
-  | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "memory" | "busy" }
+  | ({ event: "message" } & Schemas["TurnStarted"])
+  | { event: "queued"; position: number; predicted_start_ms: number; why: Schemas["WaitReason"] }
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }
   | { event: "reasoning"; t: string; i: number }

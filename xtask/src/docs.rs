@@ -1,7 +1,7 @@
 //! Lists the items of a crate with their documentation.
 //!
-//! rustc's `missing_docs` decides whether documentation may be missing. This module reads the items that
-//! can have any, for checks of its wording. Items made by macros are invisible.
+//! rustc's `missing_docs` demands the documentation of public items. This module reads all items that can have
+//! any, for checks of its wording. Items made by macros are invisible.
 
 use syn::{Attribute, Expr, Fields, Ident, ImplItem, Item, Lit, Meta, TraitItem, Visibility};
 
@@ -46,8 +46,6 @@ pub struct Documented {
     pub is_public: bool,
     /// The lines of the documentation. Empty if there is none.
     pub docs: Vec<String>,
-    /// Whether an attribute on the item or around it says why documentation may be missing.
-    pub is_excused: bool,
 }
 
 /// Returns the items of a crate that can have documentation, without those that are only for tests.
@@ -55,19 +53,11 @@ pub fn documented(krate: &Crate) -> Vec<Documented> {
     let is_library = krate.root.ends_with("/src/lib.rs");
     let mut found = Vec::new();
     for module in krate.modules.iter().filter(|module| !module.is_test) {
-        let is_excused = module.inner.iter().any(is_excuse);
         let mut reader = DocReader { module, is_library, found: &mut found };
         reader.add_header();
-        module.items.iter().for_each(|item| reader.add_item(item, is_excused));
+        module.items.iter().for_each(|item| reader.add_item(item));
     }
     found
-}
-
-/// Returns whether an attribute is an `expect` of `missing_docs` with a reason.
-fn is_excuse(attribute: &Attribute) -> bool {
-    let Meta::List(list) = &attribute.meta else { return false };
-    let tokens = list.tokens.to_string();
-    list.path.is_ident("expect") && tokens.contains("missing_docs") && tokens.contains("reason")
 }
 
 /// Returns why the first line of an item's documentation is not worded as house style asks.
@@ -106,26 +96,18 @@ struct DocReader<'a> {
     found: &'a mut Vec<Documented>,
 }
 
-/// Properties that an item passes on to its fields, variants and methods.
-#[derive(Clone, Copy)]
-struct Context {
-    is_public: bool,
-    is_excused: bool,
-}
-
 impl DocReader<'_> {
     fn add_header(&mut self) {
         let module = self.module;
         let attributes = if module.is_file { &module.inner } else { &module.outer };
-        let context = Context { is_public: false, is_excused: true };
-        self.add(&module.name, Kind::Module, attributes, 1, context);
+        self.add(&module.name, Kind::Module, attributes, 1, false);
     }
 
-    fn add_named(&mut self, name: &Ident, kind: Kind, attributes: &[Attribute], context: Context) {
-        self.add(&name.to_string(), kind, attributes, name.span().start().line, context);
+    fn add_named(&mut self, name: &Ident, kind: Kind, attributes: &[Attribute], is_public: bool) {
+        self.add(&name.to_string(), kind, attributes, name.span().start().line, is_public);
     }
 
-    fn add(&mut self, name: &str, kind: Kind, attributes: &[Attribute], line: usize, context: Context) {
+    fn add(&mut self, name: &str, kind: Kind, attributes: &[Attribute], line: usize, is_public: bool) {
         if attributes.iter().any(is_hidden) {
             return;
         }
@@ -141,20 +123,18 @@ impl DocReader<'_> {
             line: first_line.unwrap_or(line),
             name: name.to_owned(),
             kind,
-            is_public: context.is_public,
+            is_public,
             docs,
-            is_excused: context.is_excused || attributes.iter().any(is_excuse),
         });
     }
 
-    fn add_item(&mut self, item: &Item, is_excused: bool) {
+    fn add_item(&mut self, item: &Item) {
         let mut add = |name: &Ident, kind, attributes: &[Attribute], visibility: &Visibility| {
             let is_public = self.is_library && matches!(visibility, Visibility::Public(_));
-            let is_excused = is_excused || attributes.iter().any(is_excuse);
             if !attributes.iter().any(is_test_cfg) {
-                self.add_named(name, kind, attributes, Context { is_public, is_excused });
+                self.add_named(name, kind, attributes, is_public);
             }
-            Context { is_public, is_excused }
+            is_public
         };
         match item {
             Item::Const(item) => {
@@ -170,23 +150,21 @@ impl DocReader<'_> {
                 add(&item.sig.ident, Kind::Function, &item.attrs, &item.vis);
             }
             Item::Struct(item) => {
-                let context = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
-                self.add_fields(&item.fields, context, false);
+                let is_public = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
+                self.add_fields(&item.fields, is_public, false);
             }
             Item::Union(item) => {
                 add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
             }
             Item::Enum(item) => {
-                let context = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
+                let is_public = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
                 for variant in &item.variants {
-                    let is_excused = context.is_excused || variant.attrs.iter().any(is_excuse);
-                    let context = Context { is_excused, ..context };
-                    self.add_named(&variant.ident, Kind::Noun, &variant.attrs, context);
-                    self.add_fields(&variant.fields, context, true);
+                    self.add_named(&variant.ident, Kind::Noun, &variant.attrs, is_public);
+                    self.add_fields(&variant.fields, is_public, true);
                 }
             }
             Item::Trait(item) => {
-                let context = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
+                let is_public = add(&item.ident, Kind::Noun, &item.attrs, &item.vis);
                 for item in &item.items {
                     let (ident, kind, attributes) = match item {
                         TraitItem::Fn(item) => (&item.sig.ident, Kind::Function, &item.attrs),
@@ -194,29 +172,27 @@ impl DocReader<'_> {
                         TraitItem::Type(item) => (&item.ident, Kind::Noun, &item.attrs),
                         _ => continue,
                     };
-                    self.add_named(ident, kind, attributes, context);
+                    self.add_named(ident, kind, attributes, is_public);
                 }
             }
-            Item::Impl(item) => self.add_methods(item, is_excused),
+            Item::Impl(item) => self.add_methods(item),
             _ => {}
         }
     }
 
-    fn add_fields(&mut self, fields: &Fields, context: Context, are_public: bool) {
+    fn add_fields(&mut self, fields: &Fields, is_public: bool, are_public: bool) {
         for field in fields {
             // A field without a name needs no documentation.
             let Some(name) = &field.ident else { continue };
-            let is_public = context.is_public && (are_public || matches!(field.vis, Visibility::Public(_)));
-            let context = Context { is_public, ..context };
-            self.add_named(name, Kind::Noun, &field.attrs, context);
+            let is_public = is_public && (are_public || matches!(field.vis, Visibility::Public(_)));
+            self.add_named(name, Kind::Noun, &field.attrs, is_public);
         }
     }
 
-    fn add_methods(&mut self, item: &syn::ItemImpl, is_excused: bool) {
+    fn add_methods(&mut self, item: &syn::ItemImpl) {
         if item.attrs.iter().any(is_test_cfg) {
             return;
         }
-        let is_excused = is_excused || item.attrs.iter().any(is_excuse);
         for inner in &item.items {
             let (ident, kind, attributes, visibility): (_, _, _, &Visibility) = match inner {
                 ImplItem::Fn(method) => (&method.sig.ident, Kind::Function, &method.attrs, &method.vis),
@@ -224,9 +200,8 @@ impl DocReader<'_> {
                 _ => continue,
             };
             let is_public = self.is_library && matches!(visibility, Visibility::Public(_));
-            let context = Context { is_public, is_excused };
             if !attributes.iter().any(is_test_cfg) {
-                self.add_named(ident, kind, attributes, context);
+                self.add_named(ident, kind, attributes, is_public);
             }
         }
     }
@@ -253,7 +228,7 @@ mod tests {
     fn fault_of(kind: Kind, first: &str) -> Option<String> {
         let docs = vec![first.to_owned()];
         let (file, name) = (String::new(), String::new());
-        fault(&Documented { file, line: 1, name, kind, is_public: true, docs, is_excused: false })
+        fault(&Documented { file, line: 1, name, kind, is_public: true, docs })
     }
 
     #[test]
@@ -275,22 +250,19 @@ mod tests {
     #[test]
     fn fields_and_methods_of_public_types_are_public() {
         let text = "/// A.\npub struct A { /// B.\n pub b: u8, c: u8 }\nimpl A { /// Ds.\n pub fn d() {} }\n\
-                    #[expect(missing_docs, reason = \"x\")]\npub enum E { F { g: u8 } }\n#[cfg(test)]\nfn h() {}\n";
+                    pub enum E { F { g: u8 } }\n#[cfg(test)]\nfn h() {}\n";
         let krate = Crate::read_with("x/src/lib.rs", &|_| Ok(text.to_owned())).expect("it is Rust");
         let found = documented(&krate);
-        let found: Vec<(&str, bool, usize, bool)> = found
-            .iter()
-            .skip(1)
-            .map(|item| (item.name.as_str(), item.is_public, item.docs.len(), item.is_excused))
-            .collect();
+        let found: Vec<(&str, bool, usize)> =
+            found.iter().skip(1).map(|item| (item.name.as_str(), item.is_public, item.docs.len())).collect();
         let expected = [
-            ("A", true, 1, false),
-            ("b", true, 1, false),
-            ("c", false, 0, false),
-            ("d", true, 1, false),
-            ("E", true, 0, true),
-            ("F", true, 0, true),
-            ("g", true, 0, true),
+            ("A", true, 1),
+            ("b", true, 1),
+            ("c", false, 0),
+            ("d", true, 1),
+            ("E", true, 0),
+            ("F", true, 0),
+            ("g", true, 0),
         ];
         assert_eq!(found, expected);
     }

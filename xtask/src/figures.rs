@@ -55,6 +55,27 @@ pub fn report() -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Returns the circles of files of a crate as plain text: each file, and the files of its circle that it imports.
+///
+/// # Errors
+///
+/// If a source file cannot be read or parsed.
+pub fn circles(name: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for krate in modules::crates()?.iter().filter(|krate| krate.name() == name) {
+        let imports = imports::imports(krate);
+        for circle in imports::circles(&imports) {
+            writeln!(text, "{} files in a circle:", circle.len())?;
+            for file in &circle {
+                let targets: Vec<String> =
+                    imports[file].iter().filter(|target| circle.contains(target)).cloned().collect();
+                writeln!(text, "  {file} imports {}", list(&targets))?;
+            }
+        }
+    }
+    Ok(text)
+}
+
 /// Returns whether a file is part of Lar itself, not of its tests and tools.
 fn is_product(path: &str) -> bool {
     path.starts_with("crates/") && path.contains("/src/")

@@ -11,6 +11,10 @@ use anyhow::{Context as _, bail};
 fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("figures") => Ok(std::io::stdout().write_all(xtask::figures::report()?.as_bytes())?),
+        Some("circles") => {
+            let name = std::env::args().nth(2).context("usage: cargo xtask circles CRATE")?;
+            Ok(std::io::stdout().write_all(xtask::figures::circles(&name)?.as_bytes())?)
+        }
         Some("openapi") => {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/v1.json");
             std::fs::create_dir_all(path.parent().context("the path has no folder")?)?;
@@ -19,7 +23,7 @@ fn main() -> anyhow::Result<()> {
         }
         Some("reference") => {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
-            for (api, tables) in lar_server::field_tables() {
+            for (api, tables) in lar_compat::field_tables() {
                 let head = match api {
                     "openai" => include_str!("reference/openai.md"),
                     "ollama" => include_str!("reference/ollama.md"),
@@ -34,6 +38,6 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
-        _ => bail!("usage: cargo xtask figures|openapi|reference"),
+        _ => bail!("usage: cargo xtask figures|circles CRATE|openapi|reference"),
     }
 }

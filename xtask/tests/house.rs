@@ -239,7 +239,7 @@ fn the_openapi_document_is_up_to_date() {
 
 #[test]
 fn the_field_tables_of_the_reference_are_up_to_date() {
-    for (api, tables) in lar_server::field_tables() {
+    for (api, tables) in lar_compat::field_tables() {
         let reference = fs::read_to_string(root().join(format!("docs/reference/{api}.md"))).unwrap();
         for (path, table) in tables {
             let section = format!("## `POST {path}`\n\n{table}");

@@ -8,8 +8,9 @@ use std::time::Duration;
 use lar_tests::Lar;
 
 use super::load::{Measured, open_loop};
-use super::{CONFIG, median, quantile_of, start_stub};
-use crate::progress;
+use super::{CONFIG, start_stub};
+use crate::progress::progress;
+use crate::statistics::{median, quantile_of};
 
 const ROUNDS: usize = 5;
 const RATE: u32 = 100;

@@ -13,7 +13,8 @@ use lar_memory::{Item, MemoryScope, ReadAccess, Search};
 use serde_json::Value;
 
 use super::{MemoryFixture, Random, data};
-use crate::progress;
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 /// The most memories of a ranking.
 const DEPTH: usize = 1000;
@@ -343,7 +344,7 @@ fn interval(a: &[f64], b: &[f64]) -> (f64, f64) {
         })
         .collect();
     means.sort_by(f64::total_cmp);
-    (crate::quantile(&means, 0.025), crate::quantile(&means, 0.975))
+    (quantile(&means, 0.025), quantile(&means, 0.975))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -12,7 +12,8 @@ use lar_memory::{Item, MemoryScope, Search, chunks, strength};
 use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 
 use super::{MemoryFixture, Random};
-use crate::{progress, quantile};
+use crate::progress::progress;
+use crate::statistics::quantile;
 
 /// The numbers of memories in the space.
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];

@@ -13,7 +13,7 @@ use lar_memory::{
 use lar_store::MemoryList;
 
 use super::MemoryFixture;
-use crate::progress;
+use crate::progress::progress;
 
 const PAIRS: &str = include_str!("../../data/smart-ingest.tsv");
 const SETS: [&str; 4] = ["calibration", "held", "second", "third"];

@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::TcpStream;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use lar_base::{Instant, Timestamp};
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::uses::{USES, Use};
-use super::{CLIENTS, Shared};
+use super::shared::Shared;
 
 /// The most memories that a client has stored at the same time.
 const MEMORIES_MAX: usize = 20;
@@ -29,11 +27,11 @@ pub(super) struct Client<'a> {
     pub(super) lar: &'a Lar,
     /// The header with its key.
     pub(super) key: String,
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     index: usize,
     /// The number of uses that it has started.
     step: usize,
-    /// The index of the current use in [`USES`].
+    /// The index of the current use.
     at: usize,
     /// The time of its last request.
     took: Cell<Duration>,
@@ -48,33 +46,22 @@ impl<'a> Client<'a> {
         Self { lar, key, shared, index, step: 0, at: 0, took, memories }
     }
 
-    /// Runs one use after another until the run is over. Clients start at different uses.
-    pub(super) fn work(&mut self) {
-        while !self.shared.is_over() {
-            let at = (self.step + self.index * USES.len() / CLIENTS) % USES.len();
-            let done = {
-                let _busy = self.shared.quiet.read().unwrap_or_else(PoisonError::into_inner);
-                let started_at = Instant::now();
-                self.use_once(at).map_err(|error| (error, self.describe_failure(started_at)))
-            };
-            self.shared.uses[at].fetch_add(1, Ordering::Relaxed);
-            if let Err((error, state)) = done {
-                self.shared.note_failure(USES[at].0, &error, &state);
-            }
-        }
+    /// Returns the index of the next use. Clients start at different uses.
+    pub(super) fn next_use(&self) -> usize {
+        let uses = self.shared.uses.len();
+        (self.step + self.index * uses / self.shared.clients) % uses
     }
 
-    pub(super) fn use_once(&mut self, at: usize) -> anyhow::Result<()> {
-        let run: Use = USES[at].1;
+    /// Counts a use that starts now. The times of the requests that follow are recorded for it.
+    pub(super) fn start_use(&mut self, at: usize) {
         self.step += 1;
         self.at = at;
-        run(self)
     }
 
     /// Describes a failed use: its age, the time of its last complete request, the metrics of the server's
     /// queues, and this client's newest tasks once they have ended. A task without `queue_ms` never had a
     /// lease, one without `ttft_ms` never had a token.
-    fn describe_failure(&self, started_at: Instant) -> String {
+    pub(super) fn describe_failure(&self, started_at: Instant) -> String {
         let (age, took) = (started_at.elapsed().as_secs_f64(), self.took.get().as_secs_f64());
         let now = Timestamp::now();
         let metrics = self.lar.get("/metrics").body;
@@ -98,19 +85,18 @@ impl<'a> Client<'a> {
         let answer = send();
         let took = started_at.elapsed();
         self.took.set(took);
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.shared.longest_ms[self.at].fetch_max(millis, Ordering::Relaxed);
+        self.shared.uses[self.at].record_request(took);
         answer
     }
 
     /// Returns a number that no other use of any client has, so that texts differ.
     pub(super) fn number(&self) -> usize {
-        self.step * CLIENTS + self.index
+        self.step * self.shared.clients + self.index
     }
 
     /// Returns which of `count` variants of a use is next. The variants alternate.
     pub(super) fn variant(&self, count: usize) -> usize {
-        (self.step / USES.len() + self.index) % count
+        (self.step / self.shared.uses.len() + self.index) % count
     }
 
     /// Sends a request and reads its whole answer.

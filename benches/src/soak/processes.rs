@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lar_tests::{Lar, chat_model, embedder_file};
 
-use crate::quantile;
+use crate::process::resident_mib;
+use crate::statistics;
 
 const WORKERS: [&str; 3] = ["chat worker", "vocabulary worker", "embedding worker"];
 
@@ -30,7 +31,7 @@ impl Memory {
         };
         let resident = mib("Rss:");
         // The kernel may hide the rollup from other users, but not the resident size.
-        let resident = if resident.is_nan() { crate::start::resident_mib(pid) } else { resident };
+        let resident = if resident.is_nan() { resident_mib(pid) } else { resident };
         Self { resident, private: mib("Private_Dirty:") }
     }
 
@@ -162,9 +163,7 @@ impl fmt::Display for Figure {
 
 /// Returns the median of the values that are not NaN; NaN if there are none.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    statistics::median(values.filter(|value| !value.is_nan()).collect())
 }
 
 /// Returns the bytes of all files in a directory and its subdirectories. A file that disappears meanwhile

@@ -6,15 +6,18 @@ mod misuse;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use lar_base::Instant;
 use serde_json::{Value, json};
 
 use super::client::{Client, shown};
 
 /// Runs a use as a client. An error names the unexpected answer.
-pub(super) type Use = fn(&mut Client<'_>) -> anyhow::Result<()>;
+type Use = fn(&mut Client<'_>) -> anyhow::Result<()>;
 
 pub(super) const USES: [(&str, Use); 15] = [
     ("chats", chat),
@@ -40,6 +43,30 @@ const TURNS: usize = 3;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A sentence of 44 bytes.
 const SENTENCE: &str = "the quick brown fox jumps over the lazy dog ";
+
+/// Runs one use after another as this client, until the run is over.
+pub(super) fn work(client: &mut Client<'_>) {
+    let shared = client.shared;
+    while !shared.is_over() {
+        let at = client.next_use();
+        let done = {
+            let _busy = shared.quiet.read().unwrap_or_else(PoisonError::into_inner);
+            let started_at = Instant::now();
+            run_use(client, at).map_err(|error| (error, client.describe_failure(started_at)))
+        };
+        shared.uses[at].times.fetch_add(1, Ordering::Relaxed);
+        if let Err((error, state)) = done {
+            shared.record_failure(USES[at].0, &error, &state);
+        }
+    }
+}
+
+/// Runs the use with this index in [`USES`] once.
+pub(super) fn run_use(client: &mut Client<'_>, at: usize) -> anyhow::Result<()> {
+    client.start_use(at);
+    let (_, run) = USES[at];
+    run(client)
+}
 
 /// Returns a question. In one of four rounds through all uses it follows a long text.
 fn question(client: &Client<'_>) -> String {

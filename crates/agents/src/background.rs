@@ -20,7 +20,7 @@ static BACKGROUND_PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Returns whether a request is an app's background request and not a user's message.
 #[must_use]
-pub fn is_background(chat: &Chat) -> bool {
+pub(crate) fn is_background(chat: &Chat) -> bool {
     let is_app_prompt = |message: &ChatMessage| {
         let mut end = message.content.len().min(SCANNED_BYTES_MAX);
         while !message.content.is_char_boundary(end) {

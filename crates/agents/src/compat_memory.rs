@@ -14,7 +14,7 @@ use lar_base::{Caller, Code, MemoryMode, Problem, Scope};
 use lar_inference::{Chat, ChatMessage};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 
-use crate::is_background;
+use crate::background::is_background;
 use crate::recall::{IntentContext, activity_ids_json, recall_and_apply};
 
 /// The number of recent chats that are recognized when a client sends them again.

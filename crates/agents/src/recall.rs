@@ -120,56 +120,7 @@ pub(crate) fn activity_ids_json(activity: &MemoryActivity) -> Option<String> {
     activity.ids().map(|ids| serde_json::to_string(&ids).expect(SERIALIZES))
 }
 
-/// Tracks which recalled memories an answer cites, and records a review of those memories.
-#[derive(Debug)]
-pub(crate) struct CitationTracker {
-    memory: ChatMemory,
-    caller: Caller,
-    question: String,
-    activity: MemoryActivity,
-}
-
-impl CitationTracker {
-    /// Creates a tracker, or returns `None` if nothing was recalled.
-    pub(crate) fn new(
-        memory: &ChatMemory,
-        caller: &Caller,
-        question: &str,
-        activity: &MemoryActivity,
-    ) -> Option<Self> {
-        let has_recalled = !activity.recalled.is_empty();
-        has_recalled.then(|| Self {
-            memory: memory.clone(),
-            caller: caller.clone(),
-            question: question.to_owned(),
-            activity: activity.clone(),
-        })
-    }
-
-    /// Marks the memories that this answer cites and returns the activity as JSON, or `None` without
-    /// citations.
-    pub(crate) fn mark(&mut self, answer: &str) -> Option<String> {
-        self.activity.cite(&self.question, answer);
-        let cited = self.activity.recalled.iter().any(|recalled| recalled.cited);
-        cited.then(|| activity_json(&self.activity))
-    }
-
-    /// Records a review of each cited memory if conversations may change memories.
-    pub(crate) async fn review_cited(self) {
-        if !self.memory.remember || !self.caller.has(Scope::MemoryWrite) {
-            return;
-        }
-        let outcome = async {
-            let writer = self.memory.memories.authorize_write(self.caller, MemoryScope::default()).await?;
-            self.memory.memories.review_cited(&writer, &self.activity).await
-        };
-        if let Err(error) = outcome.await {
-            tracing::warn!(%error, "could not record the memories that an answer cites");
-        }
-    }
-}
-
 /// Returns the memory activity stored with an answer.
-fn activity_of(message: &Message) -> Option<MemoryActivity> {
+pub(crate) fn activity_of(message: &Message) -> Option<MemoryActivity> {
     serde_json::from_str(message.memory.as_deref()?).ok()
 }

@@ -19,12 +19,14 @@ use lar_store::{
     AnswerEnd, IdempotentRequest, Message, NewMessage, NewTurn, OwnedConversation, Status, Store,
 };
 
-use crate::recall::{ChatMemory, CitationTracker, activity_ids_json, activity_json};
+use crate::citations::{AnswerCitations, CitationTracker};
+use crate::recall::{ChatMemory, activity_ids_json, activity_json};
+use crate::title::title_of;
 
 /// The interval at which a partial answer is stored.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// The part of the context that is reserved for the answer is 1/`ANSWER_SHARE`. Old messages are dropped to keep
-/// it free.
+/// The part of the context that is reserved for the answer is 1/`ANSWER_SHARE`. Old messages are dropped to
+/// keep it free.
 const ANSWER_SHARE: usize = 4;
 /// The size limit of stored reasoning. Reasoning beyond it is only streamed.
 const REASONING_BYTES_MAX: usize = 1 << 20;
@@ -58,8 +60,8 @@ pub struct Turn {
     pub question: Message,
     /// The task that generates the answer.
     pub task: TaskHandle,
-    /// Cancelled when the end of the answer is stored.
-    pub persisted: CancellationToken,
+    /// The memories that the answer cites, once it is stored.
+    pub citations: AnswerCitations,
 }
 
 /// The running turn of each conversation; `None` while the turn is being started.
@@ -119,8 +121,7 @@ impl Turns {
         }
         let last_text = history.last().map(|last| last.content.clone()).unwrap_or_default();
         let memory = self.memory.as_ref();
-        let citations =
-            memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
+        let tracker = memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
         let admitted = self.admit(caller, model, history, &activity, &request).await?;
         let activity_json = (!activity.is_empty()).then(|| activity_json(&activity));
         let started = self
@@ -128,6 +129,7 @@ impl Turns {
             .turn_begin(
                 &request.conversation,
                 NewTurn {
+                    title: request.user_message.as_ref().map(|new| title_of(&new.content)),
                     user_message: request.user_message,
                     answer_to: request.answer_to,
                     task: admitted.start(),
@@ -143,13 +145,14 @@ impl Turns {
         reservation.commit(RunningTurn { task: task.clone(), persisted: persisted.clone() });
         let (turns, reader, message, end) = (self.clone(), task.read(0), answer.id, persisted.clone());
         self.tasks.spawn(async move {
-            let citations = turns.follow(id, message, reader, citations).await;
+            let tracker = turns.follow(id, message, reader, tracker).await;
             end.cancel();
-            if let Some(citations) = citations {
-                citations.review_cited().await;
+            if let Some(tracker) = tracker {
+                tracker.review_cited().await;
             }
         });
-        Ok(Turn { answer, question, task, persisted })
+        let citations = AnswerCitations::new(self.store.clone(), request.conversation, answer.id, persisted);
+        Ok(Turn { answer, question, task, citations })
     }
 
     /// Returns the id of the task that is writing an answer in this conversation, if any.
@@ -259,13 +262,13 @@ impl Turns {
         self.gateway.admit(task).await
     }
 
-    /// Stores an answer as it grows and when it ends. Returns its citations.
+    /// Stores an answer as it grows and when it ends. Returns the tracker of its citations.
     async fn follow(
         &self,
         conversation: ConversationId,
         answer: MessageId,
         mut reader: TaskEventReader,
-        citations: Option<CitationTracker>,
+        mut tracker: Option<CitationTracker>,
     ) -> Option<CitationTracker> {
         let (mut content, mut reasoning) = (String::new(), String::new());
         let mut checkpointed = 0;
@@ -289,8 +292,7 @@ impl Turns {
                 }
             }
         };
-        let mut citations = citations;
-        let memory = citations.as_mut().and_then(|citations| citations.mark(&content));
+        let memory = tracker.as_mut().and_then(|tracker| tracker.mark(&content));
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.is_empty());
         let end = AnswerEnd { memory, reasoning, ..answer_end(content, end) };
         if let Err(error) = self.store.answer_end(answer, end).await {
@@ -301,7 +303,7 @@ impl Turns {
             );
         }
         self.lock().remove(&conversation);
-        citations
+        tracker
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<RunningTurn>>> {

@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::memories::IngestDecision;
+
 /// A request to create a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewConversation {
-    /// The title; derived from the first message if missing.
+    /// The title: one line of 1 to 200 characters. If missing, Lar derives it from the first user message.
     #[serde(default)]
     pub title: Option<String>,
-    /// The model that answers; `default` if missing.
+    /// The name or an alias of the chat model that answers; `default` if missing.
     #[serde(default)]
     pub model: Option<String>,
     /// Whether this is a temporary chat: no memory, not listed, deleted 24 hours after its last message.
@@ -25,95 +27,160 @@ pub struct NewConversation {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationPatch {
-    /// The title, 1 to 200 characters.
+    /// The new title: one line of 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// A model's name or an alias.
+    /// The name or an alias of the chat model that answers from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The last message of the branch to show.
+    /// The id of the last message of the branch to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// `false` restores a deleted conversation.
+    /// `false` restores a deleted conversation, and `true` deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<bool>,
 }
 
 /// A conversation. Only a request for a single conversation returns its messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Conversation {
+    /// The conversation's id, `conv_…`.
     pub id: String,
+    /// The title, up to 200 characters; empty until the first user message if no title was set.
     pub title: String,
+    /// The model that answers: the one of the last answer, or the one that was set since. Absent if neither
+    /// exists; `default` answers then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The id of the last message of the branch to show; absent while there are no messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// Whether this is a temporary chat: no memory, not listed, deleted 24 hours after its last message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary: bool,
-    /// The version, also sent as `ETag`. Send it in `If-Match` to detect concurrent changes.
+    /// The version, also sent as `ETag`. It grows with each turn and each change. Send it in `If-Match` to
+    /// detect concurrent changes.
     pub version: i64,
+    /// When the conversation was created (RFC 3339).
     pub created_at: String,
+    /// When its last turn started, or else when it was created (RFC 3339). Changes do not count.
     pub updated_at: String,
+    /// When the conversation was deleted (RFC 3339); absent if it is not. It can be restored for 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<String>,
-    /// The task that generates an answer now; stream it at `tasks/{id}/stream`.
+    /// The id of the task that generates an answer now; stream it at `tasks/{id}/stream`. Absent if there is
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running_task: Option<String>,
-    /// The messages of all branches, oldest first.
+    /// The messages of all branches, oldest first, each after its parent; only in the response for a single
+    /// conversation and in an export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Message>>,
-    /// An excerpt that matches a search, with each found word between U+0002 and U+0003.
+    /// An excerpt that matches a search, with each found word between U+0002 and U+0003; only in the results
+    /// of a search.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snippet: Option<String>,
 }
 
-/// One message.
+/// The author of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageRole {
+    /// The system prompt.
+    System,
+    /// The user.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// The state of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// The model generates the answer.
+    Streaming,
+    /// The message is complete.
+    Complete,
+    /// The answer was stopped. Its text so far is kept.
+    Stopped,
+    /// The answer failed. Its text so far is kept.
+    Failed,
+}
+
+/// The user's rating of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerRating {
+    /// The answer is good.
+    Good,
+    /// The answer is bad.
+    Bad,
+}
+
+/// A message of a conversation: the system prompt, a user message or an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Message {
+    /// The message's id, `msg_…`.
     pub id: String,
+    /// The id of the message that this one follows; absent for a first message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// `system`, `user` or `assistant`.
+    /// The author: `system`, `user` or `assistant`.
+    #[schema(value_type = MessageRole)]
     pub role: String,
+    /// The text. That of a `streaming` answer is at most about a second old.
     pub content: String,
-    /// The reasoning that the model produced before the answer.
+    /// The reasoning that the model produced before the answer, up to 1 MiB; absent if there is none, and
+    /// while the answer is `streaming`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
-    /// `streaming`, `complete`, `stopped` or `failed`.
+    /// The state: `streaming` while the model generates the answer, then `complete`, `stopped` or `failed`. A
+    /// stopped or failed answer keeps its text so far.
+    #[schema(value_type = MessageStatus)]
     pub status: String,
+    /// The name of the model that generated the answer; only for answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The id of the task that generates or generated the answer, `task_…`; only for answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
+    /// The code of the error, such as `ENGINE_FAILED`; only for `failed` answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
+    /// The number of prompt tokens; only for `complete` answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_in: Option<u64>,
+    /// The number of generated tokens; only for `complete` answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_out: Option<u64>,
+    /// The time from the admission of the task to the first token, in milliseconds; only for `complete`
+    /// answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttft_ms: Option<u64>,
+    /// The time from the first token to the end, in milliseconds; only for `complete` answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_ms: Option<u64>,
     /// Why a complete answer ended: `stop`, or `length` if it reached `max_tokens` or filled the context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// `good` or `bad`.
+    /// The user's rating: `good` or `bad`; absent if the message is not rated.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AnswerRating>)]
     pub rating: Option<String>,
-    /// For an answer, what memory did in its turn.
+    /// The memory activity in the turn of an answer; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryActivity>,
+    /// When the message was stored (RFC 3339). For an answer, that is the start of its turn.
     pub created_at: String,
 }
 
-/// The memory activity in a turn.
+/// The memory activity in a turn. Lists without entries are absent.
+///
+/// A key without the scope `memory:read` gets the ids, but not the texts of memories.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryActivity {
-    /// The memories that Lar added to the prompt.
+    /// The memories that Lar added to the prompt, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recalled: Vec<Recalled>,
     /// The memories that Lar saved or changed; `undo` of the memory reverts this.
@@ -122,31 +189,31 @@ pub struct MemoryActivity {
     /// The memories that Lar forgot; `undo` of the memory restores it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<Forgotten>,
-    /// The texts that Lar put into the inbox.
+    /// The texts that Lar put into the inbox, because they may be worth saving.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggested: Vec<Suggested>,
     /// Deprecated: use `suggested`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(deprecated)]
     pub waiting: Vec<Suggested>,
-    /// For each request to memory that Lar did not carry out, the reason.
+    /// For each request to memory that Lar did not carry out, the reason, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
 }
 
 /// A memory that Lar added to the prompt of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Recalled {
+    /// The memory's id, `mem_…`.
     pub id: String,
-    /// The text; empty if the memory was erased, and for a key without `memory:read`.
+    /// The text that Lar added; empty if the memory was erased, and for a key without `memory:read`.
     #[serde(default)]
     pub content: String,
-    /// The day of `occurred_at`, or else of `created_at`.
+    /// The day of `occurred_at`, or else of `created_at`, as `YYYY-MM-DD`.
     pub day: String,
     /// The relevance, from 0 to 1.
     pub score: f32,
-    /// The parts of the score, as text.
+    /// The parts of the score, as text for people.
     pub reason: String,
     /// Whether the answer cites the memory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -157,23 +224,26 @@ pub struct Recalled {
 /// cites.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Citations {
-    /// The ids of the memories.
+    /// The ids of the memories, `mem_…`.
     pub memories: Vec<String>,
 }
 
 /// A memory that a turn saved or changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Decided`")]
 pub struct Saved {
+    /// The id of the memory that has the text, `mem_…`.
     pub id: String,
+    /// The decision of smart ingest: `create`, `reinforce`, `update`, `supersede` or `merge`.
+    #[schema(value_type = IngestDecision)]
     pub decision: String,
     /// The text; empty if the memory was erased, and for a key without `memory:read`.
     #[serde(default)]
     pub content: String,
-    /// The replaced text; absent if there is none, if it was erased, and for a key without `memory:read`.
+    /// The text that an `update` or a `supersede` replaced. Absent if there is none, if it was erased, and
+    /// for a key without `memory:read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_content: Option<String>,
-    /// The memory that had the replaced text: this one, or the one that it superseded.
+    /// The id of the memory that had the replaced text: this one for `update`, or the one that it superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_id: Option<String>,
     /// Deprecated: use `superseded_content`.
@@ -184,52 +254,52 @@ pub struct Saved {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(deprecated)]
     pub instead_of_id: Option<String>,
-    /// The decision to send to `undo`.
+    /// The id of the decision, `chg_…`, to send to `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
 }
 
-/// A memory that a turn forgot. The id is empty if the text was only in the inbox.
+/// A memory that a turn forgot, or a text that it removed from the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Forgotten {
+    /// The memory's id, `mem_…`; empty if the text was only in the inbox.
     pub id: String,
     /// The text; empty if the memory was erased, and for a key without `memory:read`.
     #[serde(default)]
     pub content: String,
-    /// The decision to send to `undo`.
+    /// The id of the decision, `chg_…`, to send to `undo`; absent if the text was only in the inbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
 }
 
 /// A text that a turn put into the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Candidate`")]
 pub struct Suggested {
+    /// The text: a sentence of the user's message.
     pub content: String,
 }
 
 /// A user message to answer. The response is the stream of the task, after a `message` event with a
-/// [`TurnStarted`].
+/// `TurnStarted`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
-    /// The text.
+    /// The text, up to 1 MiB.
     pub content: String,
-    /// The message that this one follows. If missing, the conversation's head; `null` starts a new first
-    /// message.
+    /// The id of the message that this one follows. If missing, the conversation's head; `null` starts a new
+    /// first message.
     #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub parent: Option<Option<String>>,
-    /// The model to use from now on.
+    /// The name or an alias of the model to use from now on. If missing, the model of the conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The sampling temperature, from 0 to 2.
+    /// The sampling temperature, from 0 to 2; 0 always chooses the most likely token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
-    /// The maximum number of tokens of the answer.
+    /// The maximum number of tokens of the answer. If missing or 0, the answer may fill the context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// The seed of the sampler.
+    /// The seed of the sampler; random if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
 }
@@ -238,19 +308,19 @@ pub struct NewMessage {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// The new text of the user message; required by `branch`, unused by `regenerate`.
+    /// The new text of the user message, up to 1 MiB; required by `branch`, unused by `regenerate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// The model to use from now on.
+    /// The name or an alias of the model to use from now on. If missing, the model of the conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The sampling temperature, from 0 to 2.
+    /// The sampling temperature, from 0 to 2; 0 always chooses the most likely token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
-    /// The maximum number of tokens of the answer.
+    /// The maximum number of tokens of the answer. If missing or 0, the answer may fill the context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// The seed of the sampler.
+    /// The seed of the sampler; random if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
 }
@@ -264,7 +334,7 @@ pub struct TurnStarted {
     pub question: Message,
     /// The answer, still empty.
     pub answer: Message,
-    /// The task that generates the answer.
+    /// The id of the task that generates the answer, `task_…`.
     pub task_id: String,
 }
 

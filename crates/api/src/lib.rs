@@ -1,22 +1,21 @@
-//! The wire types of every public API.
+//! The wire types of Lar's own API.
 //!
-//! Types and tables only: `server` converts them to tasks and back, and `cli` sends them. Lar's own API is
-//! strict (an unknown field is an error) and has an OpenAPI description. The compatible APIs match what their
-//! clients send and expect; one table per endpoint lists the support of each request field.
+//! Types only: `server` converts them to and from the types of the other crates, and `cli` sends them. The API is
+//! strict (an unknown field is an error) and has an OpenAPI description. The types of the compatible APIs are in
+//! `lar-compat`.
+//!
+//! A field with a fixed set of values has an enum as its type. It is a `String`, with the enum only in its
+//! schema, where requests have the field too, so that the server lists the values that it accepts, or where the
+//! server has the value only as text, as in a stored row.
 
-pub mod anthropic;
 pub mod backups;
 pub mod clients;
 pub mod conversations;
-pub mod fields;
+mod display;
 pub mod keys;
-pub mod llama_cpp;
 pub mod memories;
 pub mod models;
-pub mod ollama;
-pub mod openai;
 pub mod problem;
-pub mod rerank;
 pub mod spaces;
 pub mod tasks;
 pub mod users;

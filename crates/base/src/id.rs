@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this id must be `{prefix}_` followed by 32 hexadecimal digits")]
 pub struct IdError {
-    /// The expected prefix.
+    /// The prefix of ids of the expected kind, without the underscore.
     pub prefix: &'static str,
 }
 

@@ -7,10 +7,12 @@
 pub mod caller;
 pub mod clock;
 pub mod code;
+pub mod default_models;
 pub mod deprecation;
 pub mod error_chain;
 pub mod files;
 pub mod id;
+pub mod json;
 pub mod lines;
 pub mod problem;
 pub mod secret;

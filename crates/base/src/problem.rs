@@ -1,7 +1,8 @@
 //! The error that a caller receives: a [`Code`] and a message for a person.
 //!
 //! Internal context (paths, addresses, sources) stays in each crate's own error enum and in the log. Each
-//! crate converts its errors into a [`Problem`] at its boundary; `server` encodes a problem for each API.
+//! crate converts its errors into a [`Problem`] at its boundary; `server` sends it in the format of the
+//! request's API.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub struct FieldError {
 /// An error as the public API reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The error code.
+    /// The error code, from which the status and the title follow.
     pub code: Code,
     /// The cause, the numbers and the next step, for a person.
     pub detail: String,

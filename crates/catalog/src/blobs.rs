@@ -23,7 +23,8 @@ use crate::{Error, split};
 
 /// The number of bytes to read at a time while hashing.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The size limit of a manifest. Its largest part is the chat template: 1 MiB, which JSON escapes to 6 MiB at most.
+/// The size limit of a manifest. Its largest part is the chat template: 1 MiB, which JSON escapes to 6 MiB at
+/// most.
 const MANIFEST_BYTES_MAX: Bytes = Bytes::mib(16);
 
 #[derive(Debug, Clone)]

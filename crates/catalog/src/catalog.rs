@@ -11,36 +11,16 @@ use lar_store::Store;
 use tokio::sync::watch;
 
 use crate::adopt::{self, AdoptableModel, ModelFolders};
+use crate::aliases::{self, ResolvedModel};
 use crate::blobs::{self, Directory};
-use crate::model::{File, FileLocation, FileRole, Kind, Model, inspect};
+use crate::kind::Kind;
+use crate::model::{File, FileLocation, FileRole, Model, inspect};
 use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
 use crate::{Error, names, split};
 
-/// The alias of the chat model for requests that name no model.
-pub const DEFAULT_CHAT: &str = "default";
-/// The alias of the embedder for requests that name no model.
-pub const DEFAULT_EMBEDDING: &str = "default-embedding";
-/// The alias of the reranker for requests that name no model.
-pub const DEFAULT_RERANK: &str = "default-rerank";
-const SMALL: &str = "small";
-const CODE: &str = "code";
-
 /// The time limit for the check whether the hub is reachable.
 const HUB_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// The reserved aliases. Each exists while a model of its kind is installed.
-const RESERVED: [(&str, Kind); 3] =
-    [(DEFAULT_CHAT, Kind::Chat), (DEFAULT_EMBEDDING, Kind::Embedding), (DEFAULT_RERANK, Kind::Rerank)];
-
-/// The model that a name or an alias resolves to.
-#[derive(Debug, Clone)]
-pub struct ResolvedModel {
-    /// The model.
-    pub model: Arc<Model>,
-    /// The alias that matched the name; `None` for a model's own name.
-    pub alias: Option<String>,
-}
 
 /// The installed models of one models directory and the aliases of one data directory.
 #[derive(Debug, Clone)]
@@ -90,9 +70,7 @@ impl Catalog {
     /// Returns every alias, also the implied ones, with the name of its model, sorted by alias.
     #[must_use]
     pub fn aliases(&self) -> Vec<(String, String)> {
-        let mut aliases = implied_aliases(&read(&self.state.models));
-        aliases.extend(read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())));
-        aliases.into_iter().collect()
+        aliases::all(&read(&self.state.models), &read(&self.state.aliases)).into_iter().collect()
     }
 
     /// Finds the model for `name`, which is a model's name or an alias.
@@ -114,30 +92,7 @@ impl Catalog {
     /// # Errors
     /// [`Error::Unknown`].
     pub fn resolve_for(&self, name: &str, required_kind: Option<Kind>) -> Result<ResolvedModel, Error> {
-        let models = read(&self.state.models);
-        if let Some(model) = models.get(name) {
-            return Ok(ResolvedModel { model: model.clone(), alias: None });
-        }
-        let set = read(&self.state.aliases);
-        // Fast path: nearly every request names an alias that is set, most often `default`.
-        if let Some(model) = set.get(name).and_then(|target| models.get(target)) {
-            return Ok(ResolvedModel { model: model.clone(), alias: Some(name.to_owned()) });
-        }
-        let mut aliases = implied_aliases(&models);
-        aliases.extend(set.clone());
-        let alias = names::find_match(name, aliases.keys());
-        let found = alias.and_then(|alias| Some((alias, models.get(aliases.get(alias)?)?.clone())));
-        match found {
-            Some((alias, model)) => Ok(ResolvedModel { model, alias: Some(alias.clone()) }),
-            None => {
-                // Chat models first, because most requests are for one.
-                let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
-                installed.retain(|model| required_kind.is_none_or(|kind| model.kind == kind));
-                installed.sort_by_key(|model| model.kind != Kind::Chat);
-                let installed = installed.into_iter().map(|model| model.name.clone()).collect();
-                Err(Error::Unknown { name: name.to_owned(), installed, required_kind })
-            }
-        }
+        aliases::resolve(name, required_kind, &read(&self.state.models), &read(&self.state.aliases))
     }
 
     /// Makes `name`, which may be a pattern such as `gpt-*`, an alias of the installed model `target`.
@@ -146,15 +101,10 @@ impl Catalog {
     /// [`Error::Unknown`] for the target, [`Error::Taken`] if `name` is a model's own name,
     /// [`Error::WrongKind`] if `name` is a reserved alias for another kind of model.
     pub async fn alias_set(&self, name: String, target: String) -> Result<(), Error> {
-        names::check_alias(&name)?;
+        aliases::check_syntax(&name)?;
         let model = self.resolve(&target)?.model;
         let target = model.name.clone();
-        if let Some((_, kind)) =
-            RESERVED.iter().find(|(reserved, kind)| *reserved == name && *kind != model.kind)
-        {
-            let (needed, found) = (kind.with_article(), model.kind.with_article());
-            return Err(Error::WrongKind { name, needed, target, found });
-        }
+        aliases::check_kind(&name, &model)?;
         if read(&self.state.models).contains_key(&name) {
             return Err(Error::Taken(name));
         }
@@ -363,7 +313,7 @@ impl Catalog {
 
     /// Points each reserved alias without a valid target to the oldest model of its kind.
     async fn ensure_defaults(&self) -> Result<(), Error> {
-        for (alias, kind) in RESERVED {
+        for (alias, kind) in aliases::RESERVED {
             let current = read(&self.state.aliases).get(alias).cloned();
             let models = self.list();
             if current
@@ -384,19 +334,6 @@ impl Catalog {
         }
         Ok(())
     }
-}
-
-/// Returns the aliases that exist without being set.
-///
-/// `small` is the chat model with the fewest parameters; `code` is the largest chat model for code. There is
-/// no alias for a vision model, because no engine accepts images.
-fn implied_aliases(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
-    let chats = || models.values().filter(|model| model.kind == Kind::Chat);
-    let small = chats().min_by_key(|model| model.facts.parameters);
-    let code =
-        chats().filter(|model| names::is_for_code(&model.name)).max_by_key(|model| model.facts.parameters);
-    let named = [(SMALL, small), (CODE, code)].into_iter();
-    named.filter_map(|(alias, model)| Some((alias.to_owned(), model?.name.clone()))).collect()
 }
 
 async fn blocking<T: Send + 'static>(

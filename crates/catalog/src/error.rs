@@ -8,8 +8,8 @@ use lar_base::files::NoRoom;
 use lar_base::{Bytes, Code, Problem, error_chain};
 use tokio::task::JoinError;
 
-use crate::model::Kind;
-use crate::names::{self, NAME_CHARS_MAX};
+use crate::kind::Kind;
+use crate::name_syntax::{NAME_CHARS_MAX, is_valid};
 
 /// A failure of the catalog.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -204,12 +204,10 @@ fn unknown(name: &str, installed: &[String], required_kind: Option<Kind>) -> Str
     }
     // An alias helps a program that sends another service's model name. It does not help a person who names a
     // model to manage it.
-    match names::check(name) {
-        Ok(()) if required_kind.is_some() => {
-            format!("{message}. Map it: `lar alias set {name} {}`", installed[0])
-        }
-        _ => message,
+    if required_kind.is_some() && is_valid(name) {
+        return format!("{message}. Map it: `lar alias set {name} {}`", installed[0]);
     }
+    message
 }
 
 /// Finds the installed name that starts with the typed one, or differs from it by a typing error.

@@ -4,6 +4,7 @@
 //! each count and length has a limit. The end of the tensor data is compared with the file size, to detect a
 //! truncated file before an engine maps it.
 
+mod error;
 mod split;
 mod types;
 mod unusable;
@@ -11,6 +12,7 @@ mod unusable;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
+pub use error::GgufError;
 pub use split::read_files;
 use types::{quantization, scalar_bytes, tensor_block};
 
@@ -66,22 +68,6 @@ pub struct Metadata {
     pub vocabulary: u64,
     /// The number of files of a split model; 0 or 1 for a single file.
     pub split_count: u64,
-}
-
-/// Why a file is not a usable GGUF file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum GgufError {
-    #[error("it is not a GGUF file")]
-    NotGguf,
-    #[error("its GGUF version is {0}; Lar supports 2 and 3")]
-    Version(u32),
-    #[error("it is truncated: {have} of {need} bytes")]
-    Truncated { have: u64, need: u64 },
-    #[error("its metadata is corrupt: {0}")]
-    Corrupt(String),
-    #[error("it cannot be read: {0}")]
-    Io(String),
 }
 
 /// Reads the metadata of one file of `size` bytes. Reads only the header, which is at most a few MB.

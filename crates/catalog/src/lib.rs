@@ -6,11 +6,14 @@
 //! model. This crate does not load models: `engines` does, from the plain values that it gets from here.
 
 mod adopt;
+mod aliases;
 mod blobs;
 mod catalog;
 mod error;
 pub mod gguf;
+mod kind;
 mod model;
+mod name_syntax;
 mod names;
 mod pull;
 mod recommended;
@@ -21,13 +24,14 @@ mod split;
 mod starter;
 
 pub use adopt::{AdoptableModel, ModelFolderSettings, ModelFolders};
-pub use catalog::{Catalog, DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK, ResolvedModel};
+pub use aliases::ResolvedModel;
+pub use catalog::Catalog;
 pub use error::Error;
-pub use model::{File, FileLocation, FileRole, Kind, Model, ModelFacts};
+pub use kind::Kind;
+pub use lar_base::default_models::{DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK};
+pub use model::{File, FileLocation, FileRole, Model, ModelFacts};
 pub use pull::{HUB, Progress, Pull};
 pub use recommended::{ModelRecommendation, RECOMMENDED};
 pub use source::Source;
-pub use speed::{DecodeSpeed, MeasuredModel};
-pub use starter::{
-    Choice, Machine, STARTER_CHAT, STARTER_EMBEDDING, STARTERS, Starter, TOKENS_PER_SECOND_MIN,
-};
+pub use speed::{DecodeSpeed, MeasuredModel, TOKENS_PER_SECOND_MIN};
+pub use starter::{Choice, Machine, STARTER_CHAT, STARTER_EMBEDDING, STARTERS, Starter};

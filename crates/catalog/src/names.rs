@@ -1,35 +1,12 @@
-//! Names of models and aliases: derivation from file names, validation, and matching of alias patterns.
+//! Names of models: derivation from file names, and validation.
 
 use crate::Error;
+use crate::name_syntax::{NAME_CHARS_MAX, is_valid};
 use crate::split::SplitName;
-
-/// The maximum length of a name. Names are used in paths and on the command line.
-pub(crate) const NAME_CHARS_MAX: usize = 128;
 
 /// Checks that a name is valid.
 pub(crate) fn check(name: &str) -> Result<(), Error> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-    if first && name.len() <= NAME_CHARS_MAX && name.chars().all(fine) {
-        return Ok(());
-    }
-    Err(Error::Name(name.chars().take(NAME_CHARS_MAX).collect()))
-}
-
-/// Checks that an alias is valid: a name, or a pattern with one `*`, which matches any characters.
-pub(crate) fn check_alias(name: &str) -> Result<(), Error> {
-    check(&name.replacen('*', "", 1))
-}
-
-/// Finds the alias that matches a name: the alias equal to it, or else the longest matching pattern.
-pub(crate) fn find_match<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let fits = |pattern: &str| match pattern.split_once('*') {
-        Some((start, end)) => {
-            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-        }
-        None => pattern == name,
-    };
-    aliases.filter(|alias| fits(alias)).max_by_key(|alias| (!alias.contains('*'), alias.len()))
+    if is_valid(name) { Ok(()) } else { Err(Error::Name(name.chars().take(NAME_CHARS_MAX).collect())) }
 }
 
 /// Derives a model's name from a file name: lower case, without the extension and the quantization at the
@@ -71,27 +48,6 @@ fn is_quantization(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_alias_may_be_a_pattern() {
-        let aliases = ["gpt-4o", "gpt-*", "gpt-*-mini", "claude-*"].map(ToOwned::to_owned);
-        let cases = [
-            ("gpt-4o", Some("gpt-4o")),
-            ("gpt-5", Some("gpt-*")),
-            ("gpt-5-mini", Some("gpt-*-mini")),
-            ("gpt-mini", Some("gpt-*")),
-            ("claude-sonnet-4-5", Some("claude-*")),
-            ("gpt", None),
-            ("o3", None),
-        ];
-        for (name, alias) in cases {
-            assert_eq!(find_match(name, aliases.iter()).map(String::as_str), alias, "{name}");
-        }
-        assert!(check_alias("claude-*").is_ok() && check_alias("gpt-*-mini").is_ok());
-        for bad in ["*", "a**", "../*", "*/x", "a*b*c", ""] {
-            assert!(check_alias(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn code_models_are_recognized_by_their_names() {

@@ -8,7 +8,7 @@
 use lar_base::Bytes;
 
 use crate::model::compute_memory;
-use crate::starter::TOKENS_PER_SECOND_MIN;
+use crate::speed::TOKENS_PER_SECOND_MIN;
 
 /// A recommended model and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

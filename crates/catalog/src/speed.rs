@@ -7,6 +7,8 @@
 
 use lar_base::Bytes;
 
+/// Reading speed in tokens per second, the minimum for a starter model.
+pub const TOKENS_PER_SECOND_MIN: f64 = 8.0;
 /// The maximum size ratio of two models that read their weights about equally fast.
 ///
 /// Measured on two cores of a 2023 Xeon (decision 0041): a model of 0.49 GB reads 14.3 GB/s and one of 1.12

@@ -7,7 +7,7 @@ mod digests;
 
 use lar_base::Bytes;
 
-use crate::{DecodeSpeed, RECOMMENDED};
+use crate::{DecodeSpeed, RECOMMENDED, TOKENS_PER_SECOND_MIN};
 
 /// A model that is pinned by its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +90,6 @@ impl Starter {
     }
 }
 
-/// Reading speed in tokens per second, the minimum for a starter model.
-pub const TOKENS_PER_SECOND_MIN: f64 = 8.0;
 /// The size limit for the download of a starter model.
 const DOWNLOAD_MAX: Bytes = Bytes(3_000_000_000);
 

@@ -7,6 +7,7 @@
 
 mod adapt;
 mod environment;
+mod variable_names;
 mod variables;
 
 pub mod guard;
@@ -20,24 +21,13 @@ use crate::{ModelFormat, tools};
 pub use adapt::arguments;
 use adapt::{ATTEMPTS, Form};
 pub(crate) use environment::spaced_json;
+pub use variable_names::RESERVED;
+pub(crate) use variable_names::reads;
 
 /// The most bytes by which a rendered prompt may exceed twice the size of its chat.
 const GROWTH_BYTES_MAX: usize = 1 << 20;
 /// The longest template, in bytes; the longest of common models have about 12 kB.
 const SOURCE_BYTES_MAX: usize = 256 << 10;
-/// Variable names that a request may not set.
-pub const RESERVED: [&str; 10] = [
-    "messages",
-    "tools",
-    "add_generation_prompt",
-    "bos_token",
-    "eos_token",
-    "raise_exception",
-    "strftime_now",
-    "namespace",
-    "range",
-    "dict",
-];
 
 /// Renders a chat into a prompt. It ends with the generation prompt and the assistant prefill, or after the
 /// last message if the chat has no generation prompt.
@@ -142,16 +132,6 @@ fn attempt(
         }
     }
     best.unwrap_or_else(|| Ok(String::new()))
-}
-
-/// Returns whether a template reads a variable: its name occurs as a word that is neither an attribute nor
-/// quoted.
-pub(crate) fn reads(source: &str, name: &str) -> bool {
-    let part = |character: char| character.is_alphanumeric() || character == '_';
-    let not_before = |character: char| part(character) || matches!(character, '.' | '\'' | '"');
-    source
-        .match_indices(name)
-        .any(|(at, _)| !source[..at].ends_with(not_before) && !source[at + name.len()..].starts_with(part))
 }
 
 #[cfg(test)]

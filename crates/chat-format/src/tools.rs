@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::plain;
 use crate::bound_whitespace;
-use crate::schema::close;
+use crate::schema_loosening::close;
 use crate::template::{arguments, spaced_json};
 use lar_inference::{Chat, ChatMessage, Constraint, Tool, ToolChoice};
 

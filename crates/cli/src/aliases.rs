@@ -6,8 +6,8 @@ use lar_api::models::Alias;
 use serde_json::Value;
 
 use crate::Client;
-use crate::models::path;
 use crate::output::{Output, table};
+use crate::url_path::path;
 
 /// The subcommands of `lar alias`.
 #[derive(Debug, Clone, Subcommand)]

@@ -13,13 +13,13 @@ use std::io::Read as _;
 use clap::Args;
 use lar_api::Page;
 use lar_api::conversations::{Conversation, NewConversation, NewMessage};
-use lar_api::models::Model;
+use lar_api::models::{Model, ModelKind};
 use lar_api::tasks::TaskEvent;
 use serde_json::{Value, json};
 
 use self::answer::AnswerMode;
 use crate::output::StoppedByUser;
-use crate::{ApiError, Client, Output, models};
+use crate::{ApiError, Client, Output, models, url_path};
 
 /// The maximum size of a question from standard input. The rest is cut off.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
@@ -82,7 +82,7 @@ pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs, lar: &s
         let known = |name: &String| installed.data.iter().any(|model| model.name == *name);
         model = now.data.into_iter().find(|model| !known(&model.name));
     }
-    if let Some(model) = model.as_ref().filter(|model| model.kind != "chat") {
+    if let Some(model) = model.as_ref().filter(|model| model.kind != ModelKind::Chat) {
         anyhow::bail!("`{}` is a model of the kind {}, not a chat model", model.name, model.kind);
     }
     let model = model.map(|model| model.name);
@@ -138,7 +138,7 @@ async fn erase_if_refused(client: &Client, conversation: &str, error: &anyhow::E
     if error.downcast_ref::<ApiError>().is_none() {
         return false;
     }
-    let path = format!("conversations/{}?erase=true", models::path(conversation));
+    let path = format!("conversations/{}?erase=true", url_path::path(conversation));
     // The caller reports the error of the message, so an error of the deletion is ignored.
     client.delete::<Value>(&path).await.is_ok()
 }

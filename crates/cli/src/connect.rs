@@ -7,7 +7,9 @@
 //! The recipes, which say what to write where, are in `crates/clients`.
 
 mod check;
+mod client_state;
 mod files;
+mod location;
 mod print;
 
 use std::collections::BTreeMap;
@@ -17,15 +19,17 @@ use anyhow::{Context as _, bail};
 use lar_api::Page;
 use lar_api::keys::{Key, NewKey};
 use lar_api::models::Model;
-use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small, read_small_text};
+use lar_base::files::{KEY_BYTES_MAX, read_small_text};
 use lar_base::{Scope, Secret};
-use lar_clients::{FileEdit, Folder, Recipe, Rendered, RenderedFile, Step, Variables, When, recipes};
-use serde::{Deserialize, Serialize};
+use lar_clients::{Recipe, Rendered, RenderedFile, Step, Variables, When, recipes};
+use serde::Serialize;
 use serde_json::Value;
 
+use self::client_state::{ClientState, Journal};
 use self::files::{FileChange, RevertOutcome};
-use crate::models::path;
+use self::location::locate;
 use crate::output::{Output, table};
+use crate::url_path::path;
 use crate::{ApiError, Client, CommandContext};
 
 /// The client to connect, and the options.
@@ -73,16 +77,6 @@ impl ConnectArgs {
     }
 }
 
-/// The record of a connected client.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Journal {
-    key_id: String,
-    url: String,
-    /// Whether the client uses this data directory's own server, whose port may change.
-    local: bool,
-    files: Vec<FileChange>,
-}
-
 /// A connected client, for commands that make requests with its key.
 #[derive(Debug, Clone)]
 pub struct ConnectedClient {
@@ -106,36 +100,6 @@ pub fn find_client(data_dir: &Path, client: &str) -> anyhow::Result<ConnectedCli
     let key = read_small_text(&client_state.key, KEY_BYTES_MAX)
         .with_context(|| format!("{} cannot be read", client_state.key.display()))?;
     Ok(ConnectedClient { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
-}
-
-/// The paths of a client's files in the data directory.
-struct ClientState {
-    folder: PathBuf,
-    key: PathBuf,
-    journal: PathBuf,
-}
-
-impl ClientState {
-    fn of(data_dir: &Path, client: &str) -> anyhow::Result<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if client.is_empty() || client.len() > 64 || !client.bytes().all(is_plain) {
-            bail!("`{client:.64}` is not the name of a client");
-        }
-        let folder = data_dir.join("clients");
-        let [key, journal] = ["key", "json"].map(|kind| folder.join(format!("{client}.{kind}")));
-        Ok(Self { folder, key, journal })
-    }
-
-    fn journal(&self) -> anyhow::Result<Option<Journal>> {
-        match read_small(&self.journal, TEXT_BYTES_MAX) {
-            Ok(text) => {
-                let journal = serde_json::from_slice(&text);
-                journal.map(Some).with_context(|| format!("{} cannot be read", self.journal.display()))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be read", self.journal.display())),
-        }
-    }
 }
 
 /// The result of `lar connect`, for programs.
@@ -263,28 +227,6 @@ fn prepare(files: &[RenderedFile<'_>], context: &CommandContext) -> anyhow::Resu
         }
     }
     Ok(changes.into_values().collect())
-}
-
-/// Returns the path of a file, and the folder that the path must not leave.
-fn locate(edit: &FileEdit, context: &CommandContext) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let home = || context.home.clone().context("HOME is not set, so clients' settings cannot be found");
-    let folder = match edit.folder {
-        Folder::Home => home()?,
-        Folder::Codex => {
-            context.codex_home.clone().map_or_else(|| home().map(|home| home.join(".codex")), Ok)?
-        }
-        Folder::Claude => {
-            context.claude_home.clone().map_or_else(|| home().map(|home| home.join(".claude")), Ok)?
-        }
-        Folder::ClaudeState => context.claude_home.clone().map_or_else(home, Ok)?,
-        Folder::Clients => context.data_dir.join("clients"),
-    };
-    let root = match (edit.folder, &context.home) {
-        (Folder::Clients, _) => context.data_dir.clone(),
-        (_, Some(home)) if folder.starts_with(home) => home.clone(),
-        _ => folder.clone(),
-    };
-    Ok((folder.join(&edit.path), root))
 }
 
 /// Formats the report for a person.

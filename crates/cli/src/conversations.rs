@@ -7,8 +7,8 @@ use lar_api::Page;
 use lar_api::conversations::Conversation;
 use serde_json::{Value, json};
 
-use crate::models::path;
 use crate::output::{Output, table};
+use crate::url_path::path;
 use crate::{Client, transfer};
 
 /// The subcommands of `lar conversations`.

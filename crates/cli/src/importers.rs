@@ -3,30 +3,29 @@
 //! Each fact of an export becomes one memory. Skipped items are counted by reason. Importing twice changes
 //! nothing, because the same content from the same source is one memory.
 
+mod export_file;
 mod json;
 mod markdown;
+mod parsed_export;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use lar_api::memories::{IngestResults, NewMemories, NewMemory};
-use lar_base::files::read_text_at_most;
-use lar_base::{Bytes, Timestamp};
+use lar_api::memories::{IngestResults, NewMemories};
 use serde::Serialize;
 
 use crate::output::counted;
 use crate::{Client, Output};
+use export_file::FILE_BYTES_MAX;
+pub(crate) use export_file::text_of;
+use parsed_export::ParsedExport;
 
-/// The maximum size of an export file.
-const FILE_BYTES_MAX: Bytes = Bytes::mib(256);
 /// The number of memories per request.
 const BATCH: usize = 100;
 /// The number of characters that a dry run prints of a memory.
 const SHOWN_CHARS: usize = 90;
-/// The number of skipped lines that are named.
-const SKIPPED_SHOWN: usize = 5;
 /// The number of memories that a dry run prints.
 const SHOWN: usize = 5;
 
@@ -54,46 +53,6 @@ impl ImportSource {
             ImportSource::BasicMemory => "basic-memory",
             ImportSource::ClaudeMd => "claude-md",
         }
-    }
-}
-
-/// A parsed export.
-#[derive(Debug, Default)]
-struct ParsedExport {
-    memories: Vec<NewMemory>,
-    /// The number of skipped items by reason.
-    left_out: BTreeMap<&'static str, usize>,
-    /// The numbers of the first skipped lines.
-    skipped: Vec<usize>,
-}
-
-impl ParsedExport {
-    fn leave_out(&mut self, why: &'static str) {
-        *self.left_out.entry(why).or_default() += 1;
-    }
-
-    /// Skips a line of the file. `number` starts at 1.
-    fn skip_line(&mut self, number: usize, why: &'static str) {
-        self.leave_out(why);
-        if self.skipped.len() < SKIPPED_SHOWN {
-            self.skipped.push(number);
-        }
-    }
-
-    /// Adds a memory, unless it is empty. A time without a zone counts as UTC. A time that cannot be parsed
-    /// is removed, and the memory is kept.
-    fn push(&mut self, mut memory: NewMemory) {
-        if memory.content.trim().is_empty() {
-            self.leave_out("empty");
-            return;
-        }
-        if let Some(text) = memory.occurred_at.take() {
-            memory.occurred_at = Timestamp::parse_lenient(&text).map(|time| time.to_string());
-            if memory.occurred_at.is_none() {
-                self.leave_out("unreadable times");
-            }
-        }
-        self.memories.push(memory);
     }
 }
 
@@ -185,12 +144,6 @@ fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
         ImportSource::BasicMemory => markdown::basic_memory(path),
         ImportSource::ClaudeMd => markdown::instructions(&text_of(path)?, path),
     }
-}
-
-/// Reads a text file. Removes a byte order mark, and converts line ends to `\n`.
-pub(crate) fn text_of(path: &Path) -> std::io::Result<String> {
-    let text = read_text_at_most(std::fs::File::open(path)?, FILE_BYTES_MAX)?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n"))
 }
 
 fn render_dry_run(read: &ParsedExport) -> String {

@@ -6,8 +6,8 @@ use lar_api::keys::{Key, NewKey};
 use serde_json::Value;
 
 use crate::Client;
-use crate::models::path;
 use crate::output::{Output, table};
+use crate::url_path::path;
 
 /// The subcommands of `lar keys`.
 #[derive(Debug, Clone, Subcommand)]
@@ -93,7 +93,8 @@ fn list(keys: &[Key]) -> String {
                 (None, Some(at)) => format!("expires {}", day(at)),
                 (None, None) => "active".into(),
             };
-            let mut scopes = key.scopes.join(",");
+            let scopes: Vec<String> = key.scopes.iter().map(ToString::to_string).collect();
+            let mut scopes = scopes.join(",");
             for removed in &key.removed_scopes {
                 scopes.push_str(&format!(" ({removed} removed)"));
             }
@@ -111,6 +112,8 @@ fn list(keys: &[Key]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lar_api::keys::{KeyScope, MemoryMode};
+
     use super::*;
 
     #[test]
@@ -119,11 +122,11 @@ mod tests {
             id: "key_01".into(),
             name: "owner".into(),
             fingerprint: "0a1b2c3d".into(),
-            scopes: vec!["inference".into(), "admin".into()],
-            removed_scopes: vec!["conversations".into()],
+            scopes: vec![KeyScope::Inference, KeyScope::Admin],
+            removed_scopes: vec![KeyScope::Conversations],
             agent: None,
             requests_per_minute: None,
-            memory: "off".into(),
+            memory: MemoryMode::Off,
             client: None,
             last_seen_at: None,
             created_at: "2026-11-21T10:00:00.000Z".into(),

@@ -7,6 +7,7 @@
 mod aliases;
 mod chat;
 mod client;
+mod command_context;
 mod connect;
 mod conversations;
 pub mod hook;
@@ -25,12 +26,12 @@ mod sse;
 mod terminal;
 mod top;
 mod transfer;
-
-use std::path::PathBuf;
+mod url_path;
 
 use clap::Subcommand;
 
 pub use client::{ApiError, Client};
+pub use command_context::CommandContext;
 pub use connect::{ConnectedClient, find_client};
 pub use output::Output;
 pub use transfer::refuse_existing;
@@ -41,25 +42,6 @@ pub use transfer::refuse_existing;
 /// If the server rejects the request or cannot be reached.
 pub async fn backup(client: &Client) -> anyhow::Result<lar_api::backups::Backup> {
     client.post_long("backups").await
-}
-
-/// The surroundings of a command: folders, this program, and the kind of connection.
-#[derive(Debug, Clone)]
-pub struct CommandContext {
-    /// The user's home directory.
-    pub home: Option<PathBuf>,
-    /// The folder of Codex, if it is not `~/.codex`.
-    pub codex_home: Option<PathBuf>,
-    /// The folder of Claude Code, if it is not `~/.claude`.
-    pub claude_home: Option<PathBuf>,
-    /// The data directory.
-    pub data_dir: PathBuf,
-    /// The path of this program.
-    pub program: PathBuf,
-    /// How to call this program in a shell, with the options that make it use the same Lar.
-    pub invocation: String,
-    /// Whether the Lar serves the data directory.
-    pub local: bool,
 }
 
 /// The client commands.

@@ -20,7 +20,7 @@ use self::show::{list, render_decision, render_ingested, render_memory, render_s
 use crate::client::Client;
 use crate::importers::{self, ImportSource};
 use crate::output::{Output, plain, table};
-use crate::{memory_files, models, transfer};
+use crate::{memory_files, transfer, url_path};
 
 /// The maximum size of a text from standard input: twice what the server accepts, so that its message names its
 /// limit.
@@ -268,7 +268,7 @@ pub(crate) async fn run(
         MemoryCommand::List { limit, tag, deleted } => {
             let mut path = format!("memories?limit={limit}");
             if let Some(tag) = tag {
-                path.push_str(&format!("&tag={}", models::path(&tag)));
+                path.push_str(&format!("&tag={}", url_path::path(&tag)));
             }
             if deleted {
                 path.push_str("&deleted=true");
@@ -334,9 +334,11 @@ pub(crate) async fn run(
             let spaces: Page<Space> = client.get("spaces").await?;
             let name_of_space = |id: &str| {
                 let space = spaces.data.iter().find(|space| space.id == id);
-                let name =
-                    space.map(|space| space.name.as_ref().or(space.agent.as_ref()).unwrap_or(&space.kind));
-                name.map_or(id, String::as_str).to_owned()
+                let name = space.map(|space| {
+                    let name = space.name.as_ref().or(space.agent.as_ref());
+                    name.cloned().unwrap_or_else(|| space.kind.to_string())
+                });
+                name.unwrap_or_else(|| id.to_owned())
             };
             output.show(&clients.data, || {
                 let at = |time: &Option<String>| {
@@ -367,7 +369,7 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &st
                     vec![
                         one.id.clone(),
                         one.created_at[..one.created_at.len().min(10)].to_owned(),
-                        one.kind.clone(),
+                        one.kind.to_string(),
                         plain(&one.content),
                     ]
                 });
@@ -375,12 +377,12 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &st
             })
         }
         InboxCommand::Accept { id, content } => {
-            let path = format!("memories/inbox/{}/accept", models::path(&id));
+            let path = format!("memories/inbox/{}/accept", url_path::path(&id));
             let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
             output.show(&decided, || render_decision(&decided, lar))
         }
         InboxCommand::Reject { id } => {
-            let path = format!("memories/inbox/{}/reject", models::path(&id));
+            let path = format!("memories/inbox/{}/reject", url_path::path(&id));
             let _: Value = client.post(&path, &serde_json::json!({})).await?;
             output.show(&Value::Null, || "Dismissed.".into())
         }
@@ -401,5 +403,5 @@ fn project(named: Option<String>, here: bool) -> anyhow::Result<Option<String>> 
 }
 
 fn path(id: &str, rest: &str) -> String {
-    format!("memories/{}{rest}", models::path(id))
+    format!("memories/{}{rest}", url_path::path(id))
 }

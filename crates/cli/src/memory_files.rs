@@ -14,7 +14,7 @@ use lar_api::memories::{IngestResult, Memory, MemoryPatch, NewMemory, WrittenMem
 use serde_json::json;
 
 use crate::output::{Output, counted};
-use crate::{Client, models};
+use crate::{Client, url_path};
 
 /// The maximum number of characters of the text in a file name.
 const NAME_CHARS: usize = 40;
@@ -119,7 +119,7 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
         std::fs::write(path, found.to_text())?;
         return Ok(if made.created { FileOutcome::Created } else { FileOutcome::Unchanged });
     };
-    let known: Memory = client.get(&format!("memories/{}", models::path(&id))).await?;
+    let known: Memory = client.get(&format!("memories/{}", url_path::path(&id))).await?;
     // Compare with what `export` would write, so that only a person's changes count.
     let as_known = note(&known);
     let changed = |name: &str| (found.fields.get(name) != as_known.fields.get(name)).then(|| field(name));
@@ -137,7 +137,7 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
     if patch == MemoryPatch::default() {
         return Ok(FileOutcome::Unchanged);
     }
-    let _: WrittenMemory = client.patch(&format!("memories/{}", models::path(&id)), &patch).await?;
+    let _: WrittenMemory = client.patch(&format!("memories/{}", url_path::path(&id)), &patch).await?;
     Ok(FileOutcome::Updated)
 }
 
@@ -146,7 +146,7 @@ fn note(memory: &Memory) -> Note {
         .then(|| serde_json::to_string(&memory.tags).expect("a list of texts serializes"));
     let values = [
         ("id", Some(memory.id.clone())),
-        ("kind", Some(memory.kind.clone())),
+        ("kind", Some(memory.kind.to_string())),
         ("tags", tags),
         ("project", memory.project.clone()),
         ("source", memory.source.clone()),

@@ -5,13 +5,14 @@ mod starter;
 
 use clap::Subcommand;
 use lar_api::Page;
-use lar_api::models::{Model, Pull, RecommendedModel};
+use lar_api::models::{Model, ModelKind, Pull, RecommendedModel};
 use serde_json::Value;
 
 use self::follow::Download;
 pub(crate) use self::follow::render_installed;
 use crate::Client;
 use crate::output::{Output, count, plain, size, table};
+use crate::url_path::path;
 
 /// The subcommands of `lar models`.
 #[derive(Debug, Clone, Subcommand)]
@@ -151,7 +152,10 @@ pub(crate) async fn pull(
 async fn default_hint(client: &Client, pulled: &Pull, lar: &str) -> String {
     let Some(name) = &pulled.name else { return String::new() };
     match client.get::<Model>(&format!("catalog/models/{}", path(name))).await {
-        Ok(model) if model.kind == "chat" && !model.aliases.iter().any(|alias| alias == starter::DEFAULT) => {
+        Ok(model)
+            if model.kind == ModelKind::Chat
+                && !model.aliases.iter().any(|alias| alias == starter::DEFAULT) =>
+        {
             format!("\nTo make it the default: {lar} alias set {} {name}", starter::DEFAULT)
         }
         _ => String::new(),
@@ -199,11 +203,11 @@ fn list(models: &[Model], lar: &str) -> String {
         models.iter().map(|model| {
             vec![
                 model.name.clone(),
-                model.kind.clone(),
+                model.kind.to_string(),
                 size(model.size_bytes),
                 count(model.parameters),
                 model.context_tokens.to_string(),
-                model.state.clone(),
+                model.state.to_string(),
                 model.aliases.join(", "),
             ]
         }),
@@ -214,10 +218,13 @@ fn show(model: &Model) -> String {
     let optional = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".into());
     let rows = [
         ("name", model.name.clone()),
-        ("kind", model.kind.clone()),
+        ("kind", model.kind.to_string()),
         (
             "state",
-            model.reason.as_ref().map_or(model.state.clone(), |reason| format!("{}: {reason}", model.state)),
+            match &model.reason {
+                Some(reason) => format!("{}: {reason}", model.state),
+                None => model.state.to_string(),
+            },
         ),
         ("engine", optional(&model.engine)),
         ("architecture", optional(&model.architecture)),
@@ -328,17 +335,9 @@ fn absolute(source: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Encodes a name as one segment of a URL path.
-pub(crate) fn path(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    name.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use lar_api::models::MemoryParts;
+    use lar_api::models::{MemoryParts, ModelState, SpeedBasis};
     use serde_json::json;
 
     use super::*;
@@ -346,8 +345,8 @@ mod tests {
     fn model() -> Model {
         Model {
             name: "smollm2-135m-instruct".into(),
-            kind: "chat".into(),
-            state: "ready".into(),
+            kind: ModelKind::Chat,
+            state: ModelState::Ready,
             reason: None,
             engine: Some("llama.cpp (embedded)".into()),
             active: 0,
@@ -394,7 +393,7 @@ mod tests {
             context_tokens: 40960,
             fits: true,
             tokens_per_second: 9.1,
-            speed: "estimated".into(),
+            speed: SpeedBasis::Estimated,
             recommended: true,
             installed: false,
         };
@@ -430,10 +429,5 @@ mod tests {
         assert!(shown.ends_with("/x\u{fffd}/y\u{fffd}c"), "{shown}");
         let differing = json!({ "differing": ["owl\nmouse.gguf"] });
         assert_eq!(verdict(&differing), "differs: owl\u{fffd}mouse.gguf");
-    }
-
-    #[test]
-    fn a_name_is_one_segment_of_a_path() {
-        assert_eq!(path("a/b c"), "a%2Fb%20c");
     }
 }

@@ -7,8 +7,8 @@ use lar_api::users::{NewUser, User};
 use serde_json::Value;
 
 use crate::Client;
-use crate::models::path;
 use crate::output::{Output, table};
+use crate::url_path::path;
 
 /// The subcommands of `lar users`.
 #[derive(Debug, Clone, Subcommand)]
@@ -133,7 +133,13 @@ fn list(spaces: &[Space]) -> String {
         &["id", "kind", "name", "access", "created"],
         spaces.iter().map(|space| {
             let name = space.name.clone().or_else(|| space.agent.clone()).unwrap_or_default();
-            vec![space.id.clone(), space.kind.clone(), name, space.access.clone(), day(&space.created_at)]
+            vec![
+                space.id.clone(),
+                space.kind.to_string(),
+                name,
+                space.access.to_string(),
+                day(&space.created_at),
+            ]
         }),
     )
 }
@@ -144,7 +150,7 @@ fn render_grants(grants: &[Grant]) -> String {
     }
     table(
         &["user", "access", "since"],
-        grants.iter().map(|grant| vec![grant.user.clone(), grant.access.clone(), day(&grant.granted_at)]),
+        grants.iter().map(|grant| vec![grant.user.clone(), grant.access.to_string(), day(&grant.granted_at)]),
     )
 }
 

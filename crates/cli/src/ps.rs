@@ -30,7 +30,7 @@ pub(crate) fn list(pools: &[Pool], lar: &str) -> String {
 fn row(pool: &Pool) -> Vec<String> {
     vec![
         pool.id.clone(),
-        pool.state.clone(),
+        pool.state.to_string(),
         format!("{} of {}", pool.active_leases, pool.slots),
         (pool.queue.interactive + pool.queue.batch).to_string(),
         pool.context_tokens.to_string(),
@@ -41,14 +41,14 @@ fn row(pool: &Pool) -> Vec<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use lar_api::models::QueueDepth;
+    use lar_api::models::{ModelState, QueueDepth};
 
     use super::*;
 
     pub(crate) fn pool() -> Pool {
         Pool {
             id: "qwen3-4b".into(),
-            state: "ready".into(),
+            state: ModelState::Ready,
             live: true,
             ready: true,
             engine: "llama.cpp (embedded)".into(),
@@ -68,7 +68,7 @@ pub(crate) mod tests {
     fn an_error_is_printed_below_the_table() {
         let failed = Pool {
             id: "broken-1b".into(),
-            state: "failed".into(),
+            state: ModelState::Failed,
             last_error: Some("the model's file ends in the middle of a tensor".into()),
             ..pool()
         };

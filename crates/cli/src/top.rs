@@ -75,7 +75,7 @@ fn row(task: &Task) -> Vec<String> {
     let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let state = match &task.error {
         Some(error) => error.code.clone(),
-        None => task.finish_reason.clone().unwrap_or_else(|| task.state.clone()),
+        None => task.finish_reason.clone().unwrap_or_else(|| task.state.to_string()),
     };
     // `decode_ms` does not include the time to the first token.
     let speed = match (task.tokens_out, task.decode_ms) {
@@ -98,6 +98,8 @@ fn row(task: &Task) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use lar_api::tasks::TaskState;
+
     use super::*;
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
         };
         let task = Task {
             id: "task_01".into(),
-            state: "end".into(),
+            state: TaskState::End,
             model: "qwen3-4b".into(),
             workload: "completion".into(),
             priority: "interactive".into(),
@@ -128,7 +130,7 @@ mod tests {
             decode_ms: Some(4000),
         };
         let running = Task {
-            state: "running".into(),
+            state: TaskState::Running,
             finish_reason: None,
             tokens_in: None,
             tokens_out: None,

@@ -188,7 +188,7 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The instructions.
+    /// The instructions, as plain text for a person.
     pub text: String,
     /// A command, a program or settings to copy.
     pub example: Option<String>,

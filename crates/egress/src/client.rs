@@ -38,11 +38,14 @@ pub enum Trust {
 
 /// The HTTP methods that Lar uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are HTTP's own names")]
 pub enum Method {
+    /// `GET`: reads a resource.
     Get,
+    /// `POST`: sends a body to a resource that processes it.
     Post,
+    /// `PATCH`: changes a part of a resource.
     Patch,
+    /// `DELETE`: removes a resource.
     Delete,
 }
 
@@ -56,20 +59,20 @@ pub enum Body {
     Content(&'static str, Bytes),
 }
 
-/// An outbound request.
+/// An outbound request, with the party that chose its destination.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
     /// An http or https URL.
     pub url: String,
     /// The party that chose the URL.
     pub trust: Trust,
-    /// Headers by name.
+    /// Further headers, each a name and a value. The media type of the body is not among them.
     pub headers: Vec<(&'static str, String)>,
-    /// The body.
+    /// The body, with its media type.
     pub body: Body,
-    /// The timeout for the whole exchange. Streams have none and rely on the read timeout.
+    /// The timeout for the whole exchange. Streams have none (`None`) and rely on the read timeout.
     pub timeout: Option<Duration>,
     /// The longest wait for the response head and between two reads of the body; `None` waits forever.
     pub read_timeout: Option<Duration>,

@@ -32,7 +32,7 @@ pub enum Error {
     Refused {
         /// The host and port.
         destination: String,
-        /// The policy's reason.
+        /// The rule that forbids the destination, in words.
         reason: &'static str,
     },
     /// The connection failed or broke before the response was complete.
@@ -43,7 +43,7 @@ pub enum Error {
         /// The innermost cause, without the URL.
         reason: String,
     },
-    /// A timeout passed.
+    /// A timeout passed before the response was complete.
     #[error("{destination} did not answer in time")]
     TimedOut {
         /// The host and port.

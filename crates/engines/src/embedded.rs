@@ -6,6 +6,7 @@
 //! `lar_inference::protocol`.
 
 mod limits;
+mod options;
 mod process;
 mod rpc;
 
@@ -14,97 +15,26 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_base::{Bytes, KeyId};
-use serde::{Deserialize, Serialize};
+use lar_base::KeyId;
 use tokio::sync::Mutex;
 
+pub use crate::confinement_policy::ConfinementPolicy;
 use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
 use crate::embedding_cache;
 use crate::embedding_cache::EmbeddingCache;
 use lar_chat_format;
 use lar_chat_format::{ModelFormat, OutputFormat};
-use lar_inference::ChatTemplate;
-use lar_inference::protocol::{Compute, ConstraintCheck, Load, ThreadTuning, TuningResult};
+use lar_inference::protocol::{ConstraintCheck, Load, TuningResult};
 use lar_inference::{CONSTRAINT_FIELD, Error};
 use lar_inference::{
     Chat, CheckedConstraint, Constraint, Embeddings, GenerationRequest, Prompt, Ranking, TokenizerAnswer,
     TokenizerQuery,
 };
 pub use limits::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
+pub use options::{EmbeddedOptions, Tuning};
 pub(crate) use process::Worker;
 pub(crate) use rpc::EmbeddedTexts;
 use rpc::TokenizeReply;
-
-/// The options for one model of the embedded engine, as plain values.
-#[derive(Debug, Clone)]
-pub struct EmbeddedOptions {
-    /// The program that becomes a worker when it is started with the argument `worker`.
-    pub program: PathBuf,
-    /// The path of the GGUF file.
-    pub path: PathBuf,
-    /// The chat template in the file's metadata.
-    pub template: Option<ChatTemplate>,
-    /// The kind of work that the model does.
-    pub ability: Ability,
-    /// The number of generations that can run at the same time.
-    pub concurrency: u32,
-    /// The context of each generation, or the longest text that is embedded or ranked, in tokens.
-    pub context_tokens: u32,
-    /// How the model computes.
-    pub compute: Compute,
-    /// Measures the fastest number of threads, at the first load and during work, and reports it. With
-    /// `None`, `compute` applies as it is.
-    pub tuning: Option<Tuning>,
-    /// The GGUF file of a small draft model with the same vocabulary, for speculative decoding.
-    pub draft: Option<PathBuf>,
-    /// The host memory for KV caches that were evicted from their sequence; 0 turns this off.
-    pub cache: Bytes,
-    /// The memory that the worker may allocate besides the mapped file; `None` is no limit.
-    pub memory_max: Option<Bytes>,
-    /// The policy if the kernel cannot apply every part of the confinement.
-    pub confinement: ConfinementPolicy,
-}
-
-/// The policy if the kernel cannot apply every part of a worker's confinement.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfinementPolicy {
-    /// The model is loaded. The log, `lar doctor` and the capabilities report the missing parts.
-    #[default]
-    BestEffort,
-    /// The model is not loaded.
-    Require,
-}
-
-impl ConfinementPolicy {
-    /// Returns the name of the policy in the settings.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ConfinementPolicy::BestEffort => "best-effort",
-            ConfinementPolicy::Require => "require",
-        }
-    }
-
-    /// Decides whether a process may run without the whole confinement. Returns the missing parts if it may,
-    /// or `None` if none is missing.
-    ///
-    /// # Errors
-    /// The policy requires the whole confinement. The reason names `process`, the setting and the missing
-    /// parts.
-    pub(crate) fn allow(self, process: &str, missing: &[String]) -> Result<Option<String>, String> {
-        if missing.is_empty() {
-            return Ok(None);
-        }
-        let missing = missing.join("; ");
-        match self {
-            ConfinementPolicy::BestEffort => Ok(Some(missing)),
-            ConfinementPolicy::Require => Err(format!(
-                "{process} cannot be fully confined, which `engines.confinement` requires; missing: {missing}"
-            )),
-        }
-    }
-}
 
 /// Returns the parts of the confinement that this machine's kernel does not support, in words; empty if it
 /// supports all.
@@ -131,52 +61,6 @@ pub struct Embedded {
     tuned: Arc<std::sync::Mutex<Option<TuningResult>>>,
     /// The embeddings of recent queries, for a model that embeds.
     vectors: std::sync::Mutex<EmbeddingCache>,
-}
-
-/// The measurements of the best number of threads.
-#[derive(Clone)]
-pub struct Tuning {
-    /// The choices of the worker.
-    pub threads: ThreadTuning,
-    /// Called with the result when the model is loaded and whenever the result changes.
-    pub on_tuned: Arc<dyn Fn(TuningResult) + Send + Sync>,
-}
-
-impl std::fmt::Debug for Tuning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tuning").field("threads", &self.threads).finish_non_exhaustive()
-    }
-}
-
-impl EmbeddedOptions {
-    fn load(&self, files: Vec<PathBuf>, known: Option<TuningResult>) -> Load {
-        let Self { path, mut compute, memory_max, .. } = self.clone();
-        if let Some(tuned) = known {
-            let TuningResult { threads, threads_batch, batch_tokens, .. } = tuned;
-            compute = Compute { threads, threads_batch, batch_tokens, ..compute };
-        }
-        let tuning = self
-            .tuning
-            .as_ref()
-            .map(|tuning| ThreadTuning { known: known.or(tuning.threads.known), ..tuning.threads.clone() });
-        let memory_bytes_max = memory_max.map(Bytes::get);
-        match self.ability {
-            Ability::Generate => Load::Model {
-                path,
-                files,
-                sequences: self.concurrency,
-                context_tokens: self.context_tokens,
-                compute,
-                tuning,
-                draft: self.draft.clone(),
-                cache_bytes: self.cache.get(),
-                memory_bytes_max,
-            },
-            Ability::Embed | Ability::Rank => {
-                Load::Embedder { path, files, tokens_max: self.context_tokens, compute, memory_bytes_max }
-            }
-        }
-    }
 }
 
 impl Embedded {

@@ -12,8 +12,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_base::{Bytes, KeyId};
 
+use crate::confinement_policy::ConfinementPolicy;
 use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
-use crate::embedded::{ConfinementPolicy, Worker};
+use crate::embedded::Worker;
 use crate::embedding_cache;
 use crate::embedding_cache::EmbeddingCache;
 use lar_inference::Error;

@@ -42,7 +42,7 @@ pub struct Lease {
     pub(crate) manager: Arc<PoolManager>,
     /// The predicted wait, counted from the request for the lease.
     pub predicted: Duration,
-    /// The actual wait.
+    /// The actual wait, counted in the same way.
     pub waited: Duration,
 }
 

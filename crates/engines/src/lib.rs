@@ -5,6 +5,7 @@
 //! format, no conversation and no database: it takes prompts and plain values, and returns tokens and events.
 //! The worker process, which runs llama.cpp, is the `worker` crate.
 
+mod confinement_policy;
 pub mod device;
 pub mod driver;
 pub mod embedded;

@@ -7,6 +7,7 @@
 mod client;
 mod launch;
 mod managed;
+mod options;
 mod probabilities;
 mod special_tokens;
 mod stream;
@@ -18,12 +19,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_base::Secret;
 use lar_egress::Egress;
 use serde_json::Value;
 
 use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
-use crate::embedded::ConfinementPolicy;
 use client::Client;
 use lar_chat_format::{ModelFormat, OutputFormat};
 use lar_inference::Error;
@@ -33,6 +32,7 @@ use lar_inference::{
 };
 pub use launch::{Launch, launch};
 use managed::Child;
+pub use options::LlamaServerOptions;
 use stream::{Session, Slot};
 
 /// The interval of health checks of a remote server.
@@ -46,35 +46,6 @@ const SURE_TO_FIT: usize = 2;
 /// The longest prompt, in bytes per token of context. Lar refuses longer ones without asking the server.
 /// Ordinary text has 2 to 6 bytes per token, long runs of spaces about a hundred.
 const BYTES_PER_TOKEN: usize = 256;
-
-/// The location of the server and how it runs.
-#[derive(Debug, Clone)]
-pub enum LlamaServerOptions {
-    /// A server that already runs.
-    Remote {
-        /// The base URL, such as `http://127.0.0.1:8080`.
-        url: String,
-        /// The bearer token that the server expects.
-        key: Option<Secret>,
-    },
-    /// A server that Lar starts.
-    Managed {
-        /// The path of Lar itself, which confines the program when it is started with the argument `launch`.
-        launcher: PathBuf,
-        /// The policy if the kernel cannot apply every part of the confinement.
-        confinement: ConfinementPolicy,
-        /// The path of the `llama-server` program.
-        program: PathBuf,
-        /// The path of the GGUF file.
-        model: PathBuf,
-        /// The number of generations that can run at the same time.
-        concurrency: u32,
-        /// The context of each generation, in tokens.
-        context_tokens: u32,
-        /// The number of threads that compute.
-        threads: u32,
-    },
-}
 
 /// A `llama-server` with one model.
 #[derive(Debug)]

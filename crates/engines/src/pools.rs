@@ -5,66 +5,21 @@
 //! Handles are cheap clones. Dropping all of them does not stop the pools; [`TaskGroup::stop`] does.
 
 pub(crate) mod manager;
+mod status;
 mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, KeyId, TaskGroup, TaskId};
+use lar_base::{Bytes, KeyId, TaskGroup, TaskId};
 use tokio::sync::{oneshot, watch};
 
 use crate::driver::{Driver, Engine, PreparedPrompt};
 use crate::lease::Lease;
 use crate::scheduler::{Limits, PoolId, Refusal, Request, SchedulerEvent};
-use lar_inference::{
-    CheckedConstraint, Constraint, Error, Prompt, TokenizerAnswer, TokenizerQuery, WaitReason,
-};
+use lar_inference::{CheckedConstraint, Constraint, Error, Prompt, TokenizerAnswer, TokenizerQuery};
 use manager::{PoolManager, TicketSenders};
-
-/// The position of a waiting task in its queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueuePosition {
-    /// The number of tasks that start before it.
-    pub position: usize,
-    /// The estimated wait.
-    pub predicted_start: Duration,
-    /// The reason why it waits.
-    pub wait_reason: WaitReason,
-}
-
-/// The state of a pool's engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PoolState {
-    /// The model is not in memory.
-    Unloaded,
-    /// The model is loading.
-    Loading,
-    /// The engine accepts tasks.
-    Ready,
-    /// The last attempt to load failed.
-    Failed(String),
-}
-
-/// The status of a pool, for people and metrics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// The model that it serves.
-    pub pool: PoolId,
-    /// The properties of its engine.
-    pub engine: Engine,
-    /// The state of its engine.
-    pub state: PoolState,
-    /// Leases granted.
-    pub active: usize,
-    /// Tasks that wait, interactive and batch.
-    pub waiting: [usize; 2],
-    /// The memory that the model uses while it is loaded.
-    pub memory: Bytes,
-    /// The number of threads that decode, while the model is loaded and if the engine reports it.
-    pub threads: Option<u32>,
-    /// The time at which the model is unloaded if it stays unused.
-    pub unloads_at: Option<Instant>,
-}
+pub use status::{PoolState, PoolStatus, QueuePosition};
 
 /// A handle to all pools.
 #[derive(Debug, Clone)]

@@ -17,25 +17,29 @@
 //! - Loaded models never use more than [`Limits::memory`] together, and no model is unloaded while tasks run
 //!   on it.
 
-mod estimate;
 mod events;
+mod eviction;
 mod fairness;
+mod load_state;
+mod loading;
+mod pool;
 mod queue;
-mod residency;
+mod queue_share;
+mod running_counts;
+mod start_estimate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lar_base::{Bytes, Instant, TaskId};
 
-use estimate::Estimate;
 pub use events::{
     Action, FullPolicy, Limits, PoolId, Refusal, Request, SchedulerEvent, ShareOwner, StopCause,
 };
-use fairness::{FullShare, RunningCounts, caller_of};
-use lar_inference::{CallerIds, Priority, WaitReason};
-use queue::Queue;
-use residency::{Residency, Resident};
+use lar_inference::Priority;
+use load_state::LoadPhase;
+use pool::{Active, Pool};
+use queue_share::FullShare;
 
 /// The state of one pool, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,36 +55,10 @@ pub struct PoolView {
     /// The time at which an unused model is unloaded. While the model is in use, the time as if that use
     /// ended now.
     pub unloads_at: Option<Instant>,
-    /// Leases granted.
+    /// The number of leases that are granted and not freed.
     pub active: usize,
-    /// Tasks that wait, interactive and batch.
+    /// The numbers of interactive and of batch tasks that wait.
     pub waiting: [usize; 2],
-}
-
-#[derive(Debug)]
-struct Pool {
-    /// The number of slots that the engine reported when it was last ready.
-    concurrency: usize,
-    /// The number of further leases, for which the engine pauses other generations.
-    paused_max: usize,
-    /// The same as [`Limits::batch_wait_max`].
-    batch_wait_max: Duration,
-    residency: Residency,
-    active: BTreeMap<TaskId, Active>,
-    interactive: Queue,
-    batch: Queue,
-    estimate: Estimate,
-}
-
-#[derive(Debug)]
-struct Active {
-    caller: CallerIds,
-    since: Instant,
-    deadline: Option<Instant>,
-    stopping: bool,
-    /// Since when the task has waited for a slot of the engine; `None` while it has one. Used only with
-    /// engines that pause generations.
-    without_slot: Option<Instant>,
 }
 
 /// The state of all pools.
@@ -112,15 +90,15 @@ impl Scheduler {
             }
             SchedulerEvent::PoolRemoved { pool } => self.remove(&pool, &mut actions),
             SchedulerEvent::PoolReady { pool, concurrency, paused_max } => self.with(&pool, |pool| {
-                pool.residency.set_state(Resident::Ready, now);
+                pool.load_state.set_phase(LoadPhase::Ready, now);
                 pool.concurrency = concurrency.max(1) as usize;
                 pool.paused_max = paused_max as usize;
             }),
             SchedulerEvent::PoolDown { pool } => {
-                self.with(&pool, |pool| pool.residency.set_state(Resident::Absent, now))
+                self.with(&pool, |pool| pool.load_state.set_phase(LoadPhase::Absent, now))
             }
             SchedulerEvent::PoolLoadRequested { pool } => {
-                self.with(&pool, |pool| pool.residency.request_load(now))
+                self.with(&pool, |pool| pool.load_state.request_load(now))
             }
             SchedulerEvent::PoolKeepAliveSet { pool, keep_alive } => self.set_keep_alive(&pool, keep_alive),
             SchedulerEvent::PoolUnloadRequested { pool } => self.request_unload(now, &pool, &mut actions),
@@ -156,7 +134,7 @@ impl Scheduler {
             self.pools.values().filter_map(|pool| pool.slot_hold_deadline(&self.limits)).map(|(_, at)| at);
         let pauses = self.pools.values().filter_map(|pool| pool.next_pause(self.now));
         let pauses = pauses.map(|(_, at)| at);
-        running.chain(waiting).chain(hold_deadlines).chain(pauses).chain(self.next_load_deadline()).min()
+        running.chain(waiting).chain(hold_deadlines).chain(pauses).chain(self.next_eviction_deadline()).min()
     }
 
     /// Counts the tasks that wait for a slot of a pool, including those with a lease whose generation is
@@ -181,8 +159,8 @@ impl Scheduler {
         let view = |(name, pool): (&PoolId, &Pool)| PoolView {
             pool: name.clone(),
             ready: pool.is_ready(),
-            draining: pool.residency.draining,
-            memory: pool.residency.memory,
+            draining: pool.load_state.draining,
+            memory: pool.load_state.memory,
             unloads_at: pool.unloads_at(now, self.limits.keep_alive),
             active: pool.active.len(),
             waiting: [pool.interactive.len(), pool.batch.len()],
@@ -205,7 +183,7 @@ impl Scheduler {
         let position = pool.position_of_next(request.priority);
         let mut predicted_start = pool.predict(now, position);
         if request.priority == Priority::Interactive {
-            let pause = pool.pause_for_newcomer(now, caller_of(&request));
+            let pause = pool.pause_for_newcomer(now, request.caller_ids());
             predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
         }
         if request.deadline.is_some_and(|deadline| now.after(predicted_start) >= deadline) {
@@ -213,7 +191,7 @@ impl Scheduler {
             return;
         }
         let queue = pool.queue(request.priority);
-        let share = FullShare::find(queue, caller_of(&request), &self.limits);
+        let share = FullShare::find(queue, request.caller_ids(), &self.limits);
         let full = queue.len() >= self.limits.queue_len_max;
         if full || share.is_some() {
             let oldest = match (self.limits.full_policy, &share) {
@@ -274,8 +252,8 @@ impl Scheduler {
         let Some(name) = self.tasks.get(&task) else { return };
         let Some(pool) = self.pools.get_mut(name) else { return };
         if let Some(active) = pool.active.remove(&task) {
-            pool.residency.touch(now);
-            pool.estimate.add(now.since(active.since));
+            pool.load_state.touch(now);
+            pool.start_estimate.add(now.since(active.since));
             self.tasks.remove(&task);
         }
     }
@@ -293,7 +271,7 @@ impl Scheduler {
 
     fn fail(&mut self, now: Instant, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
-        pool.residency.set_state(Resident::Absent, now);
+        pool.load_state.set_phase(LoadPhase::Absent, now);
         let waiting =
             std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
         for waiting in waiting {
@@ -346,105 +324,6 @@ impl Scheduler {
             if moved {
                 pool.report_positions(now, actions);
             }
-        }
-    }
-}
-
-impl Pool {
-    fn new(concurrency: u32, memory: Bytes, batch_wait_max: Duration) -> Self {
-        Self {
-            batch_wait_max,
-            concurrency: concurrency.max(1) as usize,
-            paused_max: 0,
-            residency: Residency::new(memory),
-            active: BTreeMap::new(),
-            interactive: Queue::default(),
-            batch: Queue::default(),
-            estimate: Estimate::default(),
-        }
-    }
-
-    fn is_ready(&self) -> bool {
-        self.residency.state == Resident::Ready
-    }
-
-    fn takes_work(&self) -> bool {
-        self.is_ready() && !self.residency.draining
-    }
-
-    fn waits(&self) -> bool {
-        self.interactive.len() + self.batch.len() > 0
-    }
-
-    fn wait_reason(&self) -> WaitReason {
-        match self.residency.state {
-            Resident::Ready if !self.residency.draining => WaitReason::Busy,
-            Resident::Absent if self.residency.short_since.is_some() => WaitReason::Memory,
-            Resident::Ready => WaitReason::Memory,
-            Resident::Absent | Resident::Loading | Resident::Unloading => WaitReason::Loading,
-        }
-    }
-
-    fn queue(&mut self, priority: Priority) -> &mut Queue {
-        match priority {
-            Priority::Interactive => &mut self.interactive,
-            Priority::Batch => &mut self.batch,
-        }
-    }
-
-    fn position_of_next(&self, priority: Priority) -> usize {
-        match priority {
-            Priority::Interactive => self.interactive.len(),
-            Priority::Batch => self.interactive.len() + self.batch.len(),
-        }
-    }
-
-    /// Takes the next task that can start now: into a free slot, or into one for which another generation is
-    /// paused.
-    fn take_startable(&mut self, now: Instant) -> Option<(CallerIds, queue::WaitingTask)> {
-        if !self.takes_work() {
-            return None;
-        }
-        if self.active.len() < self.concurrency {
-            return self.take_next(now);
-        }
-        let (task, _) = self.next_pause(now).filter(|(_, at)| *at <= now)?;
-        self.interactive.take(task)
-    }
-
-    fn take_next(&mut self, now: Instant) -> Option<(CallerIds, queue::WaitingTask)> {
-        let overdue =
-            self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= self.batch_wait_max);
-        if overdue {
-            return self.batch.take_oldest();
-        }
-        let load = RunningCounts::new(self.active.values());
-        self.interactive.take_next(&load).or_else(|| self.batch.take_next(&load))
-    }
-
-    /// Estimates the wait of the task at `position`.
-    fn predict(&self, now: Instant, position: usize) -> Duration {
-        if self.takes_work() && position == 0 && self.active.len() < self.concurrency {
-            return Duration::ZERO;
-        }
-        let running: Vec<Duration> = self.active.values().map(|active| now.since(active.since)).collect();
-        self.estimate.start_of(position, &running, self.concurrency, self.is_ready())
-    }
-
-    fn report_positions(&self, now: Instant, actions: &mut Vec<Action>) {
-        let pause = self.next_pause(now);
-        let load = RunningCounts::new(self.active.values());
-        let order = self.interactive.in_order(&load).into_iter().chain(self.batch.in_order(&load));
-        for (position, task) in order.enumerate() {
-            let pause = pause.filter(|(paused_for, _)| *paused_for == task).map(|(_, at)| at.since(now));
-            let predicted_start = self.predict(now, position);
-            let predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
-            actions.push(Action::ReportPosition {
-                task,
-                position,
-                predicted_start,
-                wait_reason: self.wait_reason(),
-            });
         }
     }
 }

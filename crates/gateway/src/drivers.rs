@@ -26,7 +26,7 @@ pub struct EngineOptions {
     pub program: PathBuf,
     /// A `llama-server` program that runs models instead of the embedded engine.
     pub llama_server: Option<PathBuf>,
-    /// Slots per model.
+    /// The slots of each model: the generations that can run at the same time.
     pub concurrency: u32,
     /// The longest context of a slot, in tokens; a model trained for less gets less. `None` uses what fits in
     /// memory.
@@ -54,9 +54,9 @@ pub struct EngineOptions {
 pub struct Remote {
     /// The name of its model here.
     pub name: String,
-    /// Its address.
+    /// The base URL of its HTTP API.
     pub url: String,
-    /// Its bearer token.
+    /// The bearer token that it expects; `None` sends none.
     pub key: Option<Secret>,
 }
 

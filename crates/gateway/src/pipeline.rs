@@ -1,6 +1,7 @@
 //! The steps of every task, from top to bottom: admit, route, dispatch, meter.
 
 mod admit;
+mod context_fit;
 mod large_prompts;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -130,7 +131,7 @@ impl Gateway {
                 queued_task.log.push(TaskEvent::Queued {
                     position: queued.position,
                     predicted_start_ms: millis(queued.predicted_start),
-                    why: queued.wait_reason,
+                    wait_reason: queued.wait_reason,
                 });
             });
             match decided.await {

@@ -12,19 +12,19 @@ use lar_inference::{Priority, Prompt, Sampling};
 pub enum Work {
     /// Continue a prompt. With `sampling.tokens_max` 0, the answer may fill the context.
     Generate {
-        /// The prompt.
+        /// The prompt that the model continues.
         prompt: Prompt,
         /// The sampling parameters and limits.
         sampling: Sampling,
     },
-    /// Compute embeddings.
+    /// Compute one embedding for each text.
     Embed {
-        /// The texts.
+        /// The texts, in the order of their embeddings.
         texts: Vec<String>,
     },
-    /// Score texts.
+    /// Score each text for a query.
     Rank {
-        /// The query.
+        /// The query that the texts are scored for.
         query: String,
         /// The texts to score.
         texts: Vec<String>,
@@ -69,22 +69,22 @@ pub enum OnDisconnect {
 pub struct Task {
     /// The id, chosen by the code that makes the task.
     pub id: TaskId,
-    /// The caller.
+    /// The authenticated caller for whom the task runs.
     pub caller: Caller,
     /// The API through which it came, such as `openai.chat`.
     pub api: &'static str,
     /// The model's name or an alias.
     pub model: String,
-    /// The priority.
+    /// The priority, which decides the queue.
     pub priority: Priority,
-    /// The time limit of the whole task, from now.
+    /// The time limit of the whole task, from its admission; `None` is no limit.
     pub deadline: Option<Duration>,
-    /// The conversation that it belongs to.
+    /// The conversation that it belongs to, if any.
     pub conversation: Option<ConversationId>,
-    /// The ids of the memories that were used or changed for it, as JSON; stored in its record.
+    /// The ids of the memories that were used or changed for it, as JSON, for its record; `None` without any.
     pub memory: Option<String>,
     /// The policy when the last reader disconnects.
     pub on_disconnect: OnDisconnect,
-    /// The work.
+    /// The work that the model does.
     pub work: Work,
 }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn queued(position: usize) -> TaskEvent {
-        TaskEvent::Queued { position, predicted_start_ms: 1, why: WaitReason::Busy }
+        TaskEvent::Queued { position, predicted_start_ms: 1, wait_reason: WaitReason::Busy }
     }
 
     #[tokio::test]

@@ -9,11 +9,11 @@ use crate::Constraint;
 pub struct ChatMessage {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// The text.
+    /// The text; empty if the message has only tool calls.
     pub content: String,
     /// The assistant's reasoning before its answer; empty in other roles.
     pub reasoning: String,
-    /// The assistant's tool calls.
+    /// The assistant's tool calls; empty in other roles.
     pub tool_calls: Vec<ToolCall>,
     /// In a tool result: the id of its tool call.
     pub tool_call_id: Option<String>,
@@ -33,7 +33,7 @@ impl ChatMessage {
 pub struct ToolCall {
     /// The id that the tool's result refers to.
     pub id: String,
-    /// The tool's name.
+    /// The name of the tool that is called.
     pub name: String,
     /// The arguments, as JSON text.
     pub arguments: String,
@@ -42,9 +42,9 @@ pub struct ToolCall {
 /// A tool that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
-    /// The name.
+    /// The name by which the model calls it.
     pub name: String,
-    /// A description for the model.
+    /// A description for the model, if the client gave one.
     pub description: Option<String>,
     /// The JSON Schema of its arguments, as JSON text.
     pub parameters: String,
@@ -66,7 +66,7 @@ pub struct TemplateVariable {
 /// The format of an answer that is not a tool call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerFormat {
-    /// [`Constraint::JsonObject`] or [`Constraint::JsonSchema`].
+    /// The format: [`Constraint::JsonObject`] or [`Constraint::JsonSchema`].
     pub constraint: Constraint,
     /// Whether a schema that no grammar can express is an error rather than loosened.
     pub strict: bool,
@@ -75,7 +75,7 @@ pub struct AnswerFormat {
 /// Whether the model must call a tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolChoice {
-    /// The model decides.
+    /// The model decides whether it calls a tool.
     #[default]
     Auto,
     /// The model must call at least one tool.
@@ -89,7 +89,7 @@ pub enum ToolChoice {
 pub struct Chat {
     /// The messages, oldest first.
     pub messages: Vec<ChatMessage>,
-    /// The tools that the model may call.
+    /// The tools that the model may call; empty if it may call none.
     pub tools: Vec<Tool>,
     /// Whether the model must call one.
     pub tool_choice: ToolChoice,

@@ -17,7 +17,7 @@ pub enum Error {
     /// The engine does not support this kind of work.
     #[error("{engine} cannot {operation}")]
     Unable {
-        /// The engine's name.
+        /// The engine's name for people, such as `llama-server (remote)`.
         engine: String,
         /// The operation that it does not support.
         operation: &'static str,

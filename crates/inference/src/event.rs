@@ -37,7 +37,7 @@ pub enum Event {
     /// report: the first comes before any computation and counts the cached tokens, the last counts the whole
     /// prompt.
     Prefilling {
-        /// Prompt tokens in the KV cache, cached ones included.
+        /// The number of prompt tokens in the KV cache, cached ones included.
         tokens: u32,
     },
     /// The whole prompt is in the KV cache.
@@ -47,14 +47,14 @@ pub enum Event {
     },
     /// The engine's own count of the prompt's tokens.
     Counted {
-        /// The number of tokens.
+        /// The number of tokens; it replaces any earlier estimate.
         tokens: u32,
     },
     /// The counts of speculative decoding.
     Speculated {
-        /// Draft tokens computed.
+        /// The number of draft tokens that were computed.
         tokens: u32,
-        /// Draft tokens accepted.
+        /// The number of them that were accepted.
         accepted: u32,
     },
     /// Text. It may be empty while a partial character or a possible stop text is buffered.

@@ -6,9 +6,10 @@ use crate::{Prompt, Sampling};
 
 /// A user, and the API key of theirs that sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct CallerIds {
+    /// The user who owns the key. Users share the slots of an engine.
     pub person: UserId,
+    /// The API key that sent the request. The keys of one user share that user's slots.
     pub key: KeyId,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum OutputPart {
     /// Text for the reader.
     Text(String),
-    /// Reasoning.
+    /// Text that the model wrote as reasoning.
     Reasoning(String),
     /// A piece of a tool call.
     Call(CallPart),

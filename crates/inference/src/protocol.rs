@@ -38,14 +38,14 @@ pub const CREDIT: u32 = 64;
 pub enum Load {
     /// Only the vocabulary, to tokenize and count.
     Vocabulary {
-        /// The GGUF file.
+        /// The path of the GGUF file.
         path: PathBuf,
         /// All files to read, including the parts of a split model.
         files: Vec<PathBuf>,
     },
     /// A model that generates.
     Model {
-        /// The GGUF file.
+        /// The path of the GGUF file.
         path: PathBuf,
         /// All files to read, including the parts of a split model and of the draft model.
         files: Vec<PathBuf>,
@@ -53,28 +53,28 @@ pub enum Load {
         sequences: u32,
         /// The context of each sequence, in tokens.
         context_tokens: u32,
-        /// How to compute.
+        /// The threads, batches and number formats of the computation.
         compute: Compute,
         /// How to find the best number of threads; `None` uses `compute` as it is.
         tuning: Option<ThreadTuning>,
-        /// The GGUF file of a small draft model with the same vocabulary.
+        /// The path of the GGUF file of a small draft model with the same vocabulary.
         draft: Option<PathBuf>,
-        /// The host memory for KV caches that were evicted from their sequence.
+        /// The host memory for KV caches that were evicted from their sequence, in bytes; 0 turns it off.
         cache_bytes: u64,
-        /// The limit of the process's private writable memory.
+        /// The limit of the process's private writable memory, in bytes; `None` is no limit.
         memory_bytes_max: Option<u64>,
     },
     /// A GGUF model that computes embeddings or scores pairs of texts.
     Embedder {
-        /// The GGUF file.
+        /// The path of the GGUF file.
         path: PathBuf,
         /// All files to read, including the parts of a split model.
         files: Vec<PathBuf>,
         /// The tokens of a text that are read.
         tokens_max: u32,
-        /// How to compute.
+        /// The threads, batches and number formats of the computation.
         compute: Compute,
-        /// The limit of the process's private writable memory.
+        /// The limit of the process's private writable memory, in bytes; `None` is no limit.
         memory_bytes_max: Option<u64>,
     },
     /// A BERT model in safetensors format that computes embeddings or scores pairs of texts.
@@ -86,19 +86,19 @@ pub enum Load {
 pub struct LoadEncoder {
     /// Whether the model scores pairs with its classifier head. Otherwise it computes embeddings.
     pub ranks: bool,
-    /// `model.safetensors`.
+    /// The path of `model.safetensors`.
     pub weights: PathBuf,
-    /// `tokenizer.json`.
+    /// The path of `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// `config.json`.
+    /// The path of `config.json`.
     pub config: PathBuf,
-    /// sentence-transformers' `1_Pooling/config.json`; with `None`, the mean over the tokens.
+    /// The path of sentence-transformers' `1_Pooling/config.json`; with `None`, the mean over the tokens.
     pub pooling: Option<PathBuf>,
     /// The tokens of a text that are read.
     pub tokens_max: u32,
     /// The number of threads that compute.
     pub threads: u32,
-    /// The limit of the process's private writable memory.
+    /// The limit of the process's private writable memory, in bytes; `None` is no limit.
     pub memory_bytes_max: Option<u64>,
 }
 
@@ -205,7 +205,7 @@ pub enum CacheType {
 /// A constraint to check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConstraintCheck {
-    /// The constraint.
+    /// The constraint on the answer or on a tool's arguments.
     pub constraint: Constraint,
     /// Whether every keyword must be enforced.
     pub strict: bool,
@@ -214,7 +214,7 @@ pub struct ConstraintCheck {
 /// Frames to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The first frame.
+    /// The first frame, in which the server names its version.
     Hello {
         /// The server's [`VERSION`].
         version: u32,
@@ -225,11 +225,11 @@ pub enum ToWorker {
     /// Only a vocabulary worker does this. Templates are rendered here and not in the server, because a
     /// hostile template can still allocate memory. `Cancel` with the id drops the request without an answer.
     Tokenize {
-        /// Chosen by the server.
+        /// The id of the call, chosen by the server and never used twice.
         id: u64,
         /// A number that identifies the caller; the worker learns nothing else about it. Callers take turns.
         caller: u64,
-        /// The prompt.
+        /// The prompt to tokenize.
         prompt: Prompt,
         /// The template for `Prompt::Chat`.
         template: Option<ChatTemplate>,
@@ -238,12 +238,12 @@ pub enum ToWorker {
     },
     /// Answer a query about the vocabulary or the template; answered by `Text` with the same id.
     Text {
-        /// Chosen by the server.
+        /// The id of the call, chosen by the server and never used twice.
         id: u64,
         /// The same as in `Tokenize`.
         caller: u64,
-        /// The query.
-        question: TokenizerQuery,
+        /// The query to answer.
+        query: TokenizerQuery,
         /// The template for a chat.
         template: Option<ChatTemplate>,
     },
@@ -251,21 +251,21 @@ pub enum ToWorker {
     /// any order. All of them share a time limit. `Cancel` with the id drops the checks without an answer
     /// yet.
     Check {
-        /// Chosen by the server.
+        /// The id of the call, chosen by the server and never used twice.
         id: u64,
         /// The same as in `Tokenize`.
         caller: u64,
-        /// The constraints.
+        /// The constraints; `Checked` refers to them by their index.
         constraints: Vec<ConstraintCheck>,
     },
     /// Compute the embeddings of texts, or their scores for a query; answered by a `Vector` for each and one
     /// `Embedded`, or by `EmbedFailed`.
     Embed {
-        /// Chosen by the server.
+        /// The id of the call, chosen by the server and never used twice.
         id: u64,
         /// The query, to score pairs.
         query: Option<String>,
-        /// The texts.
+        /// The texts of this frame, in order.
         texts: Vec<String>,
         /// Whether further texts of the same request follow.
         more: bool,
@@ -273,12 +273,12 @@ pub enum ToWorker {
     /// Start a stream; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`. If no
     /// sequence is free, the stream waits, or another caller's stream is paused for it.
     Generate {
-        /// Chosen by the server, never used twice.
+        /// The id of the stream, chosen by the server and never used twice.
         stream: u64,
         /// The caller. Users, and the keys of one user, share the prefill time, and the sequences if there
         /// are more streams than sequences.
         caller: CallerNumbers,
-        /// The prompt.
+        /// The tokens of the prepared prompt.
         tokens: Vec<u32>,
         /// The sampling parameters and limits.
         sampling: Sampling,
@@ -287,7 +287,7 @@ pub enum ToWorker {
     },
     /// Allow a stream to send more tokens.
     Credit {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// The number of tokens.
         tokens: u32,
@@ -303,16 +303,17 @@ pub enum ToWorker {
 /// Numbers that identify a user and one of their keys, chosen by the server; the worker learns nothing else
 /// about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct CallerNumbers {
+    /// The number of the user who owns the key. It differs from one worker process to the next.
     pub person: u64,
+    /// The number of the API key. All requests of Lar itself have one number.
     pub key: u64,
 }
 
 /// Frames from the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The first frame.
+    /// The first frame, in which the worker names its version.
     Hello {
         /// The worker's [`VERSION`].
         version: u32,
@@ -335,14 +336,14 @@ pub enum FromWorker {
     },
     /// The model could not be loaded; the worker ends.
     LoadFailed {
-        /// The reason.
+        /// The reason, in words.
         message: String,
     },
     /// The answer to `Tokenize`.
     Tokens {
         /// The id of the request.
         id: u64,
-        /// The tokens.
+        /// The tokens of the whole prompt.
         tokens: Vec<u32>,
         /// The end of the text that a chat was rendered to.
         tail: String,
@@ -365,7 +366,7 @@ pub enum FromWorker {
     TokenizeFailed {
         /// The id of the request.
         id: u64,
-        /// The reason.
+        /// The reason, in words.
         message: String,
     },
     /// The answer to `Text`.
@@ -386,33 +387,33 @@ pub enum FromWorker {
     },
     /// The stream has a sequence. Sent before any other frame of the stream, and again after each `Paused`.
     Started {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
     },
     /// The stream lost its sequence to another stream and waits for one.
     Paused {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
     },
     /// A part of the prompt is in the KV cache; sent only if `Sampling::reports_prefill` is set. The number
     /// grows with each report. The first report comes before any computation, and the last counts the whole
     /// prompt.
     Prefilling {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// The number of prompt tokens in the KV cache, including cached ones.
         tokens: u32,
     },
     /// The prefill is complete; the first token follows.
     Prefilled {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// The number of prompt tokens found in the prefix cache.
         cached_tokens: u32,
     },
     /// New text. It may be empty while a partial character or a possible stop text is buffered.
     Delta {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// Whole characters.
         text: String,
@@ -423,7 +424,7 @@ pub enum FromWorker {
     },
     /// The answer is complete.
     Finished {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// The reason why it ended.
         reason: FinishReason,
@@ -436,16 +437,16 @@ pub enum FromWorker {
     },
     /// The stream was cancelled.
     Cancelled {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
         /// The number of streams that remain, by the worker's own count.
         active: u32,
     },
     /// The stream failed; others continue.
     Failed {
-        /// The stream.
+        /// The id of the stream.
         stream: u64,
-        /// The reason.
+        /// The reason, in words.
         message: String,
         /// Whether the constraint is the cause.
         constraint: bool,
@@ -470,11 +471,11 @@ pub enum FromWorker {
         /// The indexes of texts that were longer than the model reads.
         truncated: Vec<u32>,
     },
-    /// An `Embed` failed.
+    /// An `Embed` failed; none of its texts counts.
     EmbedFailed {
         /// The id of the request.
         id: u64,
-        /// The reason.
+        /// The reason, in words.
         message: String,
     },
     /// The settings with which the worker computes changed, because of its measurements.

@@ -34,7 +34,7 @@ pub struct Sampling {
     pub seed: u32,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
-    /// The most tokens of the answer.
+    /// The most tokens of the answer; 0 is no limit except the context.
     pub tokens_max: u32,
     /// Whether to report the logprob of each token, with this many of its most likely alternatives.
     pub logprobs: Option<u32>,
@@ -103,25 +103,25 @@ pub enum SamplerName {
     Penalties,
     /// The penalty on repeated sequences, "don't repeat yourself".
     Dry,
-    /// `top_n_sigma`.
+    /// Keeps logits near the largest one ([`ExtraSampling::top_n_sigma`]).
     TopNSigma,
-    /// `top_k`.
+    /// Keeps the most likely tokens ([`Sampling::top_k`]).
     TopK,
-    /// `typical_p`.
+    /// Keeps locally typical tokens ([`ExtraSampling::typical_p`]).
     #[serde(alias = "typ_p")]
     TypicalP,
-    /// `top_p`.
+    /// Nucleus sampling ([`Sampling::top_p`]).
     TopP,
-    /// `min_p`.
+    /// Drops tokens of low relative probability ([`Sampling::min_p`]).
     MinP,
-    /// Exclude top choices.
+    /// Excludes the most likely tokens at random ([`ExtraSampling::xtc_probability`]).
     Xtc,
     /// `temperature`, with its dynamic range.
     Temperature,
 }
 
 impl SamplerName {
-    /// llama.cpp's order.
+    /// The order in which llama.cpp applies its samplers by default.
     pub const ORDER: [SamplerName; 9] = [
         SamplerName::Penalties,
         SamplerName::Dry,
@@ -150,7 +150,7 @@ pub struct Candidate {
 /// A token of an answer and its most likely alternatives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprobs {
-    /// The chosen token.
+    /// The token that the answer has at this position.
     pub chosen: Candidate,
     /// The most likely tokens, best first.
     pub top: Vec<Candidate>,

@@ -42,14 +42,14 @@ pub enum WaitReason {
 /// An event of a task. Exactly one event, the last, is terminal ([`TaskEvent::is_terminal`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskEvent {
-    /// The task waits.
+    /// The task waits in a queue. Sent again for each new position.
     Queued {
-        /// Tasks that start before it.
+        /// The number of tasks that start before it.
         position: usize,
-        /// The estimated time until it starts.
+        /// The estimated milliseconds until it starts.
         predicted_start_ms: u64,
         /// The reason why it waits.
-        why: WaitReason,
+        wait_reason: WaitReason,
     },
     /// An engine works on the task.
     Started {
@@ -63,7 +63,7 @@ pub enum TaskEvent {
     /// A part of the prompt is in the KV cache; sent only if
     /// [`Sampling::reports_prefill`](crate::Sampling::reports_prefill) is set.
     Prefilling(PrefillProgress),
-    /// Text.
+    /// The next piece of the answer's text.
     Token {
         /// Whole characters; may be empty.
         text: Arc<str>,
@@ -72,9 +72,9 @@ pub enum TaskEvent {
         /// Logprobs of tokens, if requested; they come with the last part of the token's text.
         logprobs: Arc<[TokenLogprobs]>,
     },
-    /// Reasoning.
+    /// The next piece of the reasoning.
     Reasoning {
-        /// Whole characters.
+        /// Whole characters; never part of the answer's text.
         text: Arc<str>,
         /// Tokens generated so far.
         index: u64,
@@ -87,7 +87,7 @@ pub enum TaskEvent {
     Scores(Arc<Ranking>),
     /// The answer is complete.
     End(TaskSummary),
-    /// The task failed.
+    /// The task failed, for the reason that the problem reports.
     Error(Problem),
     /// The task was cancelled.
     Cancelled,
@@ -110,13 +110,13 @@ pub fn cancelled_problem() -> Problem {
 /// The progress of a task's prefill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrefillProgress {
-    /// Prompt tokens.
+    /// The number of prompt tokens.
     pub total: u64,
     /// Prompt tokens found in the prefix cache.
     pub cached: u64,
     /// Prompt tokens in the KV cache, cached ones included; it grows with each report, up to `total`.
     pub processed: u64,
-    /// Time since the start of the prefill.
+    /// Milliseconds since the start of the prefill.
     pub elapsed_ms: u64,
 }
 
@@ -125,16 +125,16 @@ pub struct PrefillProgress {
 pub struct TaskSummary {
     /// The reason why the answer ended.
     pub reason: FinishReason,
-    /// Prompt tokens.
+    /// The number of prompt tokens, cached ones included.
     pub tokens_in: u64,
     /// Prompt tokens found in the prefix cache.
     pub tokens_cached: u64,
-    /// Generated tokens.
+    /// The number of generated tokens, those of reasoning and tool calls included.
     pub tokens_out: u64,
-    /// From admission to dispatch.
+    /// Milliseconds from admission to dispatch.
     pub queue_ms: u64,
-    /// From admission to the first token.
+    /// Milliseconds from admission to the first token.
     pub ttft_ms: u64,
-    /// From the first token to the end.
+    /// Milliseconds from the first token to the end.
     pub decode_ms: u64,
 }

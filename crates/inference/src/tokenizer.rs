@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::Chat;
 pub use cuts::Cuts;
 
-/// A query.
+/// A query about a model's vocabulary or chat template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenizerQuery {
     /// The tokens of a text.
     Tokenize {
-        /// The text.
+        /// The text to tokenize.
         text: String,
         /// Whether to add the vocabulary's own start and end tokens.
         add_special: bool,
@@ -21,7 +21,7 @@ pub enum TokenizerQuery {
     },
     /// The text of each token.
     Detokenize {
-        /// The tokens.
+        /// The token ids, each of which must be in the vocabulary.
         tokens: Vec<u32>,
     },
     /// The prompt that the chat template renders for a chat.
@@ -46,10 +46,10 @@ impl TokenizerQuery {
 /// The answer to a [`TokenizerQuery`]; only the field of that query is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerAnswer {
-    /// For `Tokenize` and `EndTokens`.
+    /// For `Tokenize` and `EndTokens`: the token ids.
     pub tokens: Vec<u32>,
     /// For `Detokenize`: the bytes of each token, which may be part of a character.
     pub pieces: Vec<Vec<u8>>,
-    /// For `Render`.
+    /// For `Render`: the rendered prompt.
     pub text: String,
 }

@@ -2,6 +2,7 @@
 
 mod better_model;
 mod data;
+mod finding;
 mod listeners;
 mod running;
 mod threads;
@@ -17,42 +18,13 @@ use lar_cli::Output;
 use lar_engines::device;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_sandbox::Inherit;
-use serde::Serialize;
 
 use crate::config::{Config, Environment};
 use crate::{data_dir, invocation, open_files};
+use finding::{Finding, Level, broken, fine, note};
 
 /// The free disk space below which there is a warning.
 const SPACE_LOW: Bytes = Bytes::mib(2048);
-
-/// The severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Fine,
-    Note,
-    Broken,
-}
-
-/// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
-    level: Level,
-    about: &'static str,
-    found: String,
-    /// How to fix the problem.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
-    /// The deprecated name of `fix` in the JSON output.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
-}
-
-impl Finding {
-    fn new(level: Level, about: &'static str, found: String, fix: Option<String>) -> Self {
-        Self { level, about, found, mend: fix.clone(), fix }
-    }
-}
 
 /// Runs all checks. Returns exit code 4 if something is broken. `invalid` is the error of an invalid
 /// configuration; the other checks then use the default settings.
@@ -100,18 +72,6 @@ fn screen(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
-fn fine(about: &'static str, found: impl Into<String>) -> Finding {
-    Finding::new(Level::Fine, about, found.into(), None)
-}
-
-fn note(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding::new(Level::Note, about, found.into(), Some(fix.into()))
-}
-
-fn broken(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding::new(Level::Broken, about, found.into(), Some(fix.into()))
-}
-
 fn configuration(reason: String, lar: &str) -> Finding {
     let mend = format!(
         "correct it: {lar} config set SETTING VALUE, or unset the environment variable; the other checks use \
@@ -141,7 +101,7 @@ fn disk(models: &Path, lar: &str) -> Finding {
 
 fn port(config: &Config, lar: &str) -> Finding {
     let address = config.listen;
-    if let Some(server) = data_dir::running(&config.data_dir).filter(|server| alive(server.pid)) {
+    if let Some(server) = running::server(config) {
         return fine("port", format!("Lar is running at {} (process {})", server.url, server.pid));
     }
     match TcpListener::bind(address) {
@@ -287,10 +247,6 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
-}
-
-fn alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Returns the process that listens on a port, or `None` if this user cannot see it.

@@ -18,7 +18,6 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::Config;
 use fields::PlainFields;
 use lines::{Guard, Lines};
 
@@ -26,12 +25,13 @@ use lines::{Guard, Lines};
 /// every start at `info`. `rmcp` logs several lines for each tool call, and at `debug` the arguments.
 const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=error"];
 
-/// Starts logging to standard error. Dropping the guard writes the remaining lines. Client commands log only
-/// errors and warnings about deprecated names.
+/// Starts logging to standard error, with a filter that [`check_filter`] accepts. Dropping the guard writes
+/// the remaining lines. Client commands ignore the filter: they log only errors and warnings about deprecated
+/// names.
 #[must_use]
-pub(crate) fn start(config: &Config, serving: bool) -> Guard {
+pub(crate) fn start(filter: &str, serving: bool) -> Guard {
     let filter_text = match serving {
-        true => config.log.clone(),
+        true => filter.to_owned(),
         false => format!("error,{LOG_TARGET}=warn"),
     };
     // `Config::load` has already checked the filter.

@@ -213,7 +213,7 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
         }
         Err(error) => return Err(error),
     };
-    let _log = logging::start(&config, matches!(cli.command, Command::Serve(_)));
+    let _log = logging::start(&config.log, matches!(cli.command, Command::Serve(_)));
     match cli.command {
         Command::Serve(args) => {
             serve::run(args, config, environment, output).await.map(|()| ExitCode::SUCCESS)

@@ -81,7 +81,7 @@ impl Memories {
         let spaces =
             self.visible_spaces(&caller, memory_scope).await?.into_iter().map(|space| space.id).collect();
         let reader = ReadAccess { caller, spaces };
-        self.clients.record_read(&reader);
+        self.client_uses.record_read(reader.caller.key(), &reader.spaces);
         Ok(reader)
     }
 
@@ -123,7 +123,7 @@ impl Memories {
             read_only: read.into_iter().map(|space| space.id).collect(),
             is_shared: memory_scope.space.is_some(),
         };
-        self.clients.record_write(&writer);
+        self.client_uses.record_write(writer.caller.key(), writer.space);
         Ok(writer)
     }
 

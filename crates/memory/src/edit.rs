@@ -14,19 +14,26 @@ use crate::{Memories, ReadAccess, WriteAccess, ingest};
 /// The time for which deleted memories can be restored.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The fields of a memory to change. `None` leaves a field as it is.
+/// The fields of a memory to change. `None` leaves a field as it is, and `Some(None)` clears it.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "as in `lar_store::Memory`")]
 pub struct Edit {
+    /// The new text, 1 byte to 1 MiB without whitespace around it.
     pub content: Option<String>,
+    /// The new kind.
     pub kind: Option<MemoryKind>,
+    /// The tags that replace all old ones: up to 64, each one line of up to 100 characters.
     pub tags: Option<Vec<String>>,
+    /// The project that the memory belongs to from now on: one line of up to 500 characters.
     pub project: Option<Option<String>>,
+    /// The time when the event happened or the statement was made.
     pub occurred_at: Option<Option<Timestamp>>,
+    /// The time from which the memory is true.
     pub valid_from: Option<Option<Timestamp>>,
+    /// The time until which the memory is true. It must be later than `valid_from`.
     pub valid_to: Option<Option<Timestamp>>,
+    /// Whether the memory is exempt from decay.
     pub pinned: Option<bool>,
-    /// `true` deletes the memory; `false` restores a deleted one.
+    /// Whether the memory is deleted: `true` deletes it, and `false` restores a deleted one.
     pub deleted: Option<bool>,
 }
 
@@ -195,8 +202,8 @@ impl Memories {
         self.commit_erasure(found.space, id).await
     }
 
-    /// Removes memories that were deleted 30 days ago and expired inbox candidates for good. Returns the number
-    /// of memories.
+    /// Removes memories that were deleted 30 days ago and expired inbox candidates for good. Returns the
+    /// number of memories.
     ///
     /// If one of the two fails, the other still runs.
     ///

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use lar_base::{Caller, Problem};
 use lar_inference::Priority;
-use lar_store::Vectors;
+use lar_store::{Store, Vectors};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Memories, chunking};
+use crate::chunking;
+use crate::embed::Embeddings;
+use crate::indexes::Indexes;
 
 /// The interval between runs without a wake-up, in case an embedder was installed.
 const EVERY: Duration = Duration::from_secs(60);
@@ -30,55 +32,71 @@ impl Wake {
     }
 }
 
-pub(crate) async fn run(memories: Memories, stopping: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            backfilled = backfill(&memories) => match backfilled {
-                Ok(0) => {}
-                Ok(chunks) => tracing::info!(chunks, "embeddings backfilled"),
-                Err(problem) => tracing::debug!(%problem, "could not backfill embeddings"),
-            },
-        }
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = memories.backfill.0.notified() => {}
-            () = tokio::time::sleep(EVERY) => {}
-        }
-    }
+/// The background task. It shares the state of the memory service.
+#[derive(Debug)]
+pub(crate) struct Backfill {
+    store: Store,
+    embeddings: Embeddings,
+    indexes: Indexes,
+    wake: Wake,
 }
 
-/// Embeds every chunk without a vector of the current embedder. Returns the number of chunks.
-async fn backfill(memories: &Memories) -> Result<usize, Problem> {
-    // Resolving the embedder registers it with the engines, so it is left alone until there is a memory.
-    if !memories.store.chunks_exist().await? {
-        return Ok(0);
+impl Backfill {
+    pub(crate) fn new(store: Store, embeddings: Embeddings, indexes: Indexes, wake: Wake) -> Self {
+        Self { store, embeddings, indexes, wake }
     }
-    let digest = memories.embeddings.digest().await?;
-    let (mut backfilled, mut after) = (0, 0);
-    loop {
-        let page = memories.store.chunks_unembedded(digest.clone(), after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(backfilled) };
-        after = last.seq;
-        backfilled += page.len();
-        // One task for each key, so that usage is recorded under the key that saved the memories.
-        for some in page.chunk_by(|a, b| (a.user, a.key) == (b.user, b.key)) {
-            let caller = Caller::internal(some[0].user, some[0].key);
-            let pieces: Vec<Vec<String>> = some
-                .iter()
-                .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
-                .collect();
-            let texts = pieces.iter().flatten().cloned().collect();
-            let embedded = memories.embeddings.embed(&caller, texts, Priority::Batch).await?;
-            let mut vectors = embedded.vectors.into_iter();
-            let made = some.iter().zip(&pieces).map(|(chunk, pieces)| {
-                let mut bytes = Vec::new();
-                vectors.by_ref().take(pieces.len()).for_each(|vector| vector.encode(&mut bytes));
-                (chunk.seq, Vectors { embedder: embedded.embedder.clone(), bytes })
-            });
-            memories.store.chunks_embed(made.collect()).await?;
-            for chunk in some {
-                memories.indexes.update(chunk.space, &[chunk.memory_seq]).await?;
+
+    /// Runs until the server stops: now, after each wake-up, and every [`EVERY`].
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                backfilled = self.backfill() => match backfilled {
+                    Ok(0) => {}
+                    Ok(chunks) => tracing::info!(chunks, "embeddings backfilled"),
+                    Err(problem) => tracing::debug!(%problem, "could not backfill embeddings"),
+                },
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.wake.0.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// Embeds every chunk without a vector of the current embedder. Returns the number of chunks.
+    async fn backfill(&self) -> Result<usize, Problem> {
+        // Resolving the embedder registers it with the engines, so it is left alone until there is a memory.
+        if !self.store.chunks_exist().await? {
+            return Ok(0);
+        }
+        let digest = self.embeddings.digest().await?;
+        let (mut backfilled, mut after) = (0, 0);
+        loop {
+            let page = self.store.chunks_unembedded(digest.clone(), after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(backfilled) };
+            after = last.seq;
+            backfilled += page.len();
+            // One task for each key, so that usage is recorded under the key that saved the memories.
+            for some in page.chunk_by(|a, b| (a.user, a.key) == (b.user, b.key)) {
+                let caller = Caller::internal(some[0].user, some[0].key);
+                let pieces: Vec<Vec<String>> = some
+                    .iter()
+                    .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
+                    .collect();
+                let texts = pieces.iter().flatten().cloned().collect();
+                let embedded = self.embeddings.embed(&caller, texts, Priority::Batch).await?;
+                let mut vectors = embedded.vectors.into_iter();
+                let made = some.iter().zip(&pieces).map(|(chunk, pieces)| {
+                    let mut bytes = Vec::new();
+                    vectors.by_ref().take(pieces.len()).for_each(|vector| vector.encode(&mut bytes));
+                    (chunk.seq, Vectors { embedder: embedded.embedder.clone(), bytes })
+                });
+                self.store.chunks_embed(made.collect()).await?;
+                for chunk in some {
+                    self.indexes.update(chunk.space, &[chunk.memory_seq]).await?;
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 //! disagrees with the database. The chunks of a changed or removed memory stay in the index as dead chunks.
 //! When more than a quarter are dead, the index is rebuilt.
 
+pub(crate) mod hybrid_score;
 mod keywords;
 mod scan;
 mod search;
@@ -19,12 +20,13 @@ use lar_store::{IndexedMemory, MemoryKind, Strength};
 
 use self::keywords::Keywords;
 pub use self::search::Filter;
-pub(crate) use self::search::{IndexHit, Query, strength_factor};
+pub(crate) use self::search::{IndexHit, Query};
 use self::vector_store::VectorStore;
 use crate::terms::Terms;
 use crate::vectors;
 
-/// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`] chunks.
+/// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`]
+/// chunks.
 const DEAD_SHARE: usize = 4;
 /// The number of dead chunks up to which an index is never rebuilt.
 const DEAD_MIN: usize = 1000;

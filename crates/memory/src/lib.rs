@@ -11,6 +11,7 @@ mod access;
 mod brief;
 mod chat;
 mod chunking;
+mod client_uses;
 mod clients;
 mod commit;
 mod edit;
@@ -22,6 +23,7 @@ mod index;
 mod indexes;
 mod ingest;
 mod intent;
+mod memories;
 mod metrics;
 mod readable;
 mod rerank;
@@ -33,10 +35,6 @@ mod terms;
 mod transfer;
 mod vectors;
 
-use lar_base::TaskGroup;
-use lar_gateway::Gateway;
-use lar_store::Store;
-
 pub use access::{MemoryScope, ReadAccess, WriteAccess, check_agent_name};
 pub use chat::{Forgotten, MemoryActivity, MemoryActivityIds, Origin, Recalled, Saved, Suggested};
 pub use edit::Edit;
@@ -44,6 +42,7 @@ pub use error::Error;
 pub use index::Filter;
 pub use ingest::{IngestResult, Item, chunks};
 pub use intent::{MemoryIntent, parse_intents};
+pub use memories::{Memories, Options};
 pub use metrics::Metrics;
 pub use search::{Detail, Hit, Mode, Search, SearchResults, Stages, Superseded};
 pub use secret_scan::SecretPolicy;
@@ -56,48 +55,4 @@ pub mod limits {
     pub use crate::access::NAME_CHARS_MAX;
     pub use crate::ingest::{BATCH_MAX, CONTENT_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
     pub use crate::search::QUERY_BYTES_MAX;
-}
-
-/// The settings of the memory service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// The treatment of texts that contain secrets.
-    pub secrets: SecretPolicy,
-}
-
-/// The memory service. Clones share its state.
-#[derive(Debug, Clone)]
-pub struct Memories {
-    store: Store,
-    embeddings: embed::Embeddings,
-    indexes: indexes::Indexes,
-    gateway: Gateway,
-    clients: clients::Clients,
-    backfill: embedding_backfill::Wake,
-    space_locks: smart::SpaceLocks,
-    metrics: Metrics,
-    options: Options,
-}
-
-impl Memories {
-    /// Creates the service and starts its background tasks: embedding backfill and recording the clients'
-    /// last use.
-    pub fn start(
-        store: Store,
-        gateway: Gateway,
-        options: Options,
-        metrics: Metrics,
-        tasks: &TaskGroup,
-    ) -> Self {
-        let embeddings = embed::Embeddings::new(gateway.clone());
-        let indexes = indexes::Indexes::new(store.clone());
-        let backfill = embedding_backfill::Wake::default();
-        let clients = clients::Clients::new(store.clone());
-        let space_locks = smart::SpaceLocks::default();
-        let memories =
-            Self { store, embeddings, indexes, gateway, clients, backfill, space_locks, metrics, options };
-        tasks.spawn(embedding_backfill::run(memories.clone(), tasks.stopping()));
-        tasks.spawn(memories.clients.clone().run(tasks.stopping()));
-        memories
-    }
 }

@@ -1,34 +1,31 @@
 //! Hybrid search: keyword score and cosine similarity are combined for every chunk, with filters inside the
 //! scan.
 //!
-//! The score is `weight · BM25 ⁄ (highest possible BM25 of the query) + (1 − weight) · cosine`, reduced by
-//! bounded factors for decay and age. Both parts are between 0 and 1 in any store, so scores are comparable
-//! everywhere. The weight is calibrated per embedder (`benches/RESULTS.md`, "Memory search quality"). Rank
-//! fusion, which needs no weight, is worse with a weak embedder.
+//! The score is defined in [`hybrid_score`](crate::index::hybrid_score), the decay in
+//! [`strength`](crate::strength).
 //!
 //! A result that differs from a better one only in punctuation, case and whitespace is listed as its
 //! duplicate. A result that differs in a word ("is", "is not") is not. Searching changes nothing.
 
+mod results;
+
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Duration;
 
-use lar_base::{Code, Instant, MemoryId, Problem, SpaceId, Timestamp};
+use lar_base::{Code, Instant, Problem, SpaceId, Timestamp};
 use lar_inference::Prompt;
 use lar_store::Memory;
 
 use crate::embed::QueryVector;
-use crate::index::{self, EmbedderId, Filter, Index, Query};
+use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
 use crate::terms::Terms;
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
+pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
-/// The weight of the keyword score with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S
-/// finds all of its sessions at 0.5 and 0.6.
-const KEYWORD_WEIGHT: f32 = 0.6;
 /// The least similarity of a memory without any word of the query. MiniLM gives unrelated texts less.
 const SIMILARITY_MIN: f32 = 0.25;
 /// The least share of the query's words that a memory must contain if the embedder cannot read the query.
@@ -38,7 +35,7 @@ const UNREADABLE_SHARE_MIN: f32 = 0.8;
 /// The characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 
-/// How much of each memory a search returns.
+/// The part of each memory's text that a search returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
     /// One line of the matching chunk.
@@ -59,7 +56,7 @@ pub struct Search {
     pub limit: usize,
     /// The memories to search.
     pub filter: Filter,
-    /// How much of each memory to return.
+    /// The part of each memory's text to return.
     pub detail: Detail,
     /// The most tokens in all results together, as the model counts them.
     pub token_budget: Option<usize>,
@@ -70,133 +67,6 @@ pub struct Search {
     /// The weight of the keyword score, 0 to 1, instead of the calibrated one; for benchmarks. If set,
     /// results with a low similarity are not removed.
     pub keyword_weight: Option<f32>,
-}
-
-/// The mode in which a search ran.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Keywords and vectors.
-    Hybrid,
-    /// Keywords only, with the reason.
-    Keyword(String),
-}
-
-/// A memory that another one superseded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superseded {
-    /// The superseded memory.
-    pub id: MemoryId,
-    /// One line of its text.
-    pub text: String,
-    /// The time when it was superseded.
-    pub until: Timestamp,
-}
-
-/// A search result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hit {
-    /// The memory.
-    pub memory: Memory,
-    /// The returned text, as [`Detail`] says.
-    pub text: String,
-    /// Whether the text is shorter than the memory.
-    pub is_truncated: bool,
-    /// The score, 0 to 1.
-    pub score: f32,
-    /// The keyword score, 0 to 1.
-    pub keyword_score: f32,
-    /// The cosine similarity, −1 to 1, or `None` without vectors.
-    pub similarity: Option<f32>,
-    /// The retrievability, 0 to 1.
-    pub retrievability: f32,
-    /// The age factor, 0.97 to 1.
-    pub recency: f32,
-    /// The reranker's score, 0 to 1, which replaces the combined score.
-    pub relevance: Option<f32>,
-    /// Memories that differ only in punctuation, case and whitespace.
-    pub duplicates: Vec<MemoryId>,
-    /// The last memory that it superseded.
-    pub supersedes: Option<Superseded>,
-    /// The previous and the next turn, with [`Detail::Full`].
-    pub neighbours: (Option<Memory>, Option<Memory>),
-}
-
-impl Hit {
-    /// Creates a hit with the whole text for a memory that no search found.
-    pub(crate) fn whole(memory: Memory) -> Self {
-        Self {
-            text: memory.content.clone(),
-            memory,
-            is_truncated: false,
-            score: 1.0,
-            keyword_score: 0.0,
-            similarity: None,
-            retrievability: 1.0,
-            recency: 1.0,
-            relevance: None,
-            duplicates: Vec::new(),
-            supersedes: None,
-            neighbours: (None, None),
-        }
-    }
-
-    /// Returns the text whose tokens count against a budget.
-    fn budget_text(&self) -> String {
-        match &self.supersedes {
-            None => self.text.clone(),
-            Some(before) => format!("{}\n{}", self.text, before.text),
-        }
-    }
-}
-
-/// The results of a search.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SearchResults {
-    /// The hits, best first. May be empty.
-    pub hits: Vec<Hit>,
-    /// The mode in which the search ran.
-    pub mode: Mode,
-    /// The tokens of all texts, if there is a budget.
-    pub tokens: Option<usize>,
-    /// The number of hits that did not fit in the budget.
-    pub left_out: usize,
-    /// The durations of the stages.
-    pub stages: Stages,
-}
-
-/// The durations of a search's stages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stages {
-    /// Embedding the query.
-    pub embed: Duration,
-    /// Waiting for the indexes and folding duplicates.
-    pub index: Duration,
-    /// Computing keyword scores.
-    pub words: Duration,
-    /// Computing similarities, filtering, applying decay and age, and selecting the best.
-    pub scan: Duration,
-    /// Reading memories from the database.
-    pub read: Duration,
-    /// Reranking.
-    pub rerank: Duration,
-    /// Counting tokens for the budget.
-    pub pack: Duration,
-}
-
-impl Stages {
-    /// Returns each stage's name and duration, in order.
-    #[must_use]
-    pub const fn named(&self) -> [(&'static str, Duration); 7] {
-        [
-            ("embed", self.embed),
-            ("index", self.index),
-            ("keyword", self.words),
-            ("scan", self.scan),
-            ("read", self.read),
-            ("rerank", self.rerank),
-            ("pack", self.pack),
-        ]
-    }
 }
 
 /// Checks the token budget of a search or a brief.
@@ -321,7 +191,7 @@ impl Memories {
         let scores = self.relevance(&reader.caller, query, texts).await?;
         let mut relevance = HashMap::with_capacity(read);
         for ((hit, _), score) in found.iter_mut().zip(scores) {
-            hit.score = score * index::strength_factor(hit.retrievability, hit.recency);
+            hit.score = score * hybrid_score::strength_factor(hit.retrievability, hit.recency);
             relevance.insert(hit.memory, score);
         }
         found.truncate(read);
@@ -354,7 +224,7 @@ impl Memories {
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: limit.saturating_mul(2),
-                weight: weight.unwrap_or(KEYWORD_WEIGHT),
+                weight: weight.unwrap_or(hybrid_score::KEYWORD_WEIGHT),
             };
             let mut searched = index.search(&query);
             let all = weight.is_some();

@@ -12,7 +12,7 @@ use lar_base::Problem;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization as _;
 
-use self::rules::SecretRules;
+use self::rules::{SecretMatch, SecretRules};
 
 /// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
@@ -48,15 +48,6 @@ impl SecretPolicy {
             format!("contains what looks like a secret ({}); secrets are not saved", rules.join(", "));
         Err(Problem::invalid(field, reason))
     }
-}
-
-/// A text that looks like a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct SecretMatch {
-    /// The rule that found it.
-    rule: String,
-    /// Its byte range.
-    at: Range<usize>,
 }
 
 static RULES: LazyLock<Option<SecretRules>> = LazyLock::new(|| {

@@ -39,7 +39,7 @@ pub enum Profile {
     Gpu,
     /// Executes another program that serves one TCP port, such as `llama-server`.
     Server {
-        /// The TCP port.
+        /// The only TCP port that the program may listen on.
         port: u16,
     },
 }
@@ -95,7 +95,7 @@ impl Mechanism {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", mechanism.as_str())]
 pub struct MissingMechanism {
-    /// The mechanism.
+    /// The mechanism that is missing, in whole or in part.
     pub mechanism: Mechanism,
     /// The missing part and the cause.
     pub reason: String,

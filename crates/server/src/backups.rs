@@ -5,23 +5,28 @@
 use std::path::Path;
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::backups::Backup;
 use lar_base::Timestamp;
-use lar_store::backup;
+use lar_store::{Store, backup};
 
-use crate::State;
 use crate::auth::Admin;
 use crate::errors::Failure;
+use crate::state::DataDir;
 
 /// Create a backup
 ///
 /// Writes the backup to a file on the server's machine and returns its path.
 #[utoipa::path(post, path = "/lar/v1/backups", tag = "backups", responses((status = 201, body = Backup)))]
-pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Backup>), Failure> {
-    let path = backup::next_path(&app.data_dir)?;
-    let manifest = app.store.backup(app.data_dir.clone(), path.clone()).await?;
+pub(crate) async fn create(
+    State(store): State<Store>,
+    State(DataDir(data_dir)): State<DataDir>,
+    _: Admin,
+) -> Result<(StatusCode, Json<Backup>), Failure> {
+    let path = backup::next_path(&data_dir)?;
+    let manifest = store.backup(data_dir, path.clone()).await?;
     tracing::info!(file = %path.display(), "created a backup");
     Ok((StatusCode::CREATED, Json(to_wire(&path, manifest.created_at))))
 }
@@ -30,9 +35,12 @@ pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Bac
 ///
 /// Returns the backups in the data directory, oldest first.
 #[utoipa::path(get, path = "/lar/v1/backups", tag = "backups", responses((status = 200, body = Page<Backup>)))]
-pub(crate) async fn list(app: State, _: Admin) -> Result<Json<Page<Backup>>, Failure> {
+pub(crate) async fn list(
+    State(DataDir(data_dir)): State<DataDir>,
+    _: Admin,
+) -> Result<Json<Page<Backup>>, Failure> {
     let mut data = Vec::new();
-    for entry in std::fs::read_dir(app.data_dir.join(backup::FOLDER)).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(data_dir.join(backup::FOLDER)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = name.to_str().is_some_and(backup::is_backup);
         let made = entry.metadata().and_then(|about| about.modified()).ok();

@@ -5,16 +5,22 @@
 //! not know, so they had no effect. Lar translates them.
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use lar_base::{Code, Problem};
+use lar_catalog::Catalog;
+use lar_compat::lenient;
+use lar_gateway::Gateway;
+use lar_memory::Memories;
+use lar_store::Store;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Authenticated;
+use crate::body_limits::BodyReceiver;
 use crate::errors::Failure;
 use crate::extract::Path;
-use crate::mcp::vestige;
-use crate::{State, extract, health, lenient};
+use crate::mcp::{ToolContext, vestige};
+use crate::{extract, health};
 
 /// The paths of the bridge, each named after its tool.
 const TOOLS: [&str; 8] =
@@ -25,7 +31,8 @@ const NAMES: [(&str, &str); 4] =
 
 /// Calls a tool.
 pub(crate) async fn call(
-    app: State,
+    State(memories): State<Memories>,
+    State(receiver): State<BodyReceiver>,
     Authenticated(caller): Authenticated,
     Path(tool): Path<String>,
     headers: HeaderMap,
@@ -34,14 +41,19 @@ pub(crate) async fn call(
     if !TOOLS.contains(&tool.as_str()) {
         return Err(Problem::not_found(format!("path /bridge/{tool:.64}")).into());
     }
-    let arguments = translate(&tool, read(&extract::body(request, &app).await?)?)?;
-    let data = vestige::call(&app, caller, &headers, &tool, arguments).await?;
+    let arguments = translate(&tool, read(&extract::receive_json(request, &receiver).await?)?)?;
+    let context = ToolContext { memories: &memories, caller, headers: &headers };
+    let data = vestige::call(&context, &tool, arguments).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
 
 /// Checks readiness as `/readyz` does, and responds in the form of the bridge.
-pub(crate) async fn health(app: State) -> Result<Json<Value>, Failure> {
-    let Json(data) = health::ready(app).await?;
+pub(crate) async fn health(
+    store: State<Store>,
+    catalog: State<Catalog>,
+    gateway: State<Gateway>,
+) -> Result<Json<Value>, Failure> {
+    let Json(data) = health::ready(store, catalog, gateway).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
 

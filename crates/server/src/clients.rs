@@ -4,30 +4,34 @@
 //! The recipes are in `crates/clients`. This API writes no files of clients; `lar connect` does.
 
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use lar_api::Page;
 use lar_api::clients::{ClientCard, Snippet};
-use lar_base::{Scope, Secret};
+use lar_base::Secret;
 use lar_catalog::DEFAULT_CHAT;
 use lar_clients::{Recipe, Variables, When, recipes};
-use lar_store::KeyRecord;
+use lar_gateway::Gateway;
+use lar_store::{KeyRecord, Store};
 
-use crate::auth::Admin;
+use crate::auth::{Admin, AuthState};
 use crate::errors::Failure;
-use crate::{State, mcp};
+use crate::keys::scope_to_wire;
+use crate::origin_guard;
 
 /// List clients
 ///
 /// Returns the clients that can be connected to Lar, with instructions and the time each was last seen.
 #[utoipa::path(get, path = "/lar/v1/clients", tag = "keys", responses((status = 200, body = Page<ClientCard>)))]
 pub(crate) async fn list(
-    app: State,
+    State(store): State<Store>,
+    State(gateway): State<Gateway>,
+    State(auth): State<AuthState>,
     Admin(caller): Admin,
     request: Request,
 ) -> Result<Json<Page<ClientCard>>, Failure> {
-    let url = mcp::origin(&request);
-    app.key_activity.try_flush().await;
-    let keys = app.store.key_list(caller.user()).await?;
+    let url = origin_guard::origin(&request);
+    auth.key_activity.try_flush().await;
+    let keys = store.key_list(caller.user()).await?;
     // The other values depend on the client's machine, so the user fills them in.
     let variables = Variables {
         url,
@@ -36,7 +40,7 @@ pub(crate) async fn list(
         data_dir: "YOUR_DATA_DIRECTORY".into(),
         key_file: "YOUR_KEY_FILE".into(),
         env_file: "open-webui.env".into(),
-        context_tokens: app.gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten(),
+        context_tokens: gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten(),
     };
     let data = recipes().iter().map(|recipe| card(recipe, &variables, &keys)).collect();
     Ok(Json(Page { data, next: None }))
@@ -56,7 +60,7 @@ fn card(recipe: &Recipe, variables: &Variables, keys: &[KeyRecord]) -> ClientCar
         name: recipe.name.clone(),
         title: recipe.title.clone(),
         about: recipe.about.clone(),
-        scopes: recipe.scopes.iter().map(Scope::to_string).collect(),
+        scopes: recipe.scopes.iter().copied().map(scope_to_wire).collect(),
         command: format!("lar connect {}", recipe.name),
         by_hand: files.chain(example).collect(),
         then: rendered.next_step.text,

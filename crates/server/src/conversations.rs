@@ -3,19 +3,31 @@
 pub(crate) mod messages;
 pub(crate) mod transfer;
 
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lar_agents::Turns;
 use lar_api::Page;
 use lar_api::conversations::{Conversation as Wire, ConversationPatch as WirePatch, NewConversation};
 use lar_base::{Caller, ConversationId, Problem};
 use lar_catalog::Kind;
-use lar_store::{Conversation, ConversationPatch, OwnedConversation};
+use lar_gateway::Gateway;
+use lar_memory::Memories;
+use lar_store::{Conversation, ConversationPatch, OwnedConversation, Store};
 
 use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PageQuery, Path};
 use crate::idempotency::{self, IdempotentJson};
-use crate::{App, State};
+
+/// The part of the shared state that serves conversations.
+#[derive(Clone)]
+pub(crate) struct ConversationState {
+    pub(crate) store: Store,
+    pub(crate) turns: Turns,
+    pub(crate) gateway: Gateway,
+    pub(crate) memories: Memories,
+}
 
 /// The maximum length of a title.
 const TITLE_CHARS_MAX: usize = 200;
@@ -25,25 +37,25 @@ const TITLE_CHARS_MAX: usize = 200;
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     new: IdempotentJson<NewConversation>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
-    if let Some(id) = idempotency::earlier_id(&app, once.as_ref()).await? {
-        let found = app.store.conversation_get(caller.user(), id).await?;
+    if let Some(id) = idempotency::earlier_id(&state.store, once.as_ref()).await? {
+        let found = state.store.conversation_get(caller.user(), id).await?;
         return Ok(idempotency::mark_replayed(
-            (StatusCode::CREATED, respond_with_etag(&app, found.get())).into_response(),
+            (StatusCode::CREATED, respond_with_etag(&state, found.get())).into_response(),
         ));
     }
     let title = new.title.map(|title| check_title(&title)).transpose()?.unwrap_or_default();
     if let Some(model) = &new.model {
-        app.gateway.route_for(model, Kind::Chat).await?;
+        state.gateway.route_for(model, Kind::Chat).await?;
     }
     let system = new.system.map(|text| messages::check_content("system", text)).transpose()?;
     let made = lar_store::NewConversation { title, model: new.model, temporary: new.temporary, system };
-    let made = app.store.conversation_create(caller.user(), made, once).await?;
-    Ok((StatusCode::CREATED, respond_with_etag(&app, &made)).into_response())
+    let made = state.store.conversation_create(caller.user(), made, once).await?;
+    Ok((StatusCode::CREATED, respond_with_etag(&state, &made)).into_response())
 }
 
 /// List conversations
@@ -54,21 +66,21 @@ pub(crate) async fn create(
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("q" = Option<String>, Query)),
     responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     page: PageQuery,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     let limit = page.limit()?;
     if let Some(words) = page.q.clone() {
-        let hits = app.store.conversation_search(caller.user(), words, limit).await?;
+        let hits = state.store.conversation_search(caller.user(), words, limit).await?;
         let found = hits
             .into_iter()
-            .map(|hit| Wire { snippet: Some(hit.snippet), ..to_wire(&app, &hit.conversation) });
+            .map(|hit| Wire { snippet: Some(hit.snippet), ..to_wire(&state, &hit.conversation) });
         return Ok(axum::Json(Page { data: found.collect(), next: None }));
     }
-    let rows = app.store.conversation_list(caller.user(), page.after()?, limit).await?;
+    let rows = state.store.conversation_list(caller.user(), page.after()?, limit).await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
-    Ok(axum::Json(Page { data: rows.iter().map(|row| to_wire(&app, row)).collect(), next }))
+    Ok(axum::Json(Page { data: rows.iter().map(|row| to_wire(&state, row)).collect(), next }))
 }
 
 /// Show a conversation
@@ -77,12 +89,12 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/lar/v1/conversations/{id}", tag = "conversations", params(("id" = String, Path)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let found = find_owned(&app, &caller, &id).await?;
-    let body = whole(&app, &caller, &found).await?;
+    let found = find_owned(&state, &caller, &id).await?;
+    let body = whole(&state, &caller, &found).await?;
     let version = body.version;
     Ok(with_etag(axum::Json(body).into_response(), version))
 }
@@ -94,15 +106,15 @@ pub(crate) async fn show(
     params(("id" = String, Path), ("if-match" = Option<String>, Header)),
     responses((status = 200, body = Wire), (status = 412, body = lar_api::ProblemBody)))]
 pub(crate) async fn update(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
     headers: HeaderMap,
     Json(patch): Json<WirePatch>,
 ) -> Result<Response, Failure> {
-    let owned = find_owned(&app, &caller, &id).await?;
+    let owned = find_owned(&state, &caller, &id).await?;
     if let Some(model) = &patch.model {
-        app.gateway.route_for(model, Kind::Chat).await?;
+        state.gateway.route_for(model, Kind::Chat).await?;
     }
     let patch = ConversationPatch {
         title: patch.title.map(|title| check_title(&title)).transpose()?,
@@ -111,8 +123,8 @@ pub(crate) async fn update(
         deleted: patch.deleted,
     };
     let expected = extract::if_match(&headers)?;
-    let changed = app.store.conversation_patch(&owned, patch, expected).await?;
-    Ok(respond_with_etag(&app, &changed))
+    let changed = state.store.conversation_patch(&owned, patch, expected).await?;
+    Ok(respond_with_etag(&state, &changed))
 }
 
 /// Delete a conversation
@@ -122,19 +134,19 @@ pub(crate) async fn update(
     params(("id" = String, Path), ("erase" = Option<bool>, Query)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Result<StatusCode, Failure> {
-    let owned = find_owned(&app, &caller, &id).await?;
+    let owned = find_owned(&state, &caller, &id).await?;
     let erases = extract::erases(request.uri())?;
-    app.turns.stop(&owned);
+    state.turns.stop(&owned);
     if erases {
-        app.store.conversation_erase(&owned).await?;
+        state.store.conversation_erase(&owned).await?;
     } else {
         let patch = ConversationPatch { deleted: Some(true), ..ConversationPatch::default() };
-        app.store.conversation_patch(&owned, patch, None).await?;
+        state.store.conversation_patch(&owned, patch, None).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -145,11 +157,11 @@ pub(crate) async fn remove(
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/stop", tag = "conversations", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn stop(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    app.turns.stop(&find_owned(&app, &caller, &id).await?);
+    state.turns.stop(&find_owned(&state, &caller, &id).await?);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -161,8 +173,8 @@ fn check_title(title: &str) -> Result<String, Problem> {
     }
 }
 
-fn to_wire(app: &App, found: &Conversation) -> Wire {
-    let running_task = app.turns.running_task(found.id).map(|task| task.to_string());
+fn to_wire(state: &ConversationState, found: &Conversation) -> Wire {
+    let running_task = state.turns.running_task(found.id).map(|task| task.to_string());
     Wire { running_task, ..summary(found) }
 }
 
@@ -185,16 +197,24 @@ fn summary(found: &Conversation) -> Wire {
 }
 
 /// Returns the conversation that a path names, if it belongs to the caller. Call it before any access.
-async fn find_owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation, Problem> {
+async fn find_owned(
+    state: &ConversationState,
+    caller: &Caller,
+    id: &str,
+) -> Result<OwnedConversation, Problem> {
     let id: ConversationId = extract::id(id, "conversation")?;
-    Ok(app.store.conversation_get(caller.user(), id).await?)
+    Ok(state.store.conversation_get(caller.user(), id).await?)
 }
 
 /// Returns a conversation with all its messages.
-async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
-    let all = app.store.message_list(owned).await?;
+async fn whole(
+    state: &ConversationState,
+    caller: &Caller,
+    owned: &OwnedConversation,
+) -> Result<Wire, lar_store::Error> {
+    let all = state.store.message_list(owned).await?;
     let messages = all.iter().map(|message| messages::message_for(caller, message)).collect();
-    Ok(Wire { messages: Some(messages), ..to_wire(app, owned.get()) })
+    Ok(Wire { messages: Some(messages), ..to_wire(state, owned.get()) })
 }
 
 /// Returns the line of a conversation in an export.
@@ -210,8 +230,8 @@ pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wi
     line
 }
 
-fn respond_with_etag(app: &App, found: &Conversation) -> Response {
-    with_etag(axum::Json(to_wire(app, found)).into_response(), found.version)
+fn respond_with_etag(state: &ConversationState, found: &Conversation) -> Response {
+    with_etag(axum::Json(to_wire(state, found)).into_response(), found.version)
 }
 
 fn with_etag(mut response: Response, version: i64) -> Response {

@@ -1,20 +1,20 @@
-//! `/healthz`, `/readyz` and `/metrics`: liveness, readiness and metrics of the server.
+//! `/healthz` and `/readyz`: liveness and readiness of the server.
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use lar_base::{Code, Problem};
+use lar_catalog::Catalog;
 use lar_engines::pools::PoolState;
-use serde_json::json;
+use lar_gateway::Gateway;
+use lar_store::Store;
+use serde_json::{Value, json};
 
-use crate::State;
-use crate::auth::Admin;
 use crate::errors::Failure;
 
 /// Check liveness
 ///
 /// Succeeds while the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200)))]
-pub(crate) async fn alive() -> axum::Json<serde_json::Value> {
+pub(crate) async fn alive() -> axum::Json<Value> {
     axum::Json(json!({ "status": "ok" }))
 }
 
@@ -22,10 +22,14 @@ pub(crate) async fn alive() -> axum::Json<serde_json::Value> {
 ///
 /// Succeeds if the database is open and, in case a default model is installed, loading it has not failed.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200), (status = 503)))]
-pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, Failure> {
-    app.store.ping().await?;
-    if let Ok(default) = app.catalog.resolve("default") {
-        let failed = app.gateway.engines().status().into_iter().find_map(|pool| match pool.state {
+pub(crate) async fn ready(
+    State(store): State<Store>,
+    State(catalog): State<Catalog>,
+    State(gateway): State<Gateway>,
+) -> Result<axum::Json<Value>, Failure> {
+    store.ping().await?;
+    if let Ok(default) = catalog.resolve("default") {
+        let failed = gateway.engines().status().into_iter().find_map(|pool| match pool.state {
             PoolState::Failed(reason) if pool.pool == default.model.name => Some(reason),
             _ => None,
         });
@@ -36,54 +40,4 @@ pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, F
         }
     }
     Ok(axum::Json(json!({ "status": "ok" })))
-}
-
-/// Show metrics
-///
-/// Returns the metrics of the whole server in the OpenMetrics text format. Requires the scope `admin`.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200)))]
-pub(crate) async fn metrics(app: State, _: Admin) -> Result<Response, Failure> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &app.registry)
-        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-    let text = text.trim_end_matches("# EOF\n").to_owned() + &gauges(&app) + "# EOF\n";
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
-}
-
-/// Renders the metrics that are read from the current state instead of counted.
-fn gauges(app: &crate::App) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, rows: Vec<(String, f64)>| {
-        let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}");
-        for (labels, value) in rows {
-            let suffix = if kind == "counter" { "_total" } else { "" };
-            let _ = writeln!(text, "{name}{suffix}{{{labels}}} {value}");
-        }
-    };
-    let pools = app.gateway.engines().status();
-    let waiting = pools.iter().flat_map(|pool| {
-        ["interactive", "batch"].into_iter().zip(pool.waiting).map(|(priority, count)| {
-            (format!("model=\"{}\",priority=\"{priority}\"", pool.pool), count as f64)
-        })
-    });
-    family("lar_queue_depth", "gauge", "Waiting tasks", waiting.collect());
-    let row = |pool: &lar_engines::PoolStatus, value: f64| (format!("model=\"{}\"", pool.pool), value);
-    let active = pools.iter().map(|pool| row(pool, pool.active as f64));
-    family("lar_active_leases", "gauge", "Running tasks", active.collect());
-    let ready = pools.iter().map(|pool| row(pool, f64::from(u8::from(pool.state == PoolState::Ready))));
-    family("lar_pool_ready", "gauge", "Whether the model is loaded", ready.collect());
-    let states = pools.iter().map(|pool| {
-        (format!("model=\"{}\",state=\"{}\"", pool.pool, crate::pools::state_name(&pool.state)), 1.0)
-    });
-    family("lar_model_state", "gauge", "State of the model's engine", states.collect());
-    let memory = lar_engines::device::memory();
-    let used = memory.map(|memory| memory.total.get().saturating_sub(memory.available.get()));
-    let used = used.map(|bytes| ("device=\"cpu\"".to_owned(), bytes as f64));
-    family("lar_device_memory_used_bytes", "gauge", "Memory in use", used.into_iter().collect());
-    let out = app.ledger.snapshot().into_iter();
-    let out = out.map(|(destination, count)| (format!("destination=\"{destination}\""), count as f64));
-    family("lar_egress_connections", "counter", "Connections that left this machine", out.collect());
-    text
 }

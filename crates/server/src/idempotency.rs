@@ -5,17 +5,16 @@
 //! need no record, because repeating them changes nothing.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use lar_base::{Caller, Problem};
-use lar_store::IdempotentRequest;
+use lar_store::{IdempotentRequest, Store};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::App;
+use crate::body_limits::BodyReceiver;
 use crate::errors::Failure;
 use crate::extract;
 
@@ -41,15 +40,18 @@ impl<T> IdempotentJson<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for IdempotentJson<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for IdempotentJson<T>
+where
+    BodyReceiver: FromRef<S>,
+{
     type Rejection = Failure;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let name = request.headers().get(HEADER).map(name).transpose()?;
         let mut hash = Sha256::new();
         hash.update(request.uri().path());
         hash.update([0]);
-        let bytes = extract::body(request, app).await?;
+        let bytes = extract::receive_json(request, &BodyReceiver::from_ref(state)).await?;
         hash.update(&*bytes);
         Ok(Self { body: extract::json(&bytes)?, name, fingerprint: hash.finalize().into() })
     }
@@ -68,11 +70,11 @@ fn name(value: &HeaderValue) -> Result<String, Problem> {
 
 /// Returns the id of the object that this request created when it was first sent.
 pub(crate) async fn earlier_id<T: FromStr>(
-    app: &App,
+    store: &Store,
     once: Option<&IdempotentRequest>,
 ) -> Result<Option<T>, Problem> {
     let Some(once) = once else { return Ok(None) };
-    let found = app.store.idempotency_find(once.clone()).await?;
+    let found = store.idempotency_find(once.clone()).await?;
     Ok(found.and_then(|id| id.parse().ok()))
 }
 

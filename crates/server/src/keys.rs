@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
-use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
+use lar_api::keys::{Key as Wire, KeyScope, MemoryMode as WireMemoryMode, NewKey as WireNewKey};
 use lar_base::{Code, KeyId, MemoryMode, Problem, Scope, Scopes, Timestamp};
-use lar_store::{KeyRecord, NewKey};
+use lar_store::{KeyRecord, NewKey, Store};
 
-use crate::State;
-use crate::auth::{Admin, new_secret};
+use crate::auth::{Admin, AuthState};
+use crate::authenticator::new_secret;
 use crate::errors::Failure;
 use crate::extract::{self, Path};
 use crate::idempotency::{self, IdempotentJson};
+use crate::sign_in_links::Links;
 
 /// The maximum time until a key expires: a hundred years.
 const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -28,12 +30,13 @@ pub(crate) const NAME_CHARS_MAX: usize = 100;
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(store): State<Store>,
+    State(auth): State<AuthState>,
     Admin(caller): Admin,
     new: IdempotentJson<WireNewKey>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
-    if let Some(id) = idempotency::earlier_id::<KeyId>(&app, once.as_ref()).await? {
+    if let Some(id) = idempotency::earlier_id::<KeyId>(&store, once.as_ref()).await? {
         // Only the secret's digest is stored, so Lar cannot repeat the response.
         let detail = format!(
             "this request already created the key {id}, and Lar cannot show its secret again. Revoke the key \
@@ -57,7 +60,7 @@ pub(crate) async fn create(
             Scopes::of(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
         }
     };
-    let allowed = app.store.user_scopes(caller.user()).await?;
+    let allowed = store.user_scopes(caller.user()).await?;
     if let Some(beyond) = scopes.iter().find(|scope| !allowed.contains(*scope)) {
         let reason = format!("contains `{beyond}`, a scope that none of this user's keys has");
         return Err(Problem::invalid("scopes", reason).into());
@@ -93,14 +96,14 @@ pub(crate) async fn create(
         user: caller.user(),
         name,
         agent: new.agent,
-        digest: app.authenticator.digest(secret.expose()),
+        digest: auth.authenticator.digest(secret.expose()),
         scopes,
         requests_per_minute: new.requests_per_minute,
         memory,
         client,
         expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
     };
-    let made = app.store.key_create(key, once).await?;
+    let made = store.key_create(key, once).await?;
     let body = Wire { secret: Some(secret.expose().to_owned()), ..to_wire(&made) };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
@@ -109,9 +112,13 @@ pub(crate) async fn create(
 ///
 /// Returns the keys of the user, including revoked ones, oldest first.
 #[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
-pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
-    app.key_activity.try_flush().await;
-    let keys = app.store.key_list(caller.user()).await?;
+pub(crate) async fn list(
+    State(store): State<Store>,
+    State(auth): State<AuthState>,
+    Admin(caller): Admin,
+) -> Result<axum::Json<Page<Wire>>, Failure> {
+    auth.key_activity.try_flush().await;
+    let keys = store.key_list(caller.user()).await?;
     Ok(axum::Json(Page { data: keys.iter().map(to_wire).collect(), next: None }))
 }
 
@@ -122,20 +129,22 @@ pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<
 #[utoipa::path(delete, path = "/lar/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn revoke(
-    app: State,
+    State(store): State<Store>,
+    State(auth): State<AuthState>,
+    State(links): State<Links>,
     Admin(caller): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
     let id = extract::id(&id, "key")?;
-    if app.authenticator.is_owner_key(id) {
+    if auth.authenticator.is_owner_key(id) {
         let detail = "this is the owner's key, which the command line uses. To replace it, stop Lar, \
                       remove `owner.key` from the data directory, and start Lar, which creates a new one. \
                       Then revoke this key";
         return Err(Problem::new(Code::Conflict, detail).into());
     }
-    app.store.key_revoke(caller.user(), id).await?;
-    app.links.remove_of(id);
-    app.authenticator.forget();
+    store.key_revoke(caller.user(), id).await?;
+    links.remove_of(id);
+    auth.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -144,16 +153,35 @@ pub(crate) fn default_scopes() -> Scopes {
     Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite])
 }
 
+/// Returns a scope on the wire.
+pub(crate) fn scope_to_wire(scope: Scope) -> KeyScope {
+    match scope {
+        Scope::Inference => KeyScope::Inference,
+        Scope::Conversations => KeyScope::Conversations,
+        Scope::MemoryRead => KeyScope::MemoryRead,
+        Scope::MemoryWrite => KeyScope::MemoryWrite,
+        Scope::Admin => KeyScope::Admin,
+    }
+}
+
+fn memory_mode_to_wire(mode: MemoryMode) -> WireMemoryMode {
+    match mode {
+        MemoryMode::Off => WireMemoryMode::Off,
+        MemoryMode::Recall => WireMemoryMode::Recall,
+        MemoryMode::Remember => WireMemoryMode::Remember,
+    }
+}
+
 fn to_wire(key: &KeyRecord) -> Wire {
     Wire {
         id: key.id.to_string(),
         name: key.name.clone(),
         fingerprint: key.fingerprint.clone(),
-        scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
-        removed_scopes: key.removed_scopes.iter().map(|scope| scope.to_string()).collect(),
+        scopes: key.scopes.iter().map(scope_to_wire).collect(),
+        removed_scopes: key.removed_scopes.iter().map(scope_to_wire).collect(),
         agent: key.agent.clone(),
         requests_per_minute: key.requests_per_minute,
-        memory: key.memory.as_str().into(),
+        memory: memory_mode_to_wire(key.memory),
         client: key.client.clone(),
         last_seen_at: key.last_seen_at.map(|at| at.to_string()),
         created_at: key.created_at.to_string(),

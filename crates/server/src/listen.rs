@@ -20,7 +20,9 @@ pub(crate) use self::connections::ConnectionHandle;
 use self::connections::{ConnectionLimits, Connections};
 use self::tls::Tls;
 pub use self::tls::TlsFiles;
-use crate::{App, Parts, routes, sign_in};
+use crate::request_extensions::Arrival;
+use crate::state::{App, Parts};
+use crate::{routes, sign_in_links};
 
 /// The maximum size of a request's head in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -49,15 +51,6 @@ pub struct Listener {
     pub tls: Option<TlsFiles>,
 }
 
-/// A request extension: the properties of the listener that the request arrived at.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Arrival {
-    /// The key of requests that have none.
-    pub(crate) key: Option<Arc<Secret>>,
-    /// Whether the listener uses TLS.
-    pub(crate) secure: bool,
-}
-
 /// A listener with its open socket.
 struct BoundListener {
     socket: TcpListener,
@@ -73,7 +66,7 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("address", &self.app.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.app.auth.address).finish_non_exhaustive()
     }
 }
 
@@ -112,7 +105,7 @@ impl Server {
     /// Returns the address at which this machine reaches the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.app.address
+        self.app.auth.address
     }
 
     /// Returns the URLs of the additional listeners.
@@ -131,15 +124,15 @@ impl Server {
     /// `key`.
     #[must_use]
     pub fn sign_in_link(&self, key: KeyId) -> (String, Timestamp) {
-        let (secret, expires_at) = self.app.links.make(&self.app.authenticator, key);
-        (sign_in::url(&self.app, &secret), expires_at)
+        let (secret, expires_at) = self.app.links.make(&self.app.auth.authenticator, key);
+        (sign_in_links::url(self.app.auth.address, &secret), expires_at)
     }
 
     /// Serves until `stop`. Then it accepts nothing new, and running requests have the time `grace` to
     /// finish.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) {
         let graceful = Arc::new(GracefulShutdown::new());
-        let limits = &self.app.limits;
+        let limits = &self.app.receiver.limits;
         let connections = Connections::new(ConnectionLimits {
             total: limits.connections,
             per_address: limits.connections_per_address,
@@ -152,7 +145,7 @@ impl Server {
             let accept = Accept {
                 bound,
                 router,
-                head_timeout: self.app.limits.head_timeout,
+                head_timeout: self.app.receiver.limits.head_timeout,
                 connections: connections.clone(),
                 sockets: sockets.clone(),
                 graceful: graceful.clone(),

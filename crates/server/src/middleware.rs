@@ -3,85 +3,41 @@
 //! It sets the request id, checks the host and the origin, formats errors, writes one log line and measures
 //! the duration. [`crate::auth`] authenticates the caller inside it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use lar_base::{Code, Instant, KeyId, Problem, RequestId};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use lar_base::{Code, Instant, Problem, RequestId};
 
-use crate::bodies::BodyShare;
+use crate::api::Api;
+use crate::body_limits::BodyShare;
 use crate::errors::{Audience, ErrorFormat, Failure, PendingError, log_and_redact, render};
 use crate::origin_guard::{RequestHost, cors};
 use crate::rate_limit::RateLimitStatus;
-use crate::{App, mcp};
+use crate::request_extensions::{CallerSlot, CurrentRequestId, RecognizedKey, shown_path};
+use crate::state::App;
+use crate::{mcp_auth, origin_guard};
 
 /// The maximum length of a caller's request id that is echoed.
 const REQUEST_ID_CHARS_MAX: usize = 128;
-/// The maximum number of characters that an error shows of a path.
-pub(crate) const SHOWN_CHARS_MAX: usize = 200;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: &'static str,
-    path: String,
-    status: u16,
+/// The state of the middleware of one router.
+#[derive(Clone)]
+pub(crate) struct RouterScope {
+    pub(crate) app: Arc<App>,
+    /// The API of the router.
+    pub(crate) api: Api,
 }
 
-/// The durations of requests, by method, path and status.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestMetrics(Family<RequestLabels, Histogram>);
-
-impl RequestMetrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let seconds = || Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0]);
-        let family = Family::new_with_constructor(seconds as fn() -> Histogram);
-        let help = "Time from a request's head to the response's head";
-        registry.register("lar_http_request_duration_seconds", help, family.clone());
-        Self(family)
-    }
-}
-
-/// A request extension: the id of the request, for the authenticator.
-#[derive(Debug, Clone)]
-pub(crate) struct CurrentRequestId(pub(crate) Arc<str>);
-
-/// A request extension in which the authenticator stores the key, for the log and the response headers.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct CallerSlot(Arc<OnceLock<RecognizedKey>>);
-
-/// A key that the authenticator recognized.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RecognizedKey {
-    pub(crate) key: KeyId,
-    /// The state of the key's rate limit; `None` if the key has no limit.
-    pub(crate) rate_limit: Option<RateLimitStatus>,
-    /// Whether the request has the scope `admin`.
-    pub(crate) is_admin: bool,
-}
-
-impl CallerSlot {
-    /// Returns the key, or `None` before the authenticator has recognized it.
-    pub(crate) fn key(&self) -> Option<KeyId> {
-        self.0.get().map(|caller| caller.key)
-    }
-
-    pub(crate) fn set(&self, caller: RecognizedKey) {
-        let _ = self.0.set(caller);
-    }
-}
-
-pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn apply(State(scope): State<RouterScope>, mut request: Request, next: Next) -> Response {
+    let RouterScope { app, api } = scope;
     let started_at = Instant::now();
     let id: Arc<str> = request_id(&request).into();
     request.extensions_mut().insert(CurrentRequestId(id.clone()));
     let trace = trace_id(&request);
-    let format = ErrorFormat::of(&request);
+    let format = api.error_format(request.headers());
     let method = method_name(request.method());
     let path = request
         .extensions()
@@ -93,10 +49,10 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
     let body_share = BodyShare::default();
     request.extensions_mut().insert(body_share.clone());
     let (mut other_page, mut origin) = (None, None);
-    let mut response = match app.hosts.check(&request) {
+    let mut response = match app.hosts.check(&request, api) {
         Ok(origin_check) => {
             request.extensions_mut().insert(RequestHost(origin_check.host));
-            origin = Some(mcp::origin(&request));
+            origin = Some(origin_guard::origin(&request));
             other_page = origin_check.other_page;
             if other_page.is_some() {
                 // A page of another origin must send a key; the user's session is not for it.
@@ -112,14 +68,14 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
     };
     drop(body_share);
     if let Some(PendingError(problem)) = response.extensions_mut().remove::<PendingError>() {
-        let audience = match caller_slot.0.get() {
+        let audience = match caller_slot.get() {
             Some(RecognizedKey { is_admin: true, .. }) => Audience::Administrator,
             _ => Audience::Everybody,
         };
         let problem = log_and_redact(audience, problem, Some(&id));
         response = render(&problem, format, &id);
-        if let Some(origin) = origin.filter(|_| path == mcp::PATH && problem.code == Code::Unauthenticated) {
-            mcp::challenge(response.headers_mut(), &origin);
+        if let Some(origin) = origin.filter(|_| api == Api::Mcp && problem.code == Code::Unauthenticated) {
+            mcp_auth::challenge(response.headers_mut(), &origin);
         }
     }
     if let Some(page) = other_page {
@@ -133,7 +89,7 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
         }
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
-    let caller = caller_slot.0.get();
+    let caller = caller_slot.get();
     for (name, value) in caller.and_then(|caller| caller.rate_limit).iter().flat_map(RateLimitStatus::fields)
     {
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -148,15 +104,21 @@ pub(crate) async fn apply(State(app): State<Arc<App>>, mut request: Request, nex
         key = caller.map(|caller| tracing::field::display(caller.key)),
         method, path, status, latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "request",
     );
-    app.requests.0.get_or_create(&RequestLabels { method, path, status }).observe(took.as_secs_f64());
+    app.requests.record(method, path, status, took);
     response
 }
 
 /// Answers a request for an existing path with a method that the path does not support.
 pub(crate) async fn method_not_allowed(request: Request) -> Failure {
-    let path: String = request.uri().path().chars().take(SHOWN_CHARS_MAX).collect();
-    let detail = format!("{path} does not support {}", request.method());
+    let detail = format!("{} does not support {}", shown_path(&request), request.method());
     Failure(Problem::new(Code::MethodNotAllowed, detail))
+}
+
+/// Answers a request for a path without a route.
+pub(crate) async fn not_found(request: Request) -> Failure {
+    let path = shown_path(&request);
+    let advice = if path.starts_with("//") { "; remove the slash at the end of the base URL" } else { "" };
+    Failure(Problem::not_found(format!("path {path}{advice}")))
 }
 
 /// Returns the request id that the caller sent, or a new one.

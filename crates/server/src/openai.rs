@@ -1,106 +1,10 @@
 //! `/v1`: OpenAI's API for unmodified clients, and the rerank endpoint that other vendors put beside it.
 //!
-//! Each endpoint has its own module. This file has the code that several of them share.
+//! Each endpoint has its own module. `lar-compat` decodes their requests and encodes their responses.
 
 pub(crate) mod chat_completions;
 pub(crate) mod completions;
-pub(crate) mod custom_tools;
 pub(crate) mod embeddings;
 pub(crate) mod models;
-pub(crate) mod prompts;
 pub(crate) mod rerank;
 pub(crate) mod responses;
-pub(crate) mod sampling;
-
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
-
-/// Adds the `X-Lar-Truncated` header with the indexes of the texts that were truncated to the model's context.
-pub(crate) fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
-    let indexes: Vec<String> = truncated.iter().map(ToString::to_string).collect();
-    if let (false, Ok(value)) = (indexes.is_empty(), HeaderValue::from_str(&indexes.join(","))) {
-        response.headers_mut().insert(HeaderName::from_static("x-lar-truncated"), value);
-    }
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use lar_api::openai::CHAT_FIELDS;
-    use lar_base::TaskId;
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// Any JSON value that is not too large.
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".{0,12}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-z_]{1,10}", inner, 0..4)
-                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-            ]
-        })
-    }
-
-    fn decode_all(body: &[u8]) {
-        let _ = chat_completions::decode(body, TaskId::new());
-        let _ = completions::decode(body, TaskId::new());
-        let _ = embeddings::decode(body);
-        let _ = rerank::decode(body);
-        let _ = responses::decode(body, TaskId::new());
-        crate::decoders::anthropic(body);
-        crate::decoders::ollama(body);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..256)) {
-            decode_all(&body);
-        }
-
-        #[test]
-        fn any_value_of_any_field_is_decoded_or_refused_by_name(
-            at in 0..CHAT_FIELDS.len(),
-            value in any_json(),
-        ) {
-            let name = CHAT_FIELDS[at].name;
-            let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] });
-            body[name] = value;
-            decode_all(body.to_string().as_bytes());
-            if let Err(problem) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
-                let about = problem.fields.first().map(|field| field.field.clone()).unwrap_or_default();
-                let family = about.starts_with(name) || (name.starts_with("max_") && about == "max_tokens");
-                prop_assert!(family, "{name}: {problem:?}");
-            }
-        }
-
-        #[test]
-        fn decoded_sampling_is_within_bounds(
-            temperature in any::<f32>(), top_p in any::<f32>(), seed in any::<i64>(), max in any::<i64>(),
-            stop in prop::collection::vec(".{0,8}", 0..40),
-        ) {
-            let body = json!({
-                "model": "m", "messages": [{ "role": "user", "content": "x" }],
-                "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
-            });
-            let body = body.to_string();
-            if let Ok((generation, _)) = chat_completions::decode(body.as_bytes(), TaskId::new()) {
-                let sampling = generation.sampling;
-                prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
-                prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));
-                prop_assert!(sampling.stop.len() <= 32 && sampling.stop.iter().all(|text| !text.is_empty()));
-                // -1 and numbers beyond 32 bits mean no limit.
-                prop_assert!(sampling.tokens_max > 0 || max == -1 || max > i64::from(u32::MAX));
-            }
-        }
-    }
-}

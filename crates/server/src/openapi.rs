@@ -2,12 +2,12 @@
 
 mod complete;
 
+use lar_base::json::to_value;
 use utoipa::OpenApi;
 
-use crate::json::to_value;
 use crate::{
-    aliases, backups, capabilities, catalog, clients, conversations, health, keys, memories, pools, sign_in,
-    spaces, tasks, usage, users,
+    aliases, backups, capabilities, catalog, clients, conversations, health, keys, memories, metrics, pools,
+    sign_in, spaces, tasks, usage, users,
 };
 
 #[derive(OpenApi)]
@@ -96,7 +96,7 @@ use crate::{
         sign_in::sign_out,
         health::alive,
         health::ready,
-        health::metrics,
+        metrics::show,
     )
 )]
 struct Document;

@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use lar_base::{Code, Problem};
 
 use self::cors::AllowedOrigins;
+use crate::api::Api;
+use crate::request_extensions::Arrival;
 
 /// The allowed hosts of requests, and the allowed origins of other pages.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Hosts {
     ///
     /// # Errors
     /// [`Code::ForbiddenScope`], naming the setting that would allow the request, if there is one.
-    pub(crate) fn check(&self, request: &Request) -> Result<RequestOrigin, Problem> {
+    pub(crate) fn check(&self, request: &Request, api: Api) -> Result<RequestOrigin, Problem> {
         let named = request.headers().get_all(header::HOST);
         // A host in the request line overrides the header (RFC 9112, 3.2.2). Several headers are an attack.
         let in_line = request.uri().authority().map(|authority| authority.as_str());
@@ -64,9 +66,7 @@ impl Hosts {
         }
         let origin = request.headers().get(header::ORIGIN);
         let is_own = origin.is_none_or(|origin| is_origin_of(origin, host));
-        if let Some(origin) =
-            origin.filter(|origin| !is_own && self.origins.allow(origin, request.uri().path()))
-        {
+        if let Some(origin) = origin.filter(|origin| !is_own && self.origins.allow(origin, api)) {
             return Ok(RequestOrigin { host: host.to_owned(), other_page: Some(origin.clone()) });
         }
         if request.method().is_safe() {
@@ -78,14 +78,14 @@ impl Hosts {
             return Err(refused_page(
                 "a page of another site may not send this request",
                 request,
-                &self.origins,
+                (api, &self.origins),
             ));
         }
         if !is_own {
             return Err(refused_page(
                 "a page of another origin may not send this request",
                 request,
-                &self.origins,
+                (api, &self.origins),
             ));
         }
         Ok(RequestOrigin { host: host.to_owned(), other_page: None })
@@ -93,8 +93,8 @@ impl Hosts {
 }
 
 /// Returns the error for a page of another origin, with the setting that would allow the page if one would.
-fn refused_page(what: &str, request: &Request, origins: &AllowedOrigins) -> Problem {
-    let origin = text(request.headers(), "origin").filter(|_| cors::serves_other_pages(request.uri().path()));
+fn refused_page(what: &str, request: &Request, (api, origins): (Api, &AllowedOrigins)) -> Problem {
+    let origin = text(request.headers(), "origin").filter(|_| api.serves_other_pages());
     let can_be_allowed = origin.filter(|origin| origins.could_allow(origin));
     forbidden(match can_be_allowed {
         Some(origin) => format!("{what}; add `{origin}` to `allowed_origins` if you trust it"),
@@ -106,6 +106,14 @@ fn refused_page(what: &str, request: &Request, origins: &AllowedOrigins) -> Prob
 fn is_origin_of(origin: &HeaderValue, host: &str) -> bool {
     let from = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     from.is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
+}
+
+/// Returns the origin that a request was sent to.
+pub(crate) fn origin(request: &Request) -> String {
+    let host =
+        request.extensions().get::<RequestHost>().map_or("localhost", |RequestHost(host)| host.as_str());
+    let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
+    format!("{}://{host}", if secure { "https" } else { "http" })
 }
 
 /// Returns whether host names, addresses and ports may contain this byte.
@@ -157,19 +165,20 @@ mod tests {
     fn an_allowed_page_reaches_only_the_model_apis() {
         let origins = AllowedOrigins::parse(&["app://obsidian.md".into()]).unwrap();
         let hosts = Hosts::new(Vec::new(), origins);
-        let from = |path: &str, origin: &str| {
+        let from = |api: Api, origin: &str| {
             let headers = [("host", "127.0.0.1:5270"), ("origin", origin), ("sec-fetch-site", "cross-site")];
-            let mut request = request("POST", &headers);
-            *request.uri_mut() = path.parse().unwrap();
-            hosts.check(&request).map(|checked| checked.other_page).map_err(|problem| problem.detail)
+            hosts
+                .check(&request("POST", &headers), api)
+                .map(|checked| checked.other_page)
+                .map_err(|problem| problem.detail)
         };
         let page = HeaderValue::from_static("app://obsidian.md");
-        assert_eq!(from("/v1/embeddings", "app://obsidian.md"), Ok(Some(page)));
+        assert_eq!(from(Api::OpenAi, "app://obsidian.md"), Ok(Some(page)));
         let refused = "a page of another site may not send this request";
-        assert_eq!(from("/lar/v1/keys", "app://obsidian.md"), Err(refused.into()));
+        assert_eq!(from(Api::Lar, "app://obsidian.md"), Err(refused.into()));
         let advice = format!("{refused}; add `http://evil.example` to `allowed_origins` if you trust it");
-        assert_eq!(from("/v1/embeddings", "http://evil.example"), Err(advice));
-        assert_eq!(from("/v1/embeddings", "http://evil.example/\"x"), Err(refused.into()));
+        assert_eq!(from(Api::OpenAi, "http://evil.example"), Err(advice));
+        assert_eq!(from(Api::OpenAi, "http://evil.example/\"x"), Err(refused.into()));
     }
 
     #[test]
@@ -195,13 +204,17 @@ mod tests {
             ("POST", &[("host", "127.0.0.1:5270"), ("sec-fetch-site", "same-origin")], true),
         ];
         for (method, headers, allowed) in cases {
-            assert_eq!(hosts.check(&request(method, headers)).is_ok(), *allowed, "{method} {headers:?}");
+            assert_eq!(
+                hosts.check(&request(method, headers), Api::Lar).is_ok(),
+                *allowed,
+                "{method} {headers:?}"
+            );
         }
         let mut elsewhere = request("GET", &[("host", "127.0.0.1:5270")]);
         *elsewhere.uri_mut() = "http://evil.example/lar/v1/keys".parse().unwrap();
-        assert!(hosts.check(&elsewhere).is_err(), "the request line's host counts");
+        assert!(hosts.check(&elsewhere, Api::Lar).is_err(), "the request line's host counts");
         let mut odd = request("GET", &[("host", "evil.example\"x")]);
         *odd.uri_mut() = "http://127.0.0.1:5270/lar/v1/keys".parse().unwrap();
-        assert_eq!(hosts.check(&odd).unwrap().host, "127.0.0.1:5270", "the Host header is ignored");
+        assert_eq!(hosts.check(&odd, Api::Lar).unwrap().host, "127.0.0.1:5270", "the Host header is ignored");
     }
 }

@@ -8,11 +8,9 @@
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lar_base::Problem;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::errors::Failure;
-use crate::middleware::SHOWN_CHARS_MAX;
+use crate::middleware::not_found;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
@@ -41,13 +39,13 @@ const TAG_BYTES: usize = 16;
 pub(crate) async fn show(request: Request) -> Response {
     let path = request.uri().path();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return unknown(path);
+        return not_found(request).await.into_response();
     }
     if let Some(code) = path.strip_prefix("/errors/") {
         return match ErrorPages::get(&format!("{code}.md")) {
             Some(page) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page.data.into_owned())
                 .into_response(),
-            None => unknown(path),
+            None => not_found(request).await.into_response(),
         };
     }
     let name = path.trim_start_matches('/');
@@ -60,13 +58,7 @@ pub(crate) async fn show(request: Request) -> Response {
     if name.is_empty() || (is_navigation(request.headers()) && is_page_route(name)) {
         return file(INDEX, request.headers());
     }
-    unknown(path)
-}
-
-fn unknown(path: &str) -> Response {
-    let shown: String = path.chars().take(SHOWN_CHARS_MAX).collect();
-    let advice = if path.starts_with("//") { "; remove the slash at the end of the base URL" } else { "" };
-    Failure(Problem::not_found(format!("path {shown}{advice}"))).into_response()
+    not_found(request).await.into_response()
 }
 
 /// Returns whether a browser opens the path, rather than another program.

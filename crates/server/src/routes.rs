@@ -1,39 +1,153 @@
-//! The route table. A path names the file of its handler: `conversations/messages.rs` serves
+//! The route table: one router per API, with the format of its errors.
+//!
+//! A path names the file of its handler: `conversations/messages.rs` serves
 //! `POST /lar/v1/conversations/{id}/messages`.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, delete, get, patch, post};
+use axum::routing::{any, delete, get, patch, post};
 
-use crate::errors::ErrorFormat;
+use crate::api::Api;
+use crate::middleware::RouterScope;
+use crate::state::{App, SharedApp};
 use crate::{
-    App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, health, keys,
-    llama_cpp, mcp, memories, middleware, ollama, openai, openapi, page, pools, sign_in, spaces, tasks,
-    usage, users,
+    aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, health, keys,
+    llama_cpp, mcp, mcp_auth, memories, metrics, middleware, ollama, openai, openapi, page, pools, sign_in,
+    spaces, tasks, usage, users,
 };
 
+type Routes = Router<SharedApp>;
+
+/// Returns the router of the server.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let compatible = Router::new()
+    let within = |api: Api, routes: Routes| {
+        let scope = RouterScope { app: app.clone(), api };
+        let routes = routes.method_not_allowed_fallback(middleware::method_not_allowed);
+        routes.layer(axum::middleware::from_fn_with_state(scope, middleware::apply))
+    };
+    let below = |api: Api, routes: Routes| within(api, routes.fallback(middleware::not_found));
+    // The routes of one prefix may belong to several APIs; its unknown paths belong to the first.
+    let v1 = below(Api::OpenAi, openai_v1()).merge(within(Api::Models, models()));
+    within(Api::Lar, root().fallback(page::show))
+        .merge(within(Api::Mcp, mcp(app)))
+        .merge(within(Api::LlamaCpp, llama_cpp()))
+        .merge(within(Api::OpenAi, openai_at_root()))
+        .merge(within(Api::Models, models()))
+        .merge(within(Api::OpenAi, unknown("//v1/{*path}")))
+        .merge(within(Api::Anthropic, unknown("//v1/messages")))
+        .merge(within(Api::Ollama, unknown("//api/{*path}")))
+        .nest("/v1", v1)
+        .nest("/v1/messages", below(Api::Anthropic, anthropic()))
+        .nest("/api", below(Api::Ollama, ollama()))
+        .nest("/bridge", below(Api::Bridge, bridge()))
+        .nest("/lar/v1", below(Api::Lar, ours()))
+        .with_state(SharedApp(app.clone()))
+}
+
+/// Paths of a client whose base URL ends with a slash. The error says so, in the format of the client's API.
+fn unknown(path: &str) -> Routes {
+    Router::new().route(path, any(middleware::not_found))
+}
+
+/// Lar's health, metrics and OpenAPI paths.
+fn root() -> Routes {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/health", get(health::ready))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::show))
+}
+
+fn mcp(app: &Arc<App>) -> Routes {
+    let service = mcp::service(app.auth.clone(), app.receiver.clone(), app.memories.clone());
+    Router::new()
+        .route(mcp_auth::PATH, any(move |request| mcp::serve(service.clone(), request)))
+        .route(mcp_auth::METADATA, get(mcp_auth::metadata))
+        .route(mcp_auth::METADATA_OF_PATH, get(mcp_auth::metadata))
+}
+
+/// The paths of llama.cpp's server.
+fn llama_cpp() -> Routes {
+    Router::new()
+        .route("/completion", post(llama_cpp::completion::create))
+        .route("/completions", post(llama_cpp::completion::either))
+        .route("/infill", post(llama_cpp::completion::infill))
+        .route("/tokenize", post(llama_cpp::tokens::tokenize))
+        .route("/detokenize", post(llama_cpp::tokens::detokenize))
+        .route("/apply-template", post(llama_cpp::tokens::apply_template))
+        .route("/embedding", post(llama_cpp::embedding::create))
+        .route("/props", get(llama_cpp::properties::props))
+        .route("/slots", get(llama_cpp::properties::slots))
+        .route("/lora-adapters", get(llama_cpp::properties::lora_adapters))
+}
+
+/// OpenAI's paths that are the same with and without `/v1`.
+fn openai() -> Routes {
+    Router::new()
         .route("/chat/completions", post(openai::chat_completions::create))
-        .route("/completions", post(openai::completions::create))
-        .route("/embeddings", post(openai::embeddings::create))
+        .route("/chat/completions/input_tokens", post(openai::chat_completions::input_tokens))
         .route("/responses", post(openai::responses::create))
         .route("/responses/input_tokens", post(openai::responses::input_tokens))
+        .route("/rerank", post(openai::rerank::create))
+        .route("/reranking", post(openai::rerank::create))
+}
+
+/// OpenAI's paths below `/v1`.
+fn openai_v1() -> Routes {
+    openai()
+        .route("/completions", post(openai::completions::create))
+        .route("/embeddings", post(openai::embeddings::create))
         .route("/responses/{id}", get(openai::responses::show).delete(openai::responses::remove))
         .route("/responses/{id}/cancel", post(openai::responses::cancel))
         .route("/responses/{id}/input_items", get(openai::responses::input_items))
-        .route("/chat/completions/input_tokens", post(llama_cpp::tokens::input_tokens))
-        .route("/rerank", post(openai::rerank::create))
-        .route("/reranking", post(openai::rerank::create))
         .route("/health", get(health::ready))
-        .route("/messages", post(anthropic::messages::create))
-        .route("/messages/count_tokens", post(anthropic::count_tokens::create))
+        .route("/capabilities", get(capabilities::show))
+}
+
+/// OpenAI's paths for clients whose base URL has no `/v1`. llama.cpp's server has some of them, too.
+fn openai_at_root() -> Routes {
+    openai().route("/embeddings", post(llama_cpp::embedding::either))
+}
+
+fn models() -> Routes {
+    Router::new()
         .route("/models", get(openai::models::list))
         .route("/models/{*id}", get(openai::models::show))
-        .route("/capabilities", get(capabilities::show));
+}
 
-    let ours = Router::new()
+fn anthropic() -> Routes {
+    Router::new()
+        .route("/", post(anthropic::messages::create))
+        .route("/count_tokens", post(anthropic::count_tokens::create))
+}
+
+fn ollama() -> Routes {
+    Router::new()
+        .route("/chat", post(ollama::chat::create))
+        .route("/generate", post(ollama::generate::create))
+        .route("/embed", post(ollama::embed::embed))
+        .route("/embeddings", post(ollama::embed::embeddings))
+        .route("/tags", get(ollama::models::tags))
+        .route("/show", post(ollama::models::show))
+        .route("/ps", get(ollama::models::ps))
+        .route("/pull", post(ollama::pull::pull))
+        .route("/delete", delete(ollama::pull::delete))
+        .route("/version", get(ollama::models::version))
+}
+
+fn bridge() -> Routes {
+    Router::new()
+        .route("/health", get(bridge::health))
+        .route("/readyz", get(bridge::health))
+        .route("/{tool}", post(bridge::call))
+}
+
+/// Lar's own API.
+fn ours() -> Routes {
+    Router::new()
         .route("/capabilities", get(capabilities::show))
         .route("/tasks", post(tasks::create).get(tasks::list))
         .route("/tasks/{id}", get(tasks::show))
@@ -99,72 +213,5 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/me", get(sign_in::me))
         .route("/sign-in", post(sign_in::exchange))
         .route("/sign-in/links", post(sign_in::create_link))
-        .route("/sign-out", post(sign_in::sign_out));
-
-    let ollama = Router::new()
-        .route("/chat", post(ollama::chat::create))
-        .route("/generate", post(ollama::generate::create))
-        .route("/embed", post(ollama::embed::embed))
-        .route("/embeddings", post(ollama::embed::embeddings))
-        .route("/tags", get(ollama::models::tags))
-        .route("/show", post(ollama::models::show))
-        .route("/ps", get(ollama::models::ps))
-        .route("/pull", post(ollama::pull::pull))
-        .route("/delete", delete(ollama::pull::delete))
-        .route("/version", get(ollama::models::version));
-
-    let bridge = Router::new()
-        .route("/health", get(bridge::health))
-        .route("/readyz", get(bridge::health))
-        .route("/{tool}", post(bridge::call));
-
-    let mcp = mcp::service(app);
-    let root =
-        at_root().into_iter().fold(Router::new(), |router, (path, _, handler)| router.route(path, handler));
-    root.route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
-        .route(mcp::METADATA, get(mcp::metadata))
-        .route(mcp::METADATA_OF_PATH, get(mcp::metadata))
-        .nest("/v1", compatible)
-        .nest("/api", ollama)
-        .nest("/bridge", bridge)
-        .nest("/lar/v1", ours)
-        .method_not_allowed_fallback(middleware::method_not_allowed)
-        .fallback(page::show)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::apply))
-        .with_state(app.clone())
-}
-
-/// Returns the routes without a prefix, each with its error format.
-///
-/// These are the paths of llama.cpp's server, OpenAI's paths without `/v1`, and Lar's health, metrics and
-/// OpenAPI paths.
-pub(crate) fn at_root() -> Vec<(&'static str, ErrorFormat, MethodRouter<Arc<App>>)> {
-    use ErrorFormat::{Lar, LlamaCpp, OpenAi};
-    vec![
-        ("/completion", LlamaCpp, post(llama_cpp::completion::create)),
-        ("/completions", LlamaCpp, post(llama_cpp::completion::either)),
-        ("/infill", LlamaCpp, post(llama_cpp::completion::infill)),
-        ("/tokenize", LlamaCpp, post(llama_cpp::tokens::tokenize)),
-        ("/detokenize", LlamaCpp, post(llama_cpp::tokens::detokenize)),
-        ("/apply-template", LlamaCpp, post(llama_cpp::tokens::apply_template)),
-        ("/embedding", LlamaCpp, post(llama_cpp::embedding::create)),
-        ("/props", LlamaCpp, get(llama_cpp::properties::props)),
-        ("/slots", LlamaCpp, get(llama_cpp::properties::slots)),
-        ("/lora-adapters", LlamaCpp, get(llama_cpp::properties::lora_adapters)),
-        ("/chat/completions", OpenAi, post(openai::chat_completions::create)),
-        ("/chat/completions/input_tokens", OpenAi, post(llama_cpp::tokens::input_tokens)),
-        ("/embeddings", OpenAi, post(llama_cpp::embedding::either)),
-        ("/responses", OpenAi, post(openai::responses::create)),
-        ("/responses/input_tokens", OpenAi, post(openai::responses::input_tokens)),
-        ("/rerank", OpenAi, post(openai::rerank::create)),
-        ("/reranking", OpenAi, post(openai::rerank::create)),
-        ("/models", OpenAi, get(openai::models::list)),
-        ("/models/{*id}", OpenAi, get(openai::models::show)),
-        ("/healthz", Lar, get(health::alive)),
-        ("/readyz", Lar, get(health::ready)),
-        ("/health", Lar, get(health::ready)),
-        ("/ready", Lar, get(health::ready)),
-        ("/metrics", Lar, get(health::metrics)),
-        ("/openapi.json", Lar, get(openapi::show)),
-    ]
+        .route("/sign-out", post(sign_in::sign_out))
 }

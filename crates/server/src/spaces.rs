@@ -1,13 +1,15 @@
 //! `/lar/v1/spaces`: memory spaces, and the access of users to team spaces.
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
-use lar_api::spaces::{Grant as WireGrant, NewGrant, NewSpace, Space as Wire};
+use lar_api::spaces::{
+    Grant as WireGrant, GrantAccess, NewGrant, NewSpace, Space as Wire, SpaceAccess, SpaceKind as WireKind,
+};
 use lar_base::{Caller, Code, Problem, Scope};
-use lar_store::{Access, Grant, Space, SpaceKind};
+use lar_store::{Access, Grant, Space, SpaceKind, Store};
 
-use crate::State;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
@@ -18,11 +20,11 @@ use crate::extract::{Json, Path};
 /// spaces. The key of an agent gets only the agent's space.
 #[utoipa::path(get, path = "/lar/v1/spaces", tag = "memories", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(
-    app: State,
+    State(store): State<Store>,
     Authenticated(caller): Authenticated,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     caller.require(Scope::MemoryRead)?;
-    let mut spaces = app.store.space_list(caller.user()).await?;
+    let mut spaces = store.space_list(caller.user()).await?;
     if let Some(agent) = caller.agent() {
         spaces.retain(|space| matches!(&space.kind, SpaceKind::Agent(name) if name == agent));
     }
@@ -36,13 +38,13 @@ pub(crate) async fn list(
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
               (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(store): State<Store>,
     Authenticated(caller): Authenticated,
     Json(new): Json<NewSpace>,
 ) -> Result<Response, Failure> {
     let caller = require_person(caller)?;
     let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
-    let space = app.store.space_create(caller.user(), name.to_owned()).await?;
+    let space = store.space_create(caller.user(), name.to_owned()).await?;
     Ok((StatusCode::CREATED, axum::Json(to_wire(space))).into_response())
 }
 
@@ -52,13 +54,13 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/lar/v1/spaces/{id}/grants", tag = "memories", params(("id" = String, Path)),
     responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody)))]
 pub(crate) async fn grants(
-    app: State,
+    State(store): State<Store>,
     Authenticated(caller): Authenticated,
     Path(named): Path<String>,
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
     caller.require(Scope::MemoryRead)?;
-    let space = find_shared(&app, &require_person(caller)?, named, Access::Read).await?;
-    let grants = app.store.grant_list(space.id).await?;
+    let space = find_shared(&store, &require_person(caller)?, named, Access::Read).await?;
+    let grants = store.grant_list(space.id).await?;
     Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
@@ -70,7 +72,7 @@ pub(crate) async fn grants(
     responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody),
               (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn grant(
-    app: State,
+    State(store): State<Store>,
     Authenticated(caller): Authenticated,
     Path(named): Path<String>,
     Json(new): Json<NewGrant>,
@@ -83,13 +85,13 @@ pub(crate) async fn grant(
         "write" => Access::Write,
         _ => return Err(Problem::invalid("access", "must be `read` or `write`").into()),
     };
-    let space = find_shared(&app, &caller, named, Access::Own).await?;
-    let user = app.store.user_named(new.user).await?;
+    let space = find_shared(&store, &caller, named, Access::Own).await?;
+    let user = store.user_named(new.user).await?;
     if user.id == caller.user() {
         return Err(Problem::invalid("user", "already owns this space").into());
     }
-    app.store.grant_set(space.id, user.id, Some(access)).await?;
-    let grants = app.store.grant_list(space.id).await?;
+    store.grant_set(space.id, user.id, Some(access)).await?;
+    let grants = store.grant_list(space.id).await?;
     Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
@@ -98,13 +100,13 @@ pub(crate) async fn grant(
     params(("id" = String, Path), ("user" = String, Path)),
     responses((status = 204), (status = 403, body = lar_api::ProblemBody), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn revoke(
-    app: State,
+    State(store): State<Store>,
     Authenticated(caller): Authenticated,
     Path((named, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
-    let space = find_shared(&app, &require_person(caller)?, named, Access::Own).await?;
-    let user = app.store.user_named(user).await?;
-    app.store.grant_set(space.id, user.id, None).await?;
+    let space = find_shared(&store, &require_person(caller)?, named, Access::Own).await?;
+    let user = store.user_named(user).await?;
+    store.grant_set(space.id, user.id, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,8 +125,8 @@ fn require_person(caller: Caller) -> Result<Caller, Problem> {
     }
 }
 
-async fn find_shared(app: &State, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
-    let space = app.store.space_shared(caller.user(), named).await?;
+async fn find_shared(store: &Store, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
+    let space = store.space_shared(caller.user(), named).await?;
     if space.access < least {
         return Err(Problem::new(
             Code::ForbiddenSpace,
@@ -136,16 +138,20 @@ async fn find_shared(app: &State, caller: &Caller, named: String, least: Access)
 
 fn to_wire(space: Space) -> Wire {
     let (kind, agent, name) = match space.kind {
-        SpaceKind::Personal => ("personal", None, None),
-        SpaceKind::Agent(agent) => ("agent", Some(agent), None),
-        SpaceKind::Team(name) => ("team", None, Some(name)),
+        SpaceKind::Personal => (WireKind::Personal, None, None),
+        SpaceKind::Agent(agent) => (WireKind::Agent, Some(agent), None),
+        SpaceKind::Team(name) => (WireKind::Team, None, Some(name)),
     };
     Wire {
         id: space.id.to_string(),
-        kind: kind.into(),
+        kind,
         agent,
         name,
-        access: space.access.as_str().into(),
+        access: match space.access {
+            Access::Read => SpaceAccess::Read,
+            Access::Write => SpaceAccess::Write,
+            Access::Own => SpaceAccess::Own,
+        },
         created_at: space.created_at.to_string(),
     }
 }
@@ -154,7 +160,11 @@ fn grant_to_wire(grant: &Grant) -> WireGrant {
     WireGrant {
         user_id: grant.user.to_string(),
         user: grant.name.clone(),
-        access: grant.access.as_str().into(),
+        access: match grant.access {
+            Access::Read => GrantAccess::Read,
+            // Ownership is never granted, and an owner may also write.
+            Access::Write | Access::Own => GrantAccess::Write,
+        },
         granted_at: grant.granted_at.to_string(),
     }
 }

@@ -1,27 +1,30 @@
 //! `/lar/v1/tasks`: tasks that are addressed by id, with event streams that can be resumed.
 
+mod error;
 mod events;
 
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::tasks::{
-    NewTask, Priority as WirePriority, Task as WireTask, TaskAccepted, TaskError, Workload,
+    NewTask, Priority as WirePriority, Task as WireTask, TaskAccepted, TaskState, Workload,
 };
-use lar_base::{Caller, Code, Problem, TaskId};
-use lar_gateway::{OnDisconnect, Task, Work};
+use lar_base::{Caller, Problem, TaskId};
+use lar_compat::{derived_seed, in_range};
+use lar_gateway::{Gateway, OnDisconnect, Task, Work};
 use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent};
-use lar_store::{Outcome, TaskRecord};
+use lar_store::{Outcome, Store, TaskRecord};
 
+use self::error::task_error;
+pub(crate) use self::events::{TaskStream, stored_events};
 use crate::auth::Inference;
-use crate::errors::{Failure, file_names};
+use crate::errors::Failure;
 use crate::extract::{self, PageQuery, Path};
-use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, IdempotentJson};
-use crate::{App, State, sse};
-pub(crate) use events::{TaskStream, stored_events};
+use crate::sse;
 
 /// How long a task that is not detached keeps running without a reader.
 const RESUME_WITHIN: Duration = Duration::from_secs(30);
@@ -33,19 +36,20 @@ const RESUME_WITHIN: Duration = Duration::from_secs(30);
     params(("idempotency-key" = Option<String>, Header)),
     responses((status = 202, body = TaskAccepted), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(store): State<Store>,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
     new: IdempotentJson<NewTask>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
-    if let Some(id) = idempotency::earlier_id(&app, once.as_ref()).await? {
+    if let Some(id) = idempotency::earlier_id(&store, once.as_ref()).await? {
         return Ok(idempotency::mark_replayed(
             (StatusCode::ACCEPTED, axum::Json(acknowledgement(id))).into_response(),
         ));
     }
     let task = convert(caller, new)?;
-    let admitted = app.gateway.admit(task).await?;
-    let handle = app.gateway.dispatch_durably(admitted, once).await?;
+    let admitted = gateway.admit(task).await?;
+    let handle = gateway.dispatch_durably(admitted, once).await?;
     let mut acknowledgement = acknowledgement(handle.id());
     let mut reader = handle.read(0);
     match reader.next().await {
@@ -68,12 +72,12 @@ pub(crate) async fn create(
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
     responses((status = 200, body = Page<WireTask>)))]
 pub(crate) async fn list(
-    app: State,
+    State(store): State<Store>,
     Inference(caller): Inference,
     page: PageQuery,
 ) -> Result<axum::Json<Page<WireTask>>, Failure> {
     let limit = page.limit()?;
-    let records = app.store.task_list(caller.visible_keys(), page.after()?, limit).await?;
+    let records = store.task_list(caller.visible_keys(), page.after()?, limit).await?;
     let next =
         (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: records.into_iter().map(to_wire).collect(), next }))
@@ -83,11 +87,11 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/lar/v1/tasks/{id}", tag = "tasks", params(("id" = String, Path)),
     responses((status = 200, body = WireTask), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
-    app: State,
+    State(store): State<Store>,
     Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<axum::Json<WireTask>, Failure> {
-    Ok(axum::Json(to_wire(find(&app, &caller, &id).await?)))
+    Ok(axum::Json(to_wire(find(&store, &caller, &id).await?)))
 }
 
 /// Stream a task's events
@@ -98,7 +102,8 @@ pub(crate) async fn show(
     params(("id" = String, Path), ("last-event-id" = Option<u64>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = lar_api::tasks::TaskEvent)))]
 pub(crate) async fn stream(
-    app: State,
+    State(store): State<Store>,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -116,11 +121,11 @@ pub(crate) async fn stream(
         }
     };
     let task: TaskId = extract::id(&id, "task")?;
-    if let Some(handle) = app.gateway.find(caller.visible_keys(), task) {
-        return Ok(sse::response(TaskStream::new(handle, app.gateway.engines().clone(), from)));
+    if let Some(handle) = gateway.find(caller.visible_keys(), task) {
+        return Ok(sse::response(TaskStream::new(handle, gateway.engines().clone(), from)));
     }
     // The task ended long ago or before the last start, so only its record is left.
-    let record = find(&app, &caller, &id).await?;
+    let record = find(&store, &caller, &id).await?;
     let end = record.end.as_ref().map(events::of_record);
     let text = end.map(|event| sse::event(Some(event.name()), None, &event.data().to_string()));
     Ok(sse::response(events::SingleEvent(text)))
@@ -132,14 +137,15 @@ pub(crate) async fn stream(
 #[utoipa::path(post, path = "/lar/v1/tasks/{id}/cancel", tag = "tasks", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn cancel(
-    app: State,
+    State(store): State<Store>,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    match app.gateway.find(caller.visible_keys(), extract::id(&id, "task")?) {
+    match gateway.find(caller.visible_keys(), extract::id(&id, "task")?) {
         Some(handle) => handle.cancel(),
         None => {
-            find(&app, &caller, &id).await?;
+            find(&store, &caller, &id).await?;
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -149,12 +155,9 @@ fn acknowledgement(id: TaskId) -> TaskAccepted {
     TaskAccepted { task_id: id.to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 }
 }
 
-async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {
+async fn find(store: &Store, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {
     let id: TaskId = extract::id(id, "task")?;
-    app.store
-        .task_get(caller.visible_keys(), id)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("task {id}")))
+    store.task_get(caller.visible_keys(), id).await?.ok_or_else(|| Problem::not_found(format!("task {id}")))
 }
 
 fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
@@ -235,15 +238,17 @@ fn chat(message: lar_api::tasks::ChatMessage) -> Result<ChatMessage, Problem> {
 fn to_wire(record: TaskRecord) -> WireTask {
     let end = record.end;
     let (state, finish_reason, error) = match end.as_ref().map(|end| &end.outcome) {
-        None => ("running", None, None),
-        Some(Outcome::End { finish_reason }) => ("end", Some(finish_reason.clone()), None),
-        Some(Outcome::Cancelled) => ("cancelled", None, None),
-        Some(Outcome::Error { code, message }) => ("error", None, Some(task_error(*code, message, None))),
+        None => (TaskState::Running, None, None),
+        Some(Outcome::End { finish_reason }) => (TaskState::End, Some(finish_reason.clone()), None),
+        Some(Outcome::Cancelled) => (TaskState::Cancelled, None, None),
+        Some(Outcome::Error { code, message }) => {
+            (TaskState::Error, None, Some(task_error(*code, message, None)))
+        }
     };
     let number = |of: fn(&lar_store::TaskEnd) -> Option<u64>| end.as_ref().and_then(of);
     WireTask {
         id: record.id.to_string(),
-        state: state.into(),
+        state,
         model: record.model,
         workload: record.workload,
         priority: record.priority,
@@ -259,17 +264,5 @@ fn to_wire(record: TaskRecord) -> WireTask {
         queue_ms: number(|end| end.queue_ms),
         ttft_ms: number(|end| end.ttft_ms),
         decode_ms: number(|end| end.decode_ms),
-    }
-}
-
-/// Returns the error of a task as every caller with access to the task may read it. The full error was logged
-/// when the task ended.
-fn task_error(code: Code, message: &str, retry_after: Option<Duration>) -> TaskError {
-    let message = if code.status() < 500 { message.into() } else { file_names(message) };
-    TaskError {
-        code: code.as_str().into(),
-        message: message.into_owned(),
-        retriable: code.retriable(),
-        retry_after_ms: retry_after.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
     }
 }

@@ -1,11 +1,11 @@
 //! `GET /lar/v1/usage`: usage by day, key and model.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use lar_api::Page;
 use lar_api::models::UsageDay;
 use lar_base::{Problem, Timestamp};
+use lar_store::Store;
 
-use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
 
@@ -16,7 +16,7 @@ use crate::errors::Failure;
 #[utoipa::path(get, path = "/lar/v1/usage", tag = "operate", params(("from" = Option<String>, Query)),
     responses((status = 200, body = Page<UsageDay>)))]
 pub(crate) async fn list(
-    app: State,
+    State(store): State<Store>,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<axum::Json<Page<UsageDay>>, Failure> {
@@ -29,7 +29,7 @@ pub(crate) async fn list(
             parsed.map_err(|_| Problem::invalid("from", "must be a day in the form YYYY-MM-DD"))?.day()
         }
     };
-    let rows = app.store.usage_list(caller.visible_keys(), from).await?;
+    let rows = store.usage_list(caller.visible_keys(), from).await?;
     let wire = |row: lar_store::UsageDay| UsageDay {
         day: row.day,
         key_id: row.key.to_string(),

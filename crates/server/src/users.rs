@@ -1,19 +1,20 @@
 //! `/lar/v1/users`: the users of this Lar. Each user has their own keys, conversations and memories.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
 use lar_api::users::{NewUser, User as Wire};
 use lar_base::{Code, MemoryMode, Problem, Scope, Scopes, UserId};
-use lar_store::{NewKey, User};
+use lar_store::{NewKey, Store, User};
 
-use crate::State;
-use crate::auth::{Admin, new_secret};
+use crate::auth::{Admin, AuthState};
+use crate::authenticator::new_secret;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::idempotency::{self, IdempotentJson};
-use crate::{keys, sign_in};
+use crate::keys;
+use crate::sign_in_links::{self, Links};
 
 /// Invite a user
 ///
@@ -24,12 +25,14 @@ use crate::{keys, sign_in};
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
               (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn invite(
-    app: State,
+    State(store): State<Store>,
+    State(auth): State<AuthState>,
+    State(links): State<Links>,
     Admin(caller): Admin,
     new: IdempotentJson<NewUser>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
-    if let Some(id) = idempotency::earlier_id::<UserId>(&app, once.as_ref()).await? {
+    if let Some(id) = idempotency::earlier_id::<UserId>(&store, once.as_ref()).await? {
         // Only the secret's digest is stored, so Lar cannot repeat the response.
         let detail = format!(
             "this request already invited the user {id}, and Lar cannot show their key again. Remove the \
@@ -38,13 +41,13 @@ pub(crate) async fn invite(
         return Err(Problem::new(Code::Conflict, detail).into());
     }
     let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
-    let user = app.store.user_create(name.to_owned(), once).await?;
+    let user = store.user_create(name.to_owned(), once).await?;
     let secret = new_secret();
     let key = NewKey {
         user: user.id,
         name: user.name.clone(),
         agent: None,
-        digest: app.authenticator.digest(secret.expose()),
+        digest: auth.authenticator.digest(secret.expose()),
         // The user's browser signs in with this key, so it may read conversations.
         scopes: Scopes::of(keys::default_scopes().iter().chain([Scope::Conversations])),
         requests_per_minute: None,
@@ -52,11 +55,11 @@ pub(crate) async fn invite(
         client: None,
         expires_at: None,
     };
-    let key = app.store.key_create(key, None).await?;
-    let (link, _) = app.links.make(&app.authenticator, key.id);
+    let key = store.key_create(key, None).await?;
+    let (link, _) = links.make(&auth.authenticator, key.id);
     let body = Wire {
         secret: Some(secret.expose().to_owned()),
-        sign_in_url: Some(sign_in::url(&app, &link)),
+        sign_in_url: Some(sign_in_links::url(auth.address, &link)),
         ..to_wire(&user)
     };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
@@ -64,8 +67,8 @@ pub(crate) async fn invite(
 
 /// List users
 #[utoipa::path(get, path = "/lar/v1/users", tag = "keys", responses((status = 200, body = Page<Wire>)))]
-pub(crate) async fn list(app: State, _: Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
-    let users = app.store.user_list().await?;
+pub(crate) async fn list(State(store): State<Store>, _: Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let users = store.user_list().await?;
     Ok(axum::Json(Page { data: users.iter().map(to_wire).collect(), next: None }))
 }
 
@@ -76,14 +79,15 @@ pub(crate) async fn list(app: State, _: Admin) -> Result<axum::Json<Page<Wire>>,
 #[utoipa::path(delete, path = "/lar/v1/users/{id}", tag = "keys", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(
-    app: State,
+    State(store): State<Store>,
+    State(auth): State<AuthState>,
     _: Admin,
     Path(named): Path<String>,
     _: Request,
 ) -> Result<StatusCode, Failure> {
-    let user = app.store.user_named(named).await?;
-    app.store.user_remove(user.id).await?;
-    app.authenticator.forget();
+    let user = store.user_named(named).await?;
+    store.user_remove(user.id).await?;
+    auth.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 

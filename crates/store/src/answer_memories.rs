@@ -251,7 +251,8 @@ mod tests {
             memory: None,
         };
         let user_message = Some(NewMessage { parent: None, content: "What grows there?".into() });
-        let turn = NewTurn { user_message, answer_to: None, task, memory: Some(memory), once: None };
+        let memory = Some(memory);
+        let turn = NewTurn { user_message, answer_to: None, title: None, task, memory, once: None };
         store.turn_begin(owned, turn).await.unwrap().0.id
     }
 

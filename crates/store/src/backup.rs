@@ -7,6 +7,8 @@
 //! leftovers of killed commands.
 
 mod archive;
+mod file_name;
+mod manifest;
 mod moves;
 mod restore;
 mod unfinished;
@@ -14,89 +16,27 @@ pub(crate) mod working_files;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use lar_base::Timestamp;
 use lar_base::files::NoRoom;
 use rusqlite::{Connection, OpenFlags};
-use serde::{Deserialize, Serialize};
 
 pub use self::archive::{check, verify};
+pub use self::file_name::{FOLDER, is_backup, next_path};
+pub use self::manifest::{Entry, Manifest};
 pub use self::restore::{RestoreReport, SettingsPolicy, restore};
 pub use self::unfinished::{
     find_unfinished_backups, find_unfinished_restores, remove_unfinished_backups, remove_unfinished_restores,
 };
-pub(crate) use self::working_files::create_new_private;
-pub use self::working_files::write_private;
+pub use crate::private_files::write_private;
 
-use self::archive::{digest, is_known};
+use self::archive::digest;
+use self::manifest::{CLIENTS, CLIENTS_MAX, COMPANION_FILES, DATABASE, FORMAT, MANIFEST, is_known};
 use self::unfinished::{BackupFiles, NewFile};
-use crate::{Error, Store};
-
-/// The name of the manifest in a backup.
-const MANIFEST: &str = "manifest.json";
-/// The name of the database in a backup and in a data directory.
-const DATABASE: &str = "lar.db";
-/// The settings, which can name programs that Lar runs.
-const SETTINGS: &str = "lar.toml";
-/// The files beside the database. Without the first, Lar recognizes no API key.
-const COMPANION_FILES: [&str; 3] = ["secret.key", "owner.key", SETTINGS];
-/// The folder with the records of connected clients.
-const CLIENTS: &str = "clients";
-/// The most files of that folder in a backup.
-const CLIENTS_MAX: usize = 1000;
-const FORMAT: u32 = 1;
-
-/// The description of a backup, which is its first file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The version of the file format.
-    pub format: u32,
-    /// The version of the Lar that made it.
-    pub version: String,
-    /// The schema of the database.
-    pub schema: u32,
-    /// The time when it was made, as RFC 3339.
-    pub created_at: String,
-    /// Its files, in order.
-    pub files: Vec<Entry>,
-}
-
-/// A file of a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Entry {
-    pub name: String,
-    pub bytes: u64,
-    pub sha256: String,
-}
-
-/// The folder with the backups of a data directory.
-pub const FOLDER: &str = "backups";
-/// The prefix and the suffix of a backup's name; the time is in between.
-const NAME_AFFIXES: (&str, &str) = ("lar-", ".tar");
-
-/// Returns the path for the next backup of the data directory `folder`, and creates the folder for it.
-///
-/// # Errors
-/// When the folder cannot be created.
-pub fn next_path(folder: &Path) -> Result<PathBuf, Error> {
-    let backups = folder.join(FOLDER);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&backups).map_err(Error::Backup)?;
-    Ok(backups.join(format!("{}{}{}", NAME_AFFIXES.0, time_stamp(), NAME_AFFIXES.1)))
-}
-
-/// Returns whether a file of this name is a backup.
-#[must_use]
-pub fn is_backup(name: &str) -> bool {
-    name.starts_with(NAME_AFFIXES.0) && name.ends_with(NAME_AFFIXES.1)
-}
-
-/// Returns the current time as part of a file name.
-fn time_stamp() -> String {
-    Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect()
-}
+use crate::check::refuse_damaged;
+use crate::error::Error;
+use crate::store::Store;
 
 impl Store {
     /// Backs up the data directory `folder`, which has this database, to the new file `to`. Checks the copy
@@ -210,27 +150,6 @@ fn append(
     header.set_mode(0o600);
     header.set_mtime(u64::try_from(Timestamp::now().as_seconds()).unwrap_or_default());
     archive.append_data(&mut header, name, content).map_err(Error::Backup)
-}
-
-/// Checks a whole copy of a database.
-///
-/// # Errors
-/// [`Error::Corrupt`] with the faults; it names no path, since the original has the same faults.
-pub(crate) fn refuse_damaged(copy: &Path) -> Result<(), Error> {
-    // Not read-only: SQLite can then remove the files that it puts beside a database.
-    let faults = crate::check::full(&Connection::open(copy)?)?;
-    if faults.is_empty() { Ok(()) } else { Err(Error::Corrupt { path: None, faults }) }
-}
-
-/// Creates a file that only its owner can read, or empties an existing one.
-pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path).map_err(Error::Backup)
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use lar_base::{KeyId, SessionId, Timestamp};
 use rusqlite::OptionalExtension as _;
 
-use crate::{Error, Store, parse_column, time};
+use crate::columns::{parse_column, time};
+use crate::{Error, Store};
 
 /// The session of a signed-in browser.
 #[derive(Debug, Clone, PartialEq, Eq)]

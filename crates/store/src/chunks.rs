@@ -2,80 +2,65 @@
 //!
 //! The search indexes are kept in memory and built from these rows; nothing else stores them.
 
+mod record;
+
 use std::collections::HashMap;
 
 use lar_base::{KeyId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+pub use self::record::{Embedder, NewChunk, Vectors};
+
+use crate::columns::{optional_time, parse_column, time};
 use crate::json_columns::read_names;
-use crate::{Error, MemoryKind, Store, optional_time, parse_column, time};
-
-/// An embedding model.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Embedder {
-    /// The digest of its weights.
-    pub digest: String,
-    /// Its name.
-    pub name: String,
-    /// The number of dimensions of its vectors.
-    pub dimension: u32,
-}
-
-/// The vectors of a chunk's pieces, one after the other. Each has a scale (f32, little endian), then a signed
-/// byte per dimension.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vectors {
-    /// The model that computed them.
-    pub embedder: Embedder,
-    /// The scales and bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// A chunk of a memory's content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewChunk {
-    /// Its offset in bytes.
-    pub start: u32,
-    /// Its length in bytes.
-    pub length: u32,
-    /// Its keyword entry.
-    pub words: Vec<u8>,
-    /// Its vectors; `None` if there was no embedder.
-    pub vectors: Option<Vectors>,
-}
+use crate::memories::MemoryKind;
+use crate::{Error, Store};
 
 /// A chunk, as an index needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexedChunk {
-    /// Its number.
+    /// Its number, which only grows.
     pub seq: i64,
     /// Its offset in the content in bytes.
     pub start: u32,
     /// Its length in bytes.
     pub length: u32,
-    /// Its keyword entry.
+    /// Its keyword entry, as in [`NewChunk::words`].
     pub words: Vec<u8>,
-    /// The digest of the embedder, and the vectors as in [`Vectors`].
+    /// The digest of the embedder, and the vectors as in [`Vectors`]; `None` if it has no vectors.
     pub vectors: Option<(String, Vec<u8>)>,
 }
 
 /// A memory, as an index needs it.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct IndexedMemory {
+    /// Its number, which only grows.
     pub seq: i64,
+    /// The number of its version, which each change increases by one.
     pub version: i64,
+    /// Its kind.
     pub kind: MemoryKind,
+    /// Its tags, as given.
     pub tags: Vec<String>,
+    /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
+    /// When it happened or was said; `None` if unknown.
     pub occurred_at: Option<Timestamp>,
+    /// The start of its validity; `None` if it has none.
     pub valid_from: Option<Timestamp>,
+    /// The end of its validity; `None` if it has none.
     pub valid_to: Option<Timestamp>,
+    /// When another memory superseded it; `None` if none did.
     pub superseded_at: Option<Timestamp>,
+    /// Whether it is exempt from decay.
     pub pinned: bool,
+    /// The days until the probability of recall falls to 0.9 (FSRS-6).
     pub stability: f64,
+    /// When it was last reviewed or, before that, created.
     pub reviewed_at: Timestamp,
+    /// When it was stored.
     pub created_at: Timestamp,
+    /// Its chunks, in the order of their offsets.
     pub chunks: Vec<IndexedChunk>,
 }
 

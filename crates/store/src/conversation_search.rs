@@ -303,7 +303,7 @@ mod tests {
     fn an_unmapped_text_is_reported_and_the_next_start_repairs_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
-        let connection = crate::connect(&path).unwrap();
+        let connection = crate::connection::connect(&path).unwrap();
         migrations::create_schema(&connection, migrations::newest_schema()).unwrap();
         // One of the conversations does not exist: its title is left, as after an erasure that did not find
         // it.

@@ -8,8 +8,8 @@ use lar_base::{Bytes, Code, Problem, error_chain};
 use rusqlite::ErrorCode;
 use rustix::process::{Resource, getrlimit};
 
-use crate::beside;
 use crate::json_columns::NewerValue;
+use crate::sqlite_files::beside;
 
 /// The number of faults that the error for a damaged database lists at most.
 const FAULTS_NAMED_MAX: usize = 3;
@@ -222,8 +222,8 @@ impl From<rusqlite::Error> for Error {
 }
 
 impl From<tokio::task::JoinError> for Error {
-    /// Converts the end of a blocking task: [`Error::Panicked`] if it panicked, else [`Error::Closed`], because
-    /// only the end of the runtime cancels one.
+    /// Converts the end of a blocking task: [`Error::Panicked`] if it panicked, else [`Error::Closed`],
+    /// because only the end of the runtime cancels one.
     fn from(cause: tokio::task::JoinError) -> Self {
         if cause.is_panic() {
             tracing::error!(%cause, "work on the database panicked");

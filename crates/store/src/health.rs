@@ -63,7 +63,8 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Store, beside};
+    use crate::Store;
+    use crate::sqlite_files::beside;
 
     #[test]
     fn a_write_proves_health_for_a_limited_time() {

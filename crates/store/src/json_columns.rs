@@ -1,28 +1,28 @@
 //! Columns with JSON of Rust types, and the version that each value carries.
 //!
-//! A version is the first field of the stored object: `{"v":1,…}`. A list is stored as `{"v":1,"items":[…]}`. Values
-//! that older releases stored without a version have version 1, so no row is rewritten. Code outside this crate
-//! never sees the version. To change the meaning of a type's fields, raise the version of its columns and convert
-//! the older ones in [`JsonColumn::read`]; adding an optional field needs no new version.
+//! A version is the first field of the stored object: `{"v":1,…}`. A list is stored as
+//! `{"v":1,"items":[…]}`. Values that older releases stored without a version have version 1, so no row is
+//! rewritten. Code outside this crate never sees the version. To change the meaning of a type's fields, raise
+//! the version of its columns and convert the older ones in [`JsonColumn::read`]; adding an optional field
+//! needs no new version.
 //!
-//! A value of a newer version is an error ([`NewerValue`]): reading it with defaults would lose what the newer Lar
-//! wrote. `keys.scopes`, `keys.removed_scopes` and the `tags` have no version, because they are lists of names that
-//! the API defines.
+//! A value of a newer version is an error ([`NewerValue`]): reading it with defaults would lose what the newer
+//! Lar wrote. `keys.scopes`, `keys.removed_scopes` and the `tags` have no version, because they are lists of
+//! names that the API defines.
 
 use std::borrow::Cow;
-use std::error::Error as StdError;
 
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
+use crate::columns::{UNKNOWN_COLUMN, bad_column};
+
 /// The start of a value with a version.
 const START: &str = r#"{"v":"#;
 /// The field of a list.
 const ITEMS: &str = r#""items":"#;
-/// rusqlite's index for an unknown column; its message then consists of the cause.
-const UNKNOWN_COLUMN: usize = usize::MAX;
 
 /// `responses.input`: the items of a request to OpenAI's Responses API.
 pub(crate) const RESPONSE_INPUT: JsonColumn = JsonColumn::list("responses.input");
@@ -49,21 +49,6 @@ pub struct NewerValue {
     pub found: u32,
     /// The newest version that this version of Lar supports.
     pub known: u32,
-}
-
-/// The value of a column is not what Lar stores in it.
-#[derive(Debug, thiserror::Error)]
-#[error("column {column} has an invalid value")]
-struct BadColumn {
-    column: String,
-    #[source]
-    cause: Box<dyn StdError + Send + Sync>,
-}
-
-/// Returns the error for a column with a value that Lar never stores in it.
-pub(crate) fn bad_column(column: &str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> rusqlite::Error {
-    let bad = BadColumn { column: column.into(), cause: cause.into() };
-    rusqlite::Error::FromSqlConversionFailure(UNKNOWN_COLUMN, Type::Text, Box::new(bad))
 }
 
 /// Serializes a list of names for a column without a version.

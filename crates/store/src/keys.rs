@@ -3,9 +3,10 @@
 use lar_base::{KeyId, MemoryMode, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::columns::{optional_time, parse_column, time};
 use crate::idempotency::note_in_txn;
 use crate::json_columns::{names, read_names};
-use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, time};
+use crate::{Error, IdempotentRequest, Store};
 
 /// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct KeyRecord {
     pub user: UserId,
     /// Its name.
     pub name: String,
-    /// The agent it belongs to; an agent's memories are separate from the user's.
+    /// The agent it belongs to, whose memories are separate from the user's; `None` for the user's own keys.
     pub agent: Option<String>,
     /// Eight hexadecimal digits that identify the key in lists and logs.
     pub fingerprint: String,
@@ -24,19 +25,19 @@ pub struct KeyRecord {
     pub scopes: Scopes,
     /// The scopes that an upgrade of Lar removed.
     pub removed_scopes: Scopes,
-    /// Its own rate limit, if it has one.
+    /// Its own rate limit, in requests per minute; `None` for the general one of the settings.
     pub requests_per_minute: Option<u32>,
     /// The memory mode of its requests that do not set one.
     pub memory: MemoryMode,
-    /// The client that uses it.
+    /// The client that uses it; `None` if it was not created by connecting one.
     pub client: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it was last used, accurate to about a minute.
+    /// When it was last used, accurate to about a minute; `None` if it never was.
     pub last_seen_at: Option<Timestamp>,
-    /// When it expires.
+    /// When it expires; `None` if it does not.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// When it was revoked; `None` if it is not.
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -47,19 +48,19 @@ pub struct NewKey {
     pub user: UserId,
     /// Its name.
     pub name: String,
-    /// The agent it belongs to.
+    /// The agent it belongs to; `None` for a key of the user's own.
     pub agent: Option<String>,
     /// The HMAC-SHA-256 of its secret.
     pub digest: [u8; 32],
     /// Its scopes.
     pub scopes: Scopes,
-    /// Its own rate limit.
+    /// Its own rate limit, in requests per minute; `None` for the general one of the settings.
     pub requests_per_minute: Option<u32>,
     /// The memory mode of its requests that do not set one.
     pub memory: MemoryMode,
-    /// The client that uses it.
+    /// The client that will use it; `None` if it is for no particular one.
     pub client: Option<String>,
-    /// When it expires.
+    /// When it expires; `None` if it does not.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! Finds where a database is, which files beside it belong to Lar, and whether SQLite can open them.
+//! Finds where a database is, and whether SQLite can open the files beside it.
 //!
 //! SQLite follows a symbolic link to a database and keeps `-wal` and `-shm` beside the link's target. So
 //! every public function of this crate that takes the path of a database resolves it here; all other
@@ -14,18 +14,11 @@ use lar_base::shell::quote;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::{Error, beside, reserve};
+use crate::error::Error;
+use crate::sqlite_files::{SHM_SUFFIX, WAL_SUFFIX, beside};
 
-/// SQLite's suffix for the write-ahead log of a database.
-pub(crate) const WAL_SUFFIX: &str = "-wal";
 /// Lar's suffix for the file that the server of a database locks.
-const LOCK_SUFFIX: &str = ".lock";
-/// Prefix of the folder into which a restore moves the previous files.
-pub(crate) const BEFORE_RESTORE: &str = "before-restore";
-/// Prefix of the folder into which a start without a lost database moves the previous files.
-const BEFORE_START: &str = "before-start";
-/// SQLite's suffix for the file through which connections share the write-ahead log.
-const SHM_SUFFIX: &str = "-shm";
+pub(crate) const LOCK_SUFFIX: &str = ".lock";
 
 /// Resolves a symbolic link at the end of a database's path. A path without a file stays as it is.
 ///
@@ -86,58 +79,6 @@ pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
         return Err(Error::Unusable { path: database.to_owned(), reason, step });
     }
     Ok(target)
-}
-
-/// The target of a symbolic link to a database, and the files that belong to it there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkedDatabase {
-    /// The target of the link.
-    pub database: PathBuf,
-    /// The target's folder, which may contain unrelated files.
-    pub folder: PathBuf,
-}
-
-impl LinkedDatabase {
-    /// Follows the link at `database`; returns `None` if it is not a link, or not a link to a file.
-    #[must_use]
-    pub fn at(database: &Path) -> Option<Self> {
-        fs::symlink_metadata(database).ok().filter(fs::Metadata::is_symlink)?;
-        let database = fs::canonicalize(database).ok().filter(|target| target.is_file())?;
-        Some(Self { folder: database.parent()?.to_owned(), database })
-    }
-
-    /// Returns the paths of SQLite's write-ahead log and of the file through which connections share it.
-    #[must_use]
-    pub fn log_files(&self) -> [PathBuf; 2] {
-        [WAL_SUFFIX, SHM_SUFFIX].map(|end| beside(&self.database, end))
-    }
-
-    /// Returns the database and everything beside it that only Lar and SQLite create. These are its logs and
-    /// their copies, copies from before migrations, files moved by a restore or a start, and the reserved
-    /// disk space.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        let name = self.database.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let stem = self.database.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let starts = [
-            format!("{name}-"),
-            format!("{name}{LOCK_SUFFIX}"),
-            format!("{name}.restore."),
-            format!("{stem}.before-schema-"),
-            format!("{BEFORE_RESTORE}-"),
-            format!("{BEFORE_START}-"),
-        ];
-        let is_ours = |path: &PathBuf| {
-            let found = path.file_name().unwrap_or_default().to_string_lossy();
-            found == name.as_str()
-                || found == reserve::NAME
-                || starts.iter().any(|start| found.starts_with(start.as_str()))
-        };
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
-        files.sort_unstable();
-        files
-    }
 }
 
 /// Returns the file that the server of the database at `database` locks. It is beside the database itself,
@@ -250,7 +191,7 @@ mod tests {
         fs::create_dir(&made).unwrap();
         fs::create_dir(&left).unwrap();
         let path = made.join("lar.db");
-        let mut connection = crate::connect(&path).unwrap();
+        let mut connection = crate::connection::connect(&path).unwrap();
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
         migrations::run(&mut connection, &path).unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -372,44 +313,6 @@ mod tests {
         let shared = beside(&target, SHM_SUFFIX);
         fs::create_dir(&shared).unwrap();
         assert!(step().ends_with(&moved(&shared, &away_path(&shared))), "{}", step());
-    }
-
-    #[test]
-    fn only_files_of_a_linked_database_are_listed() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().canonicalize().unwrap();
-        let (disk, data) = (at.join("disk"), at.join("data"));
-        for folder in [&disk, &data, &disk.join("before-restore-20261129T060430000Z")] {
-            fs::create_dir(folder).unwrap();
-        }
-        let (ours, theirs) = (
-            [
-                "lar.before-schema-9.db",
-                "lar.db",
-                "lar.db-shm",
-                "lar.db-wal",
-                "lar.db-wal.aside-1-00",
-                "lar.db.lock",
-                "lar.reserve",
-            ],
-            ["lar.db2", "lar.reserve2", "other.db", "other.db-wal", "before-noon"],
-        );
-        for name in ours.iter().chain(&theirs) {
-            fs::write(disk.join(name), "").unwrap();
-        }
-        let link = data.join("lar.db");
-        assert_eq!(LinkedDatabase::at(&link), None);
-        symlink("../disk/lar.db", &link).unwrap();
-        let linked = LinkedDatabase::at(&link).unwrap();
-        assert_eq!((&linked.database, &linked.folder), (&disk.join("lar.db"), &disk));
-        let mut expected: Vec<PathBuf> = ours.iter().map(|name| disk.join(name)).collect();
-        expected.insert(0, disk.join("before-restore-20261129T060430000Z"));
-        assert_eq!(linked.files(), expected);
-        assert_eq!(lock_file(&link), lock_file(&disk.join("lar.db")), "both paths have the same lock");
-        assert_eq!(LinkedDatabase::at(&disk.join("lar.db")), None, "it is not a link");
-        let device = data.join("device.db");
-        symlink("/dev/zero", &device).unwrap();
-        assert_eq!(lock_file(&device), data.join("device.db.lock"), "no lock file is beside a device");
     }
 
     #[test]

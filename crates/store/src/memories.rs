@@ -2,24 +2,25 @@
 //!
 //! Every method that reads or changes memories takes the spaces that its caller may use and sees no others.
 
+pub(crate) mod change;
 mod record;
+pub(crate) mod rows;
 
 use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 pub use self::record::{
     Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance,
     StoredMemory, Strength,
 };
 
+use self::change::change_in_txn;
+use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, memory, placeholders, text};
 use crate::idempotency::note_in_txn;
-use crate::json_columns::{PROVENANCE, names, read_names};
-use crate::memory_changes::{self, Change};
-use crate::{
-    Error, IdempotentRequest, Store, answer_memories, chunks, optional_time, parse_column,
-    parse_optional_column, time,
-};
+use crate::json_columns::{PROVENANCE, names};
+use crate::memory_changes::Change;
+use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_changes};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that created each. A memory that exists
@@ -282,16 +283,6 @@ impl Store {
     }
 }
 
-pub(crate) fn by_hash_in_txn(
-    connection: &Connection,
-    space: SpaceId,
-    hash: &[u8; 32],
-) -> Result<Option<Memory>, Error> {
-    let mut same = connection
-        .prepare_cached("SELECT * FROM memories WHERE space_id = ?1 AND hash = ?2 AND deleted_at IS NULL")?;
-    Ok(same.query_row((space.to_string(), &hash[..]), memory).optional()?)
-}
-
 /// Stores a memory unless it exists.
 fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<StoredMemory, Error> {
     if let Some(memory) = by_hash_in_txn(connection, new.space, &new.hash)? {
@@ -332,113 +323,8 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     // To undo the creation, the memory is deleted.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
-    memory_changes::note_in_txn(connection, new.id, change, &inverse)?;
+    memory_changes::record::note_in_txn(connection, new.id, change, &inverse)?;
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
-}
-
-/// Changes a memory and records the inverse change.
-pub(crate) fn change_in_txn(
-    connection: &Connection,
-    spaces: &[SpaceId],
-    edit: &MemoryChange,
-    change: &Change,
-) -> Result<Memory, Error> {
-    let found = get_in_txn(connection, spaces, edit.id)?;
-    if let Some(named) = edit.expected.filter(|named| *named != found.version) {
-        return Err(Error::Version { found: found.version, named });
-    }
-    let inverse = apply_in_txn(connection, &found, edit)?;
-    if inverse == MemoryPatch::default() {
-        return Ok(found);
-    }
-    memory_changes::note_in_txn(connection, found.id, change, &inverse)?;
-    by_seq_in_txn(connection, found.seq)
-}
-
-/// Applies a change; returns the patch that reverts it.
-fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) -> Result<MemoryPatch, Error> {
-    let patch = &edit.patch;
-    let mut inverse = MemoryPatch::default();
-    let mut sets: Vec<&str> = Vec::new();
-    let mut values: Vec<Value> = Vec::new();
-    let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
-    if let Some(kind) = patch.kind.filter(|kind| *kind != found.kind) {
-        inverse.kind = Some(found.kind);
-        sets.push("kind = ?");
-        values.push(Value::from(kind.as_str().to_owned()));
-    }
-    if let Some((content, hash)) = patch.content.as_ref().filter(|(_, hash)| *hash != found.hash) {
-        inverse.content = Some((found.content.clone(), found.hash));
-        sets.extend(["content = ?", "hash = ?"]);
-        values.extend([Value::from(content.clone()), Value::from(hash.to_vec())]);
-    }
-    if let Some(tags) = patch.tags.as_ref().filter(|tags| **tags != found.tags) {
-        inverse.tags = Some(found.tags.clone());
-        sets.push("tags = ?");
-        values.push(Value::from(names(tags)?));
-    }
-    if let Some(project) = patch.project.as_ref().filter(|project| **project != found.project) {
-        inverse.project = Some(found.project.clone());
-        sets.push("project = ?");
-        values.push(Value::from(project.clone()));
-    }
-    if let Some(at) = patch.occurred_at.filter(|at| *at != found.occurred_at) {
-        inverse.occurred_at = Some(found.occurred_at);
-        sets.push("occurred_at = ?");
-        values.push(millis(at));
-    }
-    if let Some(at) = patch.valid_from.filter(|at| *at != found.valid_from) {
-        inverse.valid_from = Some(found.valid_from);
-        sets.push("valid_from = ?");
-        values.push(millis(at));
-    }
-    if let Some(at) = patch.valid_to.filter(|at| *at != found.valid_to) {
-        inverse.valid_to = Some(found.valid_to);
-        sets.push("valid_to = ?");
-        values.push(millis(at));
-    }
-    if let Some(superseded) = patch.superseded.filter(|superseded| *superseded != found.superseded) {
-        inverse.superseded = Some(found.superseded);
-        sets.extend(["superseded_by = ?", "superseded_at = ?"]);
-        values.push(Value::from(superseded.map(|(by, _)| by.to_string())));
-        values.push(millis(superseded.map(|(_, at)| at)));
-    }
-    if let Some(pinned) = patch.pinned.filter(|pinned| *pinned != found.pinned) {
-        inverse.pinned = Some(found.pinned);
-        sets.push("pinned = ?");
-        values.push(Value::from(pinned));
-    }
-    if let Some(strength) = patch.strength.filter(|strength| *strength != found.strength) {
-        inverse.strength = Some(found.strength);
-        sets.extend(["stability = ?", "difficulty = ?", "reviewed_at = ?"]);
-        values.extend([Value::from(strength.stability), Value::from(strength.difficulty)]);
-        values.push(Value::from(strength.reviewed_at.as_millis()));
-    }
-    if let Some(at) = patch.deleted_at.filter(|at| at.is_some() != found.deleted_at.is_some()) {
-        inverse.deleted_at = Some(found.deleted_at);
-        sets.push("deleted_at = ?");
-        values.push(millis(at));
-    }
-    if sets.is_empty() {
-        return Ok(inverse);
-    }
-    let sql = format!(
-        "UPDATE memories SET {}, version = version + 1, updated_at = ? WHERE seq = ?",
-        sets.join(", ")
-    );
-    values.extend([Value::from(Timestamp::now().as_millis()), Value::from(found.seq)]);
-    connection.prepare_cached(&sql)?.execute(params_from_iter(values)).map_err(|error| {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                Error::Conflict("another memory in this space has the same content".into())
-            }
-            _ => error.into(),
-        }
-    })?;
-    if inverse.content.is_some() {
-        chunks::replace_in_txn(connection, found.seq, &edit.chunks)?;
-    }
-    Ok(inverse)
 }
 
 fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error> {
@@ -450,54 +336,4 @@ fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error
     )?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;
     answer_memories::note_erased_in_txn(connection, id)
-}
-
-pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: MemoryId) -> Result<Memory, Error> {
-    let sql = format!("SELECT * FROM memories WHERE id = ? AND space_id IN ({})", placeholders(spaces.len()));
-    let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
-    let found = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), memory).optional()?;
-    found.ok_or_else(|| Error::NotFound(format!("memory {id}")))
-}
-
-fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
-    Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], memory)?)
-}
-
-/// Returns `?, ?, ?` for this many values; for none, `NULL`, which equals nothing.
-pub(crate) fn placeholders(count: usize) -> String {
-    if count == 0 { "NULL".into() } else { vec!["?"; count].join(", ") }
-}
-
-pub(crate) fn text(id: &SpaceId) -> Value {
-    Value::from(id.to_string())
-}
-
-pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
-    let by: Option<MemoryId> = parse_optional_column(row, "superseded_by")?;
-    Ok(Memory {
-        id: parse_column(row, "id")?,
-        seq: row.get("seq")?,
-        space: parse_column(row, "space_id")?,
-        kind: parse_column(row, "kind")?,
-        content: row.get("content")?,
-        tags: read_names(row, "tags")?,
-        project: row.get("project")?,
-        provenance: PROVENANCE.decode(row)?,
-        occurred_at: optional_time(row, "occurred_at")?,
-        valid_from: optional_time(row, "valid_from")?,
-        valid_to: optional_time(row, "valid_to")?,
-        after: parse_optional_column(row, "after_id")?,
-        superseded: by.zip(optional_time(row, "superseded_at")?),
-        pinned: row.get("pinned")?,
-        strength: Strength {
-            stability: row.get("stability")?,
-            difficulty: row.get("difficulty")?,
-            reviewed_at: time(row, "reviewed_at")?,
-        },
-        hash: row.get("hash")?,
-        version: row.get("version")?,
-        created_at: time(row, "created_at")?,
-        updated_at: time(row, "updated_at")?,
-        deleted_at: optional_time(row, "deleted_at")?,
-    })
 }

@@ -9,9 +9,10 @@ use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleK
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use crate::columns::{parse_column, time};
 use crate::json_columns::PROVENANCE;
-use crate::memories::{placeholders, text};
-use crate::{Error, MemoryKind, Provenance, Store, parse_column, time};
+use crate::memories::rows::{placeholders, text};
+use crate::{Error, MemoryKind, Provenance, Store};
 
 /// A candidate for a memory.
 #[derive(Debug, Clone, PartialEq)]

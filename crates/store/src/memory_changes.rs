@@ -1,56 +1,18 @@
 //! The history of memories: every change, with the change that reverts it.
 
-use lar_base::{ChangeId, KeyId, MemoryId, SpaceId, Timestamp};
-use rusqlite::{Connection, Row};
+pub(crate) mod record;
 
+use lar_base::{ChangeId, MemoryId, SpaceId};
+use rusqlite::Connection;
+
+pub use self::record::{Change, ChangeRecord};
+
+use self::record::record;
 use crate::chunks::NewChunk;
-use crate::json_columns::PATCH;
-use crate::memories::{MemoryChange, MemoryPatch, change_in_txn, get_in_txn};
-use crate::{Error, Memory, Store, parse_column, parse_optional_column, time};
-
-/// The author, the action and the reason of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The key that made it.
-    pub key: KeyId,
-    /// The action, in one word: `create`, `edit`, `forget`, `promote` and so on.
-    pub action: &'static str,
-    /// The reason, for people.
-    pub reason: Option<String>,
-    /// The decision that it belongs to: all changes of a decision are undone together.
-    pub decision: ChangeId,
-}
-
-impl Change {
-    /// Creates a change with its own decision.
-    #[must_use]
-    pub fn new(key: KeyId, action: &'static str, reason: Option<String>) -> Self {
-        Self { key, action, reason, decision: ChangeId::new() }
-    }
-}
-
-/// A recorded change.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChangeRecord {
-    /// Its id.
-    pub id: ChangeId,
-    /// The changed memory.
-    pub memory: MemoryId,
-    /// When it was made.
-    pub at: Timestamp,
-    /// The key that made it.
-    pub key: KeyId,
-    /// The action.
-    pub action: String,
-    /// The reason.
-    pub reason: Option<String>,
-    /// The decision that it belongs to.
-    pub decision: ChangeId,
-    /// The change that reverts it.
-    pub before: MemoryPatch,
-    /// The change that undid it.
-    pub undone_by: Option<ChangeId>,
-}
+use crate::memories::change::change_in_txn;
+use crate::memories::rows::get_in_txn;
+use crate::memories::{Memory, MemoryChange};
+use crate::{Error, Store};
 
 impl Store {
     /// Returns the changes of a memory in one of these spaces, oldest first.
@@ -136,31 +98,6 @@ impl Store {
     }
 }
 
-/// Records a change, with the patch that reverts it.
-pub(crate) fn note_in_txn(
-    connection: &Connection,
-    memory: MemoryId,
-    change: &Change,
-    before: &MemoryPatch,
-) -> Result<(), Error> {
-    let before = PATCH.encode(before)?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    insert.execute((
-        ChangeId::new().to_string(),
-        memory.to_string(),
-        Timestamp::now().as_millis(),
-        change.key.to_string(),
-        change.action,
-        &change.reason,
-        change.decision.to_string(),
-        before,
-    ))?;
-    Ok(())
-}
-
 /// Returns the changes of the last decision about a memory that was not undone. A citation is not a decision.
 fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
     let mut query = connection.prepare_cached(
@@ -171,18 +108,4 @@ fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<Cha
     )?;
     let rows = query.query_map([id.to_string()], record)?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
-    Ok(ChangeRecord {
-        id: parse_column(row, "id")?,
-        memory: parse_column(row, "memory_id")?,
-        at: time(row, "at")?,
-        key: parse_column(row, "key_id")?,
-        action: row.get("action")?,
-        reason: row.get("reason")?,
-        decision: parse_column(row, "decision")?,
-        before: PATCH.decode(row)?,
-        undone_by: parse_optional_column(row, "undone_by")?,
-    })
 }

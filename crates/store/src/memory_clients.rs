@@ -3,8 +3,9 @@
 use lar_base::{KeyId, SpaceId, Timestamp};
 use rusqlite::params_from_iter;
 
-use crate::memories::{placeholders, text};
-use crate::{Error, Store, optional_time, parse_column};
+use crate::columns::{optional_time, parse_column};
+use crate::memories::rows::{placeholders, text};
+use crate::{Error, Store};
 
 /// The last use of a space by a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub struct MemoryClient {
     pub name: String,
     /// The space.
     pub space: SpaceId,
-    /// When it last searched or read there.
+    /// When it last searched or read there; `None` if it never did.
     pub read_at: Option<Timestamp>,
-    /// When it last changed something there.
+    /// When it last changed something there; `None` if it never did.
     pub written_at: Option<Timestamp>,
 }
 
@@ -28,9 +29,9 @@ pub struct SpaceUse {
     pub key: KeyId,
     /// The space.
     pub space: SpaceId,
-    /// When it was read.
+    /// When it was read; `None` if it was only written.
     pub read_at: Option<Timestamp>,
-    /// When it was written.
+    /// When it was written; `None` if it was only read.
     pub written_at: Option<Timestamp>,
 }
 

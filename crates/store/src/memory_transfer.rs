@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::chunks::{self, NewChunk};
 use crate::json_columns::{PATCH, PROVENANCE, names};
-use crate::memories::{by_hash_in_txn, memory};
-use crate::memory_changes::{ChangeRecord, record};
+use crate::memories::rows::{by_hash_in_txn, memory};
+use crate::memory_changes::ChangeRecord;
+use crate::memory_changes::record::record;
 use crate::{Embedder, Error, Memory, Store, Vectors};
 
 /// A memory with its chunks and its history.

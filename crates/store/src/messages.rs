@@ -2,148 +2,29 @@
 //! overwritten but the text of an answer that is still being written.
 
 mod order;
+mod record;
 
-use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp};
+use lar_base::{Code, ConversationId, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
+
+pub use self::record::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 
 use self::order::parents_first;
 use crate::answer_memories::TurnMemory;
+use crate::columns::{parse_column, parse_optional_column, time};
 use crate::conversation_search as search;
-use crate::conversations::{OwnedConversation, get_in_txn};
+use crate::conversations::OwnedConversation;
+use crate::conversations::rows::get_in_txn;
 use crate::idempotency::note_in_txn;
 use crate::json_columns::ANSWER_MEMORY;
-use crate::tasks::{TaskStart, start_in_txn};
-use crate::{Error, IdempotentRequest, Store, parse_column, parse_optional_column, time};
-
-/// The length in characters after which a title made from a first message is cut.
-const TITLE_CHARS_MAX: usize = 60;
-
-/// The author of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-/// The state of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// An answer that is being written.
-    Streaming,
-    /// The message is complete.
-    Complete,
-    /// Someone stopped it; the text so far is kept.
-    Stopped,
-    /// It failed; the text so far is kept.
-    Failed,
-}
-
-/// A reader's rating of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Rating {
-    Good,
-    Bad,
-}
-
-macro_rules! texts {
-    ($type:ident { $($name:ident = $text:literal),+ }) => {
-        impl $type {
-            /// Returns the name that is stored and used in the API.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $($type::$name => $text,)+ }
-            }
-        }
-        impl std::str::FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok($type::$name),)+
-                    _ => Err(format!("`{text}` is not one of: {}", [$($text),+].join(", "))),
-                }
-            }
-        }
-    };
-}
-texts!(Role { System = "system", User = "user", Assistant = "assistant" });
-texts!(Status { Streaming = "streaming", Complete = "complete", Stopped = "stopped", Failed = "failed" });
-
-/// A message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Message {
-    pub id: MessageId,
-    pub conversation: ConversationId,
-    pub parent: Option<MessageId>,
-    pub role: Role,
-    pub content: String,
-    /// The model's reasoning before the answer, if it produced any.
-    pub reasoning: Option<String>,
-    pub status: Status,
-    pub model: Option<String>,
-    pub task: Option<TaskId>,
-    pub error: Option<Code>,
-    pub tokens_in: Option<u64>,
-    pub tokens_out: Option<u64>,
-    pub ttft_ms: Option<u64>,
-    pub decode_ms: Option<u64>,
-    pub finish_reason: Option<String>,
-    pub rating: Option<Rating>,
-    /// The memory activity in the turn of this answer, as JSON for display ([`crate::answer_memories`]).
-    pub memory: Option<String>,
-    pub created_at: Timestamp,
-}
-
-/// A new message that no model wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewMessage {
-    /// The message that it follows; `None` starts the conversation, or another root in it.
-    pub parent: Option<MessageId>,
-    /// The text.
-    pub content: String,
-}
-
-/// A turn to start.
-#[derive(Debug, Clone)]
-pub struct NewTurn {
-    /// The user's message; `None` if an answer is regenerated.
-    pub user_message: Option<NewMessage>,
-    /// The user message to answer if there is no new one.
-    pub answer_to: Option<MessageId>,
-    /// The task that will write the answer.
-    pub task: TaskStart,
-    /// The memory activity so far, as JSON; it is stored with the answer.
-    pub memory: Option<String>,
-    /// Identifies the request in case it is sent again.
-    pub once: Option<IdempotentRequest>,
-}
-
-/// The end of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct AnswerEnd {
-    pub content: String,
-    /// The model's reasoning before the answer, if it produced any.
-    pub reasoning: Option<String>,
-    pub status: Status,
-    pub error: Option<Code>,
-    pub tokens_in: Option<u64>,
-    pub tokens_out: Option<u64>,
-    pub ttft_ms: Option<u64>,
-    pub decode_ms: Option<u64>,
-    /// The finish reason of a complete answer: `stop` or `length`.
-    pub finish_reason: Option<String>,
-    /// The memory activity in the turn, if the answer adds to it.
-    pub memory: Option<String>,
-}
+use crate::tasks::start_in_txn;
+use crate::{Error, Store};
 
 impl Store {
-    /// Starts a turn. Stores, in one commit, the user's message (unless an answer is regenerated), the empty
-    /// answer to it, and the task that will write the answer. Returns the answer's message, and the path of
-    /// messages that leads to it, oldest first and without the answer itself.
+    /// Starts a turn. Stores, in one commit, the title of a conversation without one, the user's message
+    /// (unless an answer is regenerated), the empty answer to it, and the task that will write the answer.
+    /// Returns the answer's message, and the path of messages that leads to it, oldest first and without the
+    /// answer itself.
     ///
     /// # Errors
     /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to answer
@@ -155,10 +36,17 @@ impl Store {
         turn: NewTurn,
     ) -> Result<(Message, Vec<Message>), Error> {
         let (user, conversation) = (owned.user(), owned.id());
-        let NewTurn { user_message, answer_to, task, memory, once } = turn;
+        let NewTurn { user_message, answer_to, title, task, memory, once } = turn;
         self.write(move |connection| {
             let found = get_in_txn(connection, user, conversation)?;
             let now = Timestamp::now();
+            if let Some(title) = title.filter(|_| found.title.is_empty()) {
+                connection.execute(
+                    "UPDATE conversations SET title = ?2 WHERE id = ?1",
+                    (conversation.to_string(), &title),
+                )?;
+                search::add_title_in_txn(connection, conversation, &title)?;
+            }
             let question = match user_message {
                 Some(user_message) => {
                     if let Some(parent) = user_message.parent {
@@ -166,14 +54,6 @@ impl Store {
                         if parent.status == Status::Streaming {
                             return Err(Error::Conflict(format!("message {} is still being written", parent.id)));
                         }
-                    }
-                    if found.title.is_empty() {
-                        let title = title_of(&user_message.content);
-                        connection.execute(
-                            "UPDATE conversations SET title = ?2 WHERE id = ?1",
-                            (conversation.to_string(), &title),
-                        )?;
-                        search::add_title_in_txn(connection, conversation, &title)?;
                     }
                     insert_text_in_txn(connection, conversation, Role::User, &user_message, now)?
                 }
@@ -434,16 +314,6 @@ fn message_in_txn(
         .ok_or_else(|| Error::NotFound(format!("message {id} in this conversation")))
 }
 
-fn title_of(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Untitled");
-    if line.chars().count() <= TITLE_CHARS_MAX {
-        return line.to_owned();
-    }
-    let cut: String = line.chars().take(TITLE_CHARS_MAX).collect();
-    let whole = cut.rfind(char::is_whitespace).map_or(cut.as_str(), |space| cut[..space].trim_end());
-    format!("{whole}…")
-}
-
 pub(crate) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: parse_column(row, "id")?,
@@ -469,17 +339,4 @@ pub(crate) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         memory: ANSWER_MEMORY.get_optional(row)?,
         created_at: time(row, "created_at")?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::title_of;
-
-    #[test]
-    fn titles_end_at_a_word() {
-        assert_eq!(title_of("\n  Hello there \nmore"), "Hello there");
-        let long = "What is the difference between a mutex and a semaphore in an operating system?";
-        assert_eq!(title_of(long), "What is the difference between a mutex and a semaphore in…");
-        assert_eq!(title_of("   "), "Untitled");
-    }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::{Error, backup};
+use crate::check::refuse_damaged;
+use crate::error::Error;
+use crate::private_files::create_private;
 
 /// Every migration in order; the first creates schema 1. Never edit one that has been released.
 const MIGRATIONS: &[&str] = &[
@@ -26,7 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0016_answer_memories.sql"),
 ];
 
-/// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning to log.
+/// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.
 const LOSSES: &[(u32, &str, &str)] = &[(
     11,
     "SELECT count(*) FROM keys WHERE removed_scopes != '[]' AND revoked_at IS NULL",
@@ -141,9 +143,9 @@ fn backup_path(path: &Path, schema: u32) -> PathBuf {
 fn back_up(connection: &Connection, to: &Path) -> Result<(), Error> {
     let partial = to.with_extension("partial");
     let _ = std::fs::remove_file(&partial);
-    drop(backup::create_private(&partial)?);
+    drop(create_private(&partial)?);
     connection.backup("main", &partial, None::<fn(_)>)?;
-    backup::refuse_damaged(&partial)?;
+    refuse_damaged(&partial)?;
     let file = std::fs::File::open(&partial).map_err(Error::Backup)?;
     file.sync_all().map_err(Error::Backup)?;
     std::fs::rename(&partial, to).map_err(Error::Backup)
@@ -171,7 +173,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..4] {
             connection.execute_batch(sql).unwrap();
         }
@@ -199,7 +201,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..9] {
             connection.execute_batch(sql).unwrap();
         }
@@ -256,7 +258,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..12] {
             connection.execute_batch(sql).unwrap();
         }
@@ -302,7 +304,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..13] {
             connection.execute_batch(sql).unwrap();
         }
@@ -341,7 +343,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..11] {
             connection.execute_batch(sql).unwrap();
         }
@@ -383,7 +385,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         for sql in &MIGRATIONS[..15] {
             connection.execute_batch(sql).unwrap();
         }
@@ -437,7 +439,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         run(&mut connection, &path).unwrap();
         connection.execute("INSERT INTO users VALUES ('user_x', 'someone', 1, NULL)", []).unwrap();
         let copy = backup_path(&path, 1);

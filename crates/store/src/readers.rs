@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::writer::catch_panic;
-use crate::{Error, connect_reader};
+use crate::connection::connect_reader;
+use crate::error::Error;
+use crate::panics::catch_panic;
 
 /// A query that returns whether it panicked.
 type AnyQuery = Box<dyn FnOnce(&Connection) -> bool + Send>;
@@ -78,7 +79,7 @@ mod tests {
     async fn readers_outlive_queries_that_panic() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
-        crate::connect(&path).unwrap().execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
+        crate::connection::connect(&path).unwrap().execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
         let readers = Arc::new(Readers::open(path, 2).unwrap());
         for n in 0..6 {
             let panics = readers.run::<(), _>(move |connection| {
@@ -100,7 +101,7 @@ mod tests {
     async fn a_query_whose_caller_left_keeps_its_connection_until_it_ends() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
-        drop(crate::connect(&path).unwrap());
+        drop(crate::connection::connect(&path).unwrap());
         let readers = Arc::new(Readers::open(path, 2).unwrap());
         let (started, mut starts) = tokio::sync::mpsc::channel(2);
         let mut open = Vec::new();

@@ -1,13 +1,14 @@
-//! Responses of OpenAI's Responses API, which later requests can continue. `server` defines their content.
+//! Responses of OpenAI's Responses API, which later requests can continue. `compat` defines their content.
 //!
 //! Invariant: only the key that created a response sees it, and a response ends once.
 
 use lar_base::{KeyId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::columns::{parse_column, parse_optional_column, time};
 use crate::json_columns::{RESPONSE_BODY, RESPONSE_INPUT};
 use crate::tasks::start_in_txn;
-use crate::{Error, Store, TaskStart, parse_column, parse_optional_column, time};
+use crate::{Error, Store, TaskStart};
 
 /// The most responses in a chain.
 const CHAIN_MAX: u32 = 1000;
@@ -40,7 +41,7 @@ pub struct Response {
     pub task: TaskId,
     /// The key that created it.
     pub key: KeyId,
-    /// The response that it continues.
+    /// The response that it continues; `None` if it starts a chain.
     pub previous: Option<TaskId>,
     /// Its state.
     pub state: ResponseState,

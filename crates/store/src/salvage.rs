@@ -16,103 +16,39 @@ mod files;
 mod gaps;
 mod identify;
 mod indexes;
+mod keys;
 mod page_account;
 mod pages;
 mod record;
 mod repair;
+mod report;
 mod rows;
 mod schema;
 mod source;
+mod table_copy;
+mod table_shape;
 #[cfg(test)]
 mod tests;
 mod trees;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lar_base::error_chain;
 use lar_base::files::is_disk_full;
 use rusqlite::Connection;
 
 pub use self::files::{find_leftovers, remove_leftovers};
+pub use self::report::{LogReport, SalvageReport, Schema, Table};
 
 use self::definitions::Definitions;
 use self::files::WorkingFiles;
+use self::schema::make_empty;
 use self::source::Source;
-use crate::backup::refuse_damaged;
-use crate::{Error, answer_memories, beside, conversation_search, location, migrations, wal};
-
-/// The result for one table.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Table {
-    /// Its name.
-    pub name: String,
-    /// The number of rows in the new database.
-    pub saved: u64,
-    /// The number of rows that are known to have existed, but could not be read or had invalid values. If a
-    /// whole branch of a table is lost, its number of rows is unknown.
-    pub lost: u64,
-    /// The number of gaps between rows that were not searched to the end. Searching them would take too long,
-    /// or the keys in them cannot be guessed. 0 if every readable row was found.
-    pub unsearched: u64,
-    /// The number of its pages that are damaged or refer to a page that is not the table's. Rows on or below
-    /// such pages may be missing without being counted in [`Table::lost`].
-    pub damaged_pages: u64,
-    /// Whether the table could be read neither from its start nor from its end. Then its number of rows is
-    /// unknown.
-    pub is_unreadable: bool,
-}
-
-/// The result of a salvage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SalvageReport {
-    /// The path of the new database.
-    pub database: PathBuf,
-    /// The schema of the damaged database. The new database has the newest schema, if it could be migrated.
-    pub schema: Schema,
-    /// Every table, by name.
-    pub tables: Vec<Table>,
-    /// The number of pages with content that nothing in the database refers to any more. Rows on them are
-    /// lost and not counted, unless an index names them ([`Table::lost`]). The pages may also have belonged
-    /// to indexes, which are rebuilt. If the header is lost, free pages with content count, too.
-    pub unreached_pages: u64,
-    /// The number of rows that refer to a lost row. They were changed to stand alone, or left out.
-    pub unlinked: u64,
-    /// The changes read from the write-ahead log.
-    pub log: LogReport,
-}
-
-/// The schema of a damaged database, and how it was determined.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Schema {
-    /// Its number, from 1.
-    pub number: u32,
-    /// The number in the damaged header; `None` if that is lost. If it differs from [`Schema::number`], the
-    /// definitions of tables contradict it, and they decide.
-    pub in_header: Option<u32>,
-    /// Tables, and columns as `table.column`, that the new database may lack. The damaged one has them if its
-    /// schema is newer than [`Schema::number`]; too many definitions are damaged to tell. Usually empty.
-    pub may_lack: Vec<String>,
-    /// The tables that no schema of this Lar has, such as another program's. They were not saved.
-    pub unknown_tables: Vec<String>,
-}
-
-/// The changes that were read from the write-ahead log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct LogReport {
-    /// The number of committed transactions that were read.
-    pub transactions: u64,
-    /// The numbers of the database's pages, from 1 and in order, whose newest version in the log is damaged.
-    /// An older version was read instead, so the last changes to its rows are missing. Empty if the log is
-    /// whole.
-    pub skipped_pages: Vec<u32>,
-    /// Whether the log ends in an incomplete transaction, after a power failure or damage. Then the last
-    /// change is missing.
-    pub is_incomplete: bool,
-    /// Why the log could not be read, in the system's words. Then none of its changes were saved. `None` if
-    /// it was read.
-    pub unreadable: Option<String>,
-}
+use crate::check::refuse_damaged;
+use crate::error::Error;
+use crate::sqlite_files::{WAL_SUFFIX, beside};
+use crate::{answer_memories, conversation_search, location, migrations, wal};
 
 /// Saves the readable part of the database at `damaged` into the new file `to`. Working files are beside `to`
 /// meanwhile ([`remove_leftovers`]); `to` itself exists only once it is complete.
@@ -138,7 +74,7 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
         .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF")?;
     make_empty(&target, schema.number)?;
     let mut tables = Vec::new();
-    for table in rows::tables(&target)? {
+    for table in table_shape::tables(&target)? {
         let damaged_pages = accounts.damaged.get(&table.name).copied().unwrap_or_default();
         tables.push(Table { damaged_pages, ..rows::copy(&source, &target, &table)? });
     }
@@ -184,15 +120,6 @@ fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
     Ok(target.execute_batch(if brought.is_ok() { "COMMIT" } else { "ROLLBACK" })?)
 }
 
-/// Creates the tables of a schema in an empty database, without the rows that migrations insert.
-fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
-    migrations::create_schema(connection, schema)?;
-    for table in rows::tables(connection)? {
-        connection.execute(&format!("DELETE FROM \"{}\"", table.name), [])?;
-    }
-    Ok(())
-}
-
 /// Writes the committed transactions of the damaged database's write-ahead log into the copy. Writes none if
 /// the log cannot be read to its end.
 ///
@@ -206,7 +133,7 @@ fn apply_log(damaged: &Path, files: &WorkingFiles) -> Result<LogReport, Error> {
         // The database is in use. Its log can be saved when it no longer is.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(Error::Unusable {
-                path: beside(damaged, location::WAL_SUFFIX),
+                path: beside(damaged, WAL_SUFFIX),
                 reason: "changed while it was read, so nothing was saved".into(),
                 step: "stop the Lar that uses this database, then try again".into(),
             });

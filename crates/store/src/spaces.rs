@@ -4,7 +4,8 @@
 use lar_base::{SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, bad_column, parse_column, time};
+use crate::columns::{bad_column, parse_column, time};
+use crate::{Error, Store};
 
 /// The kind of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]

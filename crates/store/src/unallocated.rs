@@ -17,7 +17,8 @@ use lar_base::Bytes;
 use rusqlite::Connection;
 
 use crate::page::region_to_clear;
-use crate::{Error, Store, beside};
+use crate::sqlite_files::{WAL_SUFFIX, beside};
+use crate::{Error, Store};
 
 /// The number of pages that one read examines: 16 MiB, which takes some ten milliseconds.
 const READ_PAGES: u32 = 4096;
@@ -51,7 +52,7 @@ impl Store {
 
     /// Waits while the write-ahead log is large: a long read blocks its checkpoint.
     pub(crate) async fn wait_for_small_log(&self) {
-        let log = beside(&self.path, "-wal");
+        let log = beside(&self.path, WAL_SUFFIX);
         while std::fs::metadata(&log).is_ok_and(|about| about.len() > LOG_MAX.get()) {
             tokio::time::sleep(LOG_CHECK_EVERY).await;
         }
@@ -220,7 +221,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let whole = directory.path().join("whole.db");
         let connection = Connection::open(&whole).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         connection.execute_batch("CREATE TABLE rows (n INTEGER PRIMARY KEY, t TEXT)").unwrap();
         for n in 0..300_i64 {
             let text = format!("{n} {}", "letters ".repeat(20));
@@ -275,7 +276,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let connection = Connection::open(directory.path().join("any.db")).unwrap();
             connection.pragma_update(None, "page_size", page_size).unwrap();
-            crate::configure(&connection).unwrap();
+            crate::connection::configure(&connection).unwrap();
             connection.execute_batch(
                 "CREATE TABLE rows (n INTEGER PRIMARY KEY, t TEXT);
                  CREATE TABLE keyed (t TEXT PRIMARY KEY) WITHOUT ROWID;

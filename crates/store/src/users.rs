@@ -3,8 +3,9 @@
 use lar_base::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::columns::{parse_column, time};
 use crate::idempotency::note_in_txn;
-use crate::{Error, IdempotentRequest, Store, parse_column, time};
+use crate::{Error, IdempotentRequest, Store};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]

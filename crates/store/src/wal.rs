@@ -30,6 +30,7 @@ mod copies;
 mod frames;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -40,10 +41,13 @@ use std::time::{Duration, SystemTime};
 
 use lar_base::Bytes;
 
-use crate::location::WAL_SUFFIX;
-use crate::{Error, beside};
-pub(crate) use copies::{find_copies, keep_copy, remove_copies};
-use frames::{Frames, PageReader, Summary};
+pub(crate) use self::copies::{find_copies, keep_copy, remove_copies};
+pub(crate) use self::verdict::Verdict;
+
+use self::frames::{Frames, PageReader, Summary};
+use self::verdict::Break;
+use crate::error::Error;
+use crate::sqlite_files::{WAL_SUFFIX, beside};
 
 /// The size of a log that is announced before it is read. SQLite's logs have 4 MiB unless a reader blocks
 /// checkpoints.
@@ -56,64 +60,6 @@ const PAGES_COMPARED_MAX: usize = 1 << 20;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The most reads of a log that keeps changing.
 const LOOKS_MAX: usize = 10;
-
-/// The condition of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// SQLite reads everything that was committed, or there is no log.
-    Whole,
-    /// The last transaction is incomplete, because of a power failure or damage. SQLite drops it.
-    Unclear(Break),
-    /// Committed transactions follow a bad frame. SQLite would drop them.
-    Damaged(Break),
-}
-
-impl Verdict {
-    /// Returns whether both verdicts are of the same kind and name the same frame. A growing log has more
-    /// frames after it.
-    fn is_same_break(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-            && self.found().map(|found| found.frame) == other.found().map(|found| found.frame)
-    }
-
-    fn found(&self) -> Option<&Break> {
-        match self {
-            Self::Whole => None,
-            Self::Unclear(found) | Self::Damaged(found) => Some(found),
-        }
-    }
-}
-
-/// The point where SQLite stops reading a log that has more frames.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Break {
-    /// The number of the first bad frame, from 1; 0 for the header.
-    frame: usize,
-    /// The number of frames in the file.
-    frames: usize,
-    /// The number of transactions that were committed at or after the bad frame.
-    commits: usize,
-}
-
-impl Break {
-    /// Returns whether a power failure can leave such a log. It cannot damage the header: SQLite syncs it
-    /// before the first frame.
-    fn is_of_a_power_failure(&self) -> bool {
-        self.frame > 0
-    }
-}
-
-impl std::fmt::Display for Break {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { frame, frames, commits } = self;
-        match frame {
-            0 => write!(out, "the header of its write-ahead log is damaged")?,
-            _ => write!(out, "its write-ahead log is damaged at frame {frame} of {frames}")?,
-        }
-        let transactions = if *commits == 1 { "transaction follows" } else { "transactions follow" };
-        write!(out, "; {commits} committed {transactions} the damage")
-    }
-}
 
 /// Examines the log of the database at `database`, without SQLite and without changing anything. Reads all of
 /// it. A log that is not whole is read again every 100 ms, until two reads in a row agree and nobody wrote to

@@ -23,7 +23,6 @@ mod group;
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +31,10 @@ use lar_base::{Instant, error_chain};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use self::group::{ChangeFn, Group, change_once, freeing_change};
-use crate::{BUSY_MAX, Error, Reserve};
+use self::group::{ChangeFn, GROUP_MAX, Group, change_once, freeing_change, same_outcome};
+use crate::connection::{BUSY_MAX, connect};
+use crate::error::Error;
+use crate::reserve::Reserve;
 
 /// How long truncating the WAL after an erasure waits for reads that use it. A page of a list or of search
 /// results is read in less, even on a busy machine. It is not longer, because changes wait meanwhile.
@@ -43,8 +44,6 @@ const EMPTY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long each retry waits for reads: a fortieth of the writer's time while a long read lasts.
 const EMPTY_AGAIN_WAIT: Duration = Duration::from_millis(25);
 
-/// The most changes that share one commit. Bounds how many unacknowledged changes a crash can lose.
-const GROUP_MAX: usize = 128;
 /// The most jobs that may wait; beyond it, callers wait to enqueue theirs.
 const QUEUE_MAX: usize = 4096;
 /// How long after its first change the WAL is copied into the database. It counts from the first change, not
@@ -318,7 +317,7 @@ fn serve(mut connection: Connection, path: &Path, reserve: &Reserve, mut queue: 
         }
         if has_panicked {
             // The panicked closure may have left the old connection in any state.
-            match crate::connect(path) {
+            match connect(path) {
                 Ok(fresh) => connection = fresh,
                 Err(error) => {
                     tracing::error!(
@@ -359,17 +358,6 @@ fn run_with_reserve(
     has_panicked
 }
 
-/// Copies the outcome of one commit or truncation for each caller that shares it.
-fn same_outcome<T: Copy>(outcome: &Result<T, rusqlite::Error>) -> Result<T, Error> {
-    match outcome {
-        Ok(value) => Ok(*value),
-        Err(rusqlite::Error::SqliteFailure(cause, message)) => {
-            Err(rusqlite::Error::SqliteFailure(*cause, message.clone()).into())
-        }
-        Err(_) => Err(Error::Closed),
-    }
-}
-
 /// Copies the WAL into the database and truncates it; waits up to `wait` for reads that use it.
 fn checkpoint(connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome, rusqlite::Error> {
     let busy = connection.busy_timeout(wait).and_then(|()| {
@@ -377,14 +365,4 @@ fn checkpoint(connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome
     });
     connection.busy_timeout(BUSY_MAX)?;
     Ok(if busy? == 0 { EmptyLogOutcome::Now } else { EmptyLogOutcome::Later })
-}
-
-/// Runs a closure; turns a panic, which the panic hook has logged, into an error.
-pub(crate) fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        tracing::error!(panic = message, "a database query panicked; it changed nothing");
-        Err(Error::Panicked)
-    })
 }

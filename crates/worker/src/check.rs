@@ -13,12 +13,12 @@ use std::time::Duration;
 use lar_base::Instant;
 use serde_json::Value;
 
-use super::constraint::{Grammars, SOURCE_BYTES_MAX};
 use super::fair_queue::FairQueue;
+use super::grammars::{Grammars, SOURCE_BYTES_MAX};
 use super::llama_cpp::{Chain, Link, Vocab};
 use super::timed::thread_time;
 use lar_chat_format::gbnf;
-use lar_chat_format::schema::{Level, close, is_too_wide, loosen};
+use lar_chat_format::schema_loosening::{Level, close, is_too_wide, loosen};
 use lar_inference::protocol::{ConstraintCheck, FromWorker};
 use lar_inference::{CheckedConstraint, Constraint};
 

@@ -1,7 +1,11 @@
-//! A draft model: a small model that drafts the tokens of a larger one with the same vocabulary.
+//! Drafts tokens that a step of the model then accepts or rejects (speculative decoding).
 //!
-//! It reads the same text and decodes greedily. It has one sequence; for another text it keeps the common
-//! prefix. It changes no answer, only the number of steps that an answer takes.
+//! There are two sources. [`look_up_draft`] copies tokens from the prompt or answer. A [`Drafter`] is a small
+//! model that drafts the tokens of a larger one with the same vocabulary. It reads the same text and decodes
+//! greedily. It has one sequence; for another text it keeps the common prefix.
+//!
+//! Drafts change no answer, only the number of steps that an answer takes. `step_budget.rs` decides how many
+//! draft tokens a step computes.
 
 use lar_base::Instant;
 
@@ -15,6 +19,7 @@ const COMPARED_EVERY: usize = 101;
 /// The weight of the newest measurement.
 const NEWEST: f64 = 0.3;
 
+/// A draft model.
 pub(super) struct Drafter<'model> {
     context: Context<'model>,
     context_tokens: usize,
@@ -52,7 +57,7 @@ impl<'model> Drafter<'model> {
             embeddings: false,
             interrupt: Interrupt::default(),
         };
-        let context = model.context(options).ok_or("there is not enough memory for its context")?;
+        let context = Context::new(model, options).ok_or("there is not enough memory for its context")?;
         let context_tokens = context_tokens as usize;
         Ok(Self { context, context_tokens, holds: Vec::new(), token_seconds: 0.0, model })
     }
@@ -101,5 +106,50 @@ impl<'model> Drafter<'model> {
         self.context.decode()?;
         self.holds.extend_from_slice(tokens);
         Ok(output)
+    }
+}
+
+/// Returns the tokens that followed an earlier occurrence of the last tokens in the prompt or answer. The
+/// longest match decides, then the latest (prompt lookup decoding; the idea is Apoorv Saxena's, 2023).
+pub(super) fn look_up_draft(text: &[u32], most: usize) -> &[u32] {
+    /// A shorter match does not predict what follows.
+    const EQUAL_MIN: usize = 3;
+    /// A longer match is not compared further.
+    const EQUAL_MAX: usize = 16;
+    /// How far back the search goes; a comparison takes about a nanosecond.
+    const LOOKED_BACK: usize = 16 << 10;
+    let Some(last) = text.last() else { return &[] };
+    let from = text.len().saturating_sub(LOOKED_BACK);
+    let (mut best, mut length) = (None, EQUAL_MIN - 1);
+    for end in (from..text.len() - 1).rev() {
+        if text[end] != *last {
+            continue;
+        }
+        let equal = text[..=end].iter().rev().zip(text.iter().rev()).take(EQUAL_MAX);
+        let equal = equal.take_while(|(a, b)| a == b).count();
+        if equal > length {
+            (best, length) = (Some(end + 1), equal);
+            if equal == EQUAL_MAX {
+                break;
+            }
+        }
+    }
+    best.map_or(&[], |at| &text[at..text.len().min(at + most)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_followed_before_are_drafted() {
+        assert_eq!(look_up_draft(&[1, 2, 3, 4, 5, 9, 1, 2, 3], 2), [4, 5]);
+        assert_eq!(look_up_draft(&[1, 2, 3, 4, 5, 9, 1, 2, 3], 9), [4, 5, 9, 1, 2, 3]);
+        // The longer match wins over the later one.
+        assert_eq!(look_up_draft(&[8, 1, 2, 3, 7, 5, 1, 2, 3, 4, 8, 1, 2, 3], 1), [7]);
+        assert_eq!(look_up_draft(&[2, 3, 4, 2, 3], 4), [] as [u32; 0], "a match of two tokens is too short");
+        assert_eq!(look_up_draft(&[], 4), [] as [u32; 0]);
+        assert_eq!(look_up_draft(&[7], 4), [] as [u32; 0]);
+        assert_eq!(look_up_draft(&[7; 6], 4), [7], "a repetition continues up to the end of the text");
     }
 }

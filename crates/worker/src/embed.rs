@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::backend::{Backend, Progress};
 use super::llama_cpp::{Context, Model, Vocab};
 use super::tokenize::Tokenizer;
-use super::{Backend, Progress};
 use lar_inference::protocol::Load;
 
 /// The tokens in a batch beyond which no text is added: the attention of a batch costs the square of them.

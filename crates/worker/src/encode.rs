@@ -13,14 +13,14 @@ use lar_base::Instant;
 use lar_sandbox::Profile;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{AbortOnPanic, encode_frame, with_short_message};
-use crate::encoder::{Scratch, Service};
+use super::encoder::{Scratch, Service};
+use super::outbox::{AbortOnPanic, encode_frame, with_short_message};
 use lar_inference::protocol;
 use lar_inference::protocol::{FromWorker, HEARTBEAT, LoadEncoder, ToWorker};
 
 /// Reads what the kernels need to know about the processor, while files can still be opened.
 pub(super) fn prepare() {
-    crate::encoder::prepare();
+    super::encoder::prepare();
 }
 
 /// Loads the model and serves the socket until it closes.

@@ -9,25 +9,26 @@
 //! and which stream is paused if there are more streams than sequences.
 
 mod sequences;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lar_base::Instant;
 
+use super::backend::{Backend, Progress, StreamRequest};
 use super::cache::{PrefixCache, PromptTokens};
-use super::constraint::Grammars;
 use super::draft::Drafter;
+use super::grammars::Grammars;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
 use super::prefill_order::{PrefillOrder, UnreadPrompt};
 use super::sampler::{Failure, Sampler, logprobs};
 use super::sequence::{DraftSource, Sequence, StepPart};
 use super::step_budget::StepBudget;
 use super::step_threads::StepThreads;
-use super::{Backend, Progress, StreamRequest};
 use lar_inference::protocol::{CREDIT, Load, TuningResult};
 use lar_inference::{Candidate, FinishReason, TokenLogprobs};
-use sequences::{NewStream, WaitingStream};
+use waiting::{NewStream, WaitingStream};
 
 /// The most prompt tokens with logprobs in one step: each needs as many numbers as the vocabulary has tokens.
 const SCORED_TOKENS_MAX: usize = 32;

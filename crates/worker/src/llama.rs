@@ -1,13 +1,12 @@
 //! Loads the worker's model and selects its backend: a vocabulary alone, a model that generates, or one that
 //! computes embeddings or scores.
 
+use super::autotune;
+use super::backend::Backend;
 use super::draft::Drafter;
 use super::embed::{self, Embedder};
 use super::generate::Generator;
-
-use super::Backend;
-use super::autotune;
-use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
+use super::llama_cpp::{Context, ContextOptions, Interrupt, Model, ModelOptions, Vocab};
 use super::tokenize::Tokenizer;
 use lar_base::Bytes;
 use lar_inference::protocol::{CacheType, Compute, Load, TuningResult};
@@ -64,7 +63,7 @@ pub(super) fn with_backend(
                 embeddings: false,
                 interrupt: interrupt.clone(),
             };
-            let mut context = model.context(options).ok_or_else(|| {
+            let mut context = Context::new(&model, options).ok_or_else(|| {
                 format!("not enough memory for {sequences} contexts of {context_tokens} tokens{limit}")
             })?;
             let tuned = match tuning.as_ref().filter(|tuning| tuning.known.is_none()) {
@@ -101,8 +100,7 @@ pub(super) fn with_backend(
                 embeddings: true,
                 interrupt,
             };
-            let context = model
-                .context(options)
+            let context = Context::new(&model, options)
                 .ok_or_else(|| format!("not enough memory for texts of {tokens_max} tokens{limit}"))?;
             work(&mut Embedder::new(&model, context, load)?, LoadReport::default())
         }

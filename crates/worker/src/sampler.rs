@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Progress;
-use super::constraint::Grammars;
+use super::backend::Progress;
+use super::grammars::Grammars;
 use super::llama_cpp::{CandidatesAfter, Chain, Link, Vocab};
 use super::shortlist::{Shortlist, likeliest};
 use super::timed::TimedMatcher;

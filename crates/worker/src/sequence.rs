@@ -2,13 +2,13 @@
 
 use lar_base::Instant;
 
-use super::Progress;
+use super::backend::Progress;
 use super::cache::PromptTokens;
 use super::detokenizer::{DetokenizeStep, Detokenizer};
-use super::draft::Drafter;
+use super::draft::{Drafter, look_up_draft};
 use super::llama_cpp::Vocab;
 use super::sampler::{SampledToken, Sampler};
-use super::step_budget::{AcceptanceRate, DRAFT_TOKENS_MAX, StepBudget, look_up_draft};
+use super::step_budget::{AcceptanceRate, DRAFT_TOKENS_MAX, StepBudget};
 use lar_inference::protocol::{CREDIT, CallerNumbers};
 use lar_inference::{FinishReason, TokenLogprobs};
 

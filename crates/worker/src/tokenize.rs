@@ -6,6 +6,7 @@
 //! cancelled request, or because the prompt exceeds its model's context. See decisions 0034 and 0035.
 //! `service` schedules the work. For embeddings and ranking, only the start of a text is read (`beginning`).
 
+mod markup;
 mod queries;
 mod service;
 mod special;
@@ -17,9 +18,10 @@ use lar_base::Instant;
 
 use super::llama_cpp::{TokenKind, Vocab};
 use lar_chat_format::template;
-use lar_chat_format::template::guard::{GuardedChat, Markup};
+use lar_chat_format::template::guard::GuardedChat;
 use lar_inference::protocol::TAIL_BYTES;
 use lar_inference::{ChatTemplate, Cuts, Prompt};
+use markup::TemplateMarkup;
 pub(super) use service::{PromptQueue, RequestKind, TokenizeRequest, Tokenizers};
 use special::{Finder, SpecialToken};
 
@@ -61,42 +63,6 @@ pub(super) struct Tokenizer<'model> {
     written: Mutex<Option<Arc<TemplateMarkup>>>,
 }
 
-/// The tokens that the markup of one template consists of.
-struct TemplateMarkup {
-    template: String,
-    markup: Markup,
-    /// Finds the template's markup.
-    written: Finder,
-    /// Finds the user-defined tokens in plain text.
-    plain: Finder,
-    /// For each special token, whether it is markup.
-    breaks: Vec<bool>,
-    /// For each token, whether plain text must not contain it.
-    forbidden: Vec<bool>,
-}
-
-impl TemplateMarkup {
-    fn of(template: &str, vocab: Vocab<'_>, special: &[SpecialToken]) -> Self {
-        let breaks: Vec<bool> = special.iter().map(|special| special.is_markup(template)).collect();
-        let texts = || special.iter().map(|special| special.text.as_str()).enumerate();
-        let user_defined = |(at, _): &(usize, &str)| special[*at].kind == TokenKind::UserDefined;
-        let mut forbidden = vec![false; vocab.len() as usize];
-        for (special, breaks) in special.iter().zip(&breaks) {
-            let control = special.kind == TokenKind::Control && vocab.is_control(special.token);
-            forbidden[special.token as usize] =
-                control || (special.kind == TokenKind::UserDefined && *breaks);
-        }
-        Self {
-            template: template.to_owned(),
-            markup: Markup::new(texts().filter(|(at, _)| breaks[*at]).map(|(_, text)| text)),
-            written: Finder::new(texts().filter(|(at, _)| breaks[*at])),
-            plain: Finder::new(texts().filter(user_defined)),
-            breaks,
-            forbidden,
-        }
-    }
-}
-
 impl<'model> Tokenizer<'model> {
     pub(super) fn new(vocab: Vocab<'model>) -> Self {
         let mut special = Vec::new();
@@ -106,7 +72,7 @@ impl<'model> Tokenizer<'model> {
             let piece = vocab.bytes(token, true);
             longest = longest.max(piece.len());
             if attributes.kind == TokenKind::Text {
-                cuts.see(&piece);
+                cuts.exclude(&piece);
                 continue;
             }
             let text = vocab.text(token);

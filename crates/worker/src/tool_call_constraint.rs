@@ -7,38 +7,15 @@
 //! unconstrained.
 
 mod text;
+mod vocab_view;
 
 use std::sync::Arc;
 
-use super::constraint::Grammars;
-use super::llama_cpp::Vocab;
+use super::grammars::Grammars;
 use super::timed::{MatcherResult, TimedMatcher};
 use lar_inference::{Constraint, ToolCallGrammar, TriggeredGrammar};
 use text::TextConstraint;
-
-/// The parts of a vocabulary that this module needs.
-pub(super) trait VocabView {
-    /// Returns the text of a token, including control tokens.
-    fn bytes(&self, token: u32) -> Vec<u8>;
-    /// Returns whether a token ends an answer.
-    fn ends(&self, token: u32) -> bool;
-    /// Returns all tokens.
-    fn all(&self) -> impl Iterator<Item = u32>;
-}
-
-impl VocabView for Vocab<'_> {
-    fn bytes(&self, token: u32) -> Vec<u8> {
-        Vocab::bytes(*self, token, true)
-    }
-
-    fn ends(&self, token: u32) -> bool {
-        Vocab::ends(*self, token)
-    }
-
-    fn all(&self) -> impl Iterator<Item = u32> {
-        self.tokens()
-    }
-}
+use vocab_view::VocabView;
 
 /// The state of the tool calls in an answer.
 pub(super) struct ToolCallConstraint {

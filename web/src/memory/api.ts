@@ -1,6 +1,6 @@
 // The calls of Lar's memory API that the page uses: memories, spaces and apps.
 
-import { readJson, send, type Narrow, type Page, type Schemas } from "../api";
+import { readJson, send, type Page, type Schemas } from "../api";
 
 export type Kind = NonNullable<Schemas["Filters"]["kinds"]>[number];
 /** All kinds of memories. If the OpenAPI document has other kinds, the type check fails. */
@@ -18,21 +18,21 @@ export const KINDS = Object.keys({
 
 export type Memory = Schemas["Memory"];
 export type SearchResult = Schemas["SearchResult"];
-/** A change in the history of a memory. `before` has the old values of the changed fields. */
-export type MemoryChange = Narrow<Schemas["MemoryChange"], { before: { content?: [string, unknown]; [field: string]: unknown } }>;
+/**
+ * A change in the history of a memory. `before` has the old values of the changed fields. The OpenAPI document does not
+ * list them: that of `content` is an array of the text and its hash.
+ */
+export type MemoryChange = Schemas["MemoryChange"] & { before: { content?: [string, unknown] } };
 /** The decision of smart ingest about a new text, and its result. */
-export type IngestResult = Narrow<
-  Schemas["SmartIngestResult"],
-  { decision: "create" | "reinforce" | "update" | "supersede" | "merge" | "reject" }
->;
+export type IngestResult = Schemas["SmartIngestResult"];
 export type InboxEntry = Schemas["Candidate"];
-export type Space = Narrow<Schemas["Space"], { kind: "personal" | "agent" | "team"; access: "read" | "write" | "own" }>;
+export type Space = Schemas["Space"];
 export type Access = Schemas["NewGrant"]["access"];
-export type Grant = Narrow<Schemas["Grant"], { access: Access }>;
+export type Grant = Schemas["Grant"];
 /** When an API key last used the memories of a space. */
 export type KeyActivity = Schemas["MemoryClient"];
 /** A client that can be connected to Lar. The page calls it an app. */
-export type ClientApp = Narrow<Schemas["ClientCard"], { scopes: NonNullable<Schemas["NewKey"]["scopes"]> }>;
+export type ClientApp = Schemas["ClientCard"];
 export type MemoryStats = Schemas["MemoryStats"];
 
 /** The header that selects a space. Without it, the API uses the user's own memories and those shared with them. */

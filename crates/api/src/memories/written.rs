@@ -3,65 +3,82 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Memory;
+use super::{Memory, MemoryKind};
 
 /// A memory that a request created, changed or was compared with.
 ///
 /// A key with the scope `memory:read` gets all fields of `Memory`. A key without it gets only `id`,
 /// `version`, `updated_at` and `deleted_at`; in `against` it gets only `id`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct WrittenMemory {
+    /// The memory's id, `mem_…`.
     pub id: String,
+    /// The text, up to 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// The kind: `fact`, `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern` or
+    /// `note`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    pub kind: Option<MemoryKind>,
+    /// The tags, in the order in which they were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    /// The origin, as free text of the writer: a file, an address, a person; absent if none was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The project that the memory belongs to; absent if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// The space of the memory.
+    /// The id of the memory's space, `space_…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// The key that wrote the memory.
+    /// The id of the key that wrote the memory, `key_…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_by: Option<String>,
+    /// The id of the conversation that the memory comes from; absent if it comes from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
+    /// The id of the message that the memory comes from; absent if it comes from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When the event happened or the statement was made (RFC 3339); absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<String>,
+    /// The time from which the memory is true (RFC 3339); absent if there is no such time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<String>,
+    /// The time until which the memory is true (RFC 3339); absent if there is no such time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<String>,
+    /// In a dialogue, the id of the memory with the preceding turn; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The memory that superseded this one.
+    /// The id of the memory that superseded this one; absent if the memory is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
+    /// When the memory was superseded (RFC 3339); absent if the memory is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<String>,
     /// Whether the memory is exempt from decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
-    /// The probability of recalling the memory now, 0 to 1 (FSRS-6).
+    /// The probability of recalling the memory now, 0 to 1 (FSRS-6). Search ignores it for pinned memories
+    /// and for decisions, which do not decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrievability: Option<f64>,
-    /// Days until retrievability falls to 0.9 (FSRS-6).
+    /// The days until retrievability falls to 0.9, above 0 (FSRS-6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<f64>,
-    /// The version, also sent as `ETag`. Send it in `If-Match` to detect concurrent changes.
+    /// The version, from 1, also sent as `ETag`. Send it in `If-Match` to detect concurrent changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
+    /// When the memory was saved (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
+    /// When the memory last changed, also in strength (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
+    /// When the memory was deleted (RFC 3339); absent if it is not. It can be restored for 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The sizes and names of the value, tensor and file types of GGUF.
 
-use super::GgufError;
+use super::error::GgufError;
 
 /// Returns the size in bytes of one array element of this type.
 pub(super) fn scalar_bytes(kind: u32) -> Result<u64, GgufError> {

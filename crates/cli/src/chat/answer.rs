@@ -5,14 +5,14 @@
 
 use futures_util::StreamExt as _;
 use lar_api::conversations::{Citations, MemoryActivity, Recalled, TurnStarted};
-use lar_api::tasks::TaskEvent;
+use lar_api::tasks::{TaskEvent, WaitReason};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::wrap::Wrap;
-use crate::models::path;
 use crate::output::{StoppedByUser, plain};
 use crate::terminal::{self, HiddenKeys, Interrupts};
+use crate::url_path::path;
 use crate::{Client, Output, sse};
 
 /// The escape sequences before and after dimmed text, which is a model's reasoning.
@@ -122,12 +122,16 @@ async fn print(
             }
             (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
                 let seconds = predicted_start_ms as f64 / 1000.0;
-                output.remark(&match why.as_str() {
-                    "loading" => format!("Loading the model, about {seconds:.0} s…"),
-                    "memory" => "Waiting for other models to free memory…".into(),
-                    _ if position == 0 => format!("You are next in the queue, about {seconds:.0} s…"),
-                    _ if position == 1 => format!("1 request ahead of you, about {seconds:.0} s…"),
-                    _ => format!("{position} requests ahead of you, about {seconds:.0} s…"),
+                output.remark(&match why {
+                    WaitReason::Loading => format!("Loading the model, about {seconds:.0} s…"),
+                    WaitReason::Memory => "Waiting for other models to free memory…".into(),
+                    WaitReason::Busy if position == 0 => {
+                        format!("You are next in the queue, about {seconds:.0} s…")
+                    }
+                    WaitReason::Busy if position == 1 => {
+                        format!("1 request ahead of you, about {seconds:.0} s…")
+                    }
+                    WaitReason::Busy => format!("{position} requests ahead of you, about {seconds:.0} s…"),
                 });
             }
             (_, Ok(TaskEvent::Reasoning { t, .. })) => screen.reasoning(&t)?,

@@ -4,13 +4,13 @@
 use lar_api::Page;
 use lar_api::conversations::{Conversation, MemoryActivity, NewConversation, NewMessage, Retry};
 use lar_api::memories::{Undo, UndoResult};
-use lar_api::models::Model;
+use lar_api::models::{Model, ModelKind};
 
 use super::answer::{self, Answer, AnswerMode, footer};
 use super::input::{Line, Lines};
 use super::{ChatArgs, begin, erase_if_refused};
-use crate::models::path;
 use crate::output::{nearest, plain};
+use crate::url_path::path;
 use crate::{Client, Output};
 
 /// The commands and their descriptions.
@@ -300,7 +300,7 @@ fn help(lar: &str) -> String {
 
 async fn chat_models(client: &Client) -> anyhow::Result<Vec<Model>> {
     let models: Page<Model> = client.get("catalog/models").await?;
-    Ok(models.data.into_iter().filter(|model| model.kind == "chat").collect())
+    Ok(models.data.into_iter().filter(|model| model.kind == ModelKind::Chat).collect())
 }
 
 /// Undoes the memory changes of a turn. Returns a message about the result.

@@ -4,6 +4,7 @@
 //! A change is prepared as a whole before anything is written. A file is copied to a backup beside it, then replaced
 //! by a rename.
 
+mod config_entry;
 mod json;
 mod toml;
 
@@ -16,7 +17,8 @@ use lar_base::Bytes;
 use lar_base::files::{read_at_most, read_text_at_most};
 use lar_clients::{Document, Format, RenderedFile};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use config_entry::ConfigEntry;
 
 /// The largest file that is read. Settings that a person writes are smaller.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -40,18 +42,6 @@ pub(super) struct FileChange {
     pub(super) written: String,
     #[serde(rename = "places")]
     pub(super) entries: Vec<ConfigEntry>,
-}
-
-/// A setting that was written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct ConfigEntry {
-    /// The setting, such as `mcpServers.lar`. With `[]` at its end, it is a list that got one more element.
-    #[serde(rename = "at")]
-    pub(super) setting: String,
-    /// The value before the change. `None` for a list.
-    pub(super) before: Option<Value>,
-    /// The value after the change, or the new element of the list.
-    pub(super) after: Value,
 }
 
 /// The result of undoing the change to a file.

@@ -8,7 +8,8 @@ use std::path::Path;
 use lar_base::shell;
 use lar_clients::{Format, Recipe, Rendered, When};
 
-use super::{ClientState, locate};
+use super::client_state::ClientState;
+use super::location::locate;
 use crate::CommandContext;
 use crate::output::Output;
 

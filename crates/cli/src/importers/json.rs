@@ -4,7 +4,7 @@ use anyhow::bail;
 use lar_api::memories::NewMemory;
 use serde_json::Value;
 
-use super::ParsedExport;
+use super::parsed_export::ParsedExport;
 
 /// The reason for a skipped line.
 const NO_JSON: &str = "lines that are not JSON";

@@ -1,7 +1,8 @@
 //! Renders memories for a terminal.
 
 use lar_api::memories::{
-    IngestResult, Memory, MemoryChange, MemoryStats, SearchResult, SmartIngestResult, WrittenMemory,
+    IngestDecision, IngestResult, Memory, MemoryChange, MemoryStats, NeighbourSide, SearchResult,
+    SmartIngestResult, WrittenMemory,
 };
 
 use crate::output::{plain, size, table};
@@ -23,15 +24,17 @@ pub(super) fn render_ingested(made: &IngestResult) -> String {
 
 pub(super) fn render_decision(decided: &SmartIngestResult, lar: &str) -> String {
     let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
-    let mut rendered = match decided.decision.as_str() {
-        "reject" => format!("Not saved: {}.", decided.reason.as_deref().unwrap_or_default()),
-        "reinforce" => format!("Already saved as {id}; strengthened."),
-        "update" => format!("Updated {id}."),
-        "merge" => format!("Merged into {id}."),
-        _ => format!("Saved as {id}."),
+    let mut rendered = match decided.decision {
+        IngestDecision::Reject => format!("Not saved: {}.", decided.reason.as_deref().unwrap_or_default()),
+        IngestDecision::Reinforce => format!("Already saved as {id}; strengthened."),
+        IngestDecision::Update => format!("Updated {id}."),
+        IngestDecision::Merge => format!("Merged into {id}."),
+        IngestDecision::Create | IngestDecision::Supersede => format!("Saved as {id}."),
     };
-    if let Some(known) =
-        decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
+    if let Some(known) = decided
+        .against
+        .as_ref()
+        .filter(|known| decided.decision != IngestDecision::Reinforce && known.id != id)
     {
         let known = known.content.as_ref().unwrap_or(&known.id);
         rendered.push_str(&format!("\nSupersedes: {}", plain(known)));
@@ -69,7 +72,8 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
         if let Some(source) = &result.source {
             rendered.push_str(&format!("  from {}", plain(source)));
         }
-        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "before") {
+        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == NeighbourSide::Before)
+        {
             rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }
         for line in result.content.lines() {
@@ -82,7 +86,7 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
             let until: String = before.until.chars().take(10).collect();
             rendered.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
         }
-        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "after") {
+        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == NeighbourSide::After) {
             rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }
         if why {
@@ -105,8 +109,9 @@ pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
     let rows = memories.map(|memory| {
         let day = memory.occurred_at.as_ref().or(memory.created_at.as_ref()).or(memory.updated_at.as_ref());
         let day: String = day.map(|day| day.chars().take(10).collect()).unwrap_or_default();
+        let kind = memory.kind.map(|kind| kind.to_string()).unwrap_or_default();
         let (summary, tags) = (summary(&memory), memory.tags.unwrap_or_default());
-        vec![memory.id, day, memory.kind.unwrap_or_default(), plain(&tags.join(",")), summary]
+        vec![memory.id, day, kind, plain(&tags.join(",")), summary]
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
@@ -116,7 +121,7 @@ pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
 }
 
 pub(super) fn render_memory(memory: &Memory, history: &[MemoryChange]) -> String {
-    let mut rows = vec![vec!["id".into(), memory.id.clone()], vec!["kind".into(), memory.kind.clone()]];
+    let mut rows = vec![vec!["id".into(), memory.id.clone()], vec!["kind".into(), memory.kind.to_string()]];
     let mut row = |name: &str, value: &Option<String>| {
         if let Some(value) = value {
             rows.push(vec![name.into(), plain(value)]);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use lar_api::Page;
-use lar_api::models::{NewPull, Pull};
+use lar_api::models::{NewPull, Pull, PullState};
 
 use crate::Client;
 use crate::output::{Output, set_total};
@@ -47,8 +47,8 @@ impl Download {
         let mut state: Pull = client.post("catalog/pulls", &new).await?;
         let mut shown = (STARTING.to_owned(), None);
         let mut bar = output.waiting(STARTING);
-        while !matches!(state.state.as_str(), "done" | "failed") {
-            let (step, total) = (step(&state).to_owned(), self.total(&state));
+        while !matches!(state.state, PullState::Done | PullState::Failed) {
+            let (step, total) = (step(&state), self.total(&state));
             let done = total.map_or(state.done_bytes, |total| state.done_bytes.min(total));
             if step != shown.0 {
                 // Each step has its own count and speed.
@@ -84,18 +84,18 @@ impl Download {
     /// Returns the total number of bytes. For a model of several files, the server's total only contains the
     /// files up to the current one.
     fn total(&self, state: &Pull) -> Option<u64> {
-        match state.state.as_str() {
-            "downloading" => state.total_bytes.max(self.size_bytes),
-            _ => state.total_bytes,
+        match state.state {
+            PullState::Downloading => state.total_bytes.max(self.size_bytes),
+            PullState::Verifying | PullState::Done | PullState::Failed => state.total_bytes,
         }
     }
 }
 
 /// Returns the current step of a download.
-fn step(state: &Pull) -> &str {
-    match state.state.as_str() {
-        "downloading" if state.done_bytes == 0 => STARTING,
-        other => other,
+fn step(state: &Pull) -> String {
+    match state.state {
+        PullState::Downloading if state.done_bytes == 0 => STARTING.to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -131,9 +131,9 @@ mod tests {
         Download { source: source.into(), name: None, title: title.into(), size_bytes: Some(400) }
     }
 
-    fn state(state: &str, total_bytes: Option<u64>) -> Pull {
+    fn pull(state: PullState, total_bytes: Option<u64>) -> Pull {
         let (name, reason) = (None, None);
-        Pull { source: "x".into(), state: state.into(), done_bytes: 0, total_bytes, name, reason }
+        Pull { source: "x".into(), state, done_bytes: 0, total_bytes, name, reason }
     }
 
     #[test]
@@ -155,9 +155,13 @@ mod tests {
     #[test]
     fn a_bar_counts_to_the_known_size_or_only_counts() {
         let listed = download("pip:a{1..2}==1", "a");
-        assert_eq!(listed.total(&state("downloading", None)), Some(400));
-        assert_eq!(listed.total(&state("downloading", Some(100))), Some(400), "of the first file of several");
-        assert_eq!(listed.total(&state("verifying", Some(390))), Some(390));
+        assert_eq!(listed.total(&pull(PullState::Downloading, None)), Some(400));
+        assert_eq!(
+            listed.total(&pull(PullState::Downloading, Some(100))),
+            Some(400),
+            "of the first file of several"
+        );
+        assert_eq!(listed.total(&pull(PullState::Verifying, Some(390))), Some(390));
         let output = Output { json: false, terminal: false };
         assert_eq!(output.download("downloading", 1, Some(400)).length(), Some(400));
         for unknown in [None, Some(0)] {
@@ -167,11 +171,11 @@ mod tests {
 
     #[test]
     fn a_download_is_starting_until_its_first_byte_and_each_step_counts_from_zero() {
-        let mut state_before = state("downloading", Some(400));
+        let mut state_before = pull(PullState::Downloading, Some(400));
         assert_eq!(step(&state_before), "starting");
         state_before.done_bytes = 1;
         assert_eq!(step(&state_before), "downloading");
-        assert_eq!(step(&state("verifying", Some(400))), "verifying");
+        assert_eq!(step(&pull(PullState::Verifying, Some(400))), "verifying");
         let output = Output { json: false, terminal: false };
         let bar = output.download("verifying", 7, Some(400));
         assert_eq!((bar.message(), bar.position()), ("verifying".to_owned(), 7));

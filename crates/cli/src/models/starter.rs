@@ -4,7 +4,7 @@
 //! smallest starter model. A default that a user chose stays.
 
 use lar_api::Page;
-use lar_api::models::{Alias, Model, StarterModel};
+use lar_api::models::{Alias, Model, ModelKind, StarterModel};
 
 use super::follow::{Download, render_installed};
 use crate::Client;
@@ -16,7 +16,7 @@ pub(super) const DEFAULT: &str = "default";
 pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: bool) -> anyhow::Result<()> {
     let chosen: Page<StarterModel> = client.get(&format!("catalog/starter?minimal={minimal}")).await?;
     for model in &chosen.data {
-        let is_chat = model.kind == "chat";
+        let is_chat = model.kind == ModelKind::Chat;
         if model.installed {
             output.note(&format!("{} is already installed.", model.name));
             // An earlier pull may have ended before it set `default`.
@@ -33,7 +33,7 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
             Err(error) if is_chat && !minimal => {
                 output.note(&format!("Could not fetch {}: {error:#}", model.name));
                 let smallest: Page<StarterModel> = client.get("catalog/starter?minimal=true").await?;
-                let Some(smallest) = smallest.data.iter().find(|model| model.kind == "chat") else {
+                let Some(smallest) = smallest.data.iter().find(|model| model.kind == ModelKind::Chat) else {
                     return Err(error);
                 };
                 if smallest.source == model.source {
@@ -94,7 +94,7 @@ mod tests {
     fn a_starter_download_is_announced() {
         let model = StarterModel {
             name: "qwen2.5-coder-1.5b-instruct".into(),
-            kind: "chat".into(),
+            kind: ModelKind::Chat,
             source: "pip:x{1..22}==1".into(),
             size_bytes: 1_117_320_768,
             tokens_per_second: Some(17.4),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use lar_sandbox::{Confinement, Profile};
 
-use crate::embedded::ConfinementPolicy;
+use crate::confinement_policy::ConfinementPolicy;
 
 /// The program to become, and its permissions.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct Launch {
     pub files: Vec<PathBuf>,
     /// Whether to exit rather than run without the whole confinement.
     pub require: bool,
-    /// The `llama-server` program.
+    /// The path of the `llama-server` program.
     pub program: PathBuf,
     /// The arguments of the program.
     pub arguments: Vec<OsString>,

@@ -11,8 +11,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::LlamaServerOptions;
-use crate::embedded::ConfinementPolicy;
+use super::options::LlamaServerOptions;
+use crate::confinement_policy::ConfinementPolicy;
 use crate::stderr::LastLines;
 use lar_inference::Error;
 

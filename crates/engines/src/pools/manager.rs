@@ -11,8 +11,7 @@ use std::time::Duration;
 use lar_base::{Bytes, Instant, TaskGroup, TaskId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::supervisor::Order;
-use super::{PoolState, PoolStatus, QueuePosition};
+use super::status::{PoolState, PoolStatus, QueuePosition};
 use crate::driver::{Driver, Engine};
 use crate::lease::{Lease, Stopper};
 use crate::scheduler::{Action, Limits, PoolId, PoolView, Refusal, Request, Scheduler, SchedulerEvent};
@@ -26,6 +25,17 @@ const STOPPING_TICK: Duration = Duration::from_millis(50);
 /// The number of orders that may wait for a pool's supervisor. Except for a removal, the scheduler gives no
 /// order before it knows the outcome of the last one.
 const ORDERS_MAX: usize = 8;
+
+/// An order for a pool's supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Load the model.
+    Load,
+    /// Unload the model.
+    Unload,
+    /// Unload the model and end.
+    Remove,
+}
 
 #[derive(Debug)]
 pub(crate) struct PoolManager {

@@ -7,8 +7,8 @@ use lar_base::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::PoolState;
-use super::manager::PoolManager;
+use super::manager::{Order, PoolManager};
+use super::status::PoolState;
 use crate::driver::Driver;
 use crate::scheduler::PoolId;
 
@@ -18,17 +18,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// An engine that lived this long resets the wait.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
-
-/// An order for a supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Load the model.
-    Load,
-    /// Unload the model.
-    Unload,
-    /// Unload the model and end.
-    Remove,
-}
 
 /// Carries out orders until the pool is removed or Lar stops.
 pub(super) async fn run(

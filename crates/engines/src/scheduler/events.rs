@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
-use lar_inference::{Priority, WaitReason};
+use lar_inference::{CallerIds, Priority, WaitReason};
 
 /// The name of a pool: the catalog's name of its model.
 pub type PoolId = String;
@@ -78,10 +78,17 @@ pub struct Request {
     pub caller: KeyId,
     /// The user who owns the key. Users take turns, too.
     pub person: UserId,
-    /// The priority.
+    /// The priority; each has a queue of its own.
     pub priority: Priority,
     /// The time after which the result is useless.
     pub deadline: Option<Instant>,
+}
+
+impl Request {
+    /// Returns the user and the key that share the pool with others.
+    pub(super) fn caller_ids(&self) -> CallerIds {
+        CallerIds { person: self.person, key: self.caller }
+    }
 }
 
 /// An event that the scheduler must react to.
@@ -168,7 +175,7 @@ pub enum SchedulerEvent {
         /// The task.
         task: TaskId,
     },
-    /// Time passed.
+    /// Time passed without another event.
     Tick,
 }
 
@@ -195,7 +202,7 @@ pub enum Refusal {
     Dropped,
     /// The task could not start before its deadline, so it was not queued.
     DeadlineUnmet {
-        /// The estimated wait.
+        /// The estimated wait, which is longer than the deadline allows.
         predicted_start: Duration,
     },
     /// The deadline passed while the task waited.
@@ -272,21 +279,21 @@ pub enum Action {
         pool: PoolId,
         /// The predicted wait, from the task's submission.
         predicted: Duration,
-        /// The actual wait.
+        /// The actual wait, from the task's submission.
         waited: Duration,
     },
     /// Tell the task that it gets no lease.
     Refuse {
         /// The task.
         task: TaskId,
-        /// The reason.
+        /// The reason why it gets none.
         refusal: Refusal,
     },
     /// Ask the engine to stop its work on a task. [`SchedulerEvent::Stopped`] confirms it.
     Stop {
         /// The task.
         task: TaskId,
-        /// The reason.
+        /// The cause of the stop.
         cause: StopCause,
     },
 }

@@ -1,6 +1,6 @@
 //! The part of a pool that one key, or one user with all their keys, may use while others wait.
 //!
-//! - Queue: a fixed share ([`Limits::key_share`], [`Limits::person_share`]).
+//! - Queue: a fixed share (`queue_share.rs`).
 //! - Slots: all of them while nobody else waits. As soon as others wait, the next free slot goes to one of
 //!   them.
 //! - Extra leases, if the engine can pause generations: a caller without a slot who has waited for
@@ -9,15 +9,14 @@
 //! - If the engine cannot pause, one key has all slots for at most [`Limits::slot_hold_max`] while others
 //!   wait.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lar_base::{Instant, KeyId, TaskId, UserId};
-
-use super::events::{Limits, Refusal, Request, ShareOwner};
-use super::queue::Queue;
-use super::{Active, Pool};
+use lar_base::{Instant, TaskId};
 use lar_inference::CallerIds;
+
+use super::events::Limits;
+use super::pool::{Active, Pool};
+use super::running_counts::RunningCounts;
 
 /// The wait before another generation is paused for a task: many end sooner, and a pause costs time.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
@@ -27,72 +26,10 @@ const LONG: Duration = Duration::from_secs(30);
 /// pause others. A turn takes ten seconds, or as long as a repeated prefill.
 const UNPAUSED_AFTER: Duration = Duration::from_secs(300);
 
-/// Returns the user and key of a request.
-pub(super) fn caller_of(request: &Request) -> CallerIds {
-    CallerIds { person: request.person, key: request.caller }
-}
-
-/// The number of running tasks of each user and key.
-#[derive(Debug, Default)]
-pub(super) struct RunningCounts {
-    persons: BTreeMap<UserId, usize>,
-    keys: BTreeMap<KeyId, usize>,
-}
-
-impl RunningCounts {
-    pub(super) fn new<'a>(active: impl Iterator<Item = &'a Active>) -> Self {
-        let mut load = Self::default();
-        active.for_each(|active| load.add(active.caller));
-        load
-    }
-
-    pub(super) fn add(&mut self, caller: CallerIds) {
-        *self.persons.entry(caller.person).or_default() += 1;
-        *self.keys.entry(caller.key).or_default() += 1;
-    }
-
-    /// Returns the number of tasks of the user, and of the key.
-    pub(super) fn of(&self, caller: CallerIds) -> (usize, usize) {
-        let persons = self.persons.get(&caller.person).copied().unwrap_or(0);
-        (persons, self.keys.get(&caller.key).copied().unwrap_or(0))
-    }
-}
-
-/// A share of a queue that is used up.
-#[derive(Debug)]
-pub(super) struct FullShare {
-    owner: ShareOwner,
-    waiting: usize,
-    /// The task of the share that has waited longest.
-    pub(super) oldest: Option<TaskId>,
-}
-
-impl FullShare {
-    /// Returns the caller's share of a queue if it is used up.
-    pub(super) fn find(queue: &Queue, caller: CallerIds, limits: &Limits) -> Option<Self> {
-        let of_key = |other: CallerIds| other.key == caller.key;
-        let of_person = |other: CallerIds| other.person == caller.person;
-        let (key, person) = (queue.count(of_key), queue.count(of_person));
-        if key >= limits.key_share() {
-            let oldest = queue.oldest_of(of_key).map(|waiting| waiting.task);
-            return Some(Self { owner: ShareOwner::Key, waiting: key, oldest });
-        }
-        if person >= limits.person_share() {
-            let oldest = queue.oldest_of(of_person).map(|waiting| waiting.task);
-            return Some(Self { owner: ShareOwner::Person, waiting: person, oldest });
-        }
-        None
-    }
-
-    pub(super) fn refusal(&self, retry_after: Duration) -> Refusal {
-        Refusal::ShareFull { owner: self.owner, waiting: self.waiting, retry_after }
-    }
-}
-
 impl Pool {
     /// Returns the next task for which a running one is paused, and when.
     pub(super) fn next_pause(&self, now: Instant) -> Option<(TaskId, Instant)> {
-        let load = RunningCounts::new(self.active.values());
+        let load = self.running_counts();
         let first_of_each = self.interactive.first_of_each(&load);
         let pauses = first_of_each.filter_map(|(caller, waiting)| {
             let at = self.pause_for(now, caller, waiting.since, &load)?;
@@ -103,7 +40,7 @@ impl Pool {
 
     /// Estimates the wait until a running task is paused for a new one of this caller.
     pub(super) fn pause_for_newcomer(&self, now: Instant, caller: CallerIds) -> Option<Duration> {
-        let load = RunningCounts::new(self.active.values());
+        let load = self.running_counts();
         let waits = self.interactive.count(|other| other == caller) > 0;
         let at = self.pause_for(now, caller, now, &load).filter(|_| !waits)?;
         Some(at.since(now))

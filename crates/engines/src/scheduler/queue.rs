@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lar_base::{Instant, TaskId};
 
-use super::Request;
-use super::fairness::{RunningCounts, caller_of};
+use super::events::Request;
+use super::running_counts::RunningCounts;
 use lar_inference::CallerIds;
 
 /// A task that waits.
@@ -36,7 +36,7 @@ impl Queue {
     pub(super) fn push(&mut self, now: Instant, predicted: Duration, request: Request) {
         let waiting = WaitingTask { task: request.task, since: now, deadline: request.deadline, predicted };
         self.len += 1;
-        let from = caller_of(&request);
+        let from = request.caller_ids();
         match self.lines.iter_mut().find(|(caller, _)| *caller == from) {
             Some((_, line)) => line.push_back(waiting),
             None => self.lines.push_back((from, VecDeque::from([waiting]))),

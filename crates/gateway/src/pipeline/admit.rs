@@ -1,5 +1,6 @@
 //! Admission: checks the caller's permission, the route, the ability of the model, and whether the prompt
-//! fits. It costs a count of the prompt's tokens, but needs no weights and no lease.
+//! fits ([`context_fit`](super::context_fit)). It costs a count of the prompt's tokens, but needs no weights
+//! and no lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use lar_inference::{
 use lar_store::TaskStart;
 
 use super::Gateway;
+use super::context_fit::{room_for_answer, too_long};
 use crate::metrics::ByReason;
 use crate::routes::Route;
 use crate::task::{OnDisconnect, Task, Work};
@@ -291,22 +293,4 @@ impl Gateway {
         let tokens = self.engine(&route)?.context_tokens as usize;
         Ok((tokens > 0).then_some(tokens))
     }
-}
-
-/// Returns the number of tokens that are left for the answer.
-fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result<u32, Problem> {
-    let length = u32::try_from(tokens_in).unwrap_or(u32::MAX);
-    match context_tokens.saturating_sub(length) {
-        0 => Err(too_long(tokens_in, "", context_tokens, model)),
-        room => Ok(room),
-    }
-}
-
-/// Makes the error for a prompt with too many tokens; `counted` describes how they were counted.
-fn too_long(tokens: usize, counted: &str, context_tokens: u32, model: &str) -> Problem {
-    let why = format!(
-        "{counted}this model's maximum context length is {context_tokens} tokens, shared by prompt and answer \
-         (`{model}`)"
-    );
-    Problem::context_too_long(tokens, context_tokens.saturating_sub(1) as usize, &why)
 }

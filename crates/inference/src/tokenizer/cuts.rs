@@ -18,7 +18,7 @@ pub struct Cuts {
 
 impl Cuts {
     /// Excludes the positions that a token spans; call it with the bytes of every token.
-    pub fn see(&mut self, piece: &[u8]) {
+    pub fn exclude(&mut self, piece: &[u8]) {
         let after_letter = |byte: u8| {
             let letter = |at: usize| piece[at].is_ascii_alphanumeric() || piece[at] >= 0x80;
             (1..piece.len()).any(|at| piece[at] == byte && letter(at - 1))
@@ -76,12 +76,12 @@ mod tests {
     fn a_token_spanning_a_boundary_forbids_the_split() {
         let mut cuts = Cuts { at_blanks: true, at_lines: true };
         for token in [" the", "\n\n", ".\n", "\t\t", "é"] {
-            cuts.see(token.as_bytes());
+            cuts.exclude(token.as_bytes());
         }
         assert_eq!(cuts, Cuts { at_blanks: true, at_lines: true });
-        cuts.see(b"of the");
+        cuts.exclude(b"of the");
         assert_eq!(cuts, Cuts { at_blanks: false, at_lines: true });
-        cuts.see("é\n".as_bytes());
+        cuts.exclude("é\n".as_bytes());
         assert_eq!(cuts, Cuts { at_blanks: false, at_lines: false });
     }
 }

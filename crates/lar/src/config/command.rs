@@ -6,8 +6,11 @@ use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_cli::{Output, output};
 use serde_json::{Map, Value, json};
 
-use super::settings::SETTINGS;
-use super::{Config, Environment, Flags, file, find, find_setting, leaves, literal};
+use super::environment::Environment;
+use super::keys::{self, find, leaves};
+use super::load::file;
+use super::settings::{SETTINGS, find_setting, literal};
+use super::{Config, Flags};
 
 /// The subcommands of `lar config`.
 #[derive(Debug, Subcommand)]
@@ -85,7 +88,7 @@ fn set(
     };
     let mut table: toml::Table =
         before.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
-    super::set(&mut table, key, literal(setting, value));
+    keys::set(&mut table, key, literal(setting, value));
     let folder = path.parent().context("the file has no folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))?;
     // The new file is checked before it replaces the old one.

@@ -1,5 +1,8 @@
 //! The table of all settings: key, type and description. Each setting is listed once.
 
+use anyhow::bail;
+use toml::Value;
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -68,10 +71,34 @@ settings! {
     "remote" "array" "Remote llama-servers: [[remote]] name, url, key_file"
 }
 
+/// Finds the setting with this key.
+pub(super) fn find_setting(key: &str) -> anyhow::Result<&'static Setting> {
+    if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+        return Ok(setting);
+    }
+    let likeness = |setting: &&Setting| (strsim::jaro_winkler(setting.key, key) * 1000.0) as u32;
+    match SETTINGS.iter().max_by_key(likeness).filter(|setting| likeness(setting) > 750) {
+        Some(near) => bail!("there is no setting `{key}`; did you mean `{}`?", near.key),
+        None => bail!("there is no setting `{key}`; `lar config explain` lists the settings"),
+    }
+}
+
+/// Converts a text from the environment or the command line to the setting's type. A text that cannot be
+/// converted stays a string; `Config::load` rejects it with the setting's name.
+pub(super) fn literal(setting: &Setting, text: &str) -> Value {
+    match setting.kind {
+        "boolean" => text.parse().map(Value::Boolean).unwrap_or_else(|_| Value::String(text.into())),
+        "integer" => text.parse().map(Value::Integer).unwrap_or_else(|_| Value::String(text.into())),
+        "array" => Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect()),
+        _ => Value::String(text.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, leaves};
+    use crate::config::Config;
+    use crate::config::keys::leaves;
 
     #[test]
     fn every_setting_is_listed_once() {

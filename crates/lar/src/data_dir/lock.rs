@@ -10,8 +10,9 @@ use anyhow::{Context as _, bail};
 use lar_base::files::refuse_special;
 use lar_store::lock_file;
 
+use super::announcement::{ServerFile, running};
 use super::holder::{self, Holder};
-use super::{ServerFile, is_other_users, linked_database_of, running};
+use super::ownership::{is_other_users, linked_database_of};
 
 /// The next step if another process has a lock.
 pub(crate) const STEP: &str =

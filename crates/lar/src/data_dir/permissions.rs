@@ -6,7 +6,8 @@
 //! other programs, it keeps its mode, and only files with names that only Lar uses are narrowed. The same
 //! applies to the folder of a linked database.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use lar_base::shell::quote;
@@ -229,6 +230,16 @@ pub(super) fn restrict(data_dir: &Path) {
             ),
         }
     }
+}
+
+/// Creates a file that only its owner can read, and removes any file of that name before. Writing to an
+/// existing file could block, or follow a link to another file.
+pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use lar_api::models::RecommendedModel;
 use lar_catalog::{DecodeSpeed, ModelRecommendation, RECOMMENDED};
 use lar_engines::device;
 
-use super::{Finding, note, running};
+use super::finding::{Finding, note};
+use super::running;
 use crate::config::Config;
 
 /// Returns the finding, or `None` if no listed model suits the machine.

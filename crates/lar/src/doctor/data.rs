@@ -8,7 +8,7 @@ use lar_base::shell::quote;
 use lar_base::{Bytes, secret};
 use lar_store::{Check, Inspection, away_path, backup, inspect, wal_copies};
 
-use super::{Finding, broken, fine, note};
+use super::finding::{Finding, broken, fine, note};
 use crate::advice;
 use crate::data_dir::{self, find_exposed, is_secret, newest_backup};
 
@@ -236,7 +236,7 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn a_lock_file_that_is_no_regular_file_is_reported() {

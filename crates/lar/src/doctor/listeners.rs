@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use lar_egress::{Egress, Method, Request, Trust};
 
-use super::{Finding, broken, fine, note};
+use super::finding::{Finding, broken, fine, note};
+use super::running;
 use crate::config::Config;
-use crate::data_dir::{self, ServerFile};
+use crate::data_dir::ServerFile;
 
 /// The timeout of a request. A server on the same machine answers right away.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -15,7 +16,7 @@ const ABOUT: &str = "listeners";
 
 /// Returns a finding for each address of each listener, and one if only this machine can reach Lar.
 pub(super) async fn run(config: &Config, lar: &str) -> Vec<Finding> {
-    let running = data_dir::running(&config.data_dir).filter(|server| super::alive(server.pid));
+    let running = running::server(config);
     let main =
         (running.as_ref().map_or(config.listen, |server| server_address(config, server)), false, false);
     let further = config

@@ -3,7 +3,8 @@
 use lar_engines::device;
 use serde_json::Value;
 
-use super::{Finding, fine, note, running};
+use super::finding::{Finding, fine, note};
+use super::running;
 use crate::config::Config;
 
 const ABOUT: &str = "threads";

@@ -90,23 +90,27 @@ pub struct Forgotten {
     pub change: Option<String>,
 }
 
-/// The ids of an activity's memories, stored with the task. They contain no text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "as in `MemoryActivity`")]
-pub struct MemoryActivityIds {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recalled: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub saved: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forgotten: Vec<String>,
-}
-
 /// A candidate in the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suggested {
     /// The candidate's text.
     pub content: String,
+}
+
+/// The ids of an activity's memories, stored with the task and sent in response headers.
+///
+/// [`MemoryActivity::ids`] makes it. It contains no text of a memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryActivityIds {
+    /// The ids of the memories recalled for the answer, best first. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recalled: Vec<String>,
+    /// The ids of the memories saved or changed. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<String>,
+    /// The ids of the memories forgotten, without candidates removed from the inbox. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
 }
 
 impl MemoryActivity {

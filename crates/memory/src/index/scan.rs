@@ -1,4 +1,4 @@
-//! Chunk scores before the strength factor: the weighted sum of the keyword score and the cosine similarity.
+//! Scores all chunks by [`combine`], before decay and age.
 //!
 //! The results are exact. One pass, which `pulp` compiles for the CPU, computes an upper bound for every
 //! chunk from half-byte vectors. A chunk is scored only if its bound exceeds the worst of the best hits so
@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::hybrid_score::combine;
 use super::vector_store::{HalfByteQuery, Kernel, Portable, VectorStore};
 use crate::vectors::Quantized;
 
@@ -49,7 +50,7 @@ impl<'a> Scan<'a> {
         let query = self.query.as_ref();
         let similarity =
             query.and_then(|(query, _)| largest(self.rows.of(chunk), |row| self.rows.cosine(row, query)));
-        let score = self.combine(words, similarity);
+        let score = combine(self.weight, words, similarity);
         (score > 0.0).then_some(ChunkScore { chunk: chunk as u32, score, keyword_score: words, similarity })
     }
 
@@ -64,11 +65,6 @@ impl<'a> Scan<'a> {
             );
         }
         Arch::new().dispatch(bounds)
-    }
-
-    #[inline(always)]
-    fn combine(&self, words: f32, similarity: Option<f32>) -> f32 {
-        similarity.map_or(words, |similarity| self.weight * words + (1.0 - self.weight) * similarity.max(0.0))
     }
 }
 
@@ -96,7 +92,7 @@ impl Bounds<'_> {
         for chunk in chunks {
             let similarity =
                 largest(scan.rows.of(chunk), |row| scan.rows.cosine_at_most(row, halved, kernel));
-            bounds.push(scan.combine(scan.words[chunk], similarity));
+            bounds.push(combine(scan.weight, scan.words[chunk], similarity));
         }
         bounds
     }

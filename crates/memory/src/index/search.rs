@@ -10,6 +10,7 @@ use lar_base::{Instant, Timestamp};
 use lar_store::MemoryKind;
 use rayon::prelude::*;
 
+use super::hybrid_score::{recency, strength_factor};
 use super::scan::{ChunkScore, Scan};
 use super::{Index, Slot};
 use crate::strength;
@@ -20,14 +21,6 @@ use crate::vectors::Quantized;
 const CHUNKS_PER_THREAD: usize = 50_000;
 /// The most threads of a search.
 const THREADS_MAX: usize = 4;
-/// The largest share of the score that decay takes.
-const DECAY_PENALTY_MAX: f32 = 0.1;
-/// The largest share of the score that age takes.
-const AGE_PENALTY_MAX: f32 = 0.03;
-/// The time constant of the age penalty: after this many days it is 63 % of its maximum.
-const AGE_DAYS: f32 = 90.0;
-/// The milliseconds of a day.
-const DAY_MS: f32 = 86_400_000.0;
 
 /// The memories that a search may find.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,11 +80,6 @@ pub(crate) struct IndexResults {
     pub(crate) hits: Vec<IndexHit>,
     pub(crate) words: Duration,
     pub(crate) scan: Duration,
-}
-
-/// Returns the factor by which decay and age reduce a score.
-pub(crate) fn strength_factor(retrievability: f32, recency: f32) -> f32 {
-    (1.0 - DECAY_PENALTY_MAX * (1.0 - retrievability)) * recency
 }
 
 impl Index {
@@ -211,8 +199,7 @@ impl Index {
         }
         let retrievability =
             if slot.decays { strength::retrievability(&slot.strength, query.now) as f32 } else { 1.0 };
-        let age = (query.now.as_millis() - slot.occurred_at.as_millis()).max(0) as f32 / DAY_MS;
-        let recency = 1.0 - AGE_PENALTY_MAX * (1.0 - (-age / AGE_DAYS).exp());
+        let recency = recency(slot.occurred_at, query.now);
         Some(IndexHit {
             memory: slot.seq,
             chunk: chunk.start..chunk.start + chunk.length,

@@ -18,11 +18,18 @@ use secrets_scanner::rules::allowlist::CompiledAllowlist;
 use secrets_scanner::rules::validation::compile_bytes_regex;
 use secrets_scanner::{GlobalAllowlist, RuleConfig, RulesetConfig, entropy};
 
-use super::SecretMatch;
-
 /// Rules with a minimum entropy ignore shorter secrets, whose entropy means little. The library's
 /// `MIN_TOKEN_LEN`.
 const MEASURED_BYTES_MIN: usize = 8;
+
+/// A text that looks like a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SecretMatch {
+    /// The rule that found it.
+    pub(super) rule: String,
+    /// Its byte range.
+    pub(super) at: Range<usize>,
+}
 
 /// The library's rules that do not depend on a file name.
 pub(super) struct SecretRules {

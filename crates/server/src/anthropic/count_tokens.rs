@@ -1,24 +1,25 @@
 //! `POST /v1/messages/count_tokens`: counts the tokens of a request's prompt.
 
-use axum::extract::Request;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::anthropic::TokenCount;
+use lar_agents::about_model;
+use lar_compat::anthropic::wire::TokenCount;
+use lar_compat::anthropic::{CountTokensInput, decode_count};
+use lar_compat::plain_name;
+use lar_gateway::Gateway;
 
-use super::decode_count;
 use crate::auth::Inference;
-use crate::compat_caller::plain_name;
 use crate::errors::Failure;
-use crate::fields::with_ignored;
-use crate::generate::about_model;
-use crate::{State, extract};
+use crate::extract::JsonBody;
+use crate::response_headers::with_ignored;
 
 pub(crate) async fn create(
-    app: State,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let (model, prompt, ignored) = decode_count(&extract::body(request, &app).await?)?;
-    let counted = app.gateway.count_tokens_for(caller.key(), plain_name(&model), &prompt).await;
+    let CountTokensInput { model, prompt, ignored } = body.read(decode_count)?;
+    let counted = gateway.count_tokens_for(caller.key(), plain_name(&model), &prompt).await;
     let counted = counted.map_err(about_model)?;
     let response = axum::Json(TokenCount { input_tokens: counted.tokens }).into_response();
     Ok(with_ignored(response, &ignored))

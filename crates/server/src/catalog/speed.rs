@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use lar_api::models::SpeedBasis;
 use lar_base::Bytes;
-use lar_catalog::{DecodeSpeed, MeasuredModel, Model, ModelRecommendation, RECOMMENDED};
+use lar_catalog::{Catalog, DecodeSpeed, MeasuredModel, Model, ModelRecommendation, RECOMMENDED};
 use lar_engines::device;
-
-use crate::App;
+use lar_gateway::Gateway;
 
 /// The measured speeds of this machine.
 pub(super) struct Speed {
@@ -20,19 +20,19 @@ pub(super) struct Speed {
 }
 
 impl Speed {
-    /// Returns the tokens per second of a recommended model, and whether they are `measured` or `estimated`.
-    pub(super) fn of(&self, model: &ModelRecommendation) -> (f64, &'static str) {
+    /// Returns the tokens per second of a recommended model, and their basis.
+    pub(super) fn of(&self, model: &ModelRecommendation) -> (f64, SpeedBasis) {
         match self.measured.get(model.name) {
-            Some(speed) => (*speed, "measured"),
-            None => (self.decode.tokens_per_second(model.active), "estimated"),
+            Some(speed) => (*speed, SpeedBasis::Measured),
+            None => (self.decode.tokens_per_second(model.active), SpeedBasis::Estimated),
         }
     }
 }
 
 /// Returns the speeds. The first call measures the memory bandwidth, which takes some hundredths of a second.
-pub(super) async fn find(app: &App) -> Speed {
-    let measured = app.gateway.measured_speeds().await;
-    let installed = app.catalog.list();
+pub(super) async fn find(catalog: &Catalog, gateway: &Gateway) -> Speed {
+    let measured = gateway.measured_speeds().await;
+    let installed = catalog.list();
     let models: Vec<MeasuredModel> = installed
         .iter()
         .filter_map(|model| {

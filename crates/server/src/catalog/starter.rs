@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::Uri;
 use lar_api::Page;
-use lar_api::models::StarterModel;
-use lar_catalog::{Choice, DEFAULT_CHAT, Kind, Machine, Model, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_api::models::{ModelKind, StarterModel};
+use lar_catalog::{Catalog, Choice, DEFAULT_CHAT, Kind, Machine, Model, STARTER_CHAT, STARTER_EMBEDDING};
 use lar_engines::device;
+use lar_gateway::Gateway;
 use serde::Deserialize;
 
 use super::speed;
 use crate::auth::Admin;
 use crate::errors::Failure;
 use crate::extract;
-use crate::{App, State};
 
 /// The query parameters of the choice.
 #[derive(Debug, Deserialize)]
@@ -32,28 +33,34 @@ pub(crate) struct StarterQuery {
 /// chooses one from its list, and checks whether the model hub is reachable.
 #[utoipa::path(get, path = "/lar/v1/catalog/starter", tag = "catalog", params(("minimal" = Option<bool>, Query)),
     responses((status = 200, body = Page<StarterModel>)))]
-pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<StarterModel>>, Failure> {
+pub(crate) async fn show(
+    State(catalog): State<Catalog>,
+    State(gateway): State<Gateway>,
+    _: Admin,
+    uri: Uri,
+) -> Result<Json<Page<StarterModel>>, Failure> {
     let query: StarterQuery = extract::query(&uri)?;
     let embedder = StarterModel {
         name: STARTER_EMBEDDING.name.into(),
-        kind: "embedding".into(),
+        kind: ModelKind::Embedding,
         source: STARTER_EMBEDDING.source.into(),
         size_bytes: STARTER_EMBEDDING.size.get(),
         tokens_per_second: None,
-        installed: app.catalog.list().iter().any(|model| model.kind == Kind::Embedding),
+        installed: catalog.list().iter().any(|model| model.kind == Kind::Embedding),
         reason: "for finding memories and documents by meaning".into(),
     };
-    Ok(Json(Page { data: vec![chat(&app, query.minimal).await, embedder], next: None }))
+    let chat = chat(&catalog, &gateway, query.minimal).await;
+    Ok(Json(Page { data: vec![chat, embedder], next: None }))
 }
 
-async fn chat(app: &App, minimal: bool) -> StarterModel {
-    let installed = app.catalog.list();
+async fn chat(catalog: &Catalog, gateway: &Gateway, minimal: bool) -> StarterModel {
+    let installed = catalog.list();
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
-    let machine = Machine { memory, speed: speed::find(app).await.decode, hub: true };
-    if let Some(model) = installed_choice(app, &installed, &machine).filter(|_| !minimal) {
+    let machine = Machine { memory, speed: speed::find(catalog, gateway).await.decode, hub: true };
+    if let Some(model) = installed_choice(catalog, &installed, &machine).filter(|_| !minimal) {
         return StarterModel {
             name: model.name.clone(),
-            kind: "chat".into(),
+            kind: ModelKind::Chat,
             source: model.source.clone(),
             size_bytes: model.size().get(),
             tokens_per_second: None,
@@ -66,7 +73,7 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
     } else {
         let from_hub = machine.starter();
         let answers = match from_hub.source.parse() {
-            Ok(source) => app.catalog.hub_answers(&source).await,
+            Ok(source) => catalog.hub_answers(&source).await,
             Err(_) => false,
         };
         let choice = if answers { from_hub } else { Machine { hub: false, ..machine }.starter() };
@@ -74,7 +81,7 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
     };
     StarterModel {
         name: choice.name.into(),
-        kind: "chat".into(),
+        kind: ModelKind::Chat,
         source: choice.source.into(),
         size_bytes: choice.size.get(),
         tokens_per_second: Some(speed::round(choice.tokens_per_second)),
@@ -85,9 +92,9 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
 
 /// Returns the installed chat model to start with: the model behind `default`, or else the largest that suits
 /// the machine. The smallest starter model does not count.
-fn installed_choice(app: &App, installed: &[Arc<Model>], machine: &Machine) -> Option<Arc<Model>> {
+fn installed_choice(catalog: &Catalog, installed: &[Arc<Model>], machine: &Machine) -> Option<Arc<Model>> {
     let better = |model: &Arc<Model>| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256;
-    let default = app.catalog.resolve(DEFAULT_CHAT).ok().map(|found| found.model);
+    let default = catalog.resolve(DEFAULT_CHAT).ok().map(|found| found.model);
     default.filter(better).or_else(|| {
         let suits = |model: &&Arc<Model>| machine.suits(model.weights_size(), speed::active(model));
         let suiting = installed.iter().filter(|model| better(model)).filter(suits);

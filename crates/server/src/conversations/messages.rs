@@ -3,29 +3,24 @@
 //! An answer is the event stream of its task. A turn continues when its reader disconnects.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use axum::extract::State;
 use axum::response::Response;
-use lar_agents::{Turn, TurnRequest};
+use lar_agents::{AnswerCitations, Turn, TurnRequest};
 use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnStarted};
+use lar_base::json::to_json;
 use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
+use lar_compat::{derived_seed, in_range};
 use lar_inference::Sampling;
-use lar_memory::strength::Event;
-use lar_memory::{MemoryActivity, MemoryScope};
-use lar_store::{Message, NewMessage as NewUserMessage, OwnedConversation, Rating, Role, Store};
-use tokio_util::sync::CancellationToken;
+use lar_store::{Message, NewMessage as NewUserMessage, OwnedConversation, Rating, Role};
 
-use super::find_owned;
+use super::{ConversationState, find_owned};
 use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
-use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, IdempotentJson};
-use crate::json::to_json;
-use crate::{App, State, sse, tasks};
+use crate::{sse, tasks};
 
-/// How long the last event of a stream waits for the answer to be stored.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum size of a message in bytes.
 pub(crate) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
@@ -36,13 +31,13 @@ pub(crate) const CONTENT_BYTES_MAX: usize = 1 << 20;
     params(("id" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = NewMessage,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
     new: IdempotentJson<NewMessage>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.into_parts(&caller);
-    let conversation = find_owned(&app, &caller, &id).await?;
+    let conversation = find_owned(&state, &caller, &id).await?;
     let parent = match new.parent {
         Some(parent) => parent.map(|parent| extract::id(&parent, "message")).transpose()?,
         None => conversation.get().head,
@@ -50,7 +45,7 @@ pub(crate) async fn create(
     let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
     let user_message = Some(NewUserMessage { parent, content: check_content("content", new.content)? });
     begin(
-        &app,
+        &state,
         caller,
         TurnRequest { conversation, user_message, answer_to: None, model: new.model, sampling, once },
     )
@@ -64,15 +59,16 @@ pub(crate) async fn create(
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn branch(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     retry: IdempotentJson<Retry>,
 ) -> Result<Response, Failure> {
     let (retry, once) = retry.into_parts(&caller);
-    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let (conversation, message) =
+        (find_owned(&state, &caller, &id).await?, extract::id(&message, "message")?);
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
-    let replaced = app.store.message_get(&conversation, message).await?;
+    let replaced = state.store.message_get(&conversation, message).await?;
     if replaced.role != Role::User {
         return Err(Problem::new(lar_base::Code::Conflict, "only user messages can be edited").into());
     }
@@ -80,7 +76,7 @@ pub(crate) async fn branch(
     let user_message = Some(NewUserMessage { parent: replaced.parent, content });
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
-        &app,
+        &state,
         caller,
         TurnRequest { conversation, user_message, answer_to: None, model: retry.model, sampling, once },
     )
@@ -94,18 +90,19 @@ pub(crate) async fn branch(
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn regenerate(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     retry: IdempotentJson<Retry>,
 ) -> Result<Response, Failure> {
     let (retry, once) = retry.into_parts(&caller);
-    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
-    let found = app.store.message_get(&conversation, message).await?;
+    let (conversation, message) =
+        (find_owned(&state, &caller, &id).await?, extract::id(&message, "message")?);
+    let found = state.store.message_get(&conversation, message).await?;
     let answer_to = if found.role == Role::User { Some(found.id) } else { found.parent };
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
-        &app,
+        &state,
         caller,
         TurnRequest { conversation, user_message: None, answer_to, model: retry.model, sampling, once },
     )
@@ -120,44 +117,23 @@ pub(crate) async fn regenerate(
     params(("id" = String, Path), ("message" = String, Path)), request_body = Feedback,
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn feedback(
-    app: State,
+    State(state): State<ConversationState>,
     Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     Json(feedback): Json<Feedback>,
 ) -> Result<axum::Json<Wire>, Failure> {
-    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let (conversation, message) =
+        (find_owned(&state, &caller, &id).await?, extract::id(&message, "message")?);
     let rating = match feedback.rating.as_deref() {
         None => None,
         Some("good") => Some(Rating::Good),
         Some("bad") => Some(Rating::Bad),
         Some(_) => return Err(Problem::invalid("rating", "must be `good`, `bad` or null").into()),
     };
-    let before = app.store.message_get(&conversation, message).await?.rating;
-    let rated = app.store.message_rate(&conversation, message, rating).await?;
-    if rating == Some(Rating::Good) && before != Some(Rating::Good) {
-        record_use(&app, caller.clone(), &rated).await;
-    }
+    let rated =
+        lar_agents::rate_answer(&state.store, &state.memories, &caller, &conversation, message, rating)
+            .await?;
     Ok(axum::Json(message_for(&caller, &rated)))
-}
-
-/// Records a use of each memory that a good answer recalled. An error here does not undo the rating.
-async fn record_use(app: &App, caller: Caller, answer: &Message) {
-    let in_turn =
-        answer.memory.as_deref().and_then(|memory| serde_json::from_str::<MemoryActivity>(memory).ok());
-    let Some(in_turn) = in_turn.filter(|_| caller.has(Scope::MemoryWrite)) else { return };
-    let used = async {
-        let writer = app.memories.authorize_write(caller, MemoryScope::default()).await?;
-        for recalled in &in_turn.recalled {
-            let reason = Some("an answer that recalled it was rated good".to_owned());
-            if let Ok(id) = recalled.id.parse() {
-                app.memories.review(&writer, id, Event::Used, reason).await?;
-            }
-        }
-        Ok::<_, Problem>(())
-    };
-    if let Err(problem) = used.await {
-        tracing::debug!(%problem, "could not record the use of a memory");
-    }
 }
 
 /// Returns a message on the wire for a caller.
@@ -217,16 +193,19 @@ fn activity_to_wire(stored: &str) -> Option<lar_api::conversations::MemoryActivi
     Some(activity)
 }
 
-async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
+async fn begin(state: &ConversationState, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
     let conversation = request.conversation.clone();
-    if let Some(answer) = idempotency::earlier_id(app, request.once.as_ref()).await? {
-        return Ok(idempotency::mark_replayed(replay(app, &caller, &conversation, answer).await?));
+    if let Some(answer) = idempotency::earlier_id(&state.store, request.once.as_ref()).await? {
+        return Ok(idempotency::mark_replayed(replay(state, &caller, &conversation, answer).await?));
     }
-    let Turn { answer, question, task, persisted } = app.turns.begin(caller.clone(), request).await?;
-    let first = first_event(app, &caller, &conversation, &question, &answer).await?;
-    let rest = tasks::TaskStream::new(task, app.gateway.engines().clone(), 0);
-    let ending = TurnEnd { store: app.store.clone(), conversation, answer: answer.id, persisted };
-    Ok(sse::response(TurnStream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
+    let Turn { answer, question, task, citations } = state.turns.begin(caller.clone(), request).await?;
+    let first = first_event(state, &caller, &conversation, &question, &answer).await?;
+    let rest = tasks::TaskStream::new(task, state.gateway.engines().clone(), 0);
+    Ok(sse::response(TurnStream {
+        parts: VecDeque::from([first]),
+        rest: Some(rest),
+        citations: Some(citations),
+    }))
 }
 
 /// Returns the stream of a turn that an earlier copy of the request started.
@@ -234,42 +213,42 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
 /// The stream is that of the turn's task while the gateway has its events. Later it is the stored answer in
 /// one event.
 async fn replay(
-    app: &App,
+    state: &ConversationState,
     caller: &Caller,
     conversation: &OwnedConversation,
     answer: MessageId,
 ) -> Result<Response, Problem> {
-    let mut answer = app.store.message_get(conversation, answer).await?;
+    let mut answer = state.store.message_get(conversation, answer).await?;
     let (Some(parent), Some(task)) = (answer.parent, answer.task) else {
         return Err(Problem::not_found("task of this turn"));
     };
-    let question = app.store.message_get(conversation, parent).await?;
+    let question = state.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
-    let first = first_event(app, caller, conversation, &question, &answer).await?;
-    if let Some(task) = app.gateway.find(caller.visible_keys(), task) {
-        let rest = tasks::TaskStream::new(task, app.gateway.engines().clone(), 0);
+    let first = first_event(state, caller, conversation, &question, &answer).await?;
+    if let Some(task) = state.gateway.find(caller.visible_keys(), task) {
+        let rest = tasks::TaskStream::new(task, state.gateway.engines().clone(), 0);
         return Ok(sse::response(TurnStream {
             parts: VecDeque::from([first]),
             rest: Some(rest),
-            ending: None,
+            citations: None,
         }));
     }
-    let record = app.store.task_get(caller.visible_keys(), task).await?.and_then(|record| record.end);
+    let record = state.store.task_get(caller.visible_keys(), task).await?.and_then(|record| record.end);
     let kept = tasks::stored_events(&content, answer.tokens_out, record.as_ref());
     let parts = std::iter::once(first).chain(kept).collect();
-    Ok(sse::response(TurnStream { parts, rest: None, ending: None }))
+    Ok(sse::response(TurnStream { parts, rest: None, citations: None }))
 }
 
 /// Returns the first event of a turn's stream.
 async fn first_event(
-    app: &App,
+    state: &ConversationState,
     caller: &Caller,
     conversation: &OwnedConversation,
     question: &Message,
     answer: &Message,
 ) -> Result<String, Problem> {
     // The conversation is read again, because its first turn has just set its title.
-    let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
+    let now = state.store.conversation_get(conversation.user(), conversation.id()).await?;
     let event = TurnStarted {
         title: now.get().title.clone(),
         question: message_for(caller, question),
@@ -303,31 +282,11 @@ fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) ->
 }
 
 struct TurnStream {
-    /// The parts before `rest`, and later the last event, which waits for `ending`.
+    /// The parts before `rest`, and later the last event, which waits for `citations`.
     parts: VecDeque<String>,
     rest: Option<tasks::TaskStream>,
-    /// Reads the citations after `rest`; `None` for the replay of an earlier turn.
-    ending: Option<TurnEnd>,
-}
-
-/// Reads the citations of an answer once it is stored.
-struct TurnEnd {
-    store: Store,
-    conversation: OwnedConversation,
-    answer: MessageId,
-    persisted: CancellationToken,
-}
-
-impl TurnEnd {
-    /// Returns the event with the memories that the answer cites, if there are any.
-    async fn citations(&self) -> Option<String> {
-        tokio::time::timeout(SETTLE_TIMEOUT, self.persisted.cancelled()).await.ok()?;
-        let message = self.store.message_get(&self.conversation, self.answer).await.ok()?;
-        let recalled = serde_json::from_str::<MemoryActivity>(message.memory.as_deref()?).ok()?.recalled;
-        let memories: Vec<String> = recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect();
-        let data = to_json(&Citations { memories: memories.clone() });
-        (!memories.is_empty()).then(|| sse::event(Some("citations"), None, &data))
-    }
+    /// The citations, which follow `rest`; `None` for the replay of an earlier turn.
+    citations: Option<AnswerCitations>,
 }
 
 impl sse::Source for TurnStream {
@@ -345,11 +304,11 @@ impl sse::Source for TurnStream {
                 }
             }
         }
-        if let Some(ending) = &self.ending {
-            let citations = ending.citations().await;
-            self.ending = None;
-            if citations.is_some() {
-                return citations;
+        if let Some(citations) = &self.citations {
+            let memories = citations.memory_ids().await;
+            self.citations = None;
+            if !memories.is_empty() {
+                return Some(sse::event(Some("citations"), None, &to_json(&Citations { memories })));
             }
         }
         self.parts.pop_front()

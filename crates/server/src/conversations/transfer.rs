@@ -6,19 +6,21 @@
 use std::collections::{HashSet, VecDeque};
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use lar_api::conversations::{Conversation as Wire, ImportResult, Message as WireMessage};
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, error_chain};
-use lar_store::{Conversation, Message, Rating, Role, Status};
+use lar_store::{Conversation, Message, Rating, Role, Status, Store};
 
+use super::ConversationState;
 use super::messages::CONTENT_BYTES_MAX;
 use crate::auth::Conversing;
+use crate::body_limits::BodyReceiver;
 use crate::errors::Failure;
-use crate::{App, State, extract};
+use crate::extract;
 
 /// The maximum length of a model's name, as in the catalog.
 const MODEL_CHARS_MAX: usize = 128;
@@ -28,9 +30,12 @@ const MODEL_CHARS_MAX: usize = 128;
 /// Streams all conversations of the user as JSON lines, except deleted ones.
 #[utoipa::path(get, path = "/lar/v1/conversations/export", tag = "conversations",
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
-pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result<Response, Failure> {
-    let waiting = app.store.conversation_ids(caller.user()).await?.into();
-    let lines = ConversationLines { app: app.0.clone(), caller, waiting, unreadable: 0, ended: false };
+pub(crate) async fn export(
+    State(state): State<ConversationState>,
+    Conversing(caller): Conversing,
+) -> Result<Response, Failure> {
+    let waiting = state.store.conversation_ids(caller.user()).await?.into();
+    let lines = ConversationLines { state, caller, waiting, unreadable: 0, ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
@@ -45,19 +50,20 @@ pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result
     request_body(content = Wire, content_type = "application/x-ndjson"),
     responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
-    app: State,
+    State(store): State<Store>,
+    State(receiver): State<BodyReceiver>,
     Conversing(caller): Conversing,
     request: Request,
 ) -> Result<axum::Json<ImportResult>, Failure> {
-    let read = extract::json_lines(request, &app, |wire: Wire| conversation(&caller, wire)).await?;
+    let read = extract::json_lines(request, &receiver, |wire: Wire| conversation(&caller, wire)).await?;
     let all = read.len();
-    let imported = app.store.conversations_import(read).await?;
+    let imported = store.conversations_import(read).await?;
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
 /// The lines of an export. Each conversation is read when its line is sent.
 struct ConversationLines {
-    app: std::sync::Arc<App>,
+    state: ConversationState,
     caller: Caller,
     waiting: VecDeque<ConversationId>,
     unreadable: u64,
@@ -73,8 +79,8 @@ impl ConversationLines {
     /// the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         while let Some(id) = self.waiting.pop_front() {
-            let found = match self.app.store.conversation_get(self.caller.user(), id).await {
-                Ok(owned) => super::whole(&self.app, &self.caller, &owned).await,
+            let found = match self.state.store.conversation_get(self.caller.user(), id).await {
+                Ok(owned) => super::whole(&self.state, &self.caller, &owned).await,
                 Err(error) => Err(error),
             };
             match found {

@@ -1,204 +1,49 @@
 //! `POST /embedding`, and `/embeddings` for bodies with `content`: embeddings in llama.cpp's native form.
 
-use axum::extract::Request;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::llama_cpp::{EMBEDDING_FIELDS, LlamaCppEmbedding, LlamaCppEmbeddingRequest};
-use lar_base::{Caller, Problem};
-use lar_catalog::DEFAULT_EMBEDDING;
-use serde_json::Value;
+use lar_base::Caller;
+use lar_compat::llama_cpp::embedding::{self, LlamaCppEmbeddingInput};
+use lar_compat::openai;
+use lar_gateway::Gateway;
 
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::fields::{read, with_ignored};
-use crate::lenient::{self, model_or};
-use crate::openai::embeddings::{self, Texts, compute_embeddings};
-use crate::openai::with_truncated;
-use crate::{App, State, extract};
+use crate::extract::JsonBody;
+use crate::openai::embeddings::{self, compute_embeddings};
+use crate::response_headers::{with_ignored, with_truncated_texts};
 
-/// The reason for rejecting token ids.
-const NO_TOKENS: &str =
-    "has token ids, which are not supported; send strings instead; `/detokenize` converts tokens to a string";
-/// The largest absolute value of a vector with [`Norm::Largest`]: a round number below 2^15, as in llama.cpp.
-const LARGEST: f64 = 32760.0;
-
-/// The normalization of a vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Norm {
-    /// No normalization: the vector as the model computed it.
-    None,
-    /// The largest absolute value becomes [`LARGEST`].
-    Largest,
-    /// The p-norm becomes 1: 1 is the taxicab norm, 2 the Euclidean norm.
-    P(i32),
-}
-
-/// A decoded and validated request for embeddings.
-#[derive(Debug)]
-pub(crate) struct LlamaCppEmbeddingInput {
-    model: String,
-    texts: Texts,
-    norm: Norm,
-    /// Whether a text that is too long is truncated.
-    truncate: bool,
-    /// The fields that have no effect.
-    ignored: Vec<String>,
-}
+/// The name of this API in usage records.
+const API: &str = "llama.embedding";
 
 pub(crate) async fn create(
-    app: State,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let input = decode(&extract::body(request, &app).await?)?;
-    respond(&app, caller, input).await
+    let input = body.read(embedding::decode)?;
+    respond(&gateway, caller, input).await
 }
 
 /// Handles `/embeddings`: llama.cpp's form if the body has `content` and no `input`, else OpenAI's form.
 pub(crate) async fn either(
-    app: State,
+    State(gateway): State<Gateway>,
     Inference(caller): Inference,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let bytes = extract::body(request, &app).await?;
-    if is_own(&lenient::parse(&bytes)?) {
-        let input = decode(&bytes)?;
-        drop(bytes);
-        return respond(&app, caller, input).await;
+    if embedding::is_own(&body)? {
+        return respond(&gateway, caller, body.read(embedding::decode)?).await;
     }
-    let input = embeddings::decode(&bytes)?;
-    drop(bytes);
-    embeddings::respond(&app, caller, input).await
+    embeddings::respond(&gateway, caller, body.read(openai::embeddings::decode)?).await
 }
 
-fn is_own(body: &Value) -> bool {
-    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
-    has("content") && !has("input")
-}
-
-/// Decodes a request body.
-pub(crate) fn decode(body: &[u8]) -> Result<LlamaCppEmbeddingInput, Problem> {
-    let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
-    let request: LlamaCppEmbeddingRequest = extract::from_value_clamped(&body)?;
-    let (field, sent) = match (request.content, request.input) {
-        (Value::Null, Value::Null) => return Err(Problem::invalid("content", "is missing")),
-        (Value::Null, input) => ("input", input),
-        (content, _) => ("content", content),
-    };
-    let texts = embeddings::texts(field, sent, NO_TOKENS)?;
-    let norm = norm(request.embd_normalize)?;
-    let truncate = request.truncate == Some(true);
-    Ok(LlamaCppEmbeddingInput {
-        model: model_or(request.model, DEFAULT_EMBEDDING),
-        texts,
-        norm,
-        truncate,
-        ignored,
-    })
-}
-
-/// Reads `embd_normalize`.
-fn norm(number: Option<i32>) -> Result<Norm, Problem> {
-    match number {
-        None => Ok(Norm::P(2)),
-        Some(-1) => Ok(Norm::None),
-        Some(0) => Ok(Norm::Largest),
-        Some(p) if p > 0 => Ok(Norm::P(p)),
-        Some(_) => Err(Problem::invalid("embd_normalize", "must be at least -1")),
-    }
-}
-
-async fn respond(app: &App, caller: Caller, input: LlamaCppEmbeddingInput) -> Result<Response, Failure> {
+async fn respond(
+    gateway: &Gateway,
+    caller: Caller,
+    input: LlamaCppEmbeddingInput,
+) -> Result<Response, Failure> {
     let LlamaCppEmbeddingInput { model, texts, norm, truncate, ignored } = input;
-    let found = compute_embeddings(app, caller, "llama.embedding", &model, texts, truncate).await?.vectors;
-    let computed = found.vectors.iter().zip(&found.lengths);
-    let scaled = computed.map(|(vector, length)| scale(vector, *length, norm));
-    let answer: Vec<LlamaCppEmbedding> =
-        scaled.enumerate().map(|(index, vector)| LlamaCppEmbedding { index, embedding: [vector] }).collect();
-    let response = with_truncated(axum::Json(answer).into_response(), &found.truncated);
-    Ok(with_ignored(response, &ignored))
-}
-
-/// Normalizes a vector of unit length with another norm.
-///
-/// `model_length` is the Euclidean norm of the vector as the model computed it. Only [`Norm::None`] needs it,
-/// because the other norms do not depend on the vector's length.
-fn scale(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
-    let numbers = || vector.iter().map(|number| f64::from(number.abs()));
-    let largest = numbers().fold(0.0, f64::max);
-    let length = match norm {
-        Norm::P(2) => return vector.to_vec(),
-        _ if largest == 0.0 => return vector.to_vec(),
-        Norm::None => 1.0 / model_length,
-        Norm::Largest => largest / LARGEST,
-        // Divided by the largest number first, because high powers of small numbers underflow.
-        Norm::P(p) => {
-            let sum: f64 = numbers().map(|number| (number / largest).powi(p)).sum();
-            largest * sum.powf(1.0 / f64::from(p))
-        }
-    };
-    vector.iter().map(|number| (f64::from(*number) / length) as f32).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn decoded(body: Value) -> Result<LlamaCppEmbeddingInput, Problem> {
-        decode(body.to_string().as_bytes())
-    }
-
-    #[test]
-    fn vectors_are_normalized_as_requested() {
-        let unit = [0.6_f32, -0.8, 0.0];
-        let near = |norm: Norm, expected: [f32; 3]| {
-            let found = scale(&unit, 5.0, norm);
-            let is_near = found.iter().zip(expected).all(|(one, other)| (one - other).abs() <= 1e-3);
-            assert!(is_near, "{norm:?}: {found:?}");
-        };
-        near(Norm::None, [3.0, -4.0, 0.0]);
-        near(Norm::P(2), [0.6, -0.8, 0.0]);
-        near(Norm::P(1), [0.6 / 1.4, -0.8 / 1.4, 0.0]);
-        near(Norm::P(3), [0.6 / 0.899_588_3, -0.8 / 0.899_588_3, 0.0]);
-        near(Norm::P(i32::MAX), [0.75, -1.0, 0.0]);
-        near(Norm::Largest, [24570.0, -32760.0, 0.0]);
-        for norm in [Norm::None, Norm::Largest] {
-            assert_eq!(scale(&[0.0, 0.0], 0.0, norm), [0.0, 0.0]);
-        }
-    }
-
-    #[test]
-    fn norms_are_read_from_llama_cpps_numbers() {
-        let read = |number: Value| {
-            decoded(json!({ "content": "a", "embd_normalize": number })).map(|read| read.norm)
-        };
-        assert_eq!(decoded(json!({ "content": "a" })).unwrap().norm, Norm::P(2));
-        assert_eq!(
-            [json!(-1), json!(0), json!(1), json!(2), json!(3.0), json!(1e30)]
-                .map(|number| read(number).unwrap()),
-            [Norm::None, Norm::Largest, Norm::P(1), Norm::P(2), Norm::P(3), Norm::P(i32::MAX)]
-        );
-        assert_eq!(read(json!(-2)).unwrap_err().detail, "`embd_normalize` must be at least -1");
-    }
-
-    #[test]
-    fn texts_come_in_every_form_and_tokens_are_refused() {
-        let texts = |body: Value| decoded(body).unwrap().texts.all;
-        assert_eq!(texts(json!({ "content": "a" })), ["a"]);
-        assert_eq!(texts(json!({ "input": ["a", { "prompt_string": "b" }] })), ["a", "b"]);
-        assert_eq!(texts(json!({ "content": ["a"], "input": "b" })), ["a"]);
-        for tokens in [json!([1, 2]), json!([[1, 2], [3]]), json!([1, "a"])] {
-            let refused = decoded(json!({ "content": tokens })).unwrap_err();
-            assert_eq!(refused.detail, format!("`content` {NO_TOKENS}"));
-        }
-        let refused = |body: Value| decoded(body).unwrap_err().detail;
-        assert_eq!(refused(json!({ "content": "" })), "`content` must not be empty");
-        assert_eq!(refused(json!({ "content": ["a", ""] })), "`content[1]` must not be empty");
-        let no_text = "must be a string, or an object with a `prompt_string` or with text parts as `content`";
-        assert_eq!(refused(json!({ "input": { "content": [1] } })), format!("`input` {no_text}"));
-        assert_eq!(refused(json!({ "input": ["a", {}] })), format!("`input[1]` {no_text}"));
-        assert!(is_own(&json!({ "content": "a" })) && is_own(&json!({ "content": "a", "input": null })));
-        assert!(!is_own(&json!({ "input": "a" })) && !is_own(&json!({ "content": "a", "input": "b" })));
-    }
+    let found = compute_embeddings(gateway, caller, API, &model, texts, truncate).await?.vectors;
+    let response = axum::Json(embedding::whole(&found, norm)).into_response();
+    Ok(with_ignored(with_truncated_texts(response, &found.truncated), &ignored))
 }

@@ -2,22 +2,23 @@
 
 use std::path::Path;
 
+use axum::extract::State;
 use axum::http::Uri;
-use lar_api::llama_cpp::{DefaultSettings, Modalities, Properties, Slot};
+use lar_agents::about_model;
 use lar_base::Problem;
-use lar_catalog::{DEFAULT_CHAT, FileRole};
+use lar_base::default_models::DEFAULT_CHAT;
+use lar_catalog::FileRole;
+use lar_compat::llama_cpp::settings;
+use lar_compat::llama_cpp::wire::{DefaultSettings, Modalities, Properties, Slot};
+use lar_compat::plain_name;
 use lar_inference::Sampling;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::settings;
+use crate::answers::AnswerState;
 use crate::auth::Inference;
-use crate::compat_caller::plain_name;
 use crate::errors::Failure;
 use crate::extract::query;
-use crate::generate::about_model;
-use crate::lenient::model_or;
-use crate::{App, State};
 
 /// The prefix of file names that are digests.
 const BLOB_PREFIX: &str = "sha256-";
@@ -28,18 +29,23 @@ struct ModelQuery {
 }
 
 /// Returns the name and the status of the pool for the query's model, or for the default model.
-async fn pool(app: &App, uri: &Uri) -> Result<(String, lar_engines::PoolStatus), Failure> {
+async fn pool(state: &AnswerState, uri: &Uri) -> Result<(String, lar_engines::PoolStatus), Failure> {
     let ModelQuery { model } = query(uri)?;
-    let name = plain_name(&model_or(model, DEFAULT_CHAT)).to_owned();
-    let route = app.gateway.route(&name).await.map_err(about_model)?;
-    let found = app.gateway.engines().status().into_iter().find(|status| status.pool == route.pool);
+    let named = model.as_deref().filter(|name| !name.trim().is_empty());
+    let name = plain_name(named.unwrap_or(DEFAULT_CHAT)).to_owned();
+    let route = state.gateway.route(&name).await.map_err(about_model)?;
+    let found = state.gateway.engines().status().into_iter().find(|status| status.pool == route.pool);
     Ok((route.pool, found.ok_or_else(|| Problem::not_found("pool"))?))
 }
 
-pub(crate) async fn props(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Properties>, Failure> {
-    let (name, status) = pool(&app, &uri).await?;
-    let model = app.catalog.resolve(&name).ok().map(|found| found.model);
-    let path = model.as_ref().and_then(|model| app.catalog.path(model, FileRole::Weights));
+pub(crate) async fn props(
+    State(state): State<AnswerState>,
+    _: Inference,
+    uri: Uri,
+) -> Result<axum::Json<Properties>, Failure> {
+    let (name, status) = pool(&state, &uri).await?;
+    let model = state.catalog.resolve(&name).ok().map(|found| found.model);
+    let path = model.as_ref().and_then(|model| state.catalog.path(model, FileRole::Weights));
     let facts = model.as_ref().map(|model| &model.facts);
     let template = facts.and_then(|facts| facts.chat_template.clone()).unwrap_or_default();
     let defaults = Sampling { seed: settings::RANDOM_SEED, ..Sampling::default() };
@@ -73,8 +79,12 @@ fn file_name(model: &str, path: Option<&Path>, format: Option<&str>) -> String {
     }
 }
 
-pub(crate) async fn slots(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Vec<Slot>>, Failure> {
-    let (_, status) = pool(&app, &uri).await?;
+pub(crate) async fn slots(
+    State(state): State<AnswerState>,
+    _: Inference,
+    uri: Uri,
+) -> Result<axum::Json<Vec<Slot>>, Failure> {
+    let (_, status) = pool(&state, &uri).await?;
     let slot = |id: u32| Slot {
         id,
         n_ctx: status.engine.context_tokens,

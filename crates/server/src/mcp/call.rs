@@ -5,21 +5,23 @@
 
 pub(crate) mod vestige;
 
-use std::sync::Arc;
-
-use axum::http::HeaderMap;
-use lar_api::memories::{Filters, NewMemory, SearchRequest, SmartIngestResult};
-use lar_base::{Caller, Problem};
-use lar_memory::{Decision, Edit};
+use lar_api::memories::NewMemory;
+use lar_base::json::to_json;
+use lar_base::{Problem, Timestamp};
+use lar_memory::{Decision, Edit, Filter, Hit, Search, SmartIngestResult};
+use lar_store::Memory;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::tool_context::ToolContext;
 use crate::errors::{Audience, log_and_redact};
-use crate::json::to_json;
-use crate::memories::view::{WriterView, whole};
-use crate::memories::{item, memory_id, requested_scope, review, search};
-use crate::{App, extract};
+use crate::extract;
+use crate::memories::feedback::apply_feedback;
+use crate::memories::parse::{
+    parse_detail, parse_item, parse_kind, parse_limit, parse_memory_id, parse_time,
+};
+use crate::memories::view::{WriterView, show_results, whole};
 
 /// The number of results of a search without `limit`.
 const LIMIT_DEFAULT: usize = 8;
@@ -67,23 +69,20 @@ struct BriefArguments {
 /// # Errors
 /// When the tool does not exist.
 pub(super) async fn call(
-    app: &Arc<App>,
-    caller: Caller,
-    headers: &HeaderMap,
+    context: &ToolContext<'_>,
     request: CallToolRequestParams,
 ) -> Result<CallToolResponse, ErrorData> {
     let mut arguments = Value::Object(request.arguments.unwrap_or_default());
-    extract::normalize_values(&mut arguments);
-    let request_id = caller.request_id().cloned();
+    lar_compat::lenient::normalize_values(&mut arguments);
     let done = match request.name.as_ref() {
-        "memory_search" => find(app, caller, headers, arguments).await,
-        "memory_save" => save(app, caller, headers, arguments).await,
-        "memory_get" => get(app, caller, headers, arguments).await,
-        "memory_feedback" => feedback(app, caller, headers, arguments).await,
-        "memory_forget" => forget(app, caller, headers, arguments).await,
-        "memory_brief" => brief(app, caller, headers, arguments).await,
+        "memory_search" => find(context, arguments).await,
+        "memory_save" => save(context, arguments).await,
+        "memory_get" => get(context, arguments).await,
+        "memory_feedback" => feedback(context, arguments).await,
+        "memory_forget" => forget(context, arguments).await,
+        "memory_brief" => brief(context, arguments).await,
         other if vestige::is_tool(other) => {
-            let done = vestige::call(app, caller, headers, other, arguments).await;
+            let done = vestige::call(context, other, arguments).await;
             done.map(|value| answer(vec![value.to_string()], &value))
         }
         other => {
@@ -91,7 +90,7 @@ pub(super) async fn call(
             return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));
         }
     };
-    Ok(done.unwrap_or_else(|problem| failed(problem, request_id.as_deref())).into())
+    Ok(done.unwrap_or_else(|problem| failed(problem, context.caller.request_id().map(AsRef::as_ref))).into())
 }
 
 /// Decodes a tool call and returns its arguments as text, for tests of the decoders.
@@ -99,12 +98,12 @@ pub(super) async fn call(
 pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
     use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage};
     let wrong = || Problem::new(lar_base::Code::InvalidParams, "the body must call a tool by JSON-RPC 2.0");
-    let body = crate::lenient::rewrite(body.to_vec());
+    let body = lar_compat::lenient::rewrite(body.to_vec());
     let message: ClientJsonRpcMessage = serde_json::from_slice(&body).map_err(|_| wrong())?;
     let JsonRpcMessage::Request(request) = message else { return Err(wrong()) };
     let ClientRequest::CallToolRequest(call) = request.request else { return Err(wrong()) };
     let mut arguments = Value::Object(call.params.arguments.unwrap_or_default());
-    extract::normalize_values(&mut arguments);
+    lar_compat::lenient::normalize_values(&mut arguments);
     Ok(match call.params.name.as_ref() {
         "memory_search" => format!("{:?}", extract::from_value::<SearchArguments>(&arguments)?),
         "memory_save" => format!("{:?}", extract::from_value::<NewMemory>(&arguments)?),
@@ -115,147 +114,124 @@ pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
     })
 }
 
-async fn find(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
+async fn find(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let arguments: SearchArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
-    let request = SearchRequest {
+    let reader = context.authorize_read().await?;
+    let kinds = arguments.kinds.iter().map(|kind| parse_kind("filters.kinds", kind));
+    let search = Search {
         query: arguments.query,
-        limit: Some(arguments.limit.unwrap_or(LIMIT_DEFAULT)),
-        filters: Some(Filters {
-            kinds: arguments.kinds,
+        limit: parse_limit(arguments.limit, LIMIT_DEFAULT)?,
+        filter: Filter {
+            kinds: kinds.collect::<Result<_, _>>()?,
             tags: arguments.tags,
             project: arguments.project,
-            ..Filters::default()
-        }),
-        as_of: arguments.as_of,
-        detail: arguments.detail,
+            as_of: arguments.as_of.map(|time| parse_time("as_of", &time)).transpose()?,
+            ..Filter::default()
+        },
+        detail: parse_detail(arguments.detail.as_deref())?,
         token_budget: arguments.token_budget,
-        ..SearchRequest::default()
+        ..Search::default()
     };
-    let found = search::response(app.memories.search(&reader, search::to_search(request)?).await?);
-    let texts = found.results.iter().map(|hit| {
-        let day = hit.occurred_at.as_deref().unwrap_or(&hit.created_at);
-        let about = [Some(hit.kind.clone()), hit.project.clone(), hit.source.clone()];
-        let mut text = render_memory(&hit.id, day, about, &hit.tags, &hit.content);
-        if let Some(before) = &hit.supersedes {
-            let until: String = before.until.chars().take(10).collect();
-            text.push_str(&format!("\n(until {until}: “{}”)", before.content));
-        }
-        text
-    });
-    Ok(answer(texts.collect(), &found))
+    let found = context.memories.search(&reader, search).await?;
+    let texts = found.hits.iter().map(render_hit).collect();
+    Ok(answer(texts, &show_results(found)))
 }
 
-async fn save(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
+/// Renders a search result for a model, with the memory that it superseded.
+fn render_hit(hit: &Hit) -> String {
+    let mut text = render_memory(&hit.memory, &hit.text);
+    if let Some(before) = &hit.supersedes {
+        text.push_str(&format!("\n(until {}: “{}”)", day(before.until), before.text));
+    }
+    text
+}
+
+async fn save(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
+    let writer = context.authorize_write().await?;
     let view = WriterView::of(&writer);
     // A turn of a dialogue is saved unchanged.
     if new.after.is_some() {
-        let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
+        let made = context.memories.ingest(&writer, vec![parse_item(new)?], None).await?;
         let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
         return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.show_ingested(made)));
     }
-    let decided = app.memories.ingest_smart(&writer, item(new)?, None).await?;
-    let shown = view.show_decision(&decided);
-    Ok(answer(vec![describe_decision(decided.decision, &shown)], &shown))
+    let decided = context.memories.ingest_smart(&writer, parse_item(new)?, None).await?;
+    Ok(answer(vec![describe_decision(view, &decided)], &view.show_decision(&decided)))
 }
 
-/// Describes a decision of smart ingest to a model. `shown` is the part that the caller may read.
-fn describe_decision(decision: Decision, shown: &SmartIngestResult) -> String {
-    let id = shown.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
-    match (decision, &shown.against) {
-        (Decision::Reject, _) => format!("Not saved: {}.", shown.reason.as_deref().unwrap_or_default()),
+/// Describes a decision of smart ingest to a model, as far as the writer may know it.
+fn describe_decision(view: WriterView, decided: &SmartIngestResult) -> String {
+    let id = decided.memory.as_ref().map(|memory| memory.id.to_string()).unwrap_or_default();
+    match (decided.decision, &decided.against) {
+        (Decision::Reject, _) => format!("Not saved: {}.", view.reason(decided).unwrap_or_default()),
         (Decision::Reinforce, _) => format!("Already saved as {id}; strengthened."),
         (Decision::Update, _) => format!("Updated {id}."),
         (Decision::Merge, _) => format!("Merged into {id}."),
-        (Decision::Supersede, Some(known)) if known.id != id => match &known.content {
-            Some(content) => format!("Saved as {id}. Supersedes {}: “{content}”", known.id),
+        (Decision::Supersede, Some(known)) if known.id.to_string() != id => match view.readable(known) {
+            Some(known) => format!("Saved as {id}. Supersedes {}: “{}”", known.id, known.content),
             None => format!("Saved as {id}. Supersedes {}.", known.id),
         },
         (Decision::Supersede | Decision::Create, _) => format!("Saved as {id}."),
     }
 }
 
-async fn get(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
+async fn get(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let IdArguments { id } = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
-    let memory = whole(&reader, &app.memories.get(&reader, memory_id(&id)?).await?);
-    let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
-    let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
-    let text = render_memory(&memory.id, day, about, &memory.tags, &memory.content);
-    Ok(answer(vec![text], &memory))
+    let reader = context.authorize_read().await?;
+    let memory = context.memories.get(&reader, parse_memory_id(&id)?).await?;
+    Ok(answer(vec![render_memory(&memory, &memory.content)], &whole(&reader, &memory)))
 }
 
-async fn feedback(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
-    let feedback: FeedbackArguments = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
-    let memory =
-        review::apply_feedback(app, &writer, memory_id(&feedback.id)?, &feedback.feedback, feedback.reason)
-            .await?;
-    Ok(answer(vec!["Feedback recorded.".into()], &memory))
+async fn feedback(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
+    let FeedbackArguments { id, feedback, reason } = extract::from_value(&arguments)?;
+    let writer = context.authorize_write().await?;
+    let memory = apply_feedback(context.memories, &writer, parse_memory_id(&id)?, &feedback, reason).await?;
+    Ok(answer(vec!["Feedback recorded.".into()], &WriterView::of(&writer).memory(&memory)))
 }
 
-async fn forget(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
+async fn forget(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let IdArguments { id } = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
+    let writer = context.authorize_write().await?;
     let edit = Edit { deleted: Some(true), ..Edit::default() };
-    let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
+    let memory = context.memories.edit(&writer, parse_memory_id(&id)?, edit, None).await?;
     Ok(answer(
         vec!["Forgotten. The user can restore it for 30 days.".into()],
         &WriterView::of(&writer).memory(&memory),
     ))
 }
 
-async fn brief(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: Value,
-) -> Result<CallToolResult, Problem> {
+async fn brief(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let arguments: BriefArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
+    let reader = context.authorize_read().await?;
     let budget = arguments.token_budget.unwrap_or(BRIEF_TOKENS);
-    let memories = app.memories.brief(&reader, arguments.project.as_deref(), budget, "default").await?;
-    let memories: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();
-    let texts = memories.iter().map(|memory| {
-        let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
-        render_memory(&memory.id, day, [Some(memory.kind.clone()), None, None], &[], &memory.content)
-    });
-    Ok(answer(texts.collect(), &json!({ "memories": memories })))
+    let memories = context.memories.brief(&reader, arguments.project.as_deref(), budget, "default").await?;
+    let texts = memories.iter().map(|memory| render(memory, memory.kind.as_str(), &memory.content));
+    let shown: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();
+    Ok(answer(texts.collect(), &json!({ "memories": shown })))
 }
 
-/// Renders a memory for a model: its properties on one line, its text below.
-fn render_memory(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], content: &str) -> String {
-    let day: String = day.chars().take(10).collect();
-    let tags = (!tags.is_empty()).then(|| tags.join(", "));
-    let about: Vec<String> = about.into_iter().flatten().chain(tags).collect();
-    format!("[{id}] {day} · {}\n{content}", about.join(" · "))
+/// Renders a memory for a model: its id, its day and its properties on one line, `text` below.
+fn render_memory(memory: &Memory, text: &str) -> String {
+    let tags = memory.tags.join(", ");
+    let mut properties = vec![memory.kind.as_str()];
+    properties.extend(memory.project.as_deref());
+    properties.extend(memory.provenance.source.as_deref());
+    if !memory.tags.is_empty() {
+        properties.push(&tags);
+    }
+    render(memory, &properties.join(" · "), text)
+}
+
+/// Renders a memory with these properties.
+fn render(memory: &Memory, properties: &str, text: &str) -> String {
+    let day = day(memory.occurred_at.unwrap_or(memory.created_at));
+    format!("[{}] {day} · {properties}\n{text}", memory.id)
+}
+
+/// Returns the day of a time in UTC, as in 2026-11-26.
+fn day(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
 }
 
 /// Returns a result with one block per text, and with `value` as its structured content.

@@ -3,12 +3,13 @@
 //!
 //! The query `?tools=` selects another set. Every tool can be called, whichever set is listed.
 
+mod definition;
 mod vestige;
 
-use std::sync::Arc;
+use rmcp::model::{Tool, ToolAnnotations};
+use serde_json::json;
 
-use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use serde_json::{Value, json};
+use self::definition::tool;
 
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
@@ -107,22 +108,10 @@ fn own_tools() -> Vec<Tool> {
     ]
 }
 
-fn tool(
-    name: &'static str,
-    about: &'static str,
-    properties: Value,
-    required: &[&str],
-    annotations: ToolAnnotations,
-) -> Tool {
-    let schema = json!({
-        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
-    });
-    let schema: JsonObject = schema.as_object().cloned().unwrap_or_default();
-    Tool::new(name, about, Arc::new(schema)).with_annotations(annotations)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// The limit is 1,500 tokens of four bytes each.

@@ -18,7 +18,9 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::api::Api;
 use crate::errors::Failure;
+use crate::mcp_auth;
 use crate::origin_guard::Hosts;
 use crate::origin_guard::cors::AllowedOrigins;
 
@@ -45,7 +47,7 @@ pub async fn fixture<H: ServerHandler + Clone>(
     let transport = service(handler, body, LocalSessionManager::default(), true);
     let hosts = Arc::new(Hosts::new(Vec::new(), AllowedOrigins::default()));
     let check = move |request: Request, next: Next| {
-        let checked = hosts.check(&request);
+        let checked = hosts.check(&request, Api::Mcp);
         async move {
             match checked {
                 Ok(_) => next.run(request).await,
@@ -57,7 +59,7 @@ pub async fn fixture<H: ServerHandler + Clone>(
         let transport = transport.clone();
         async move { answer(&transport, request).await }
     };
-    let router = Router::new().route(super::PATH, axum::routing::any(serve)).layer(from_fn(check));
+    let router = Router::new().route(mcp_auth::PATH, axum::routing::any(serve)).layer(from_fn(check));
     axum::serve(listener, router).await
 }
 

@@ -4,15 +4,15 @@
 //! An entry of the inbox is visible to the key that added it, and to the user's keys with the scope
 //! `conversations`.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::memories::{Accept, Candidate as Wire, MemoryClient, SmartIngestResult};
 use lar_base::CandidateId;
+use lar_memory::Memories;
 
-use super::view::WriterView;
-use super::{Reading, Writing};
-use crate::State;
+use super::access::{Reading, Writing};
+use super::view::{WriterView, kind_to_wire};
 use crate::errors::Failure;
 use crate::extract::{self, Json, PAGE_MAX, Path};
 
@@ -33,20 +33,20 @@ struct InboxQuery {
            ("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = Page<Wire>), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn list(
-    app: State,
+    State(memories): State<Memories>,
     Reading(reader): Reading,
     request: Request,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     let page: InboxQuery = extract::query(request.uri())?;
     let limit = page.limit.as_deref().map_or(Ok(PAGE_MAX), |limit| extract::limit(Some(limit)))?;
     let after: Option<CandidateId> = extract::after(page.after.as_deref())?;
-    let waiting = app.memories.inbox(&reader, after, limit).await?;
+    let waiting = memories.inbox(&reader, after, limit).await?;
     let next =
         (waiting.len() == limit as usize).then(|| waiting.last().map(|last| last.id.to_string())).flatten();
     let candidates = waiting.into_iter().map(|candidate| Wire {
         id: candidate.id.to_string(),
         content: candidate.content,
-        kind: candidate.kind.as_str().into(),
+        kind: kind_to_wire(candidate.kind),
         reason: candidate.reason,
         space: candidate.space.to_string(),
         conversation: candidate.provenance.conversation,
@@ -62,12 +62,12 @@ pub(crate) async fn list(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = SmartIngestResult), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn accept(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(accept): Json<Accept>,
 ) -> Result<axum::Json<SmartIngestResult>, Failure> {
-    let decided = app.memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
+    let decided = memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
     Ok(axum::Json(WriterView::of(&writer).show_decision(&decided)))
 }
 
@@ -78,11 +78,11 @@ pub(crate) async fn accept(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn reject(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    app.memories.dismiss(&writer, extract::id(&id, "candidate")?).await?;
+    memories.dismiss(&writer, extract::id(&id, "candidate")?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -93,10 +93,10 @@ pub(crate) async fn reject(
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = Page<MemoryClient>)))]
 pub(crate) async fn clients(
-    app: State,
+    State(memories): State<Memories>,
     Reading(reader): Reading,
 ) -> Result<axum::Json<Page<MemoryClient>>, Failure> {
-    let clients = app.memories.clients(&reader).await?.into_iter().map(|client| MemoryClient {
+    let clients = memories.clients(&reader).await?.into_iter().map(|client| MemoryClient {
         key: client.key.to_string(),
         name: client.name,
         space: client.space.to_string(),

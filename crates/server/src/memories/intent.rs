@@ -3,12 +3,12 @@
 //! Lar treats it like a message in its own chat: it carries out requests and corrections, puts statements
 //! that may be lasting into the inbox, and drops the rest.
 
+use axum::extract::State;
 use lar_api::memories::{IntentOutcome, UserMessage};
 use lar_base::{Problem, deprecation};
-use lar_memory::Origin;
+use lar_memory::{Memories, Origin};
 
-use super::Writing;
-use crate::State;
+use super::access::Writing;
 use crate::errors::Failure;
 use crate::extract::Json;
 
@@ -23,7 +23,7 @@ const SOURCE: &str = "app";
     params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Json(message): Json<UserMessage>,
 ) -> Result<axum::Json<IntentOutcome>, Failure> {
@@ -31,7 +31,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("content", "must not be empty").into());
     }
     let origin = Origin { conversation: None, source: SOURCE };
-    let done = app.memories.apply_intents(&writer, &message.content, origin, &[]).await?;
+    let done = memories.apply_intents(&writer, &message.content, origin, &[]).await?;
     let activity = done.ids().unwrap_or_default();
     Ok(axum::Json(IntentOutcome {
         saved: activity.saved,
@@ -49,10 +49,10 @@ pub(crate) async fn create(
     params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create_by_old_path(
-    app: State,
+    memories: State<Memories>,
     writer: Writing,
     message: Json<UserMessage>,
 ) -> Result<axum::Json<IntentOutcome>, Failure> {
     deprecation::warn_once("POST /lar/v1/memories/heard", "POST /lar/v1/memories/intents");
-    create(app, writer, message).await
+    create(memories, writer, message).await
 }

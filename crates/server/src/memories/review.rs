@@ -1,20 +1,20 @@
 //! Reviews of and feedback on a memory, its history, and undo.
 
+use axum::extract::State;
 use lar_api::Page;
 use lar_api::memories::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult, WrittenMemory};
-use lar_base::{MemoryId, Problem, Timestamp};
+use lar_base::Problem;
+use lar_base::json::to_value;
+use lar_memory::Memories;
 use lar_memory::strength::Event;
-use lar_memory::{Edit, WriteAccess};
 
+use super::access::{Reading, Writing};
+pub(crate) use super::feedback::REASON_CHARS_MAX;
+use super::feedback::{apply_feedback, check_reason};
+use super::parse::parse_memory_id;
 use super::view::WriterView;
-use super::{Reading, Writing, memory_id};
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
-use crate::json::to_value;
-use crate::{App, State};
-
-/// The maximum length of a reason.
-pub(crate) const REASON_CHARS_MAX: usize = 500;
 
 /// Promote a memory
 ///
@@ -23,13 +23,13 @@ pub(crate) const REASON_CHARS_MAX: usize = 500;
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn promote(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(review): Json<Review>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
     let reason = check_reason(review.reason)?;
-    let memory = app.memories.review(&writer, memory_id(&id)?, Event::Promoted, reason).await?;
+    let memory = memories.review(&writer, parse_memory_id(&id)?, Event::Promoted, reason).await?;
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
@@ -40,13 +40,13 @@ pub(crate) async fn promote(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn demote(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(review): Json<Review>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
     let reason = check_reason(review.reason)?;
-    let memory = app.memories.review(&writer, memory_id(&id)?, Event::Demoted, reason).await?;
+    let memory = memories.review(&writer, parse_memory_id(&id)?, Event::Demoted, reason).await?;
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
@@ -57,36 +57,14 @@ pub(crate) async fn demote(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn feedback(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(feedback): Json<MemoryFeedback>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
-    Ok(axum::Json(apply_feedback(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?))
-}
-
-/// Applies feedback to a memory, and returns the memory as the writer may see it.
-///
-/// # Errors
-/// [`lar_base::Code::InvalidParams`] for unknown feedback or a long reason; errors of the memories.
-pub(crate) async fn apply_feedback(
-    app: &App,
-    writer: &WriteAccess,
-    id: MemoryId,
-    feedback: &str,
-    reason: Option<String>,
-) -> Result<WrittenMemory, Problem> {
-    let reason = check_reason(reason)?;
-    let memory = match feedback {
-        "useful" => app.memories.review(writer, id, Event::Used, reason).await?,
-        "wrong" => app.memories.review(writer, id, Event::Wrong, reason).await?,
-        "outdated" => {
-            let edit = Edit { valid_to: Some(Some(Timestamp::now())), ..Edit::default() };
-            app.memories.edit(writer, id, edit, None).await?
-        }
-        _ => return Err(Problem::invalid("feedback", "must be useful, wrong or outdated")),
-    };
-    Ok(WriterView::of(writer).memory(&memory))
+    let MemoryFeedback { feedback, reason } = feedback;
+    let memory = apply_feedback(&memories, &writer, parse_memory_id(&id)?, &feedback, reason).await?;
+    Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
 /// List the changes of a memory
@@ -96,11 +74,11 @@ pub(crate) async fn apply_feedback(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = Page<MemoryChange>), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn history(
-    app: State,
+    State(memories): State<Memories>,
     Reading(reader): Reading,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Page<MemoryChange>>, Failure> {
-    let changes = app.memories.history(&reader, memory_id(&id)?).await?;
+    let changes = memories.history(&reader, parse_memory_id(&id)?).await?;
     let history = changes.into_iter().map(|change| MemoryChange {
         id: change.id.to_string(),
         at: change.at.to_string(),
@@ -121,7 +99,7 @@ pub(crate) async fn history(
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = UndoResult), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn undo(
-    app: State,
+    State(memories): State<Memories>,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(undo): Json<Undo>,
@@ -129,16 +107,7 @@ pub(crate) async fn undo(
     let expected = undo.decision.map(|id| id.parse()).transpose();
     let expected =
         expected.map_err(|_| Problem::invalid("decision", "must be the id of a decision, chg_…"))?;
-    let undone = app.memories.undo(&writer, memory_id(&id)?, expected).await?;
+    let undone = memories.undo(&writer, parse_memory_id(&id)?, expected).await?;
     let view = WriterView::of(&writer);
     Ok(axum::Json(UndoResult { memories: undone.iter().map(|memory| view.memory(memory)).collect() }))
-}
-
-fn check_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
-    match &reason {
-        Some(text) if text.chars().count() > REASON_CHARS_MAX => {
-            Err(Problem::invalid("reason", format!("must have at most {REASON_CHARS_MAX} characters")))
-        }
-        _ => Ok(reason),
-    }
 }

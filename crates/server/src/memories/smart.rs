@@ -1,13 +1,15 @@
 //! `POST /lar/v1/memories/smart`: smart ingest, which compares a text with existing memories.
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::memories::{NewMemory, SmartIngestResult as Wire};
-use lar_memory::{Decision, SmartIngestResult};
+use lar_memory::{Decision, Memories, SmartIngestResult};
+use lar_store::Store;
 
+use super::access::Writing;
+use super::parse::parse_item;
 use super::view::WriterView;
-use super::{Writing, item};
-use crate::State;
 use crate::errors::Failure;
 use crate::idempotency::{self, IdempotentJson};
 
@@ -19,19 +21,20 @@ use crate::idempotency::{self, IdempotentJson};
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 200, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn smart(
-    app: State,
+    State(memories): State<Memories>,
+    State(store): State<Store>,
     Writing(writer): Writing,
     new: IdempotentJson<NewMemory>,
 ) -> Result<Response, Failure> {
     let view = WriterView::of(&writer);
     let (new, once) = new.into_parts(writer.caller());
-    if let Some(made) = idempotency::earlier_id::<String>(&app, once.as_ref()).await? {
+    if let Some(made) = idempotency::earlier_id::<String>(&store, once.as_ref()).await? {
         return Ok(idempotency::mark_replayed(answer(
             view,
-            &app.memories.find_past_decision(&writer, &made).await?,
+            &memories.find_past_decision(&writer, &made).await?,
         )));
     }
-    Ok(answer(view, &app.memories.ingest_smart(&writer, item(new)?, once).await?))
+    Ok(answer(view, &memories.ingest_smart(&writer, parse_item(new)?, once).await?))
 }
 
 fn answer(view: WriterView, decided: &SmartIngestResult) -> Response {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -13,13 +13,16 @@ use futures_util::stream;
 use lar_api::conversations::ImportResult;
 use lar_api::memories::{ExportedChange, ExportedMemory, ExportedPassage};
 use lar_base::{Problem, SpaceId, Timestamp};
-use lar_memory::Export;
+use lar_memory::{Export, Memories};
 use lar_store::{ChangeRecord, Embedder, Memory, NewChunk, Provenance, Strength, Vectors};
 
-use super::{Writing, kind, requested_scope};
+use super::access::Writing;
+use super::parse::parse_kind;
 use crate::auth::Authenticated;
+use crate::body_limits::BodyReceiver;
 use crate::errors::Failure;
-use crate::{State, extract};
+use crate::extract;
+use crate::memory_headers::requested_scope;
 
 /// Export memories
 ///
@@ -29,11 +32,11 @@ use crate::{State, extract};
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, content_type = "application/x-ndjson", body = ExportedMemory)))]
 pub(crate) async fn export(
-    app: State,
+    State(memories): State<Memories>,
     Authenticated(caller): Authenticated,
     request: Request,
 ) -> Result<Response, Failure> {
-    let export = app.memories.export(caller, requested_scope(request.headers())?).await?;
+    let export = memories.export(caller, requested_scope(request.headers())?).await?;
     let lines = MemoryLines { export, read: VecDeque::new(), ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
@@ -51,14 +54,15 @@ pub(crate) async fn export(
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
-    app: State,
+    State(memories): State<Memories>,
+    State(receiver): State<BodyReceiver>,
     Writing(writer): Writing,
     request: Request,
 ) -> Result<axum::Json<ImportResult>, Failure> {
-    let read =
-        extract::json_lines(request, &app, |line: ExportedMemory| parse_memory(writer.space(), line)).await?;
+    let convert = |line: ExportedMemory| parse_memory(writer.space(), line);
+    let read = extract::json_lines(request, &receiver, convert).await?;
     let all = read.len();
-    let imported = app.memories.import(&writer, read).await?;
+    let imported = memories.import(&writer, read).await?;
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
@@ -170,7 +174,7 @@ fn parse_memory(space: SpaceId, line: ExportedMemory) -> Result<lar_store::Expor
         id: parse("id", &line.id)?,
         seq: 0,
         space,
-        kind: kind("kind", &line.kind)?,
+        kind: parse_kind("kind", &line.kind)?,
         content: line.content,
         tags: line.tags,
         project: line.project,

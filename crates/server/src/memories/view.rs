@@ -1,7 +1,9 @@
 //! The memories in responses, with the fields that the caller may read.
 //!
-//! Only this file creates them: [`whole`] for a caller who may read, which [`ReadAccess`] proves, and
-//! [`WriterView`] for a caller who may write. Search results and exports require a [`ReadAccess`], too.
+//! Only this module creates them: [`whole`] for a caller who may read, which [`ReadAccess`] proves,
+//! [`show_results`] for a search, which requires a [`ReadAccess`], too, and [`WriterView`] for a caller who
+//! may write. The tools of Vestige have their own format and ask [`WriterView::readable`]. Exports are in
+//! `transfer.rs`; they require the scope `memory:read`.
 //!
 //! Without the scope `memory:read`, the response to a write contains ids of memories, versions and times of
 //! the change, but no other fields. It leaves out even the fields that the request sent, because the memory
@@ -9,12 +11,17 @@
 //! what happened to its text. So a writer that tries out texts can still learn whether a similar memory
 //! exists.
 
+mod search_results;
+
 use lar_api::memories::{
-    Difference, IngestResult as WireIngested, Memory as Wire, SmartIngestResult as WireDecided, WrittenMemory,
+    Difference, IngestDecision, IngestResult as WireIngested, Memory as Wire, MemoryKind as WireKind,
+    SmartIngestResult as WireDecided, WrittenMemory,
 };
 use lar_base::{MemoryId, Scope, Timestamp};
 use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
-use lar_store::Memory;
+use lar_store::{Memory, MemoryKind};
+
+pub(crate) use self::search_results::show_results;
 
 /// Returns a memory with all its fields.
 pub(crate) fn whole(_: &ReadAccess, memory: &Memory) -> Wire {
@@ -31,6 +38,22 @@ impl WriterView {
     /// Returns the view of this writer.
     pub(crate) fn of(writer: &WriteAccess) -> Self {
         Self { may_read: writer.caller().has(Scope::MemoryRead) }
+    }
+
+    /// Returns the memory if the writer may read it.
+    pub(crate) fn readable(self, memory: &Memory) -> Option<&Memory> {
+        self.may_read.then_some(memory)
+    }
+
+    /// Returns the reason for a decision if the writer may know it.
+    pub(crate) fn reason(self, decided: &SmartIngestResult) -> Option<&str> {
+        self.tells_why(decided.decision).then_some(decided.reason.as_str())
+    }
+
+    /// Returns whether the writer may know why smart ingest made this decision.
+    fn tells_why(self, decision: Decision) -> bool {
+        // The reason and the confidence would reveal how the existing memory relates to the text.
+        self.may_read || matches!(decision, Decision::Create | Decision::Reject)
     }
 
     /// Returns a memory that the request created or changed.
@@ -67,12 +90,10 @@ impl WriterView {
             change: part.change.into(),
             text: part.text.clone(),
         };
-        // The reason and the confidence would reveal how the existing memory relates to the text.
-        let tells_why = self.may_read || matches!(decided.decision, Decision::Create | Decision::Reject);
         WireDecided {
-            decision: decided.decision.as_str().into(),
-            reason: tells_why.then(|| decided.reason.clone()),
-            confidence: tells_why.then_some(decided.confidence),
+            decision: decision_to_wire(decided.decision),
+            reason: self.reason(decided).map(ToOwned::to_owned),
+            confidence: self.tells_why(decided.decision).then_some(decided.confidence),
             against: decided.against.as_ref().map(|known| self.show_compared(known)),
             memory: decided.memory.as_ref().map(|memory| self.memory(memory)),
             diff: decided.diff.iter().filter(|_| self.may_read).map(part).collect(),
@@ -87,12 +108,38 @@ fn id_only(id: MemoryId) -> WrittenMemory {
     WrittenMemory { id: id.to_string(), ..WrittenMemory::default() }
 }
 
+/// Returns the kind of a memory on the wire.
+pub(super) fn kind_to_wire(kind: MemoryKind) -> WireKind {
+    match kind {
+        MemoryKind::Fact => WireKind::Fact,
+        MemoryKind::Event => WireKind::Event,
+        MemoryKind::Preference => WireKind::Preference,
+        MemoryKind::Person => WireKind::Person,
+        MemoryKind::Place => WireKind::Place,
+        MemoryKind::Decision => WireKind::Decision,
+        MemoryKind::Procedure => WireKind::Procedure,
+        MemoryKind::Pattern => WireKind::Pattern,
+        MemoryKind::Note => WireKind::Note,
+    }
+}
+
+fn decision_to_wire(decision: Decision) -> IngestDecision {
+    match decision {
+        Decision::Create => IngestDecision::Create,
+        Decision::Reinforce => IngestDecision::Reinforce,
+        Decision::Update => IngestDecision::Update,
+        Decision::Supersede => IngestDecision::Supersede,
+        Decision::Merge => IngestDecision::Merge,
+        Decision::Reject => IngestDecision::Reject,
+    }
+}
+
 fn to_wire(memory: &Memory) -> Wire {
     let to_text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     Wire {
         id: memory.id.to_string(),
         content: memory.content.clone(),
-        kind: memory.kind.as_str().into(),
+        kind: kind_to_wire(memory.kind),
         tags: memory.tags.clone(),
         source: memory.provenance.source.clone(),
         project: memory.project.clone(),

@@ -1,18 +1,23 @@
 //! `GET /api/tags`, `GET /api/ps`, `POST /api/show`, `GET /api/version`: models and the version of the API.
 
 use axum::Json;
-use axum::extract::Request;
-use lar_api::ollama::{Details, Models, OllamaModel, ShowRequest, ShowResponse, Version};
-use lar_base::{Instant, Problem, Timestamp};
-use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
+use axum::extract::State;
+use lar_agents::about_model;
+use lar_base::default_models::DEFAULT_CHAT;
+use lar_base::{Instant, Timestamp};
+use lar_catalog::{Catalog, Kind, Model as Installed};
+use lar_compat::ollama::FOREVER;
+use lar_compat::ollama::models::decode_name;
+use lar_compat::ollama::wire::{Details, Models, OllamaModel, ShowResponse, Version};
+use lar_compat::plain_name;
 use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
 
-use super::{FOREVER, strip_tag};
+use crate::answers::AnswerState;
 use crate::auth::Inference;
+use crate::compat_caller;
 use crate::errors::Failure;
-use crate::generate::about_model;
-use crate::{State, compat_caller, extract, fields};
+use crate::extract::JsonBody;
 
 /// The Ollama release whose API this is. Clients enable features by version.
 const VERSION: &str = "0.12.11";
@@ -26,18 +31,18 @@ pub(crate) async fn version() -> Json<Version> {
 /// Lists the installed models, and the default model under the name `default`, with and without memory.
 ///
 /// Clients offer only the names in this list.
-pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Models> {
+pub(crate) async fn tags(State(catalog): State<Catalog>, Inference(caller): Inference) -> Json<Models> {
     let model = |found: &Installed| OllamaModel {
         modified_at: Some(found.added_at.to_string()),
         expires_at: None,
         size_vram: None,
         ..listed(found, found.size().get())
     };
-    let default = app.catalog.resolve(DEFAULT_CHAT).ok();
+    let default = catalog.resolve(DEFAULT_CHAT).ok();
     let named = |name: String| {
         default.as_ref().map(|found| OllamaModel { name: name.clone(), model: name, ..model(&found.model) })
     };
-    let installed = app.catalog.list();
+    let installed = catalog.list();
     let installed = installed.iter().map(|found| model(found));
     let with_memory = compat_caller::default_with_memory(&caller).and_then(named);
     Json(Models {
@@ -45,11 +50,11 @@ pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Model
     })
 }
 
-pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
-    let pools = app.gateway.engines().status();
+pub(crate) async fn ps(State(state): State<AnswerState>, _: Inference) -> Json<Models> {
+    let pools = state.gateway.engines().status();
     let ready = pools.iter().filter(|pool| pool.state == PoolState::Ready);
     let models = ready.filter_map(|pool| {
-        let found = app.catalog.resolve(&pool.pool).ok()?.model;
+        let found = state.catalog.resolve(&pool.pool).ok()?.model;
         let left = pool.unloads_at.map(|at| at.since(Instant::now()));
         let unloads_at =
             left.filter(|left| *left < FOREVER / 2).map(|left| Timestamp::now().after(left).to_string());
@@ -59,10 +64,13 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
     Json(Models { models: models.collect() })
 }
 
-pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<ShowResponse>, Failure> {
-    let name = decode(&extract::body(request, &app).await?)?;
-    let resolved =
-        app.catalog.resolve(compat_caller::plain_name(&name)).map_err(|error| about_model(error.into()))?;
+pub(crate) async fn show(
+    State(catalog): State<Catalog>,
+    _: Inference,
+    JsonBody(body): JsonBody,
+) -> Result<Json<ShowResponse>, Failure> {
+    let name = body.read(decode_name)?;
+    let resolved = catalog.resolve(plain_name(&name)).map_err(|error| about_model(error.into()))?;
     let (model, facts) = (&resolved.model, &resolved.model.facts);
     let mut info = Map::new();
     info.insert("general.architecture".into(), json!(facts.architecture));
@@ -83,13 +91,6 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
         capabilities,
         modified_at: model.added_at.to_string(),
     }))
-}
-
-/// Decodes the body of a request about a model. Returns the model's name without the tag `:latest`.
-pub(crate) fn decode(body: &[u8]) -> Result<String, Problem> {
-    let (body, _) = fields::read(body, &[])?;
-    let request: ShowRequest = extract::from_value(&body)?;
-    Ok(strip_tag(request.model))
 }
 
 fn listed(model: &Installed, size: u64) -> OllamaModel {

@@ -1,49 +1,33 @@
 //! `POST /api/pull` and `DELETE /api/delete`: pulls and removes models.
 
-use std::convert::Infallible;
-
-use axum::extract::Request;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use futures_util::stream;
-use lar_api::ollama::{PullLine, PullRequest};
-use lar_base::{Code, Problem};
-use lar_catalog::{Progress, Pull, RECOMMENDED, STARTERS, Source};
+use lar_base::json::to_json;
+use lar_base::{Bytes, Code, Problem};
+use lar_catalog::{Catalog, Progress, Pull, RECOMMENDED, STARTERS, Source};
+use lar_compat::Frame;
+use lar_compat::ollama::models::{PullInput, decode_name, decode_pull};
+use lar_compat::ollama::wire::PullLine;
 
-use super::lines::stream_response;
-use super::{models, strip_tag};
+use super::respond_once;
+use crate::answers::AnswerState;
 use crate::auth::Admin;
 use crate::errors::Failure;
-use crate::json::to_json;
-use crate::{State, extract, fields, pools};
-
-/// A decoded request for a model.
-#[derive(Debug)]
-pub(crate) struct PullInput {
-    /// The model's name without the tag `:latest`.
-    name: String,
-    stream: bool,
-}
-
-/// Decodes a request body.
-pub(crate) fn decode(body: &[u8]) -> Result<PullInput, Problem> {
-    let (body, _) = fields::read(body, &[])?;
-    let request: PullRequest = extract::from_value(&body)?;
-    Ok(PullInput { name: strip_tag(request.model), stream: request.stream != Some(false) })
-}
+use crate::extract::{JSON_LINES, JsonBody};
+use crate::{pools, sse};
 
 /// Pulls a model and reports progress in lines. The pull continues after the client disconnects.
-pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Response, Failure> {
-    let PullInput { name, stream } = decode(&extract::body(request, &app).await?)?;
+pub(crate) async fn pull(
+    State(catalog): State<Catalog>,
+    _: Admin,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Failure> {
+    let PullInput { name, stream } = body.read(decode_pull)?;
     // An alias may be a pattern that matches the name of a model that is not installed.
-    if app.catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
+    if catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
         let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
-        if !stream {
-            return Ok(axum::Json(line).into_response());
-        }
-        let text = to_json(&line) + "\n";
-        return Ok(stream_response(stream::iter([Ok(Bytes::from(text))])));
+        return Ok(respond_once(&line, stream));
     }
     let source: Source = source_of(&name).parse()?;
     // Only Lar's own API may import a file of the server.
@@ -54,16 +38,9 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
         )
         .into());
     }
-    let mut progress = PullReporter { pull: app.catalog.pull(source, None), has_reported: false };
+    let mut progress = PullReporter { pull: catalog.pull(source, None), has_reported: false };
     if stream {
-        let lines = stream::unfold(Some(progress), |progress| async move {
-            let mut progress = progress?;
-            let line = progress.next().await;
-            let over = line.error.is_some() || line.status.as_deref() == Some(SUCCESS);
-            let text = to_json(&line) + "\n";
-            Some((Ok::<_, Infallible>(Bytes::from(text)), (!over).then_some(progress)))
-        });
-        return Ok(stream_response(lines));
+        return Ok(sse::frames_response(PullLines(Some(progress)), JSON_LINES));
     }
     loop {
         let line = progress.next().await;
@@ -106,7 +83,7 @@ impl PullReporter {
             Progress::Downloading { done, total } => PullLine {
                 status: Some(format!("pulling {source}")),
                 digest: Some(source),
-                total: total.map(lar_base::Bytes::get),
+                total: total.map(Bytes::get),
                 completed: Some(done.get()),
                 error: None,
             },
@@ -119,11 +96,28 @@ impl PullReporter {
     }
 }
 
+/// The lines of a streamed pull; without a pull after the last line.
+struct PullLines(Option<PullReporter>);
+
+impl sse::FrameSource for PullLines {
+    async fn next(&mut self) -> Option<Vec<Frame>> {
+        let line = self.0.as_mut()?.next().await;
+        if line.error.is_some() || line.status.as_deref() == Some(SUCCESS) {
+            self.0 = None;
+        }
+        Some(vec![Frame::Line(to_json(&line))])
+    }
+}
+
 /// Removes a model.
-pub(crate) async fn delete(app: State, _: Admin, request: Request) -> Result<StatusCode, Failure> {
-    let name = models::decode(&extract::body(request, &app).await?)?;
-    pools::refuse_active(&app, &name)?;
-    app.catalog.remove(&name).await?;
-    app.gateway.engines().remove(&name);
+pub(crate) async fn delete(
+    State(state): State<AnswerState>,
+    _: Admin,
+    JsonBody(body): JsonBody,
+) -> Result<StatusCode, Failure> {
+    let name = body.read(decode_name)?;
+    pools::refuse_active(state.gateway.engines(), &name)?;
+    state.catalog.remove(&name).await?;
+    state.gateway.engines().remove(&name);
     Ok(StatusCode::OK)
 }

@@ -1,348 +1,47 @@
-//! `POST /v1/chat/completions`. The encoding of a stream is in [`stream`], tools are in [`tools`].
+//! `POST /v1/chat/completions`, and the count of the tokens of such a request.
 
-mod stream;
-mod tools;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use lar_agents::about_model;
+use lar_base::TaskId;
+use lar_compat::openai::chat_completions::{ChatEncoder, ChatInput, decode, whole};
+use lar_compat::openai::responses::wire::InputTokens;
+use lar_compat::{ToolSchemas, plain_name};
+use lar_gateway::Gateway;
 
-use std::collections::HashMap;
-
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use lar_api::fields::TokenLimit;
-use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatCompletionMessage, ChatCompletionRequest,
-    ChatContent, ChatLogprobs, ContentPart, MessageToolCall, ResponseFormat, TokenLogprob,
-};
-use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_catalog::DEFAULT_CHAT;
-
-use lar_inference::{Chat, Constraint, Prompt, TokenLogprobs};
-
-use self::stream::ChatStream;
-use self::tools::CallShape;
-use super::sampling;
-use crate::compat_caller::{CompatCaller, with_lar_headers};
+use crate::answers::{self, AnswerState};
+use crate::auth::Inference;
+use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
-use crate::fields::read;
-use crate::generate::{self, GenerationRequest};
-use crate::lenient::model_or;
-use crate::tool_call_check::ToolSchemas;
-use crate::{State, extract, sse, variables};
+use crate::extract::JsonBody;
+use crate::response_headers::with_ignored;
 
-/// The form of a response, as the request asks for it.
-#[derive(Debug)]
-pub(crate) struct Style {
-    shape: CallShape,
-    /// Whether every chunk of a stream but the first has timings.
-    timings_per_token: bool,
-}
-
-/// The maximum number of messages in a request.
-const MESSAGES_MAX: usize = 10_000;
+/// The name of this API in usage records.
+const API: &str = "openai.chat";
 
 pub(crate) async fn create(
-    app: State,
+    State(state): State<AnswerState>,
     compat_caller: CompatCaller,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let (generation, style) = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, include_usage) = (generation.stream, generation.include_usage);
-    let (id, created) = (format!("chatcmpl-{}", generation.id), Timestamp::now().as_seconds());
-    let logprobs = generation.sampling.logprobs.is_some();
-    let schemas = ToolSchemas::of(&generation);
-    let answer_stream = generate::begin(&app, &compat_caller, "openai.chat", generation).await?;
-    let (memory_activity, mut ignored) =
-        (answer_stream.memory_activity.clone(), answer_stream.ignored.clone());
-    let model = answer_stream.model.clone();
-    let system_fingerprint = sampling::fingerprint(&app, &model);
-    let response = if stream {
-        let answers = answer_stream.answers();
-        let ends = vec![None; answers];
-        sse::response(ChatStream {
-            id,
-            created,
-            model,
-            system_fingerprint,
-            include_usage,
-            answer_stream,
-            ends,
-            custom: vec![None; answers],
-            style,
-            over: false,
-        })
-    } else {
-        let answers = answer_stream.collect().await?;
-        ignored.extend(answers.iter().flat_map(|answer| schemas.violations(answer.named_calls())));
-        let (usage, timings) = (sampling::usage_of(&answers, answers.len()), sampling::timings_of(&answers));
-        let choices = answers.into_iter().enumerate();
-        axum::Json(ChatCompletion {
-            id,
-            object: "chat.completion",
-            created,
-            model,
-            choices: choices.map(|(index, answer)| choice(index, answer, logprobs, &style.shape)).collect(),
-            usage,
-            system_fingerprint,
-            timings,
-        })
-        .into_response()
-    };
-    Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
+    let ChatInput { request, style } = body.read(|body| decode(body, TaskId::new()))?;
+    let (schemas, stream) = (ToolSchemas::of(&request), request.stream);
+    let answers = answers::begin(&state, &compat_caller, API, request).await?;
+    if stream {
+        return Ok(answers.stream(|head| ChatEncoder::new(head, style), None));
+    }
+    Ok(answers.whole(&schemas, |head, answers| whole(head, answers, &style)).await?)
 }
 
-fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallShape) -> ChatChoice {
-    let finish_reason = shape.finish_reason(answer.finish_reason());
-    let silent = answer.content.is_empty() && !answer.calls.is_empty();
-    let mut calls: Vec<MessageToolCall> = answer.calls.into_iter().map(|call| shape.call(call)).collect();
-    let function_call = calls.pop_if(|_| shape.legacy).and_then(|call| call.function);
-    ChatChoice {
-        index,
-        logprobs: logprobs.then(|| logprobs_to_wire(&answer.logprobs)),
-        message: AnswerMessage {
-            role: "assistant",
-            content: (!silent).then_some(answer.content),
-            reasoning_content: (!answer.reasoning.is_empty()).then_some(answer.reasoning),
-            refusal: None,
-            tool_calls: calls,
-            function_call,
-        },
-        finish_reason,
-    }
-}
-
-fn logprobs_to_wire(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
-    let token = |token: &TokenLogprobs| TokenLogprob {
-        chosen: sampling::top_logprob(&token.chosen),
-        top_logprobs: token.top.iter().map(sampling::top_logprob).collect(),
-    };
-    ChatLogprobs { content: logprobs.iter().map(token).collect(), refusal: None }
-}
-
-/// Decodes a request body; `id` is the id of its task.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(GenerationRequest, Style), Problem> {
-    let (body, mut ignored) = read(body, CHAT_FIELDS)?;
-    ignored.extend(sampling::unused_of_constraint(&body));
-    let request: ChatCompletionRequest = extract::from_value(&body)?;
-    if request.n_predict == Some(TokenLimit::AtMost(0)) {
-        return Err(Problem::invalid("n_predict", "must be at least 1"));
-    }
-    let limits = [request.max_completion_tokens, request.max_tokens, request.n_predict];
-    let tokens_max = limits.into_iter().flatten().next().and_then(TokenLimit::get);
-    let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
-    let constraint_field = sampling::constraint_field(&body, "response_format");
-    if let Some(format) = request.response_format {
-        sampling.strict = format.json_schema.as_ref().is_some_and(|schema| schema.strict == Some(true));
-        sampling.constraint = response_format(format)?.or(sampling.constraint);
-    }
-    let top = sampling::top_logprobs("top_logprobs", request.top_logprobs.unwrap_or(0))?;
-    if request.logprobs == Some(true) {
-        sampling.logprobs = Some(top);
-    } else if top > 0 {
-        return Err(Problem::invalid("top_logprobs", "requires `logprobs` to be true"));
-    }
-    let mut chat = Chat::from(messages(request.messages)?);
-    chat.parallel_calls = request.parallel_tool_calls != Some(false);
-    let shape = tools::offer(
-        &mut chat,
-        request.tools.unwrap_or_default(),
-        request.tool_choice,
-        request.functions.unwrap_or_default(),
-        request.function_call,
-    )?;
-    if let Some(effort) = request.reasoning_effort {
-        chat.variables.extend(variables::effort("reasoning_effort", &effort)?);
-    }
-    chat.variables.extend(variables::kwargs(&request.chat_template_kwargs)?);
-    if !chat.tools.is_empty()
-        && matches!(sampling.constraint, Some(Constraint::Gbnf(_) | Constraint::Lark(_)))
-    {
-        return Err(Problem::invalid(constraint_field, "cannot be used together with tools"));
-    }
-    continue_answer(
-        &mut chat,
-        request.continue_final_message,
-        request.add_generation_prompt,
-        sampling.constraint.is_some(),
-    )?;
-    let generation = GenerationRequest {
-        id,
-        model: model_or(request.model, DEFAULT_CHAT),
-        constraint_field,
-        prompt: Prompt::Chat(chat),
-        sampling,
-        n: sampling::answers("n", request.n, &body)?,
-        stream: request.stream == Some(true),
-        include_usage: request.stream_options.is_some_and(|options| options.include_usage),
-        ignored,
-    };
-    Ok((generation, Style { shape, timings_per_token: request.timings_per_token == Some(true) }))
-}
-
-/// Makes a final assistant message the prefill of the answer, unless `continue_final_message` is false or the
-/// answer is constrained.
-///
-/// Without a prefill, `add_generation_prompt` decides whether the prompt ends with the header of an assistant message.
-fn continue_answer(
-    chat: &mut Chat,
-    continue_final_message: Option<bool>,
-    add_generation_prompt: Option<bool>,
-    constrained: bool,
-) -> Result<(), Problem> {
-    if add_generation_prompt == Some(true) && continue_final_message == Some(true) {
-        let reason = "cannot be true together with `continue_final_message`";
-        return Err(Problem::invalid("add_generation_prompt", reason));
-    }
-    if !constrained && continue_final_message != Some(false) {
-        generate::take_prefill(chat);
-    }
-    if continue_final_message == Some(true) && chat.assistant_prefill.is_empty() {
-        let reason = "requires an assistant message at the end of `messages`, no structured output and no \
-                      required tool call";
-        return Err(Problem::invalid("continue_final_message", reason));
-    }
-    chat.adds_generation_prompt = add_generation_prompt != Some(false) || !chat.assistant_prefill.is_empty();
-    Ok(())
-}
-
-fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem> {
-    match format.kind.as_str() {
-        "text" => Ok(None),
-        "json_object" => match &format.schema {
-            Some(schema) => generate::json_schema("response_format.schema", schema).map(Some),
-            None => Ok(Some(Constraint::JsonObject)),
-        },
-        "json_schema" => {
-            let schema = format.json_schema.and_then(|schema| schema.schema).or(format.schema);
-            let field = "response_format.json_schema.schema";
-            let schema = schema.ok_or_else(|| Problem::invalid(field, "is missing"))?;
-            generate::json_schema(field, &schema).map(Some)
-        }
-        _ => Err(Problem::invalid("response_format.type", "must be text, json_object or json_schema")),
-    }
-}
-
-/// Converts a request's messages and joins their text parts.
-fn messages(wire: Vec<ChatCompletionMessage>) -> Result<Vec<lar_inference::ChatMessage>, Problem> {
-    if wire.is_empty() {
-        return Err(Problem::invalid("messages", "must have at least one message"));
-    }
-    if wire.len() > MESSAGES_MAX {
-        let reason = format!("has {} messages; the limit is {MESSAGES_MAX}", wire.len());
-        return Err(Problem::invalid("messages", reason));
-    }
-    let (mut messages, mut earlier) = (Vec::with_capacity(wire.len()), EarlierCalls::default());
-    for (index, message) in wire.into_iter().enumerate() {
-        messages.push(convert(index, message, &mut earlier)?);
-    }
-    Ok(messages)
-}
-
-/// The tool calls of the messages before a message.
-#[derive(Debug, Default)]
-struct EarlierCalls {
-    /// The name of each call's tool, by the call's id.
-    tools: HashMap<String, String>,
-    /// The id of the last call.
-    last: Option<String>,
-}
-
-fn convert(
-    index: usize,
-    mut message: ChatCompletionMessage,
-    earlier: &mut EarlierCalls,
-) -> Result<lar_inference::ChatMessage, Problem> {
-    let role = match message.role.as_str() {
-        "system" | "developer" => "system",
-        "user" => "user",
-        "assistant" => "assistant",
-        "tool" | "function" => "tool",
-        _ => {
-            let field = format!("messages[{index}].role");
-            return Err(Problem::invalid(field, "must be system, developer, user, assistant or tool"));
-        }
-    };
-    let tool_calls = tools::calls(index, &mut message)?;
-    if role != "assistant" && !tool_calls.is_empty() {
-        let field = format!("messages[{index}].tool_calls");
-        return Err(Problem::invalid(field, "is only allowed in assistant messages"));
-    }
-    let mut tool_call_id = message.tool_call_id;
-    let mut name = message.name.filter(|name| !name.is_empty());
-    if role == "tool" {
-        // Older clients send only the function's name. The result then belongs to the last call.
-        tool_call_id = tool_call_id.or_else(|| earlier.last.clone());
-        let id = tool_call_id.as_ref();
-        let id =
-            id.ok_or_else(|| Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"))?;
-        name = name.or_else(|| earlier.tools.get(id).cloned());
-    }
-    earlier.tools.extend(tool_calls.iter().map(|call| (call.id.clone(), call.name.clone())));
-    if let Some(last) = tool_calls.last() {
-        earlier.last = Some(last.id.clone());
-    }
-    let content = match message.content {
-        Some(ChatContent::Text(text)) => text,
-        Some(ChatContent::Parts(parts)) => texts(&format!("messages[{index}].content"), parts)?,
-        None if role == "user" || role == "system" => {
-            return Err(Problem::invalid(format!("messages[{index}].content"), "is missing"));
-        }
-        None => message.refusal.unwrap_or_default(),
-    };
-    let reasoning = message.reasoning_content.or(message.reasoning).filter(|_| role == "assistant");
-    let (role, reasoning) = (role.into(), reasoning.unwrap_or_default());
-    Ok(lar_inference::ChatMessage { role, content, reasoning, tool_calls, tool_call_id, name })
-}
-
-/// Joins the texts of content parts, each on a line of its own, as in the other APIs.
-fn texts(field: &str, parts: Vec<ContentPart>) -> Result<String, Problem> {
-    let text = |(index, part): (usize, ContentPart)| {
-        let field = format!("{field}[{index}].type");
-        match (part.kind.as_str(), part.text, part.refusal) {
-            ("text" | "input_text" | "output_text", Some(text), _) | ("refusal", _, Some(text)) => Ok(text),
-            (kind @ ("text" | "input_text" | "output_text" | "refusal"), ..) => {
-                let member = if kind == "refusal" { kind } else { "text" };
-                Err(Problem::invalid(field, format!("is `{kind}`, but the part has no `{member}`")))
-            }
-            (kind, ..) => {
-                let reason = format!("is `{kind:.64}`, which is not supported: this model reads text only");
-                Err(Problem::about(Code::UnsupportedParam, field, reason))
-            }
-        }
-    };
-    Ok(parts.into_iter().enumerate().map(text).collect::<Result<Vec<String>, Problem>>()?.join("\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn message_names_and_tool_names_reach_the_template() {
-        let call = |id: &str, name: &str| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "{}" } });
-        let body = json!({ "model": "m", "messages": [
-            { "role": "user", "content": "?", "name": "Eve" },
-            { "role": "assistant", "tool_calls": [call("1", "a"), call("2", "b")] },
-            { "role": "tool", "tool_call_id": "2", "content": "x" },
-            { "role": "tool", "tool_call_id": "1", "content": "x", "name": "own" },
-            { "role": "function", "name": "b", "content": "x" },
-            { "role": "tool", "content": "x", "name": "" },
-        ] });
-        let (generation, _) = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
-        let Prompt::Chat(chat) = generation.prompt else { panic!("a chat") };
-        let named: Vec<_> = chat
-            .messages
-            .iter()
-            .map(|message| (message.tool_call_id.as_deref(), message.name.as_deref()))
-            .collect();
-        let expected = [
-            (None, Some("Eve")),
-            (None, None),
-            (Some("2"), Some("b")),
-            (Some("1"), Some("own")),
-            (Some("2"), Some("b")),
-            (Some("2"), Some("b")),
-        ];
-        assert_eq!(named, expected);
-    }
+pub(crate) async fn input_tokens(
+    State(gateway): State<Gateway>,
+    Inference(caller): Inference,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Failure> {
+    let ChatInput { request, .. } = body.read(|body| decode(body, TaskId::new()))?;
+    let model = plain_name(&request.model);
+    let counted = gateway.count_tokens_for(caller.key(), model, &request.prompt).await;
+    let input_tokens = counted.map_err(about_model)?.tokens;
+    let response = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
+    Ok(with_ignored(response, &request.ignored))
 }

@@ -8,8 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::errors::ErrorFormat;
-use crate::mcp;
+use crate::api::Api;
 
 /// The maximum length of an origin in bytes.
 const ORIGIN_BYTES_MAX: usize = 256;
@@ -43,10 +42,10 @@ impl AllowedOrigins {
         entries.iter().map(|entry| Pattern::parse(entry)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns whether a page of this origin may send a request to this path.
-    pub(super) fn allow(&self, origin: &HeaderValue, path: &str) -> bool {
+    /// Returns whether a page of this origin may send a request to this API.
+    pub(super) fn allow(&self, origin: &HeaderValue, api: Api) -> bool {
         let origin = origin.to_str().ok().filter(|origin| origin.len() <= ORIGIN_BYTES_MAX);
-        serves_other_pages(path) && origin.is_some_and(|origin| self.0.iter().any(|one| one.fits(origin)))
+        api.serves_other_pages() && origin.is_some_and(|origin| self.0.iter().any(|one| one.fits(origin)))
     }
 
     /// Returns whether the setting could contain this origin, as it could every origin that a browser sends.
@@ -103,16 +102,6 @@ impl Pattern {
     }
 }
 
-/// Returns whether a path belongs to an API that may be opened to pages of other origins.
-pub(super) fn serves_other_pages(path: &str) -> bool {
-    path == mcp::PATH
-        || path.starts_with(mcp::METADATA)
-        || matches!(
-            ErrorFormat::of_path(path),
-            ErrorFormat::OpenAi | ErrorFormat::Anthropic | ErrorFormat::LlamaCpp | ErrorFormat::Ollama
-        )
-}
-
 /// Returns whether a request is a CORS preflight.
 pub(crate) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
@@ -166,8 +155,8 @@ mod tests {
         for (entry, origin, fits) in cases {
             let origins = AllowedOrigins::parse(&[entry.to_owned()]).unwrap();
             let sent = HeaderValue::from_static(origin);
-            assert_eq!(origins.allow(&sent, "/v1/models"), fits, "{entry} {origin}");
-            assert!(!origins.allow(&sent, "/lar/v1/keys"), "{entry} {origin}");
+            assert_eq!(origins.allow(&sent, Api::Models), fits, "{entry} {origin}");
+            assert!(!origins.allow(&sent, Api::Lar), "{entry} {origin}");
         }
         for wrong in
             ["", "localhost", "http://", "http://localhost*", "http://*.example.org", "http://a/b", "://x"]
@@ -178,14 +167,11 @@ mod tests {
 
     #[test]
     fn model_apis_are_open_to_other_pages_and_lars_own_is_not() {
-        for (path, format, _) in crate::routes::at_root() {
-            assert_eq!(serves_other_pages(path), format != ErrorFormat::Lar, "{path}");
+        for api in [Api::Mcp, Api::OpenAi, Api::Models, Api::Anthropic, Api::Ollama, Api::LlamaCpp] {
+            assert!(api.serves_other_pages(), "{api:?}");
         }
-        for path in ["/v1/models", "/api/chat", "/mcp", "/.well-known/oauth-protected-resource/mcp"] {
-            assert!(serves_other_pages(path), "{path}");
-        }
-        for path in ["/", "/lar/v1/me", "/bridge/search", "/metrics", "/mcpx", "/c/conv_1"] {
-            assert!(!serves_other_pages(path), "{path}");
+        for api in [Api::Lar, Api::Bridge] {
+            assert!(!api.serves_other_pages(), "{api:?}");
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use lar_api::tasks::TaskEvent as Wire;
+use lar_api::tasks::{TaskEvent as Wire, WaitReason as WireWaitReason};
 use lar_base::Instant;
 use lar_engines::Engines;
 use lar_gateway::{TaskEventReader, TaskHandle};
 use lar_inference::{TaskEvent, WaitReason};
 use lar_store::{Outcome, TaskEnd};
 
-use super::task_error;
+use super::error::task_error;
 use crate::sse;
 
 /// The minimum time between two `metrics` events.
@@ -88,13 +88,13 @@ impl sse::Source for SingleEvent {
 fn to_wire(event: &TaskEvent) -> Option<Wire> {
     Some(match event {
         TaskEvent::Prefilling(_) => return None,
-        TaskEvent::Queued { position, predicted_start_ms, why } => Wire::Queued {
+        TaskEvent::Queued { position, predicted_start_ms, wait_reason } => Wire::Queued {
             position: *position as u64,
             predicted_start_ms: *predicted_start_ms,
-            why: match why {
-                WaitReason::Loading => "loading".into(),
-                WaitReason::Memory => "memory".into(),
-                WaitReason::Busy => "busy".into(),
+            why: match wait_reason {
+                WaitReason::Loading => WireWaitReason::Loading,
+                WaitReason::Memory => WireWaitReason::Memory,
+                WaitReason::Busy => WireWaitReason::Busy,
             },
         },
         TaskEvent::Started { pool, engine, model_digest } => Wire::Started {

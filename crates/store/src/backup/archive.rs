@@ -13,12 +13,13 @@ use lar_base::secret::hex;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-use super::unfinished::Folder;
-use super::{
-    CLIENTS, CLIENTS_MAX, COMPANION_FILES, DATABASE, FORMAT, MANIFEST, Manifest, create_private,
-    refuse_damaged,
+use super::manifest::{
+    CLIENTS, CLIENTS_MAX, COMPANION_FILES, DATABASE, FORMAT, MANIFEST, Manifest, is_known,
 };
-use crate::Error;
+use super::unfinished::Folder;
+use crate::check::refuse_damaged;
+use crate::error::Error;
+use crate::private_files::create_private;
 
 /// The maximum size of a manifest in bytes.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -148,18 +149,6 @@ fn check_names(manifest: &Manifest) -> Result<(), String> {
 
 fn damaged(backup: &Path, reason: &str) -> Error {
     Error::Damaged(format!("{}: {reason}", backup.display()))
-}
-
-/// Returns whether a backup may contain a file of this name. Longer names would need tar extensions.
-pub(super) fn is_known(name: &str) -> bool {
-    if let Some(client) = name.strip_prefix("clients/") {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        return !client.is_empty()
-            && name.len() < 100
-            && !client.starts_with('.')
-            && client.bytes().all(plain);
-    }
-    name == DATABASE || COMPANION_FILES.contains(&name)
 }
 
 /// Copies everything that is read from it to a writer.

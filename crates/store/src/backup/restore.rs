@@ -23,12 +23,16 @@ use lar_base::files::{TEXT_BYTES_MAX, open_regular, read_small};
 use lar_base::shell::quote;
 
 use super::archive::unpack;
+use super::file_name::time_stamp;
+use super::manifest::{CLIENTS, COMPANION_FILES, DATABASE, Manifest, SETTINGS};
 use super::moves::{Failure, Moves};
 use super::unfinished::{Folder, find_unfinished_restores, remove_unfinished_restores, unfinished_link};
-use super::working_files::create_new_private;
-use super::{CLIENTS, COMPANION_FILES, DATABASE, Manifest, SETTINGS, sync, time_stamp};
-use crate::location::{self, BEFORE_RESTORE, LinkedDatabase};
-use crate::{Error, beside, migrations};
+use super::working_files::sync;
+use crate::error::Error;
+use crate::linked_database::{BEFORE_RESTORE, LinkedDatabase};
+use crate::private_files::create_new_private;
+use crate::sqlite_files::beside;
+use crate::{location, migrations};
 
 /// The treatment of the settings in a backup. Settings can name programs that Lar runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

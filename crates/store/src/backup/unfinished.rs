@@ -6,7 +6,7 @@
 //! | a backup `X.tar` | `X.partial`, the backup so far, and `X.db-copy` with SQLite's files beside it |
 //! | a copy of a backup to `FILE` | `FILE.partial` |
 //! | a check of `X.tar` | the folder `X.verify-unpacked` |
-//! | a restore | `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
+//! | a restore | `restore.partial` in the data directory, `DATABASE.restore.partial` beside a linked database |
 //!
 //! Each is locked while in use ([`super::working_files`]). The lock of `X.partial` also covers `X.db-copy`,
 //! which SQLite locks in its own way. Links are neither followed nor removed.
@@ -27,13 +27,16 @@ use std::path::{Path, PathBuf};
 use lar_base::files::kind_of;
 use lar_base::shell::quote;
 
-use super::archive::is_known;
+use super::file_name::{NAME_AFFIXES, is_backup};
+use super::manifest::{CLIENTS, DATABASE, MANIFEST, is_known};
 use super::working_files::{
-    SQLITE_SUFFIXES, create_new_private, database_files, is_folder, is_in_use, is_named, is_regular,
-    lock_if_free, lock_new, remove_regular, rename_new,
+    is_folder, is_in_use, is_named, is_regular, lock_if_free, lock_new, remove_regular, rename_new, sync,
 };
-use super::{CLIENTS, DATABASE, MANIFEST, NAME_AFFIXES, is_backup, sync};
-use crate::{Error, LinkedDatabase, away_path, beside};
+use crate::error::Error;
+use crate::linked_database::LinkedDatabase;
+use crate::location::away_path;
+use crate::private_files::create_new_private;
+use crate::sqlite_files::{SQLITE_SUFFIXES, beside, database_files};
 
 /// The extension of an unfinished backup.
 const PARTIAL_EXTENSION: &str = "partial";

@@ -8,37 +8,14 @@
 //! process that removes the leftover waits for them. Links are not followed.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
 use rustix::io::Errno;
 
-use crate::{Error, beside};
-
-/// The suffixes of a database's own file and of SQLite's files beside it.
-pub(crate) const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
-
-/// Returns the paths of a database and of SQLite's files beside it.
-pub(crate) fn database_files(database: &Path) -> [PathBuf; 4] {
-    SQLITE_SUFFIXES.map(|end| beside(database, end))
-}
-
-/// Creates a new file that only its owner can read.
-pub(crate) fn create_new_private(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Writes and syncs a new file that only its owner can read.
-///
-/// # Errors
-/// When the path exists, or the file cannot be written.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create_new_private(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
+use crate::error::Error;
 
 /// Renames a file or folder within its disk, if the new name is free.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
@@ -59,6 +36,11 @@ pub(crate) fn remove_regular(paths: impl IntoIterator<Item = PathBuf>) {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Syncs a folder, so that the names in it survive a power failure.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Returns whether the path itself is a regular file, not a link to one.
@@ -122,6 +104,7 @@ fn is_refused(locked: Result<(), TryLockError>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::private_files::create_new_private;
 
     #[test]
     fn a_shared_lock_does_not_mark_a_leftover_as_in_use() {

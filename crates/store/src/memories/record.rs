@@ -8,16 +8,24 @@ use crate::chunks::NewChunk;
 /// The kind of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum MemoryKind {
+    /// A statement that is true for some time.
     Fact,
+    /// Something that happened or will happen, at `occurred_at` if that is known.
     Event,
+    /// A like, a dislike or a way in which someone wants things done.
     Preference,
+    /// A statement about a person.
     Person,
+    /// A statement about a place.
     Place,
+    /// A choice that was made, and its reasons.
     Decision,
+    /// A way to do something, step by step.
     Procedure,
+    /// A regularity that was seen several times.
     Pattern,
+    /// A text of no other kind.
     Note,
 }
 
@@ -68,13 +76,13 @@ impl std::str::FromStr for MemoryKind {
 pub struct Provenance {
     /// The key that wrote it.
     pub key: KeyId,
-    /// The writer's name for its source: a file, an address, a person.
+    /// The writer's name for its source: a file, an address, a person; `None` if it gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The conversation that it comes from.
+    /// The id of the conversation that it comes from, in Lar or another program; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// The message that it comes from.
+    /// The id of the message that it comes from; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -95,7 +103,7 @@ pub struct Strength {
 pub struct Memory {
     /// Its id.
     pub id: MemoryId,
-    /// Its number in derived indexes.
+    /// Its number in derived indexes, which only grows.
     pub seq: i64,
     /// The space that it is in.
     pub space: SpaceId,
@@ -105,19 +113,19 @@ pub struct Memory {
     pub content: String,
     /// Its tags, as given.
     pub tags: Vec<String>,
-    /// The project it belongs to.
+    /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
     /// Its origin.
     pub provenance: Provenance,
-    /// When it happened or was said.
+    /// When it happened or was said; `None` if unknown.
     pub occurred_at: Option<Timestamp>,
-    /// The start of its validity.
+    /// The start of its validity; `None` if it has none.
     pub valid_from: Option<Timestamp>,
-    /// The end of its validity.
+    /// The end of its validity; `None` if it has none.
     pub valid_to: Option<Timestamp>,
-    /// The memory before it in a dialogue.
+    /// The memory before it in a dialogue; `None` if there is none.
     pub after: Option<MemoryId>,
-    /// The memory that superseded it, and when.
+    /// The memory that superseded it, and when; `None` if none did.
     pub superseded: Option<(MemoryId, Timestamp)>,
     /// Whether it is exempt from decay.
     pub pinned: bool,
@@ -131,57 +139,82 @@ pub struct Memory {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
-    /// When it was deleted; it can be restored until it is purged.
+    /// When it was deleted; `None` if it is not. It can be restored until it is purged.
     pub deleted_at: Option<Timestamp>,
 }
 
 /// A memory to store.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct NewMemory {
+    /// Its id, which its creator chooses.
     pub id: MemoryId,
+    /// The space that it will be in.
     pub space: SpaceId,
+    /// Its kind.
     pub kind: MemoryKind,
+    /// The text.
     pub content: String,
+    /// Its tags, in the order in which they are shown.
     pub tags: Vec<String>,
+    /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
+    /// Its origin.
     pub provenance: Provenance,
+    /// When it happened or was said; `None` if unknown.
     pub occurred_at: Option<Timestamp>,
+    /// The start of its validity; `None` if it has none.
     pub valid_from: Option<Timestamp>,
+    /// The end of its validity; `None` if it has none.
     pub valid_to: Option<Timestamp>,
+    /// The memory before it in a dialogue, which must be in the same space.
     pub after: Option<MemoryId>,
+    /// Whether it is exempt from decay.
     pub pinned: bool,
+    /// Its strength at the start.
     pub strength: Strength,
+    /// The hash as in [`Memory::hash`]. If the space has a memory with it, nothing is stored.
     pub hash: [u8; 32],
+    /// The chunks of the text, for the search indexes.
     pub chunks: Vec<NewChunk>,
 }
 
-/// A change of a memory; absent fields stay as they are. Its inverse is stored, so that it can be undone.
+/// A change of a memory; fields with `None` stay as they are. Its inverse is stored to undo it.
+///
+/// In a field that a memory may lack, `Some(None)` removes the value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in `Memory`")]
 pub struct MemoryPatch {
+    /// The new kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<MemoryKind>,
     /// The text and its hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<(String, [u8; 32])>,
+    /// The new tags, which replace all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    /// The new project.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub project: Option<Option<String>>,
+    /// The time when it happened or was said.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub occurred_at: Option<Option<Timestamp>>,
+    /// The start of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub valid_from: Option<Option<Timestamp>>,
+    /// The end of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub valid_to: Option<Option<Timestamp>>,
+    /// The memory that supersedes it, and when.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub superseded: Option<Option<(MemoryId, Timestamp)>>,
+    /// Whether it is exempt from decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
+    /// The new strength.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<Strength>,
+    /// The time of its deletion; `Some(None)` restores it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub deleted_at: Option<Option<Timestamp>>,
 }
@@ -195,7 +228,7 @@ pub struct MemoryChange {
     pub patch: MemoryPatch,
     /// The chunks of the new content, if the content changes.
     pub chunks: Vec<NewChunk>,
-    /// The version that the caller expects, if any.
+    /// The version that the caller read; `None` accepts any.
     pub expected: Option<i64>,
 }
 
@@ -211,17 +244,17 @@ pub struct StoredMemory {
 /// A filter for a list of memories.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MemoryList {
-    /// The spaces to list.
+    /// The spaces to list. Without any, nothing is found.
     pub spaces: Vec<SpaceId>,
-    /// Only this kind.
+    /// Only this kind; `None` for every kind.
     pub kind: Option<MemoryKind>,
-    /// Only with this tag.
+    /// Only with this tag; `None` for any or no tag.
     pub tag: Option<String>,
-    /// Only of this project.
+    /// Only of this project; `None` for any or no project.
     pub project: Option<String>,
     /// Deleted memories instead of the others.
     pub deleted: bool,
-    /// Only those after this one.
+    /// Only those after this one in the list; `None` starts with the newest.
     pub after: Option<MemoryId>,
     /// The maximum number of memories.
     pub limit: u32,
@@ -229,13 +262,18 @@ pub struct MemoryList {
 
 /// The numbers of memories and chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct MemoryStats {
+    /// The number of memories that are not deleted, including superseded ones.
     pub memories: u64,
+    /// The number of memories that others superseded, without deleted ones.
     pub superseded: u64,
+    /// The number of deleted memories, which can be restored until they are purged.
     pub deleted: u64,
+    /// The number of memories that are exempt from decay, without deleted ones.
     pub pinned: u64,
+    /// The number of chunks of memories that are not deleted.
     pub chunks: u64,
+    /// The number of those chunks that have no vectors, which only keyword search finds.
     pub chunks_without_vectors: u64,
 }
 

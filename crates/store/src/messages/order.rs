@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use lar_base::MessageId;
 
-use super::Message;
+use super::record::Message;
 
 /// Moves each message after its parent, and otherwise keeps the order: imported ids may not be in time order.
 /// A message whose parent is missing counts as a root.
@@ -33,7 +33,7 @@ pub(super) fn parents_first(messages: Vec<Message>) -> Vec<Message> {
 mod tests {
     use lar_base::{ConversationId, Timestamp};
 
-    use super::super::{Role, Status};
+    use super::super::record::{Role, Status};
     use super::*;
 
     #[test]

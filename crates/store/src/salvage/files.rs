@@ -10,10 +10,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::backup::working_files::{
-    create_new_private, database_files, is_in_use, is_regular, lock_new, remove_regular,
-};
-use crate::{Error, sparse_file};
+use crate::backup::working_files::{is_in_use, is_regular, lock_new, remove_regular};
+use crate::error::Error;
+use crate::private_files::create_new_private;
+use crate::sparse_file;
+use crate::sqlite_files::database_files;
 
 /// The extension of the copy of the damaged database.
 const COPY: &str = "damaged-copy";

@@ -11,17 +11,20 @@ use std::collections::VecDeque;
 use rusqlite::types::Value;
 
 use super::indexes::IndexedKeys;
-use super::rows::{Key, KeyPart, TableCopy, Walk};
+use super::keys::{Key, KeyPart};
+use super::table_copy::{TableCopy, Walk};
 use crate::Error;
 
 /// The most walks through the gaps of one table; they take half a second.
 const WALKS_MAX: u64 = 20_000;
+/// The most rows of `sqlite_sequence` that are read. Lar has one for each table that never reuses a rowid.
+const SEQUENCES_MAX: u32 = 100;
 /// The number of hexadecimal digits in an id.
 const ID_DIGITS: usize = 32;
 
 /// A mapping of keys to numbers in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Scale {
+enum Scale {
     /// A rowid is its own number.
     Rows,
     /// The number of an id is in the digits after this prefix.
@@ -30,7 +33,7 @@ pub(super) enum Scale {
 
 impl Scale {
     /// Returns the scale for ids like this key; `None` if it is not an id.
-    pub(super) fn of_ids(columns: &[KeyPart]) -> Option<Self> {
+    fn of_ids(columns: &[KeyPart]) -> Option<Self> {
         let [KeyPart::Text(text)] = columns else { return None };
         let prefix = text.get(..text.len().checked_sub(ID_DIGITS)?)?;
         let scale = Self::Ids(prefix.to_owned());
@@ -131,6 +134,28 @@ impl TableCopy<'_> {
         cuts.sort_unstable();
         cuts.dedup();
         cuts.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).collect()
+    }
+
+    /// Returns the highest rowid that was ever used, if the table records it.
+    fn highest_row_number(&self) -> Option<i64> {
+        let sql = "SELECT seq FROM (SELECT name, seq FROM sqlite_sequence LIMIT ?2) WHERE name = ?1";
+        self.source.connection.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
+    }
+
+    /// Returns how the keys of this table map to numbers, if they do.
+    fn scale(&self, indexed: &IndexedKeys) -> Option<Scale> {
+        match self.table.key.len() {
+            0 => Some(Scale::Rows),
+            1 => {
+                let some = if self.read.is_empty() { &indexed.keys } else { &self.read };
+                // The first and last keys may be damaged.
+                some.iter().skip(some.len() / 2).find_map(|key| match key {
+                    Key::Columns(columns) => Scale::of_ids(columns),
+                    Key::Row(_) => None,
+                })
+            }
+            _ => None,
+        }
     }
 
     /// Reads up and down from the middle of a gap; returns what is left of it, the lower half first.

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::Schema;
 use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectName, is_nearly};
 use super::repair::Header;
+use super::report::Schema;
 use crate::{Error, conversation_search, migrations};
 
 /// The fewest columns of a definition that proves that the database is Lar's, if its text is Lar's. The

@@ -11,12 +11,21 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectName, is_nearly};
-use super::make_empty;
 use super::pages::{HEADER_BYTES, Pages, child_offsets, number_at};
-use crate::Error;
+use super::table_shape;
+use crate::{Error, migrations};
 
 /// Offsets in the header of the number of pages (0 makes SQLite use the file's size) and the free list.
 const COUNTS_AT: [std::ops::Range<usize>; 2] = [28..32, 32..40];
+
+/// Creates the tables of a schema in an empty database, without the rows that migrations insert.
+pub(super) fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
+    migrations::create_schema(connection, schema)?;
+    for table in table_shape::tables(connection)? {
+        connection.execute(&format!("DELETE FROM \"{}\"", table.name), [])?;
+    }
+    Ok(())
+}
 
 /// Gives a copy of a damaged database the definitions of `schema` if some of its own are damaged. Returns
 /// whether it did.

@@ -40,7 +40,7 @@ impl Random {
 /// Creates a database with content, without a write-ahead log.
 fn filled(folder: &Path) -> PathBuf {
     let path = folder.join("lar.db");
-    let mut connection = crate::connect(&path).unwrap();
+    let mut connection = crate::connection::connect(&path).unwrap();
     migrations::run(&mut connection, &path).unwrap();
     connection.execute_batch("BEGIN").unwrap();
     let id = |kind: &str, number: usize| format!("{kind}_{number:032x}");

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use lar_base::Timestamp;
 use lar_base::files::{NoRoom, open_regular};
 
-use super::Break;
-use crate::backup::create_new_private;
-use crate::location::WAL_SUFFIX;
-use crate::{Error, Reserve, beside, sparse_file};
+use super::verdict::Break;
+use crate::error::Error;
+use crate::private_files::create_new_private;
+use crate::reserve::Reserve;
+use crate::sparse_file;
+use crate::sqlite_files::{WAL_SUFFIX, beside};
 
 /// The suffix of a copy: after the database's name, before the time.
 pub(super) const COPY_SUFFIX: &str = "-wal.aside-";

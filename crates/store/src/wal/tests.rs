@@ -1,19 +1,17 @@
 //! Logs that SQLite wrote, damaged or interrupted in many ways. Committed transactions after damage are never
 //! dropped, and a log that a crash can leave is never refused.
 
+mod erasure;
+mod salvage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lar_base::{Timestamp, UserId};
 use rusqlite::Connection;
 
 use super::*;
-use crate::salvage::salvage;
-use crate::{
-    Check, ConversationPatch, Inspection, NewConversation, OwnedConversation, Reserve, Store, inspect,
-    migrations, wal_copies,
-};
+use crate::{Check, Inspection, Reserve, Store, inspect, migrations};
 
 /// The number of bytes that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
@@ -36,7 +34,7 @@ impl Writing {
     fn new(path: PathBuf, page_bytes: usize) -> Self {
         let connection = Connection::open(&path).unwrap();
         connection.pragma_update(None, "page_size", page_bytes).unwrap();
-        crate::configure(&connection).unwrap();
+        crate::connection::configure(&connection).unwrap();
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
         connection.execute_batch("CREATE TABLE IF NOT EXISTS notes (n INTEGER PRIMARY KEY, text)").unwrap();
         Self { path, connection, rows: 0 }
@@ -391,7 +389,7 @@ fn a_log_that_is_being_written_is_never_called_damaged() {
 /// log.
 fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     let path = folder.join("lar.db");
-    let mut connection = crate::connect(&path).unwrap();
+    let mut connection = crate::connection::connect(&path).unwrap();
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
     migrations::run(&mut connection, &path).unwrap();
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -407,211 +405,6 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
-}
-
-#[test]
-fn an_erasure_removes_copies_of_logs() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, connection) = filled(folder.path(), 3);
-    drop(connection);
-    let store = Store::open(&path).unwrap();
-    fs::write(beside(&path, "-wal.aside-20261129T060430000Z-00"), "what is erased").unwrap();
-    fs::write(folder.path().join("other.db-wal.aside-20261129T060430000Z-00"), "another database's").unwrap();
-    assert_eq!(wal_copies(&path).len(), 1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).unwrap();
-    assert_eq!(wal_copies(&path), Vec::<PathBuf>::new());
-    assert!(folder.path().join("other.db-wal.aside-20261129T060430000Z-00").exists());
-    assert_eq!(fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(), 0, "the log is empty, too");
-}
-
-/// The erasure is on disk by then, so its caller gets a success, and truncating the log is retried.
-#[test]
-fn an_erasure_succeeds_although_a_log_copy_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, connection) = filled(folder.path(), 3);
-    drop(connection);
-    let store = Store::open(&path).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let user: UserId = format!("user_{:032x}", 1).parse().unwrap();
-    let new = NewConversation { title: "wisteria".into(), ..Default::default() };
-    let made = runtime.block_on(store.conversation_create(user, new, None)).unwrap();
-    let owned = runtime.block_on(store.conversation_get(user, made.id)).unwrap();
-    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "nothing is due");
-    // `remove_file` cannot remove a folder.
-    let copy = beside(&path, "-wal.aside-20261129T060430000Z-00");
-    fs::create_dir(&copy).unwrap();
-    runtime.block_on(store.conversation_erase(&owned)).unwrap();
-    let gone = runtime.block_on(store.conversation_get(user, made.id));
-    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
-    assert_eq!(
-        fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(),
-        0,
-        "the log is empty although the copy stays"
-    );
-    assert!(runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).is_ok());
-    let later = Timestamp::from_millis(Timestamp::now().as_millis() + 60_000);
-    let new = NewConversation { temporary: true, ..Default::default() };
-    runtime.block_on(store.conversation_create(user, new, None)).unwrap();
-    assert_eq!(runtime.block_on(store.conversations_purge(later, later)).unwrap(), 1);
-
-    assert!(runtime.block_on(store.log_empty_retry()).is_err(), "the copy is still there");
-    fs::remove_dir(&copy).unwrap();
-    assert!(runtime.block_on(store.log_empty_retry()).unwrap(), "a retry was due");
-    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "and is not any more");
-}
-
-/// However a conversation is removed for good, no file contains its text afterwards, not even the log.
-#[test]
-fn an_erased_conversation_is_in_no_file() {
-    type Ending = fn(&Store, &OwnedConversation) -> Result<(), Error>;
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
-    }
-    let erase: Ending = |store, owned| runtime().block_on(store.conversation_erase(owned));
-    let purge: Ending = |store, owned| {
-        let (deletion, now) =
-            (ConversationPatch { deleted: Some(true), ..Default::default() }, Timestamp::now());
-        runtime().block_on(store.conversation_patch(owned, deletion, None))?;
-        let later = Timestamp::from_millis(now.as_millis() + 60_000);
-        runtime().block_on(store.conversations_purge(later, later)).map(|purged| assert_eq!(purged, 1))
-    };
-    for (name, end) in [("erased", erase), ("purged", purge)] {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, connection) = filled(folder.path(), 3);
-        drop(connection);
-        let store = Store::open(&path).unwrap();
-        let holds = |word: &str| {
-            let holds =
-                |(_, bytes): &(String, Vec<u8>)| bytes.windows(word.len()).any(|at| at == word.as_bytes());
-            files(folder.path()).into_iter().filter(holds).map(|(name, _)| name).collect::<Vec<_>>()
-        };
-        let user: UserId = format!("user_{:032x}", 1).parse().unwrap();
-        let new = NewConversation {
-            title: "wisteria".into(),
-            system: Some("laburnum".into()),
-            ..Default::default()
-        };
-        let made = runtime().block_on(store.conversation_create(user, new, None)).unwrap();
-        assert_eq!(
-            (holds("wisteria"), holds("laburnum")),
-            (vec!["lar.db-wal".into()], vec!["lar.db-wal".into()])
-        );
-        let owned = runtime().block_on(store.conversation_get(user, made.id)).unwrap();
-        end(&store, &owned).unwrap();
-        assert_eq!((holds("wisteria"), holds("laburnum")), (vec![], vec![]), "{name}");
-    }
-}
-
-/// The log is truncated or replaced between the two reads of a salvage: the copied database keeps its
-/// content.
-#[test]
-fn a_log_that_changes_between_two_reads_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, changes) in [("cut", 0), ("shortened", frame_at(1)), ("zeroed", usize::MAX)] {
-        let mut writing = Writing::new(folder.path().join(format!("{name}.db")), SIZES[2]);
-        writing.commit(4);
-        let whole = writing.log();
-        let left = writing.left(&folder.path().join(name), &whole);
-        let before = fs::read(&left).unwrap();
-        let log = Log::read(&left, &left).unwrap();
-        let changed = match changes {
-            usize::MAX => vec![0; whole.len()],
-            length => whole[..length].to_vec(),
-        };
-        fs::write(beside(&left, WAL_SUFFIX), changed).unwrap();
-        let error = log.apply().unwrap_err();
-        assert_eq!(error.to_string(), "the write-ahead log changed while it was read", "{name}");
-        assert_eq!(fs::read(&left).unwrap(), before, "{name}: no page is written or cut off");
-
-        // One more frame: the pages found before are still there, but nobody knows what was written in
-        // between.
-        fs::write(beside(&left, WAL_SUFFIX), &whole).unwrap();
-        let log = Log::read(&left, &left).unwrap();
-        fs::write(beside(&left, WAL_SUFFIX), [&whole[..], &whole[frame_at(0)..frame_at(1)]].concat())
-            .unwrap();
-        let error = log.apply().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{name}: {error}");
-        assert!(fs::metadata(&left).unwrap().len() >= before.len() as u64, "{name}");
-    }
-}
-
-/// A log that its disk cannot read. On Linux, reading `/proc/self/mem` at 0 fails with EIO, as a bad sector
-/// does.
-#[test]
-fn salvage_continues_without_an_unreadable_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().join("filled");
-    fs::create_dir(&at).unwrap();
-    let (path, connection) = filled(&at, 7);
-    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    let left = folder.path().join("lar.db");
-    fs::copy(&path, &left).unwrap();
-    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, WAL_SUFFIX)).unwrap();
-    assert!(matches!(examine(&left), Err(Error::Open { .. })), "Lar does not start with it");
-    let saved = salvage(&left, &folder.path().join("saved.db")).unwrap();
-    let reason = saved.log.unreadable.as_deref().unwrap();
-    assert!(reason.contains("Input/output error"), "{reason}");
-    assert_eq!((saved.log.transactions, saved.log.skipped_pages), (0, Vec::new()));
-    let users = saved.tables.iter().find(|table| table.name == "users").unwrap();
-    assert_eq!((users.saved, users.lost), (7, 0));
-}
-
-#[test]
-fn a_damaged_log_is_refused_unchanged_and_salvage_reads_past_the_damage() {
-    const USERS: usize = 60;
-    let folder = tempfile::tempdir().unwrap();
-    let (path, _connection) = filled(folder.path(), USERS);
-    let log = fs::read(beside(&path, WAL_SUFFIX)).unwrap();
-    let frames = frames_of(&path);
-    let page = SIZES[1];
-    let stored_checksum = 16;
-    let salt = 8;
-    // Each third of the log, and each part of a frame. If only a frame's header is damaged, its page is known
-    // to be intact.
-    for third in 0..3 {
-        for (what, within) in [("page", page + 700), ("checksum", stored_checksum), ("salt", salt)] {
-            let frame = frames.len() * third / 3 + 3;
-            let at = folder.path().join(format!("{third}-{what}"));
-            fs::create_dir(&at).unwrap();
-            let left = at.join("lar.db");
-            fs::copy(&path, &left).unwrap();
-            let mut damaged = log.clone();
-            damaged[frame_at(frame) + within] ^= 0x10;
-            fs::write(beside(&left, WAL_SUFFIX), &damaged).unwrap();
-            let before = files(&at);
-
-            let refused = Store::open(&left).unwrap_err();
-            let Error::Corrupt { path: Some(named), faults } = &refused else { panic!("{refused}") };
-            assert_eq!(named, &left);
-            let commits = frames[frame..].iter().filter(|frame| frame.is_commit()).count();
-            let expected = format!(
-                "its write-ahead log is damaged at frame {} of {}; {commits} committed transactions follow \
-                 the damage",
-                frame + 1,
-                frames.len()
-            );
-            assert_eq!(faults, &[expected]);
-            let inspection = inspect(&left);
-            assert!(
-                matches!(inspection, Inspection::Checked { check: Check::Damaged(_), .. }),
-                "{inspection:?}"
-            );
-            assert_eq!(files(&at), before, "{third} {what}: nothing changed");
-
-            let salvaged = salvage(&left, &at.join("saved.db")).unwrap();
-            let table = salvaged.tables.iter().find(|table| table.name == "users").unwrap();
-            let lost = USERS as u64 - table.saved;
-            let is_superseded = frames[frame + 1..].iter().any(|later| later.page == frames[frame].page);
-            let is_skipped = what == "page" && !is_superseded;
-            let expected = if is_skipped { vec![frames[frame].page] } else { Vec::new() };
-            assert_eq!(salvaged.log.skipped_pages, expected, "{third} {what}");
-            // A row has 450 bytes: nine fit on a page.
-            assert!(lost <= if is_skipped { 9 } else { 0 }, "{third} {what}: {lost} rows are lost");
-            let after = files(&at).into_iter().filter(|(name, _)| name != "saved.db").collect();
-            assert_eq!(before, after, "{third} {what}: salvage changes nothing");
-        }
-    }
 }
 
 /// A log that was extended to 40 GiB: only its stored part is read.
@@ -657,32 +450,4 @@ fn holes_in_a_log_cost_neither_time_nor_memory_and_hide_nothing() {
     keep_copy(&empty, &found, &Reserve::beside(&empty)).unwrap();
     let copy = fs::metadata(&find_copies(&empty).unwrap()[0]).unwrap();
     assert!(copy.len() == LONG && copy.blocks() < 64, "{} blocks", copy.blocks());
-}
-
-/// Reading a pipe that nobody writes to would block.
-#[test]
-fn a_log_that_is_not_a_regular_file_is_not_opened() {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().join("filled");
-    fs::create_dir(&at).unwrap();
-    let (path, connection) = filled(&at, 7);
-    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    for kind in ["a pipe", "a device", "a folder"] {
-        let left = folder.path().join(kind).join("lar.db");
-        fs::create_dir(left.parent().unwrap()).unwrap();
-        fs::copy(&path, &left).unwrap();
-        let log = beside(&left, WAL_SUFFIX);
-        match kind {
-            "a pipe" => mknodat(CWD, &log, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
-            "a device" => std::os::unix::fs::symlink("/dev/zero", &log).unwrap(),
-            _ => fs::create_dir(&log).unwrap(),
-        }
-        assert!(matches!(examine(&left), Err(Error::Open { .. })), "{kind}");
-        let saved = salvage(&left, &left.with_file_name("saved.db")).unwrap();
-        let reason = saved.log.unreadable.unwrap();
-        assert_eq!(reason, format!("it is {kind}, not a regular file"));
-        let users = saved.tables.iter().find(|table| table.name == "users").unwrap();
-        assert_eq!((users.saved, users.lost), (7, 0), "{kind}");
-    }
 }

@@ -9,8 +9,11 @@ use lar_base::error_chain;
 use rusqlite::{Connection, ffi};
 use tokio::sync::oneshot;
 
-use super::{GROUP_MAX, catch_panic, same_outcome};
-use crate::Error;
+use crate::error::Error;
+use crate::panics::catch_panic;
+
+/// The most changes that share one commit. Bounds how many unacknowledged changes a crash can lose.
+pub(super) const GROUP_MAX: usize = 128;
 
 /// Answers the caller once the outcome of the commit is known. Instead, a change that frees something and
 /// found the disk full is returned, to run again.
@@ -127,6 +130,17 @@ impl Group {
     pub(super) fn answer(self) -> Vec<ChangeFn> {
         let reply = |finished: FinishedChange| (finished.reply)(same_outcome(&self.committed));
         self.changes.into_iter().filter_map(reply).collect()
+    }
+}
+
+/// Copies the outcome of one commit or truncation for each caller that shares it.
+pub(super) fn same_outcome<T: Copy>(outcome: &Result<T, rusqlite::Error>) -> Result<T, Error> {
+    match outcome {
+        Ok(value) => Ok(*value),
+        Err(rusqlite::Error::SqliteFailure(cause, message)) => {
+            Err(rusqlite::Error::SqliteFailure(*cause, message.clone()).into())
+        }
+        Err(_) => Err(Error::Closed),
     }
 }
 

@@ -7,11 +7,12 @@ use rusqlite::ErrorCode;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::sqlite_files::beside;
 use crate::{NewConversation, Store, reserve};
 
 fn writer(directory: &Path) -> (Writer, Connection) {
     let path = directory.join("test.db");
-    let connection = crate::connect(&path).unwrap();
+    let connection = crate::connection::connect(&path).unwrap();
     connection.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY)").unwrap();
     (Writer::start(connection, path.clone(), reserve_of(&path)), Connection::open(path).unwrap())
 }
@@ -108,12 +109,12 @@ async fn a_panic_undoes_its_own_change_and_the_writer_continues() {
 async fn the_log_is_checkpointed_while_no_change_waits() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");
-    let connection = crate::connect(&path).unwrap();
+    let connection = crate::connection::connect(&path).unwrap();
     connection.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY)").unwrap();
     let after = Duration::from_millis(20);
     let writer = Writer::start_with(connection, path.clone(), reserve_of(&path), after);
     let reader = Connection::open(&path).unwrap();
-    let log_bytes = || std::fs::metadata(crate::beside(&path, "-wal")).unwrap().len();
+    let log_bytes = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
     // The second round begins with a blocking reader, which no change waits for.
     for n in 0..2 {
         reader.execute_batch("BEGIN; SELECT count(*) FROM numbers").unwrap();
@@ -139,8 +140,7 @@ async fn a_long_read_does_not_delay_erasures_and_the_log_is_truncated_when_it_en
     const ERASERS: i64 = 20;
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
-    let log_bytes =
-        || std::fs::metadata(crate::beside(&directory.path().join("test.db"), "-wal")).unwrap().len();
+    let log_bytes = || std::fs::metadata(beside(&directory.path().join("test.db"), "-wal")).unwrap().len();
     let insert = |n: i64| {
         writer.run(move |connection| Ok(connection.execute("INSERT INTO numbers VALUES (?1)", [n])?))
     };
@@ -210,12 +210,12 @@ async fn a_failed_transaction_begin_returns_its_error() {
 /// A database whose WAL was left by a killed process. The files are copies of an open database's files.
 fn left_by_a_killed_process(folder: &Path) -> PathBuf {
     let (made, left) = (folder.join("made.db"), folder.join("left.db"));
-    let connection = crate::connect(&made).unwrap();
+    let connection = crate::connection::connect(&made).unwrap();
     let changes = "PRAGMA wal_autocheckpoint = 0; CREATE TABLE numbers (n INTEGER PRIMARY KEY); \
                    INSERT INTO numbers VALUES (1); DELETE FROM numbers";
     connection.execute_batch(changes).unwrap();
     for end in ["", "-wal"] {
-        std::fs::copy(crate::beside(&made, end), crate::beside(&left, end)).unwrap();
+        std::fs::copy(beside(&made, end), beside(&left, end)).unwrap();
     }
     left
 }
@@ -227,13 +227,13 @@ async fn the_log_of_a_killed_process_is_truncated_at_start_or_after_a_blocking_r
     for is_read in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let path = left_by_a_killed_process(directory.path());
-        let log_bytes = || std::fs::metadata(crate::beside(&path, "-wal")).unwrap().len();
+        let log_bytes = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
         let reader = Connection::open(&path).unwrap();
         if is_read {
             reader.execute_batch("BEGIN; SELECT count(*) FROM numbers").unwrap();
         }
         assert!(log_bytes() > 0);
-        let connection = crate::connect(&path).unwrap();
+        let connection = crate::connection::connect(&path).unwrap();
         let writer = Writer::start_with(connection, path.clone(), reserve_of(&path), NEVER);
         if is_read {
             // The insert waits for the read only briefly.
@@ -257,7 +257,7 @@ async fn the_log_of_a_killed_process_is_truncated_at_start_or_after_a_blocking_r
 fn a_failed_truncation_of_the_log_at_start_is_retried() {
     let directory = tempfile::tempdir().unwrap();
     let path = left_by_a_killed_process(directory.path());
-    let connection = crate::connect(&path).unwrap();
+    let connection = crate::connection::connect(&path).unwrap();
     let (_jobs, receiver) = mpsc::channel(1);
     let mut queue = Queue::new(receiver, Duration::from_secs(3600));
     // SQLite runs no checkpoint within a transaction.
@@ -415,7 +415,7 @@ async fn an_erasure_whose_caller_left_truncates_the_log() {
     let made = store.conversation_create(user, new, None).await.unwrap();
     let owned = store.conversation_get(user, made.id).await.unwrap();
     let is_in_log = || {
-        let log = std::fs::read(crate::beside(&path, "-wal")).unwrap();
+        let log = std::fs::read(beside(&path, "-wal")).unwrap();
         log.windows(8).any(|at| at == b"wisteria")
     };
     assert!(is_in_log());

@@ -5,8 +5,8 @@ use std::path::Path;
 use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 
-/// The size limit of `config.json` and of the pooling configuration. Those with the names of some ten thousand
-/// classes have less than 1 MiB.
+/// The size limit of `config.json` and of the pooling configuration. Those with the names of some ten
+/// thousand classes have less than 1 MiB.
 pub(super) const CONFIG_BYTES_MAX: Bytes = Bytes::mib(4);
 /// The size limit of `tokenizer.json`. One with a vocabulary of 256,000 tokens has about 33 MiB.
 pub(super) const TOKENIZER_BYTES_MAX: Bytes = Bytes::mib(256);

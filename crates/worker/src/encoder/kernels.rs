@@ -279,8 +279,8 @@ fn gelu_tanh(x: f32) -> f32 {
     0.5 * x * (2.0 - 2.0 / (exp(2.0 * inner) + 1.0))
 }
 
-/// Computes the error function to within 1e-6: 1.5e-7 from Abramowitz and Stegun 7.1.26, the rest from rounding f32
-/// values near 1.
+/// Computes the error function to within 1e-6: 1.5e-7 from Abramowitz and Stegun 7.1.26, the rest from
+/// rounding f32 values near 1.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -290,8 +290,8 @@ fn erf(x: f32) -> f32 {
     (1.0 - series * exp(-a * a)).copysign(x)
 }
 
-/// Computes eˣ for |x| up to 87, with a relative error of at most (3 + |x|)·1e-7: 2ⁿ·2ᶠ with a polynomial for 2ᶠ on ±½
-/// (Taylor, degree 6). The part that grows with |x| is the rounding of x·log₂e.
+/// Computes eˣ for |x| up to 87, with a relative error of at most (3 + |x|)·1e-7: 2ⁿ·2ᶠ with a polynomial for
+/// 2ᶠ on ±½ (Taylor, degree 6). The part that grows with |x| is the rounding of x·log₂e.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // At 1.5·2²³ an f32 has no fraction bits: the sum is rounded to a whole number, which its lowest bits

@@ -8,79 +8,16 @@
 
 use lar_base::Instant;
 
-use super::{Generator, Sequence};
-use crate::Progress;
+use super::Generator;
+use super::waiting::{NewStream, PausedStream, SavedState, WaitingStream};
+use crate::backend::Progress;
 use crate::cache::{PromptTokens, SlotGrant};
 use crate::detokenizer::Detokenizer;
-use crate::sampler::Sampler;
-use crate::sequence::PendingDelta;
+use crate::sequence::{PendingDelta, Sequence};
 use crate::sharing;
 use crate::sharing::{Assignment, Runner, Waiter};
 use crate::step_budget::AcceptanceRate;
-use lar_inference::Sampling;
 use lar_inference::protocol::CallerNumbers;
-
-/// A stream without a sequence.
-pub(super) enum WaitingStream<'model> {
-    New(Box<NewStream<'model>>),
-    Paused(Box<PausedStream<'model>>),
-}
-
-/// A stream that has never had a sequence.
-pub(super) struct NewStream<'model> {
-    pub(super) caller: CallerNumbers,
-    pub(super) prompt: PromptTokens,
-    pub(super) sampling: Sampling,
-    pub(super) sampler: Sampler<'model>,
-    pub(super) credit: u32,
-    pub(super) since: Instant,
-}
-
-/// A stream that lost its sequence to another.
-pub(super) struct PausedStream<'model> {
-    sequence: Sequence<'model>,
-    /// The state of its sequence, if host memory had room for it.
-    saved: Option<SavedState>,
-    since: Instant,
-}
-
-/// The state of a sequence, and the host memory that is reserved for it.
-struct SavedState {
-    state: Vec<u8>,
-    bytes: u64,
-}
-
-impl WaitingStream<'_> {
-    fn caller(&self) -> CallerNumbers {
-        match self {
-            WaitingStream::New(new_stream) => new_stream.caller,
-            WaitingStream::Paused(paused) => paused.sequence.caller,
-        }
-    }
-
-    fn since(&self) -> Instant {
-        match self {
-            WaitingStream::New(new_stream) => new_stream.since,
-            WaitingStream::Paused(paused) => paused.since,
-        }
-    }
-
-    pub(super) fn credit_mut(&mut self) -> &mut u32 {
-        match self {
-            WaitingStream::New(new_stream) => &mut new_stream.credit,
-            WaitingStream::Paused(paused) => &mut paused.sequence.credit,
-        }
-    }
-
-    /// Returns whether the stream would compute if it had a sequence.
-    fn runnable(&self) -> bool {
-        match self {
-            WaitingStream::New(_) => true,
-            // Continuing an answer takes credit; prefill does not.
-            WaitingStream::Paused(paused) => paused.sequence.produced == 0 || paused.sequence.credit > 0,
-        }
-    }
-}
 
 impl<'model> Generator<'model> {
     /// Returns whether a waiting stream would get a sequence now.
@@ -194,11 +131,7 @@ impl<'model> Generator<'model> {
             sampler,
             acceptance: [AcceptanceRate::new(); 2],
             draft_counts: (0, 0),
-            preserved: sampling
-                .preserved
-                .iter()
-                .filter_map(|mark| crate::control_token(self.vocab, mark))
-                .collect(),
+            preserved: sampling.preserved.iter().filter_map(|mark| self.vocab.control_token(mark)).collect(),
             scored,
             detokenizer: Some(Detokenizer::new(sampling.stop)),
             pending: PendingDelta::new(sampling.grouped),

@@ -108,7 +108,8 @@ struct Batch {
 }
 
 impl<'model> Context<'model> {
-    pub(super) fn new(model: &'model Model, options: ContextOptions) -> Option<Self> {
+    /// Makes a context; `None` if there is not enough memory or the model does not support the options.
+    pub(crate) fn new(model: &'model Model, options: ContextOptions) -> Option<Self> {
         // SAFETY: returns a plain struct.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = options.context_tokens.saturating_mul(options.sequences);

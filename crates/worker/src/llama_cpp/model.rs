@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr::NonNull;
 
-use super::{Context, ContextOptions, Vocab, sys};
+use super::{Vocab, sys};
 
 /// The longest metadata text that is read, in bytes.
 const METADATA_BYTES_MAX: usize = 16 << 10;
@@ -84,11 +84,6 @@ impl Model {
         let length = usize::try_from(length).ok().filter(|length| *length < text.len())?;
         text.truncate(length);
         String::from_utf8(text).ok()
-    }
-
-    /// Makes a context; `None` if there is not enough memory or the model does not support the options.
-    pub(crate) fn context(&self, options: ContextOptions) -> Option<Context<'_>> {
-        Context::new(self, options)
     }
 }
 

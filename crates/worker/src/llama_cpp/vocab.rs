@@ -10,7 +10,8 @@ use super::{int, sys};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vocab<'model> {
     vocab: *const sys::llama_vocab,
-    model: PhantomData<&'model super::Model>,
+    /// The borrow of the model, which owns the vocabulary.
+    model: PhantomData<&'model ()>,
 }
 
 // SAFETY: the vocabulary never changes after its model was loaded, and llama.cpp's functions on it are
@@ -97,6 +98,14 @@ impl Vocab<'_> {
     pub(crate) fn is_control(self, token: u32) -> bool {
         // SAFETY: called only with a token of the vocabulary; llama.cpp would abort on another.
         token < self.len() && unsafe { sys::llama_vocab_is_control(self.vocab, int(token)) }
+    }
+
+    /// Returns the control token with this text, if there is one.
+    pub(crate) fn control_token(self, text: &str) -> Option<u32> {
+        match self.tokenize(text, false, true).as_slice() {
+            [token] if self.is_control(*token) => Some(*token),
+            _ => None,
+        }
     }
 
     pub(crate) fn attributes(self, token: u32) -> Attributes {

@@ -14,7 +14,7 @@ use lar_base::Instant;
 use super::queries::{QueryStart, sendable};
 use super::{Limit, Tokenization, TokenizeOutcome, Tokenizer};
 use crate::fair_queue::FairQueue;
-use crate::{AbortOnPanic, Outbox};
+use crate::outbox::{AbortOnPanic, Outbox};
 use lar_inference::ChatTemplate;
 use lar_inference::protocol::FromWorker;
 use lar_inference::{Prompt, TokenizerAnswer, TokenizerQuery};

@@ -3,8 +3,8 @@
 //! At first both are possible: the start of a text of that format, and the start of a mark that opens a call
 //! or reasoning. The first byte that only one of them can start with decides.
 
-use super::VocabView;
-use crate::constraint::Grammars;
+use super::vocab_view::VocabView;
+use crate::grammars::Grammars;
 use crate::timed::{MatcherResult, TimedMatcher};
 use lar_inference::{Constraint, TextFormat};
 

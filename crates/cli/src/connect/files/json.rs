@@ -5,7 +5,7 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
 use serde_json::Value;
 
-use super::ConfigEntry;
+use super::config_entry::ConfigEntry;
 
 /// Sets `settings` in `text` to their values in the document `new`. Adds each setting to `entries`.
 pub(super) fn set(

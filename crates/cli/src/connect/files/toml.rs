@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
-use super::ConfigEntry;
+use super::config_entry::ConfigEntry;
 
 /// Sets `settings` in `text` to their values in the document `new`. Adds each setting to `entries`.
 pub(super) fn set(

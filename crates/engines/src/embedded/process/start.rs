@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
-use crate::embedded::ConfinementPolicy;
+use crate::confinement_policy::ConfinementPolicy;
 use lar_inference::Error;
 use lar_inference::protocol;
 use lar_inference::protocol::{FromWorker, Load, ToWorker, TuningResult};

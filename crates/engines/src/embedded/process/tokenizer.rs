@@ -6,8 +6,8 @@
 use lar_base::KeyId;
 use tokio::sync::oneshot;
 
-use super::{PendingReply, Worker};
-use crate::embedded::rpc::{CheckOutcome, PendingChecks, TokenizeFrame, TokenizeReply};
+use super::Worker;
+use crate::embedded::rpc::{CheckOutcome, PendingChecks, PendingReply, TokenizeFrame, TokenizeReply};
 use lar_inference::ChatTemplate;
 use lar_inference::Error;
 use lar_inference::protocol::{ConstraintCheck, FRAME_BYTES_MAX, ToWorker};
@@ -23,13 +23,13 @@ impl Worker {
         template: Option<&ChatTemplate>,
         tokens_max: Option<u32>,
     ) -> Result<TokenizeReply, Error> {
-        let _large = self.shared.acquire_large_prompt_permit(prompt.bytes()).await;
+        let _large = self.connection.acquire_large_prompt_permit(prompt.bytes()).await;
         let (answer, answered) = oneshot::channel();
-        let call = self.register(PendingReply::Tokenize(answer));
-        let caller = self.shared.caller_number(caller);
+        let call = self.connection.register(PendingReply::Tokenize(answer));
+        let caller = self.connection.caller_number(caller);
         let frame = TokenizeFrame { id: call.id, caller, prompt, template, tokens_max };
         // A prompt that exceeds one frame also exceeds every context.
-        let sent = self.shared.send_text(frame).await;
+        let sent = self.connection.send_text(frame).await;
         sent.map_err(|error| Error::ContextTooLong(error.to_string()))?;
         match answered.await {
             Ok(answer) => answer.map_err(Error::Template),
@@ -52,9 +52,10 @@ impl Worker {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
-        let call = self.register(PendingReply::Check(PendingChecks::new(constraints.len(), answer)));
-        let caller = self.shared.caller_number(caller);
-        let sent = self.shared.send_text(ToWorker::Check { id: call.id, caller, constraints }).await;
+        let call =
+            self.connection.register(PendingReply::Check(PendingChecks::new(constraints.len(), answer)));
+        let caller = self.connection.caller_number(caller);
+        let sent = self.connection.send_text(ToWorker::Check { id: call.id, caller, constraints }).await;
         // Sending fails only for a frame that is too long.
         sent.map_err(|_| {
             Error::Constraint(format!(
@@ -75,11 +76,11 @@ impl Worker {
         query: TokenizerQuery,
         template: Option<ChatTemplate>,
     ) -> Result<TokenizerAnswer, Error> {
-        let _large = self.shared.acquire_large_prompt_permit(query.bytes()).await;
+        let _large = self.connection.acquire_large_prompt_permit(query.bytes()).await;
         let (answer, answered) = oneshot::channel();
-        let pending = self.register(PendingReply::Text(answer));
-        let caller = self.shared.caller_number(caller);
-        self.shared.send_text(ToWorker::Text { id: pending.id, caller, question: query, template }).await?;
+        let pending = self.connection.register(PendingReply::Text(answer));
+        let caller = self.connection.caller_number(caller);
+        self.connection.send_text(ToWorker::Text { id: pending.id, caller, query, template }).await?;
         match answered.await {
             Ok(answer) => answer.map_err(Error::Template),
             Err(_) => Err(Error::Failed(self.wait_for_death().await)),

@@ -1,19 +1,21 @@
 //! Calls of the tools of the memory service Vestige, with results in its format. [`crate::bridge`] uses them,
 //! too.
 
-use axum::http::HeaderMap;
-use lar_api::memories::{NewMemory, SearchRequest, WrittenMemory};
-use lar_base::{Caller, Code, Problem};
-use lar_memory::strength::Event;
-use lar_memory::{Decision, Edit, Hit, ReadAccess};
+use lar_base::{Code, Problem, Timestamp};
+use lar_compat::lenient::normalize_values;
+use lar_memory::strength::{self, Event};
+use lar_memory::{Decision, Edit, Hit, Item, ReadAccess, Search};
 use lar_store::Memory;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::memories::view::{WriterView, whole};
-use crate::memories::{item, memory_id, requested_scope, search};
-use crate::{App, extract};
+use super::super::tool_context::ToolContext;
+use crate::extract;
+use crate::memories::parse::{parse_detail, parse_kind, parse_limit, parse_memory_id};
+use crate::memories::view::WriterView;
 
+/// The number of results of a search without `limit`.
+const SEARCH_RESULTS: usize = 10;
 /// The number of tokens of a session context without `token_budget`.
 const CONTEXT_TOKENS: usize = 1000;
 /// The number of memories for each query of a session context.
@@ -94,26 +96,24 @@ pub(super) fn is_tool(name: &str) -> bool {
 /// [`Code::InvalidParams`], naming the argument; [`Code::ComponentUnavailable`] for a tool that Lar does not
 /// have yet; errors of the memories.
 pub(crate) async fn call(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
+    context: &ToolContext<'_>,
     name: &str,
     mut arguments: Value,
 ) -> Result<Value, Problem> {
-    extract::normalize_values(&mut arguments);
+    normalize_values(&mut arguments);
     Ok(match name {
-        "search" => find(app, caller, headers, extract::from_value(&arguments)?).await?,
+        "search" => find(context, extract::from_value(&arguments)?).await?,
         "ingest" | "smart_ingest" => {
-            ingest(app, caller, headers, extract::from_value(&arguments)?, name == "smart_ingest").await?
+            ingest(context, extract::from_value(&arguments)?, name == "smart_ingest").await?
         }
         "promote" | "promote_memory" => {
-            review(app, caller, headers, extract::from_value(&arguments)?, Event::Promoted).await?
+            review(context, extract::from_value(&arguments)?, Event::Promoted).await?
         }
         "demote" | "demote_memory" => {
-            review(app, caller, headers, extract::from_value(&arguments)?, Event::Demoted).await?
+            review(context, extract::from_value(&arguments)?, Event::Demoted).await?
         }
-        "memory" => memory(app, caller, headers, extract::from_value(&arguments)?).await?,
-        "session_context" => context(app, caller, headers, extract::from_value(&arguments)?).await?,
+        "memory" => memory(context, extract::from_value(&arguments)?).await?,
+        "session_context" => session_context(context, extract::from_value(&arguments)?).await?,
         _ => {
             let reason = format!(
                 "`{name}` is not available yet; use `memory_save` and `memory_search` to save and find facts"
@@ -126,7 +126,7 @@ pub(crate) async fn call(
 /// Decodes the arguments of a tool and returns them as text, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem> {
-    extract::normalize_values(&mut arguments);
+    normalize_values(&mut arguments);
     Ok(match name {
         "search" => format!("{:?}", extract::from_value::<VestigeSearchArguments>(&arguments)?),
         "ingest" | "smart_ingest" => format!("{:?}", extract::from_value::<IngestArguments>(&arguments)?),
@@ -139,22 +139,17 @@ pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem>
     })
 }
 
-async fn find(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: VestigeSearchArguments,
-) -> Result<Value, Problem> {
-    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
-    let detail = arguments.detail_level.clone().unwrap_or_else(|| "summary".into());
-    let request = SearchRequest {
+async fn find(context: &ToolContext<'_>, arguments: VestigeSearchArguments) -> Result<Value, Problem> {
+    let reader = context.authorize_read().await?;
+    let detail = arguments.detail_level.as_deref().unwrap_or("summary");
+    let search = Search {
         query: arguments.query.clone(),
-        limit: arguments.limit,
-        detail: Some(detail.clone()),
+        limit: parse_limit(arguments.limit, SEARCH_RESULTS)?,
+        detail: parse_detail(Some(detail))?,
         token_budget: arguments.token_budget,
-        ..SearchRequest::default()
+        ..Search::default()
     };
-    let found = app.memories.search(&reader, search::to_search(request)?).await?;
+    let found = context.memories.search(&reader, search).await?;
     // `min_similarity` applies only to a memory that has none of the query's keywords.
     let kept = |hit: &&Hit| {
         let near = hit.keyword_score > 0.0
@@ -177,60 +172,52 @@ fn result(hit: &Hit) -> Value {
 }
 
 async fn ingest(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
+    context: &ToolContext<'_>,
     arguments: IngestArguments,
     smart: bool,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
+    let writer = context.authorize_write().await?;
     // Vestige has a kind `concept`, which Lar does not distinguish from `fact`.
     let kind = arguments.node_type.map(|kind| if kind == "concept" { "fact".into() } else { kind });
-    let new = item(NewMemory {
+    let item = Item {
         content: arguments.content,
-        kind,
+        kind: kind.as_deref().map(|kind| parse_kind("kind", kind)).transpose()?,
         tags: arguments.tags,
         source: arguments.source,
-        ..NewMemory::default()
-    })?;
+        ..Item::default()
+    };
     if !smart || arguments.force_create {
-        let made = app.memories.ingest(&writer, vec![new], None).await?;
+        let made = context.memories.ingest(&writer, vec![item], None).await?;
         let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
         let decision = if made.created { "create" } else { "reinforce" };
         return Ok(json!({ "success": true, "decision": decision, "nodeId": made.memory.id.to_string() }));
     }
-    let decided = app.memories.ingest_smart(&writer, new, None).await?;
-    let shown = WriterView::of(&writer).show_decision(&decided);
-    let superseded = shown.against.filter(|_| decided.decision == Decision::Supersede);
+    let decided = context.memories.ingest_smart(&writer, item, None).await?;
+    let superseded = decided.against.as_ref().filter(|_| decided.decision == Decision::Supersede);
     Ok(json!({
-        "success": shown.memory.is_some(), "decision": shown.decision, "reason": shown.reason,
-        "nodeId": shown.memory.map(|memory| memory.id),
-        "supersededId": superseded.map(|memory| memory.id),
+        "success": decided.memory.is_some(), "decision": decided.decision.as_str(),
+        "reason": WriterView::of(&writer).reason(&decided),
+        "nodeId": decided.memory.as_ref().map(|memory| memory.id.to_string()),
+        "supersededId": superseded.map(|memory| memory.id.to_string()),
     }))
 }
 
 async fn review(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
+    context: &ToolContext<'_>,
     arguments: ReviewArguments,
     event: Event,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
-    let changed = app.memories.review(&writer, memory_id(&arguments.id)?, event, arguments.reason).await?;
-    Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&changed)) }))
+    let writer = context.authorize_write().await?;
+    let changed =
+        context.memories.review(&writer, parse_memory_id(&arguments.id)?, event, arguments.reason).await?;
+    Ok(json!({ "success": true, "node": written_node(WriterView::of(&writer), &changed) }))
 }
 
-async fn memory(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: MemoryArguments,
-) -> Result<Value, Problem> {
-    let id = memory_id(&arguments.id)?;
+async fn memory(context: &ToolContext<'_>, arguments: MemoryArguments) -> Result<Value, Problem> {
+    let id = parse_memory_id(&arguments.id)?;
     if matches!(arguments.action.as_str(), "get" | "state") {
-        let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
-        let found = app.memories.get(&reader, id).await?;
+        let reader = context.authorize_read().await?;
+        let found = context.memories.get(&reader, id).await?;
         return Ok(json!({ "success": true, "node": readable_node(&reader, &found) }));
     }
     let event = match arguments.action.as_str() {
@@ -240,7 +227,7 @@ async fn memory(
     };
     if let Some(event) = event {
         let review_arguments = ReviewArguments { id: arguments.id, reason: arguments.reason };
-        return review(app, caller, headers, review_arguments, event).await;
+        return review(context, review_arguments, event).await;
     }
     let edit = match (arguments.action.as_str(), arguments.content) {
         ("delete", _) => Edit { deleted: Some(true), ..Edit::default() },
@@ -248,46 +235,49 @@ async fn memory(
         ("edit", None) => return Err(Problem::invalid("content", "is missing")),
         _ => return Err(Problem::invalid("action", "must be get, delete, state, promote, demote or edit")),
     };
-    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
-    let edited = app.memories.edit(&writer, id, edit, None).await?;
-    Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&edited)) }))
+    let writer = context.authorize_write().await?;
+    let edited = context.memories.edit(&writer, id, edit, None).await?;
+    Ok(json!({ "success": true, "node": written_node(WriterView::of(&writer), &edited) }))
 }
 
 /// Returns a memory in Vestige's format, for a caller who may read it.
-fn readable_node(reader: &ReadAccess, memory: &Memory) -> Value {
-    node(&WrittenMemory::from(whole(reader, memory)))
+fn readable_node(_: &ReadAccess, memory: &Memory) -> Value {
+    whole_node(memory)
 }
 
-/// Returns a memory in Vestige's format, with the fields that the caller may read.
-fn node(memory: &WrittenMemory) -> Value {
-    let Some(content) = &memory.content else {
-        return json!({ "id": memory.id, "updatedAt": memory.updated_at, "deletedAt": memory.deleted_at });
-    };
+/// Returns a changed memory in Vestige's format, with the fields that the writer may read.
+fn written_node(view: WriterView, memory: &Memory) -> Value {
+    match view.readable(memory) {
+        Some(memory) => whole_node(memory),
+        None => json!({
+            "id": memory.id.to_string(), "updatedAt": memory.updated_at.to_string(),
+            "deletedAt": memory.deleted_at.map(|at| at.to_string()),
+        }),
+    }
+}
+
+fn whole_node(memory: &Memory) -> Value {
     json!({
-        "id": memory.id, "content": content, "nodeType": memory.kind, "tags": memory.tags,
-        "source": memory.source, "retentionStrength": memory.retrievability,
-        "stability": memory.stability, "createdAt": memory.created_at,
-        "updatedAt": memory.updated_at, "deletedAt": memory.deleted_at,
-        "supersededBy": memory.superseded_by,
+        "id": memory.id.to_string(), "content": memory.content, "nodeType": memory.kind.as_str(),
+        "tags": memory.tags, "source": memory.provenance.source,
+        "retentionStrength": strength::retrievability(&memory.strength, Timestamp::now()),
+        "stability": memory.strength.stability, "createdAt": memory.created_at.to_string(),
+        "updatedAt": memory.updated_at.to_string(), "deletedAt": memory.deleted_at.map(|at| at.to_string()),
+        "supersededBy": memory.superseded.map(|(by, _)| by.to_string()),
     })
 }
 
-async fn context(
-    app: &App,
-    caller: Caller,
-    headers: &HeaderMap,
-    arguments: ContextArguments,
-) -> Result<Value, Problem> {
+async fn session_context(context: &ToolContext<'_>, arguments: ContextArguments) -> Result<Value, Problem> {
     if arguments.queries.len() > CONTEXT_QUERIES_MAX {
         return Err(Problem::invalid("queries", format!("must have at most {CONTEXT_QUERIES_MAX} items")));
     }
-    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
+    let reader = context.authorize_read().await?;
     let budget = arguments.token_budget.unwrap_or(CONTEXT_TOKENS);
-    let brief = app.memories.brief(&reader, None, budget, "default").await?;
+    let brief = context.memories.brief(&reader, None, budget, "default").await?;
     let mut nodes: Vec<Value> = brief.iter().map(|memory| readable_node(&reader, memory)).collect();
     for query in arguments.queries {
-        let request = SearchRequest { query, limit: Some(CONTEXT_RESULTS), ..SearchRequest::default() };
-        let found = app.memories.search(&reader, search::to_search(request)?).await?;
+        let search = Search { query, limit: CONTEXT_RESULTS, ..Search::default() };
+        let found = context.memories.search(&reader, search).await?;
         nodes.extend(found.hits.iter().map(|hit| readable_node(&reader, &hit.memory)));
     }
     let mut seen = std::collections::HashSet::new();

@@ -7,7 +7,8 @@ use lar_base::{ConversationId, MessageId, UserId};
 use super::*;
 use crate::conversation_search::{add_message_in_txn, remove_some_in_txn};
 use crate::page::{two_bytes, varint};
-use crate::{NewConversation, beside, migrations};
+use crate::sqlite_files::beside;
+use crate::{NewConversation, migrations};
 
 /// Sets the size of leaves to 64 bytes, so that few words fill many leaves.
 const SMALL_LEAVES: &str = "INSERT INTO conversation_search (conversation_search, rank) VALUES ('pgsz', 64)";

@@ -8,8 +8,9 @@ use rusqlite::Connection;
 
 use super::crafted::{child_offsets, short};
 use super::{PAGE_BYTES, filled, numbers, spoil};
+use crate::migrations;
 use crate::salvage::{SalvageReport, Table, salvage};
-use crate::{beside, migrations};
+use crate::sqlite_files::beside;
 
 /// The number of rows in each table of [`with_many_rows`].
 const ROWS: u64 = 1_500;
@@ -26,7 +27,7 @@ const TABLES: [(&str, bool); 6] = [
 /// Creates a database with many rows in small tables, without a write-ahead log.
 pub(super) fn with_many_rows(folder: &Path) -> PathBuf {
     let path = folder.join("lar.db");
-    let mut connection = crate::connect(&path).unwrap();
+    let mut connection = crate::connection::connect(&path).unwrap();
     migrations::run(&mut connection, &path).unwrap();
     let inserts = [
         "INSERT INTO users (id, name, created_at) SELECT printf('user_%032x', n), printf('person %d', n), 1",

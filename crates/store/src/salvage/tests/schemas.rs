@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 
 use super::{filled, numbers, spoil, texts};
 use crate::salvage::repair::Header;
-use crate::salvage::{identify, rows, salvage};
+use crate::salvage::{identify, salvage, table_shape};
 use crate::{Error, Store, migrations};
 
 /// Offset of the text encoding in the header (SQLite's file format, 1.3).
@@ -76,7 +76,7 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
 fn contents(database: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     let connection = Connection::open(database).unwrap();
     let mut contents: BTreeMap<String, Vec<Vec<Value>>> = BTreeMap::new();
-    for table in rows::tables(&connection).unwrap() {
+    for table in table_shape::tables(&connection).unwrap() {
         let mut query = connection.prepare(&format!("SELECT * FROM \"{}\"", table.name)).unwrap();
         let columns = query.column_count();
         let values = |row: &Row<'_>| -> rusqlite::Result<Vec<Value>> {

@@ -1,0 +1,58 @@
+//! The memory service: its parts and its background tasks.
+//!
+//! The operations are in the files of their subjects: `ingest`, `search`, `edit`, `chat` and others.
+
+use lar_base::TaskGroup;
+use lar_gateway::Gateway;
+use lar_store::Store;
+
+use crate::client_uses::ClientUses;
+use crate::embed::Embeddings;
+use crate::embedding_backfill::{Backfill, Wake};
+use crate::indexes::Indexes;
+use crate::metrics::Metrics;
+use crate::secret_scan::SecretPolicy;
+use crate::smart::SpaceLocks;
+
+/// The settings of the memory service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// The treatment of texts that contain secrets.
+    pub secrets: SecretPolicy,
+}
+
+/// The memory service. Clones share its state.
+#[derive(Debug, Clone)]
+pub struct Memories {
+    pub(crate) store: Store,
+    pub(crate) embeddings: Embeddings,
+    pub(crate) indexes: Indexes,
+    pub(crate) gateway: Gateway,
+    pub(crate) client_uses: ClientUses,
+    pub(crate) backfill: Wake,
+    pub(crate) space_locks: SpaceLocks,
+    pub(crate) metrics: Metrics,
+    pub(crate) options: Options,
+}
+
+impl Memories {
+    /// Creates the service and starts its background tasks: embedding backfill and recording the clients'
+    /// last use.
+    pub fn start(
+        store: Store,
+        gateway: Gateway,
+        options: Options,
+        metrics: Metrics,
+        tasks: &TaskGroup,
+    ) -> Self {
+        let embeddings = Embeddings::new(gateway.clone());
+        let indexes = Indexes::new(store.clone());
+        let backfill = Wake::default();
+        let client_uses = ClientUses::new(store.clone());
+        let space_locks = SpaceLocks::default();
+        let embedding = Backfill::new(store.clone(), embeddings.clone(), indexes.clone(), backfill.clone());
+        tasks.spawn(embedding.run(tasks.stopping()));
+        tasks.spawn(client_uses.clone().run(tasks.stopping()));
+        Self { store, embeddings, indexes, gateway, client_uses, backfill, space_locks, metrics, options }
+    }
+}

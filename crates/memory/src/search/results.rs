@@ -1,0 +1,133 @@
+//! The results of a search: hits, the mode in which it ran, and the durations of its stages.
+
+use std::time::Duration;
+
+use lar_base::{MemoryId, Timestamp};
+use lar_store::Memory;
+
+/// The mode in which a search ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Keywords and vectors.
+    Hybrid,
+    /// Keywords only, with the reason.
+    Keyword(String),
+}
+
+/// A memory that another one superseded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superseded {
+    /// The superseded memory.
+    pub id: MemoryId,
+    /// One line of its text.
+    pub text: String,
+    /// The time when it was superseded.
+    pub until: Timestamp,
+}
+
+/// A search result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The memory.
+    pub memory: Memory,
+    /// The returned text, as [`Detail`](super::Detail) says.
+    pub text: String,
+    /// Whether the text is shorter than the memory.
+    pub is_truncated: bool,
+    /// The score, 0 to 1.
+    pub score: f32,
+    /// The keyword score, 0 to 1.
+    pub keyword_score: f32,
+    /// The cosine similarity, −1 to 1, or `None` without vectors.
+    pub similarity: Option<f32>,
+    /// The retrievability, 0 to 1.
+    pub retrievability: f32,
+    /// The age factor, 0.97 to 1.
+    pub recency: f32,
+    /// The reranker's score, 0 to 1, which replaces the combined score.
+    pub relevance: Option<f32>,
+    /// Memories that differ only in punctuation, case and whitespace.
+    pub duplicates: Vec<MemoryId>,
+    /// The last memory that it superseded.
+    pub supersedes: Option<Superseded>,
+    /// The previous and the next turn, with [`Detail::Full`](super::Detail::Full).
+    pub neighbours: (Option<Memory>, Option<Memory>),
+}
+
+impl Hit {
+    /// Creates a hit with the whole text for a memory that no search found.
+    pub(crate) fn whole(memory: Memory) -> Self {
+        Self {
+            text: memory.content.clone(),
+            memory,
+            is_truncated: false,
+            score: 1.0,
+            keyword_score: 0.0,
+            similarity: None,
+            retrievability: 1.0,
+            recency: 1.0,
+            relevance: None,
+            duplicates: Vec::new(),
+            supersedes: None,
+            neighbours: (None, None),
+        }
+    }
+
+    /// Returns the text whose tokens count against a budget.
+    pub(super) fn budget_text(&self) -> String {
+        match &self.supersedes {
+            None => self.text.clone(),
+            Some(before) => format!("{}\n{}", self.text, before.text),
+        }
+    }
+}
+
+/// The results of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchResults {
+    /// The hits, best first. May be empty.
+    pub hits: Vec<Hit>,
+    /// The mode in which the search ran.
+    pub mode: Mode,
+    /// The tokens of all texts, if there is a budget.
+    pub tokens: Option<usize>,
+    /// The number of hits that did not fit in the budget.
+    pub left_out: usize,
+    /// The durations of the stages.
+    pub stages: Stages,
+}
+
+/// The durations of a search's stages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Embedding the query.
+    pub embed: Duration,
+    /// Waiting for the indexes and folding duplicates.
+    pub index: Duration,
+    /// Computing keyword scores.
+    pub words: Duration,
+    /// Computing similarities, filtering, applying decay and age, and selecting the best.
+    pub scan: Duration,
+    /// Reading memories from the database.
+    pub read: Duration,
+    /// Reranking.
+    pub rerank: Duration,
+    /// Counting tokens for the budget.
+    pub pack: Duration,
+}
+
+impl Stages {
+    /// Returns each stage's name and duration, in order.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, Duration); 7] {
+        [
+            ("embed", self.embed),
+            ("index", self.index),
+            ("keyword", self.words),
+            ("scan", self.scan),
+            ("read", self.read),
+            ("rerank", self.rerank),
+            ("pack", self.pack),
+        ]
+    }
+}
