@@ -122,6 +122,42 @@ fn a_second_turn_is_refused_while_one_runs_and_stop_keeps_the_text() {
 }
 
 #[test]
+fn a_client_that_disconnects_leaves_no_answer_without_an_end() {
+    let lar = Lar::start_with(SHORT);
+    let body = json!({ "content": "Name a bird.", "max_tokens": 4 });
+    let mut paths = Vec::new();
+    for requests in 0..8 {
+        let path = format!("/lar/v1/conversations/{}/messages", start(&lar));
+        let length = body.to_string().len();
+        let socket = lar.open(&lar.head("POST", &path, length), body.to_string().as_bytes());
+        // Each client disconnects a little later than the one before.
+        for _ in 0..requests {
+            assert_eq!(lar.get("/lar/v1/conversations").status, 200);
+        }
+        drop(socket);
+        paths.push(path);
+    }
+    for path in paths {
+        lar.until("the next turn", |lar| (lar.post(&path, &body).status == 200).then_some(()));
+        let found = complete(&lar, path.split('/').nth(4).unwrap());
+        let messages = found["messages"].as_array().unwrap();
+        assert!(messages.iter().all(|message| message["status"] == "complete"), "{found}");
+    }
+}
+
+#[test]
+fn memories_without_room_in_the_prompt_are_not_shown_with_the_answer() {
+    let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
+    let saved = lar.post("/lar/v1/memories", &json!({ "content": "My dentist is Dr. Okafor." }));
+    assert_eq!(saved.status, 201, "{}", saved.body);
+    let memory = |text: &str| say(&lar, &start(&lar), text)[0].1["answer"]["memory"].clone();
+    let recalled = memory("Who is my dentist?");
+    assert_eq!(recalled["recalled"][0]["id"], saved.json()["id"], "{recalled}");
+    // More than three quarters of the context, so the prompt has no room for memories.
+    assert_eq!(memory(&format!("Who is my dentist?{}", " .".repeat(180))), Value::Null);
+}
+
+#[test]
 fn conversations_are_changed_deleted_and_listed_in_pages() {
     let lar = Lar::start_with(SHORT);
     let ids: Vec<String> = (0..3).map(|_| start(&lar)).collect();

@@ -22,13 +22,36 @@ fn each_api_has_the_format_of_its_errors() {
     let formats: [(&str, Requests, &[&str]); 6] = [
         (
             "/error/message",
-            &[("GET", "/v1"), ("GET", "/v1/nothing"), ("GET", "//v1/models"), ("GET", "/v1/messagesx")],
+            &[
+                ("GET", "/v1"),
+                ("GET", "/v1/"),
+                ("GET", "/v1/nothing"),
+                ("GET", "//v1/models"),
+                ("GET", "//chat/completions"),
+                ("GET", "/v1/messagesx"),
+            ],
             &["type", "code", "param"],
         ),
         ("/error/message", &[("PUT", "/chat/completions"), ("PUT", "/v1/chat/completions")], &["code"]),
-        ("/error/message", &[("GET", "/v1/messages/batches/x"), ("GET", "//v1/messages")], &["type"]),
-        ("/error/message", &[("GET", "/completion"), ("PUT", "/props"), ("GET", "/tokenize")], &["type"]),
-        ("/error", &[("GET", "/api/nothing"), ("GET", "/api/chat"), ("GET", "//api/tags")], &[]),
+        (
+            "/error/message",
+            &[
+                ("GET", "/v1/messages/batches/x"),
+                ("GET", "//v1/messages"),
+                ("GET", "//v1/messages/count_tokens"),
+            ],
+            &["type"],
+        ),
+        (
+            "/error/message",
+            &[("GET", "/completion"), ("PUT", "/props"), ("GET", "/tokenize"), ("GET", "//infill")],
+            &["type"],
+        ),
+        (
+            "/error",
+            &[("GET", "/api/nothing"), ("GET", "/api/chat"), ("GET", "//api/tags"), ("GET", "/api/")],
+            &[],
+        ),
         (
             "/detail",
             &[("GET", "/v10/models"), ("GET", "/apis"), ("GET", "/lar/v1/nothing"), ("PUT", "/healthz")],

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use anyhow::ensure;
+
 use crate::modules::Crate;
 use crate::sources::{self, Source};
 use crate::{docs, imports, modules, prose};
@@ -31,10 +33,10 @@ pub fn report() -> anyhow::Result<String> {
         .filter(|(lines, _)| *lines > LARGE_FILE_LINES)
         .map(|(lines, path)| format!("{path} ({lines})"))
         .collect();
-    let circles: Vec<String> = products
+    let cycles: Vec<String> = products
         .iter()
         .filter_map(|krate| {
-            let largest = imports::circles(&imports::imports(krate)).first()?.len();
+            let largest = imports::cycles(&imports::imports(krate)).first()?.len();
             Some(format!("{} {largest}", krate.name()))
         })
         .collect();
@@ -49,35 +51,42 @@ pub fn report() -> anyhow::Result<String> {
     writeln!(text, "lines per file, median: {}", percentile(&lengths, 50))?;
     writeln!(text, "lines per file, 95th percentile: {}", percentile(&lengths, 95))?;
     writeln!(text, "files over {LARGE_FILE_LINES} lines: {}", list(&large))?;
-    writeln!(text, "largest circle of files per crate: {}", list(&circles))?;
+    writeln!(text, "files in the largest import cycle of each crate: {}", list(&cycles))?;
     writeln!(text, "public items without documentation: {undocumented}")?;
     writeln!(text, "lines of documentation over {} columns: {wide}", prose::COLUMNS_MAX)?;
     Ok(text)
 }
 
-/// Returns the circles of files of a crate as plain text: each file, and the files of its circle that it imports.
+/// Returns the import cycles of a crate as plain text: each file, and the files of its cycle that it imports.
 ///
 /// # Errors
 ///
-/// If a source file cannot be read or parsed.
-pub fn circles(name: &str) -> anyhow::Result<String> {
+/// If there is no such crate, or a source file cannot be read or parsed.
+pub fn cycles(name: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    for krate in modules::crates()?.iter().filter(|krate| krate.name() == name) {
+    let crates = modules::crates()?;
+    let named: Vec<&Crate> = crates.iter().filter(|krate| krate.name() == name).collect();
+    ensure!(!named.is_empty(), "there is no crate `{name}`");
+    for krate in named {
         let imports = imports::imports(krate);
-        for circle in imports::circles(&imports) {
-            writeln!(text, "{} files in a circle:", circle.len())?;
-            for file in &circle {
+        for cycle in imports::cycles(&imports) {
+            writeln!(text, "{} files in a cycle:", cycle.len())?;
+            for file in &cycle {
                 let targets: Vec<String> =
-                    imports[file].iter().filter(|target| circle.contains(target)).cloned().collect();
+                    imports[file].iter().filter(|target| cycle.contains(target)).cloned().collect();
                 writeln!(text, "  {file} imports {}", list(&targets))?;
             }
         }
+    }
+    if text.is_empty() {
+        text.push_str("no import cycles\n");
     }
     Ok(text)
 }
 
 /// Returns whether a file is part of Lar itself, not of its tests and tools.
-fn is_product(path: &str) -> bool {
+#[must_use]
+pub fn is_product(path: &str) -> bool {
     path.starts_with("crates/") && path.contains("/src/")
 }
 

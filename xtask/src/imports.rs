@@ -42,21 +42,21 @@ pub fn imports(krate: &Crate) -> Imports {
     imports
 }
 
-/// Returns the groups of files that import each other in a circle, largest first.
-pub fn circles(imports: &Imports) -> Vec<Vec<String>> {
+/// Returns the groups of files that import each other in a cycle, largest first.
+pub fn cycles(imports: &Imports) -> Vec<Vec<String>> {
     let reachable: BTreeMap<&str, BTreeSet<&str>> =
         imports.keys().map(|file| (file.as_str(), reachable_from(file, imports))).collect();
     let mut grouped = BTreeSet::new();
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     for (file, targets) in &reachable {
         let is_mutual = |other: &&&str| reachable.get(**other).is_some_and(|back| back.contains(file));
         let group: Vec<String> = targets.iter().filter(is_mutual).map(|&other| other.to_owned()).collect();
         if group.len() > 1 && grouped.insert(group.clone()) {
-            circles.push(group);
+            cycles.push(group);
         }
     }
-    circles.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    circles
+    cycles.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    cycles
 }
 
 fn reachable_from<'a>(file: &str, imports: &'a Imports) -> BTreeSet<&'a str> {
@@ -368,13 +368,13 @@ mod tests {
     }
 
     #[test]
-    fn files_that_reach_each_other_are_a_circle() {
+    fn files_that_reach_each_other_are_a_cycle() {
         let edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "f"), ("f", "e")];
         let mut imports = Imports::new();
         for (from, to) in edges {
             imports.entry(from.to_owned()).or_default().insert(to.to_owned());
             imports.entry(to.to_owned()).or_default();
         }
-        assert_eq!(circles(&imports), [vec!["a", "b", "c"], vec!["e", "f"]]);
+        assert_eq!(cycles(&imports), [vec!["a", "b", "c"], vec!["e", "f"]]);
     }
 }

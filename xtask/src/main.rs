@@ -11,9 +11,9 @@ use anyhow::{Context as _, bail};
 fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("figures") => Ok(std::io::stdout().write_all(xtask::figures::report()?.as_bytes())?),
-        Some("circles") => {
-            let name = std::env::args().nth(2).context("usage: cargo xtask circles CRATE")?;
-            Ok(std::io::stdout().write_all(xtask::figures::circles(&name)?.as_bytes())?)
+        Some("cycles") => {
+            let name = std::env::args().nth(2).context("usage: cargo xtask cycles CRATE")?;
+            Ok(std::io::stdout().write_all(xtask::figures::cycles(&name)?.as_bytes())?)
         }
         Some("openapi") => {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/v1.json");
@@ -38,6 +38,6 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(())
         }
-        _ => bail!("usage: cargo xtask figures|circles CRATE|openapi|reference"),
+        _ => bail!("usage: cargo xtask figures|cycles CRATE|openapi|reference"),
     }
 }

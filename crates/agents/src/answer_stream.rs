@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lar_base::{Instant, Problem, TaskId};
-use lar_compat::{Answer, AnswerEvent, LineLimits, LineTracker};
+use lar_compat::{Answer, AnswerEvent, Encoder, Frame, LineLimits};
 use lar_gateway::{TaskEventReader, TaskHandle};
-use lar_inference::{CONSTRAINT_FIELD, TaskEvent, TaskSummary};
+use lar_inference::{CONSTRAINT_FIELD, TaskEvent, TaskSummary, stopped_problem};
 
+use crate::line_tracker::LineTracker;
 use crate::request_errors::about_constraint;
 
 /// The events of a request's dispatched tasks, one task per answer.
@@ -74,7 +75,7 @@ impl AnswerStream {
                     return Err(about_constraint(problem, self.constraint_field));
                 }
                 Some((_, first)) => self.first.push_back((answer, first)),
-                None => return Err(task_stopped()),
+                None => return Err(stopped_problem()),
             }
         }
         Ok(())
@@ -104,15 +105,22 @@ impl AnswerStream {
         self.lines = vec![LineTracker::new(limits); self.answers()];
     }
 
-    /// Calls `encode` with an event as the codecs read it.
-    pub fn with_event<T>(&self, read: &ReadEvent, encode: impl FnOnce(&AnswerEvent<'_>) -> T) -> T {
-        encode(&AnswerEvent {
+    /// Returns an event as the codecs read it, without the answer's counts and times so far.
+    #[must_use]
+    pub fn event<'a>(&self, read: &'a ReadEvent) -> AnswerEvent<'a> {
+        AnswerEvent {
             answer: read.answer,
             event: &read.event,
             elapsed: self.received_at.elapsed(),
-            so_far: &|| self.so_far(read.answer),
+            so_far: None,
             is_cut: self.lines.get(read.answer).is_some_and(LineTracker::is_over),
-        })
+        }
+    }
+
+    /// Returns an encoder's frames of an event.
+    pub fn encode(&self, read: &ReadEvent, encoder: &mut impl Encoder) -> Vec<Frame> {
+        let so_far = if encoder.needs_timings() { self.so_far(read.answer) } else { None };
+        encoder.push(&AnswerEvent { so_far, ..self.event(read) })
     }
 
     /// Returns the current token counts and times of an answer.
@@ -178,13 +186,9 @@ impl AnswerStream {
     pub async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
         let mut answers = vec![Answer::default(); self.answers()];
         while let Some(read) = self.next().await {
-            self.with_event(&read, |event| Answer::add(&mut answers, self.task, event))?;
+            Answer::add(&mut answers, self.task, &self.event(&read))?;
         }
         Answer::check_ended(&answers)?;
         Ok(answers)
     }
-}
-
-pub(crate) fn task_stopped() -> Problem {
-    Problem::new(lar_base::Code::EngineFailed, "the task was stopped")
 }

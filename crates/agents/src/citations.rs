@@ -4,48 +4,54 @@
 
 use std::time::Duration;
 
-use lar_base::{Caller, MessageId, Scope};
+use lar_base::{Caller, Scope};
 use lar_memory::{MemoryActivity, MemoryScope};
-use lar_store::{OwnedConversation, Store};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
-use crate::recall::{ChatMemory, activity_json, activity_of};
+use crate::recall::{ChatMemory, activity_json};
 
-/// The longest time that a reader of citations waits until the answer is stored.
-const STORED_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest time that a stream waits until its answer is stored. Storing takes milliseconds, so only a
+/// database that hangs takes as long. The time is less than the interval of a stream's heartbeats (15 seconds),
+/// because each heartbeat starts the wait again.
+const STORED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The citations of an answer that is being written.
+/// The citations of an answer that is being written. Clones wait for the same answer.
+#[derive(Debug, Clone)]
+pub struct AnswerCitations(watch::Receiver<Option<Vec<String>>>);
+
+/// Reports that an answer is stored. Dropping it without a report also ends the waiting.
 #[derive(Debug)]
-pub struct AnswerCitations {
-    store: Store,
-    conversation: OwnedConversation,
-    answer: MessageId,
-    /// Cancelled when the end of the answer is stored.
-    persisted: CancellationToken,
+pub(crate) struct StoredAnswerSignal(watch::Sender<Option<Vec<String>>>);
+
+impl StoredAnswerSignal {
+    /// Creates the signal of an answer, and its receiver.
+    pub(crate) fn new() -> (Self, AnswerCitations) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(sender), AnswerCitations(receiver))
+    }
+
+    /// Reports that the answer is stored, and the ids of the memories that it cites.
+    pub(crate) fn report(self, cited: Vec<String>) {
+        self.0.send_replace(Some(cited));
+    }
 }
 
 impl AnswerCitations {
-    pub(crate) fn new(
-        store: Store,
-        conversation: OwnedConversation,
-        answer: MessageId,
-        persisted: CancellationToken,
-    ) -> Self {
-        Self { store, conversation, answer, persisted }
-    }
-
     /// Waits until the answer is stored, and returns the ids of the memories that it cites.
     ///
-    /// Waits two seconds at most. Returns no ids if the answer is not stored by then or cannot be read.
+    /// Waits ten seconds at most. Returns no ids if the answer is not stored by then, or cannot be stored.
     pub async fn memory_ids(&self) -> Vec<String> {
-        self.read().await.unwrap_or_default()
+        tokio::time::timeout(STORED_TIMEOUT, self.stored()).await.unwrap_or_else(|_| {
+            tracing::warn!("an answer's stream ends before the answer is stored");
+            Vec::new()
+        })
     }
 
-    async fn read(&self) -> Option<Vec<String>> {
-        tokio::time::timeout(STORED_TIMEOUT, self.persisted.cancelled()).await.ok()?;
-        let message = self.store.message_get(&self.conversation, self.answer).await.ok()?;
-        let recalled = activity_of(&message)?.recalled;
-        Some(recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect())
+    /// Waits like [`AnswerCitations::memory_ids`], but without a limit.
+    pub(crate) async fn stored(&self) -> Vec<String> {
+        let mut receiver = self.0.clone();
+        let cited = receiver.wait_for(Option::is_some).await;
+        cited.ok().and_then(|cited| cited.clone()).unwrap_or_default()
     }
 }
 
@@ -83,6 +89,12 @@ impl CitationTracker {
         cited.then(|| activity_json(&self.activity))
     }
 
+    /// Returns the ids of the memories that are marked as cited.
+    pub(crate) fn cited_ids(&self) -> Vec<String> {
+        let cited = self.activity.recalled.iter().filter(|recalled| recalled.cited);
+        cited.map(|recalled| recalled.id.clone()).collect()
+    }
+
     /// Records a review of each cited memory if conversations may change memories.
     pub(crate) async fn review_cited(self) {
         if !self.memory.remember || !self.caller.has(Scope::MemoryWrite) {
@@ -95,5 +107,30 @@ impl CitationTracker {
         if let Err(error) = outcome.await {
             tracing::warn!(%error, "could not record the memories that an answer cites");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn citations_arrive_when_the_answer_is_stored() {
+        let (signal, citations) = StoredAnswerSignal::new();
+        for _ in 0..2 {
+            assert_eq!(citations.memory_ids().now_or_never(), None, "the answer is not stored");
+        }
+        signal.report(vec!["mem_1".into()]);
+        assert_eq!(citations.memory_ids().await, ["mem_1"]);
+        assert_eq!(citations.stored().await, ["mem_1"], "they can be read again");
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_turn_ended_without_storing_it_has_no_citations() {
+        let (signal, citations) = StoredAnswerSignal::new();
+        drop(signal);
+        assert_eq!(citations.memory_ids().await, Vec::<String>::new());
     }
 }

@@ -15,7 +15,9 @@ use lar_inference::{Chat, ChatMessage};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 
 use crate::background::is_background;
-use crate::recall::{IntentContext, activity_ids_json, recall_and_apply};
+use crate::client_sections::strip_client_sections;
+use crate::recall::{IntentContext, ModelContext, RecallRequest, activity_ids_json, recall_and_apply};
+use crate::requester::Requester;
 
 /// The number of recent chats that are recognized when a client sends them again.
 const SEEN_CHATS_MAX: usize = 4096;
@@ -71,20 +73,21 @@ impl CompatMemory {
     /// Injects memories into the chat and applies the memory intents of the last user message, as `mode`
     /// allows.
     ///
-    /// An app's background requests are left unchanged. `context_tokens` is the size of the model's context.
+    /// An app's background requests are left unchanged.
     ///
     /// # Errors
     /// [`Code::ForbiddenScope`] if the key lacks the scope for `mode`; [`Code::ForbiddenSpace`] if it has no
-    /// access to `memory_scope`; [`Code::InvalidParams`] for an invalid agent or space name. Other errors are
-    /// logged, and the request continues without memory.
-    pub async fn process_request(
+    /// access to the requester's agent or space; [`Code::InvalidParams`] if one of these names is invalid.
+    /// Other errors are logged, and the request continues without memory.
+    pub(crate) async fn process_request(
         &self,
-        (caller, memory_scope): (&Caller, MemoryScope<'_>),
+        requester: &Requester,
         mode: MemoryMode,
-        source: &'static str,
         chat: &mut Chat,
-        (model, context_tokens): (&str, usize),
+        model: ModelContext<'_>,
     ) -> Result<RequestActivity, Problem> {
+        let Requester { caller, api, agent, space, .. } = requester;
+        let memory_scope = MemoryScope { agent: agent.as_deref(), space: space.as_deref() };
         if mode >= MemoryMode::Recall {
             caller.require(Scope::MemoryRead)?;
         }
@@ -110,17 +113,16 @@ impl CompatMemory {
         let remembers = mode == MemoryMode::Remember
             && at + 1 == chat.messages.len()
             && self.is_new(caller, &chat.messages);
-        let origin = Origin { conversation: None, source };
-        let intent_context = remembers.then(|| IntentContext { origin, before: Vec::new() });
-        let activity = recall_and_apply(
-            &self.memories,
-            (caller, memory_scope),
-            &user_message,
-            intent_context,
-            true,
-            (model, context_tokens),
-        )
-        .await;
+        let origin = Origin { conversation: None, source: api };
+        let request = RecallRequest {
+            caller,
+            memory_scope,
+            user_message: &user_message,
+            intent_context: remembers.then(|| IntentContext { origin, before: Vec::new() }),
+            recalls: true,
+            model,
+        };
+        let activity = recall_and_apply(&self.memories, request).await;
         let (block, message) = (activity.render_block(), &mut chat.messages[at].content);
         let original = (!block.is_empty()).then(|| (at, message.clone()));
         // Memories go into the last user message, so that the prefix cache covers the messages before it.
@@ -147,65 +149,5 @@ impl CompatMemory {
         }
         seen_chats.push_back(digest);
         true
-    }
-}
-
-/// Removes sections that clients add to a user's message, such as `<system-reminder>…</system-reminder>`.
-fn strip_client_sections(text: &str) -> String {
-    let mut stripped = String::new();
-    let mut rest = text;
-    while let Some(start) = section_start(rest) {
-        stripped.push_str(&rest[..start]);
-        let name = rest[start + 1..].split('>').next().unwrap_or_default();
-        let end = format!("</{name}>");
-        match rest[start..].find(&end) {
-            Some(at) => rest = &rest[start + at + end.len()..],
-            // A tag without an end is part of the user's text, which may be about markup.
-            None => {
-                let after = start + 1;
-                stripped.push_str(&rest[start..after]);
-                rest = &rest[after..];
-            }
-        }
-    }
-    stripped.push_str(rest);
-    stripped.trim().to_owned()
-}
-
-/// Returns the offset of the first `<name>` at the start of a line.
-fn section_start(text: &str) -> Option<usize> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start().len();
-        if let Some((name, _)) = line.trim_start().strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            let is_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_');
-            if !name.is_empty() && name.bytes().all(is_name) {
-                return Some(at + indent);
-            }
-        }
-        at += line.len();
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn client_sections_are_stripped_from_user_messages() {
-        let cases = [
-            ("Hello.", "Hello."),
-            ("<system-reminder>\nRemember that x.\n</system-reminder>\nHello.", "Hello."),
-            ("<environment_context>\n<cwd>/w</cwd>\n</environment_context>", ""),
-            ("Hello.\n<context>a</context>\nBye.", "Hello.\n\nBye."),
-            ("What is <b> in HTML?", "What is <b> in HTML?"),
-            ("<b>never closed", "<b>never closed"),
-            ("<b>a\n<i>x</i>", "<b>a"),
-            ("", ""),
-        ];
-        for (text, own) in cases {
-            assert_eq!(strip_client_sections(text), own, "{text}");
-        }
     }
 }

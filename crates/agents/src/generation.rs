@@ -5,22 +5,20 @@
 //! of its stream.
 
 use lar_base::{Code, Instant, KeyId, MemoryMode, Problem, Scope, TaskId};
-use lar_compat::{PromptInput, Request, plain_name};
+use lar_compat::{PromptInput, Request, ignored_name, plain_name};
 use lar_gateway::{Admitted, Gateway, OnDisconnect, TaskHandle};
 use lar_inference::{CONSTRAINT_FIELD, Prompt};
-use lar_memory::{MemoryActivityIds, MemoryScope};
+use lar_memory::MemoryActivityIds;
 
 use crate::answer_stream::AnswerStream;
 use crate::background::is_background;
 use crate::compat_memory::{CompatMemory, RequestActivity};
 use crate::prepared_request::PreparedRequest;
 use crate::prompt_text::resolve;
+use crate::recall::ModelContext;
 use crate::recall_retry::admit_without_recall;
 use crate::request_errors::{about_constraint, about_model, about_prompt};
 use crate::requester::Requester;
-
-/// The maximum length of an ignored field's name in characters.
-const IGNORED_CHARS_MAX: usize = 128;
 
 /// The service that runs the compatible APIs' requests for text. Clones share its state.
 #[derive(Debug, Clone)]
@@ -114,7 +112,7 @@ impl Generations {
     /// Admits the tasks of all requests, in the order of their prompts. They share a model and all other fields.
     ///
     /// # Errors
-    /// If memory is not allowed, or the gateway admits one of the tasks not.
+    /// If memory is not allowed, or the gateway rejects one of the tasks.
     pub async fn admit(
         &self,
         requester: &Requester,
@@ -124,7 +122,7 @@ impl Generations {
             gateway: self.gateway.clone(),
             tasks: Vec::new(),
             constraint_field: requests.first().map_or("", |request| request.constraint_field),
-            received_at: requester.received_at,
+            received_at: requester.arrival.instant,
             memory_activity: None,
             ignored: requests.first().map(|request| request.ignored.clone()).unwrap_or_default(),
         };
@@ -186,7 +184,7 @@ impl Generations {
         requester: &Requester,
         request: &mut Request,
     ) -> Result<RequestActivity, Problem> {
-        let Requester { caller, api, memory_mode, agent, space, .. } = requester;
+        let Requester { caller, memory_mode, .. } = requester;
         let name = plain_name(&request.model).to_owned();
         let has_suffix = name != request.model;
         request.model = name;
@@ -204,8 +202,8 @@ impl Generations {
         let context_tokens = context_tokens.map_err(about_model)?.unwrap_or(usize::MAX);
         // A structured answer is for a program, not for a user, so nothing is saved.
         let mode = if request.sampling.constraint.is_some() { mode.min(MemoryMode::Recall) } else { mode };
-        let scope = MemoryScope { agent: agent.as_deref(), space: space.as_deref() };
-        self.memory.process_request((caller, scope), mode, api, chat, (&request.model, context_tokens)).await
+        let model = ModelContext { model: &request.model, context_tokens };
+        self.memory.process_request(requester, mode, chat, model).await
     }
 
     /// Admits an answer's task. A prompt that is too long with recalled memories is tried again without them.
@@ -242,15 +240,12 @@ impl AdmittedTasks {
     }
 }
 
-/// Returns the fields and schema keywords that have no effect with this model.
-///
-/// They have the API's names and only characters that a header allows.
+/// Returns the fields and schema keywords that have no effect with this model, by the API's names.
 fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> {
     let name = |name: &String| {
         let rest = name.strip_prefix(CONSTRAINT_FIELD).filter(|rest| rest.starts_with('.'));
         let name = rest.map_or_else(|| name.clone(), |rest| format!("{constraint_field}{rest}"));
-        let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
-        name.chars().map(|one| if plain(one) { one } else { '_' }).take(IGNORED_CHARS_MAX).collect()
+        ignored_name(&name)
     };
     admitted.ignored().iter().map(name).collect()
 }

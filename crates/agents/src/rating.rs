@@ -32,11 +32,11 @@ pub async fn rate_answer(
 
 /// Records a use of each memory that a good answer recalled.
 async fn record_use(memories: &Memories, caller: &Caller, answer: &Message) {
-    let in_turn = activity_of(answer).filter(|_| caller.has(Scope::MemoryWrite));
-    let Some(in_turn) = in_turn else { return };
+    let activity = activity_of(answer).filter(|_| caller.has(Scope::MemoryWrite));
+    let Some(activity) = activity else { return };
     let used = async {
         let writer = memories.authorize_write(caller.clone(), MemoryScope::default()).await?;
-        for recalled in &in_turn.recalled {
+        for recalled in &activity.recalled {
             let reason = Some("an answer that recalled it was rated good".to_owned());
             if let Ok(id) = recalled.id.parse() {
                 memories.review(&writer, id, Event::Used, reason).await?;

@@ -32,24 +32,44 @@ impl ChatMemory {
         user_message: &str,
         is_regeneration: bool,
         path: &[&Message],
-        model: (&str, usize),
+        model: ModelContext<'_>,
     ) -> MemoryActivity {
         let remembers = self.remember && !is_regeneration && caller.has(Scope::MemoryWrite);
         let intent_context = remembers.then(|| IntentContext {
             origin: Origin { conversation: Some(conversation), source: "chat" },
             before: path.iter().filter_map(|message| activity_of(message)).collect(),
         });
-        let recalls = caller.has(Scope::MemoryRead);
-        recall_and_apply(
-            &self.memories,
-            (caller, MemoryScope::default()),
+        let request = RecallRequest {
+            caller,
+            memory_scope: MemoryScope::default(),
             user_message,
             intent_context,
-            recalls,
+            recalls: caller.has(Scope::MemoryRead),
             model,
-        )
-        .await
+        };
+        recall_and_apply(&self.memories, request).await
     }
+}
+
+/// The model that answers, whose context limits the recalled memories.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelContext<'a> {
+    /// The model's name or alias.
+    pub(crate) model: &'a str,
+    /// The size of its context in tokens; `usize::MAX` if unknown.
+    pub(crate) context_tokens: usize,
+}
+
+/// A user's message, and how memory is used for it.
+pub(crate) struct RecallRequest<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) memory_scope: MemoryScope<'a>,
+    pub(crate) user_message: &'a str,
+    /// The context of the message's memory intents; `None` if they are not applied.
+    pub(crate) intent_context: Option<IntentContext>,
+    /// Whether memories are recalled.
+    pub(crate) recalls: bool,
+    pub(crate) model: ModelContext<'a>,
 }
 
 /// The context in which a message's memory intents are applied.
@@ -59,18 +79,12 @@ pub(crate) struct IntentContext {
     pub(crate) before: Vec<MemoryActivity>,
 }
 
-/// Applies a message's memory intents if `intent_context` is given, and recalls memories if `recalls` is
-/// true.
+/// Applies a message's memory intents and recalls memories, as the request says.
 ///
 /// Returns no activity after [`TIMEOUT`]; intents already applied by then stay applied.
-pub(crate) async fn recall_and_apply(
-    memories: &Memories,
-    (caller, memory_scope): (&Caller, MemoryScope<'_>),
-    user_message: &str,
-    intent_context: Option<IntentContext>,
-    recalls: bool,
-    (model, context_tokens): (&str, usize),
-) -> MemoryActivity {
+pub(crate) async fn recall_and_apply(memories: &Memories, request: RecallRequest<'_>) -> MemoryActivity {
+    let RecallRequest { caller, memory_scope, user_message, intent_context, recalls, model } = request;
+    let ModelContext { model, context_tokens } = model;
     let work = async {
         let mut activity = MemoryActivity::default();
         if let Some(IntentContext { origin, before }) = intent_context {

@@ -3,13 +3,17 @@
 //! Stored responses are visible to the key that created them, and are deleted after [`RETENTION`].
 //!
 //! Invariant: a response with `store` is on disk before it is reported as completed. A background response is
-//! on disk before its id is returned. If Lar stops while it runs, it has the status `failed`.
+//! on disk before its id is returned, and a follower stores its end. If that fails, or Lar stops while the
+//! response runs, it has the status `failed`.
 //!
 //! The codec is in [`lar_compat::openai::responses`]. `references` finds the items that a request takes from
-//! stored responses, and `frames` streams a response.
+//! stored responses, `lookup` tells how far a stored response is, `followers` stores the ends of background
+//! responses, and `frames` streams a response.
 
+mod followers;
 mod frames;
 mod input_pages;
+mod lookup;
 mod references;
 mod results;
 mod stored;
@@ -17,25 +21,29 @@ mod stored;
 use std::time::Duration;
 
 use lar_base::json::to_json;
-use lar_base::{Caller, Code, Instant, KeyId, Problem, TaskGroup, TaskId, Timestamp, error_chain};
+use lar_base::{Caller, Code, Instant, KeyId, Problem, TaskGroup, TaskId, Timestamp};
 use lar_compat::openai::responses::wire::{InputItems, Response, Status, Truncation};
 use lar_compat::openai::responses::{
     OfferedTools, ResponsesEncoder, ResponsesInput, UndecodedResponseRequest,
 };
 use lar_compat::{Encoder as _, ToolSchemas, plain_name};
 use lar_gateway::{Gateway, TaskHandle};
-use lar_inference::{TaskEvent, cancelled_problem};
+use lar_inference::{TaskEvent, cancelled_problem, stopped_problem};
 use lar_store::{Response as Stored, ResponseState, Store};
 
+use self::followers::{Follower, Followers};
 pub use self::frames::ResponseFrames;
-use self::frames::{UnstoredResponse, redacted};
+use self::frames::{EndStorage, UnstoredResponse, next_redacted};
 pub use self::input_pages::InputItemsQuery;
+use self::lookup::{FoundResponse, Progress};
 pub use self::results::{CountedInput, CreatedContent, CreatedResponse};
 use self::stored::{body_of, input_with_ids, response_of};
-use crate::answer_stream::{AnswerStream, ReadEvent, task_stopped};
+use crate::answer_stream::{AnswerStream, ReadEvent};
+use crate::detached::run_detached;
 use crate::generation::Generations;
 use crate::request_errors::about_model;
 use crate::requester::Requester;
+use crate::tool_call_check::schema_violations;
 use crate::truncation::{Cut, fit};
 
 /// The time after which a stored response is deleted: 30 days.
@@ -48,6 +56,8 @@ pub struct Responses {
     gateway: Gateway,
     generations: Generations,
     tasks: TaskGroup,
+    /// The followers of the background responses whose ends are not stored yet.
+    followers: Followers,
     /// Removes from an error what only an administrator may see.
     redact: fn(Problem) -> Problem,
 }
@@ -73,13 +83,13 @@ impl Responses {
         tasks: &TaskGroup,
         redact: fn(Problem) -> Problem,
     ) -> Self {
-        Self { store, gateway, generations, tasks: tasks.clone(), redact }
+        Self { store, gateway, generations, tasks: tasks.clone(), followers: Followers::default(), redact }
     }
 
     /// Creates a response: runs it to its end, streams it, or runs it in the background, as the request says.
     ///
-    /// `received_at` is the time at which the request arrived. `share` is the share of the request's body in
-    /// the memory budget. It is dropped when the input is no longer in memory.
+    /// `share` is the share of the request's body in the memory budget. It is dropped when the input is no
+    /// longer in memory.
     ///
     /// # Errors
     /// If the request is invalid or refers to responses that do not exist, if it is not admitted, if its task
@@ -87,16 +97,14 @@ impl Responses {
     pub async fn create(
         &self,
         requester: &Requester,
-        received_at: Timestamp,
         request: UndecodedResponseRequest,
         share: Option<Box<dyn Send + Sync>>,
     ) -> Result<CreatedResponse, Problem> {
-        let read = self.read(requester.caller.key(), request, received_at).await?;
+        let read = self.read(requester.caller.key(), request, requester.arrival.at).await?;
         if read.input.response.background {
-            // `share` is dropped when the response is stored.
-            self.run_in_background(requester, received_at, read).await
+            Box::pin(self.run_in_background(requester, read, share)).await
         } else {
-            Box::pin(self.run_in_foreground(requester, received_at, read, share)).await
+            Box::pin(self.run_in_foreground(requester, read, share)).await
         }
     }
 
@@ -122,26 +130,31 @@ impl Responses {
     /// # Errors
     /// [`Code::NotFound`] if the key has no such response.
     pub async fn show(&self, key: KeyId, task: TaskId) -> Result<Response, Problem> {
-        response_of(&self.store.response_get(key, task).await?)
+        response_of(&self.find(key, task).await?)
     }
 
     /// Streams a stored response of the caller's key from its start, or after the event with a given number.
     ///
     /// # Errors
     /// [`Code::NotFound`] if the key has no such response; [`Code::InvalidParams`] if its task is neither
-    /// running nor recent.
+    /// running nor recent; [`Code::StoreUnavailable`] if its end could not be stored.
     pub async fn show_stream(
         &self,
         caller: &Caller,
         task: TaskId,
         starting_after: Option<u64>,
     ) -> Result<ResponseFrames, Problem> {
-        let stored = self.store.response_get(caller.key(), task).await?;
+        let FoundResponse { row, progress } = self.find(caller.key(), task).await?;
         let handle = self.handle(caller, task).ok_or_else(|| {
             let reason =
                 "is not available: the response was not created with `background`, or ended too long ago";
             Problem::invalid("stream", reason)
         })?;
+        let storage = match progress {
+            Progress::Running(signal) => Some(EndStorage::ByFollower(signal)),
+            Progress::Ended => None,
+            Progress::Lost(problem) => return Err(problem),
+        };
         let started = Response {
             status: Status::Queued,
             output: Vec::new(),
@@ -150,10 +163,14 @@ impl Responses {
             incomplete_details: None,
             completed_at: None,
             timings: None,
-            ..body_of(&stored)?
+            ..body_of(&row)?
         };
-        let (answer_stream, encoder) = replay(&handle, started);
-        Ok(ResponseFrames::new(answer_stream, encoder.starting_after(starting_after), self.redact, None))
+        // The time of the end becomes the time at which the event is read again.
+        let tools = OfferedTools::of(&started);
+        let encoder = ResponsesEncoder::new(task, started, tools, Timestamp::now());
+        let encoder = encoder.starting_after(starting_after);
+        let answer_stream = AnswerStream::of(&handle, Instant::now());
+        Ok(ResponseFrames::new(answer_stream, encoder, self.redact, storage))
     }
 
     /// Deletes a stored response of the caller's key, and cancels it if it is running.
@@ -173,24 +190,24 @@ impl Responses {
 
     /// Cancels a background response of the caller's key and returns it in its final state.
     ///
-    /// A response that has ended is returned unchanged.
+    /// A response that has ended is returned unchanged. One that runs is returned after its end is stored.
     ///
     /// # Errors
     /// [`Code::NotFound`] if the key has no such response; [`Code::InvalidParams`] if it does not run in the
     /// background.
     pub async fn cancel(&self, caller: &Caller, task: TaskId) -> Result<Response, Problem> {
-        let stored = self.store.response_get(caller.key(), task).await?;
-        let response = response_of(&stored)?;
+        let found = self.find(caller.key(), task).await?;
+        let response = response_of(&found)?;
         if !response.background {
             let detail = "only a response that was created with `background` can be cancelled";
             return Err(Problem::new(Code::InvalidParams, detail));
         }
-        let handle = self.handle(caller, task).filter(|_| stored.state == ResponseState::Running);
-        let Some(handle) = handle else { return Ok(response) };
-        handle.cancel();
-        let (answer_stream, mut encoder) = replay(&handle, response);
-        follow(answer_stream, &mut encoder, self.redact).await;
-        self.store.response_end(task, to_json(encoder.response())).await?;
+        let Progress::Running(signal) = found.progress else { return Ok(response) };
+        if let Some(handle) = self.handle(caller, task) {
+            handle.cancel();
+        }
+        // If the end cannot be stored, the response is shown as failed.
+        let _ = signal.wait().await;
         self.show(caller.key(), task).await
     }
 
@@ -220,7 +237,7 @@ impl Responses {
     ) -> Result<ReadRequest, Problem> {
         let previous = request.previous()?;
         references::resolve(&self.store, key, &mut request).await?;
-        let earlier = references::earlier_items(&self.store, key, previous).await?;
+        let earlier = references::earlier_items(&self.store, &self.followers, key, previous).await?;
         let mut input = request.decode(earlier, TaskId::new(), received_at)?;
         let removed_messages = match input.truncation {
             Truncation::Auto => fit(&self.gateway, key, &mut input.request, Cut::Messages, None).await?,
@@ -233,7 +250,6 @@ impl Responses {
     async fn run_in_foreground(
         &self,
         requester: &Requester,
-        received_at: Timestamp,
         read: ReadRequest,
         share: Option<Box<dyn Send + Sync>>,
     ) -> Result<CreatedResponse, Problem> {
@@ -255,13 +271,18 @@ impl Responses {
             request_id: requester.caller.request_id().cloned(),
             share,
         });
-        let mut encoder = ResponsesEncoder::new(task, response, tools, received_at);
+        let mut encoder = ResponsesEncoder::new(task, response, tools, requester.arrival.at);
         let content = if is_streamed {
-            let frames = ResponseFrames::new(answer_stream, encoder, self.redact, unstored);
+            let storage = unstored.map(|unstored| EndStorage::ByStream(Box::new(unstored)));
+            let frames = ResponseFrames::new(answer_stream, encoder, self.redact, storage);
             CreatedContent::Stream(Box::new(frames))
         } else {
             run_to_end(answer_stream, &mut encoder).await?;
-            ignored.extend(schema_violations(task, &schemas, &encoder));
+            ignored.extend({
+                let calls = encoder.function_calls();
+                let calls = calls.iter().map(|(name, arguments)| (name.as_str(), *arguments));
+                schema_violations(&schemas, task, calls)
+            });
             if let Some(unstored) = unstored {
                 unstored.store(encoder.response()).await?;
             }
@@ -271,11 +292,13 @@ impl Responses {
     }
 
     /// Starts a background response. Returns it in the status `queued`, or its stream.
+    ///
+    /// Once the response is stored, its task is dispatched and followed even if this future is dropped.
     async fn run_in_background(
         &self,
         requester: &Requester,
-        received_at: Timestamp,
         read: ReadRequest,
+        share: Option<Box<dyn Send + Sync>>,
     ) -> Result<CreatedResponse, Problem> {
         let ReadRequest { input, previous, removed_messages } = read;
         let ResponsesInput { mut request, mut response, tools, input, .. } = input;
@@ -292,14 +315,23 @@ impl Responses {
             body: to_json(&response),
             created_at: Timestamp::now(),
         };
-        self.store.response_create(stored, Some(admitted.start())).await?;
-        let handle = self.gateway.dispatch_recorded(admitted);
-        let answer_stream = || AnswerStream::of(&handle, requester.received_at);
-        let encoder = ResponsesEncoder::new(task, response.clone(), OfferedTools::of(&response), received_at);
-        self.store_at_end(task, answer_stream(), encoder);
+        let (responses, arrival) = (self.clone(), requester.arrival);
+        let encoder = ResponsesEncoder::new(task, response.clone(), OfferedTools::of(&response), arrival.at);
+        let start = run_detached(&self.tasks, "the start of a background response", async move {
+            let follower = responses.followers.register(task);
+            responses.store.response_create(stored, Some(admitted.start())).await?;
+            drop(share);
+            let handle = responses.gateway.dispatch_recorded(admitted);
+            let (answer_stream, signal) = (AnswerStream::of(&handle, arrival.instant), follower.signal());
+            responses.tasks.spawn(responses.clone().follow_to_end(task, follower, answer_stream, encoder));
+            Ok((handle, signal))
+        });
+        let (handle, signal) = start.await?;
         let content = if request.stream {
-            let encoder = ResponsesEncoder::new(task, response, tools, received_at);
-            let frames = ResponseFrames::new(answer_stream(), encoder, self.redact, None);
+            let encoder = ResponsesEncoder::new(task, response, tools, arrival.at);
+            let answer_stream = AnswerStream::of(&handle, arrival.instant);
+            let storage = Some(EndStorage::ByFollower(signal));
+            let frames = ResponseFrames::new(answer_stream, encoder, self.redact, storage);
             CreatedContent::Stream(Box::new(frames))
         } else {
             CreatedContent::Whole(Box::new(response))
@@ -307,15 +339,28 @@ impl Responses {
         Ok(CreatedResponse { content, ignored: request.ignored, removed_messages, memory_activity })
     }
 
-    /// Follows a background response in a spawned task, and stores its end.
-    fn store_at_end(&self, task: TaskId, answer_stream: AnswerStream, mut encoder: ResponsesEncoder) {
-        let (store, redact) = (self.store.clone(), self.redact);
-        self.tasks.spawn(async move {
-            follow(answer_stream, &mut encoder, redact).await;
-            if let Err(error) = store.response_end(task, to_json(encoder.response())).await {
-                tracing::error!(error = %error_chain(&error), %task, "could not store the end of a response");
-            }
-        });
+    /// Reads the events of a background response's task to its end, and stores the response.
+    ///
+    /// Errors are redacted, because they are stored with the response.
+    async fn follow_to_end(
+        self,
+        task: TaskId,
+        follower: Follower,
+        mut answer_stream: AnswerStream,
+        mut encoder: ResponsesEncoder,
+    ) {
+        while !encoder.is_over() {
+            let read = next_redacted(&mut answer_stream, self.redact).await;
+            encoder.add(&answer_stream.event(&read));
+        }
+        let body = to_json(encoder.response());
+        let store = || self.store.response_end(task, body.clone());
+        follower.store_end(&self.tasks.stopping(), self.redact, store).await;
+    }
+
+    /// Returns a stored response of this key with its progress.
+    async fn find(&self, key: KeyId, task: TaskId) -> Result<FoundResponse, Problem> {
+        lookup::find(&self.store, &self.followers, key, task).await
     }
 
     /// Returns the task of a response if it is running or ended recently.
@@ -323,27 +368,6 @@ impl Responses {
     /// It belongs to the same key as the response.
     fn handle(&self, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
         self.gateway.find(caller.visible_keys(), task)
-    }
-}
-
-/// Returns the events of a stored response's task from its first event, and their encoder.
-///
-/// The time of the end becomes the time at which the event is read again.
-fn replay(handle: &TaskHandle, started: Response) -> (AnswerStream, ResponsesEncoder) {
-    let tools = OfferedTools::of(&started);
-    let encoder = ResponsesEncoder::new(handle.id(), started, tools, Timestamp::now());
-    (AnswerStream::of(handle, Instant::now()), encoder)
-}
-
-/// Reads a task's events to its end. Errors are redacted, because they are stored with the response.
-async fn follow(
-    mut answer_stream: AnswerStream,
-    encoder: &mut ResponsesEncoder,
-    redact: fn(Problem) -> Problem,
-) {
-    while let Some(read) = answer_stream.next().await {
-        let read = redacted(read, redact);
-        answer_stream.with_event(&read, |event| encoder.add(event));
     }
 }
 
@@ -355,21 +379,11 @@ async fn run_to_end(mut answer_stream: AnswerStream, encoder: &mut ResponsesEnco
     while let Some(read) = answer_stream.next().await {
         match read {
             ReadEvent { event: TaskEvent::Error(problem), .. } => return Err(problem),
-            read => answer_stream.with_event(&read, |event| encoder.add(event)),
+            read => encoder.add(&answer_stream.event(&read)),
         }
     }
     if encoder.response().status == Status::Cancelled {
         return Err(cancelled_problem());
     }
-    if encoder.is_over() { Ok(()) } else { Err(task_stopped()) }
-}
-
-/// Returns the paths of the schema keywords that the function calls of a response violate, and logs them.
-fn schema_violations(task: TaskId, schemas: &ToolSchemas, encoder: &ResponsesEncoder) -> Vec<String> {
-    let calls = encoder.function_calls();
-    let violations = schemas.violations(calls.iter().map(|(name, arguments)| (name.as_str(), *arguments)));
-    if !violations.is_empty() {
-        tracing::info!(%task, violations = violations.join(", "), "tool calls violate their schemas");
-    }
-    violations
+    if encoder.is_over() { Ok(()) } else { Err(stopped_problem()) }
 }

@@ -4,35 +4,31 @@
 //! answer. It continues when the client disconnects. The partial answer is checkpointed every second, so a
 //! crash loses at most a second of text. The end of the answer is stored once.
 
+mod prompt;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskGroup, TaskId, error_chain};
-use lar_gateway::{Admitted, Count, Gateway, OnDisconnect, Task, TaskEventReader, TaskHandle, Work};
+use lar_gateway::{Admitted, Gateway, OnDisconnect, Task, TaskEventReader, TaskHandle, Work};
 use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent};
 use lar_memory::MemoryActivity;
 use lar_store::{
     AnswerEnd, IdempotentRequest, Message, NewMessage, NewTurn, OwnedConversation, Status, Store,
 };
 
-use crate::citations::{AnswerCitations, CitationTracker};
-use crate::recall::{ChatMemory, activity_ids_json, activity_json};
+use self::prompt::TurnPrompt;
+use crate::citations::{AnswerCitations, CitationTracker, StoredAnswerSignal};
+use crate::detached::run_detached;
+use crate::recall::{ChatMemory, ModelContext, activity_ids_json, activity_json};
 use crate::title::title_of;
 
 /// The interval at which a partial answer is stored.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// The part of the context that is reserved for the answer is 1/`ANSWER_SHARE`. Old messages are dropped to
-/// keep it free.
-const ANSWER_SHARE: usize = 4;
 /// The size limit of stored reasoning. Reasoning beyond it is only streamed.
 const REASONING_BYTES_MAX: usize = 1 << 20;
-/// The most bytes per token on average over a long text. English has four; runs of spaces or dashes have
-/// dozens.
-const TOKEN_BYTES_MAX: usize = 64;
 
 /// The input of a turn.
 #[derive(Debug, Clone)]
@@ -71,8 +67,8 @@ type Running = Arc<Mutex<HashMap<ConversationId, Option<RunningTurn>>>>;
 #[derive(Debug, Clone)]
 struct RunningTurn {
     task: TaskHandle,
-    /// Cancelled when the end of the answer is stored.
-    persisted: CancellationToken,
+    /// Arrive when the end of the answer is stored.
+    citations: AnswerCitations,
 }
 
 /// The turns of all conversations. Clones share them.
@@ -101,8 +97,8 @@ impl Turns {
     pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
         let conversation = request.conversation.get();
         let id = conversation.id;
-        self.wait_until_persisted(id).await;
-        let mut reservation = TurnReservation::take(&self.running, id)?;
+        self.wait_until_stored(id).await;
+        let reservation = TurnReservation::take(&self.running, id)?;
         let model =
             request.model.clone().or_else(|| conversation.model.clone()).unwrap_or_else(|| "default".into());
         let all = self.store.message_list(&request.conversation).await?;
@@ -120,38 +116,46 @@ impl Turns {
             history.push(ChatMessage::new("user", new.content.clone()));
         }
         let last_text = history.last().map(|last| last.content.clone()).unwrap_or_default();
+        let (admitted, activity) =
+            self.admit(caller.clone(), model, TurnPrompt::new(history, activity), &request).await?;
         let memory = self.memory.as_ref();
         let tracker = memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
-        let admitted = self.admit(caller, model, history, &activity, &request).await?;
-        let activity_json = (!activity.is_empty()).then(|| activity_json(&activity));
-        let started = self
-            .store
-            .turn_begin(
-                &request.conversation,
-                NewTurn {
-                    title: request.user_message.as_ref().map(|new| title_of(&new.content)),
-                    user_message: request.user_message,
-                    answer_to: request.answer_to,
-                    task: admitted.start(),
-                    memory: activity_json,
-                    once: request.once,
-                },
-            )
-            .await?;
-        let (answer, path) = started;
-        let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
+        let turn = NewTurn {
+            title: request.user_message.as_ref().map(|new| title_of(&new.content)),
+            user_message: request.user_message,
+            answer_to: request.answer_to,
+            task: admitted.start(),
+            memory: (!activity.is_empty()).then(|| activity_json(&activity)),
+            once: request.once,
+        };
+        let start = self.clone().start(request.conversation, turn, admitted, reservation, tracker);
+        run_detached(&self.tasks, "the start of a turn", start).await
+    }
+
+    /// Stores the messages of a turn, dispatches its task and follows it.
+    async fn start(
+        self,
+        conversation: OwnedConversation,
+        turn: NewTurn,
+        admitted: Admitted,
+        mut reservation: TurnReservation,
+        tracker: Option<CitationTracker>,
+    ) -> Result<Turn, Problem> {
+        let (answer, path) = self.store.turn_begin(&conversation, turn).await?;
         let task = self.gateway.dispatch_recorded(admitted);
-        let persisted = CancellationToken::new();
-        reservation.commit(RunningTurn { task: task.clone(), persisted: persisted.clone() });
-        let (turns, reader, message, end) = (self.clone(), task.read(0), answer.id, persisted.clone());
+        let (signal, citations) = StoredAnswerSignal::new();
+        reservation.commit(RunningTurn { task: task.clone(), citations: citations.clone() });
+        let (turns, reader, message) = (self.clone(), task.read(0), answer.id);
         self.tasks.spawn(async move {
-            let tracker = turns.follow(id, message, reader, tracker).await;
-            end.cancel();
+            let (tracker, cited) = turns.follow(message, reader, tracker).await;
+            // The next turn may start when the answer is stored.
+            drop(reservation);
+            signal.report(cited);
             if let Some(tracker) = tracker {
                 tracker.review_cited().await;
             }
         });
-        let citations = AnswerCitations::new(self.store.clone(), request.conversation, answer.id, persisted);
+        let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
         Ok(Turn { answer, question, task, citations })
     }
 
@@ -173,9 +177,9 @@ impl Turns {
     }
 
     /// Waits until a finished answer is stored, because a client may send the next message before that.
-    async fn wait_until_persisted(&self, conversation: ConversationId) {
+    async fn wait_until_stored(&self, conversation: ConversationId) {
         if let Some(current) = self.current(conversation).filter(|current| current.task.is_over()) {
-            current.persisted.cancelled().await;
+            current.citations.stored().await;
         }
     }
 
@@ -201,52 +205,23 @@ impl Turns {
                 user_message,
                 is_regeneration,
                 path,
-                (model, context_tokens),
+                ModelContext { model, context_tokens },
             )
             .await)
     }
 
-    /// Admits the turn's task with a prompt of at most three quarters of the context.
+    /// Fits the turn's prompt into the context and admits its task.
     ///
-    /// A longer prompt loses its oldest messages first, and then the recalled memories.
+    /// Returns the memory activity without recalled memories that had no room in the prompt.
     async fn admit(
         &self,
         caller: Caller,
         model: String,
-        mut history: Vec<ChatMessage>,
-        activity: &MemoryActivity,
+        mut prompt: TurnPrompt,
         request: &TurnRequest,
-    ) -> Result<Admitted, Problem> {
-        let plain = history.last().cloned();
-        let mut task_memory = activity_ids_json(activity);
-        // Memories go into the last message, so that the prefix cache covers the messages before it.
-        if let Some(last) = history.last_mut() {
-            last.content.insert_str(0, &activity.render_block());
-        }
-        // Counting the tokens of messages that cannot fit would be wasted work.
-        if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
-            history.drain(..count_messages_that_cannot_fit(&history, context_tokens));
-        }
-        loop {
-            let prompt = Prompt::Chat(history.clone().into());
-            let counted = self.gateway.count_tokens_for(caller.key(), &model, &prompt).await?;
-            let Count { tokens, context_tokens } = counted;
-            let limit = context_tokens - context_tokens / ANSWER_SHARE;
-            if tokens <= limit {
-                break;
-            }
-            if let [only] = history.as_mut_slice() {
-                if let Some(plain) = plain {
-                    *only = plain;
-                    task_memory = None;
-                }
-                break;
-            }
-            // Drop messages in proportion to the excess tokens, at least one question and answer at a time.
-            let excess = (history.len() * (tokens - limit)).div_ceil(tokens).max(2);
-            let keep_from = excess.min(history.len() - 1);
-            history.drain(..keep_from);
-        }
+    ) -> Result<(Admitted, MemoryActivity), Problem> {
+        prompt.fit(&self.gateway, caller.key(), &model).await?;
+        let (messages, activity) = prompt.into_parts();
         let task = Task {
             id: TaskId::new(),
             caller,
@@ -255,21 +230,25 @@ impl Turns {
             priority: Priority::Interactive,
             deadline: None,
             conversation: Some(request.conversation.id()),
-            memory: task_memory,
+            memory: activity_ids_json(&activity),
             on_disconnect: OnDisconnect::KeepRunning,
-            work: Work::Generate { prompt: Prompt::Chat(history.into()), sampling: request.sampling.clone() },
+            work: Work::Generate {
+                prompt: Prompt::Chat(messages.into()),
+                sampling: request.sampling.clone(),
+            },
         };
-        self.gateway.admit(task).await
+        Ok((self.gateway.admit(task).await?, activity))
     }
 
-    /// Stores an answer as it grows and when it ends. Returns the tracker of its citations.
+    /// Stores an answer as it grows and when it ends.
+    ///
+    /// Returns the tracker of its citations, and the ids of the memories that the stored answer cites.
     async fn follow(
         &self,
-        conversation: ConversationId,
         answer: MessageId,
         mut reader: TaskEventReader,
         mut tracker: Option<CitationTracker>,
-    ) -> Option<CitationTracker> {
+    ) -> (Option<CitationTracker>, Vec<String>) {
         let (mut content, mut reasoning) = (String::new(), String::new());
         let mut checkpointed = 0;
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
@@ -295,15 +274,16 @@ impl Turns {
         let memory = tracker.as_mut().and_then(|tracker| tracker.mark(&content));
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.is_empty());
         let end = AnswerEnd { memory, reasoning, ..answer_end(content, end) };
+        let mut cited = tracker.as_ref().map(CitationTracker::cited_ids).unwrap_or_default();
         if let Err(error) = self.store.answer_end(answer, end).await {
             tracing::error!(
                 error = %error_chain(&error),
                 message = %answer,
                 "could not store the end of an answer"
             );
+            cited.clear();
         }
-        self.lock().remove(&conversation);
-        tracker
+        (tracker, cited)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<RunningTurn>>> {
@@ -325,27 +305,10 @@ fn path(all: &[Message], leaf: Option<MessageId>) -> Result<Vec<&Message>, Probl
     Ok(path)
 }
 
-/// Returns how many of the oldest messages certainly do not fit in the context.
-///
-/// A message takes at least one token, and a text has at most [`TOKEN_BYTES_MAX`] bytes per token.
-fn count_messages_that_cannot_fit(history: &[ChatMessage], context_tokens: usize) -> usize {
-    let mut room = context_tokens.saturating_mul(TOKEN_BYTES_MAX);
-    let fitting = history.iter().rev().take(context_tokens).take_while(|message| {
-        let bytes = message.content.len().max(1);
-        let fits = bytes <= room;
-        room = room.saturating_sub(bytes);
-        fits
-    });
-    // The last message stays, so that the model reports it if it is too long by itself.
-    history.len().saturating_sub(fitting.count().max(1))
-}
-
-/// The exclusive right to run a turn in a conversation. Dropping it before [`TurnReservation::commit`]
-/// releases it.
+/// The exclusive right to run a turn in a conversation. Dropping it releases it.
 struct TurnReservation {
     running: Running,
     conversation: ConversationId,
-    is_committed: bool,
 }
 
 impl TurnReservation {
@@ -357,22 +320,20 @@ impl TurnReservation {
             )),
             Entry::Vacant(entry) => {
                 entry.insert(None);
-                Ok(Self { running: running.clone(), conversation, is_committed: false })
+                Ok(Self { running: running.clone(), conversation })
             }
         }
     }
 
+    /// Makes the running turn known to other requests.
     fn commit(&mut self, current: RunningTurn) {
         lock(&self.running).insert(self.conversation, Some(current));
-        self.is_committed = true;
     }
 }
 
 impl Drop for TurnReservation {
     fn drop(&mut self) {
-        if !self.is_committed {
-            lock(&self.running).remove(&self.conversation);
-        }
+        lock(&self.running).remove(&self.conversation);
     }
 }
 
@@ -407,20 +368,4 @@ fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
         _ => end.error = Some(Code::Internal),
     }
     end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_that_cannot_fit_are_dropped_without_counting() {
-        let message = |content: &str| ChatMessage::new("user", content);
-        let short: Vec<ChatMessage> = (0..100).map(|_| message("a")).collect();
-        assert_eq!(count_messages_that_cannot_fit(&short, 1000), 0);
-        assert_eq!(count_messages_that_cannot_fit(&short, 30), 70);
-        let long = vec![message(&"a".repeat(5000)), message("b"), message(&"c".repeat(639))];
-        assert_eq!(count_messages_that_cannot_fit(&long, 10), 1);
-        assert_eq!(count_messages_that_cannot_fit(&long[..1], 10), 0, "the last message stays");
-    }
 }

@@ -39,6 +39,6 @@ pub struct Snippet {
     /// absent for an example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The text.
+    /// The text to put into `file`, or the example to run, with placeholders such as `lar_YOUR_KEY`.
     pub text: String,
 }

@@ -86,11 +86,11 @@ pub struct Conversation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageRole {
-    /// The system prompt.
+    /// The system prompt, which instructs the model and precedes the first turn.
     System,
-    /// The user.
+    /// The user, who wrote the message.
     User,
-    /// The model.
+    /// The model, which generated the message as an answer.
     Assistant,
 }
 
@@ -100,7 +100,7 @@ pub enum MessageRole {
 pub enum MessageStatus {
     /// The model generates the answer.
     Streaming,
-    /// The message is complete.
+    /// The whole text is stored: a prompt, a user message, or an answer that ended by itself.
     Complete,
     /// The answer was stopped. Its text so far is kept.
     Stopped,
@@ -112,9 +112,9 @@ pub enum MessageStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerRating {
-    /// The answer is good.
+    /// The user marked the answer as good.
     Good,
-    /// The answer is bad.
+    /// The user marked the answer as bad.
     Bad,
 }
 

@@ -12,7 +12,7 @@ pub enum KeyScope {
     /// Reads, writes, exports, imports and erases the user's conversations. With `inference`, also starts
     /// turns, and sees the tasks and the usage of all of the user's keys.
     Conversations,
-    /// Reads memories.
+    /// Searches, reads and exports memories, with their history.
     #[serde(rename = "memory:read")]
     MemoryRead,
     /// Saves, changes and forgets memories.
@@ -20,6 +20,9 @@ pub enum KeyScope {
     MemoryWrite,
     /// Manages models, keys, users, backups and sign-in links; reads the Prometheus metrics.
     Admin,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The memory mode of requests to the compatible APIs. Each mode includes the ones before it.
@@ -32,6 +35,9 @@ pub enum MemoryMode {
     Recall,
     /// The user's messages also save, correct and forget memories.
     Remember,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A request to create an API key.
@@ -71,7 +77,7 @@ pub struct NewKey {
 pub struct Key {
     /// The key's id, `key_…`. It is not secret.
     pub id: String,
-    /// The name of the key.
+    /// The name of the key, as given at its creation: one line of 1 to 100 characters.
     pub name: String,
     /// Eight hexadecimal digits that identify the key in lists and logs. They are not secret.
     pub fingerprint: String,

@@ -4,9 +4,10 @@
 //! strict (an unknown field is an error) and has an OpenAPI description. The types of the compatible APIs are in
 //! `lar-compat`.
 //!
-//! A field with a fixed set of values has an enum as its type. It is a `String`, with the enum only in its
-//! schema, where requests have the field too, so that the server lists the values that it accepts, or where the
-//! server has the value only as text, as in a stored row.
+//! A response field with a fixed set of values has an enum type. A request field is a `String`, so that the
+//! server's error can list the accepted values; `server/src/openapi/complete.rs` adds them to the schema. Only
+//! the workload and the priority of a new task are enums. Fields copied from a stored row, and the roles of
+//! messages, are `String` with `#[schema(value_type)]`.
 
 pub mod backups;
 pub mod clients;

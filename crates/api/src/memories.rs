@@ -30,24 +30,27 @@ pub use written::WrittenMemory;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKind {
-    /// A fact. Memories without another kind have this one.
+    /// A statement that is true for some time. Memories without another kind have this one.
     Fact,
-    /// An event.
+    /// Something that happened or will happen, at `occurred_at` if that is known.
     Event,
-    /// A preference of the user.
+    /// A like, a dislike or a way in which someone wants things done.
     Preference,
-    /// A fact about a person.
+    /// A statement about a person.
     Person,
-    /// A fact about a place.
+    /// A statement about a place.
     Place,
-    /// A decision. Decisions do not decay.
+    /// A choice that was made, and its reasons. Decisions do not decay.
     Decision,
-    /// A way to do something.
+    /// A way to do something, step by step.
     Procedure,
-    /// A pattern that recurs.
+    /// A regularity that was seen several times.
     Pattern,
-    /// A note.
+    /// A text of no other kind.
     Note,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A memory.
@@ -57,8 +60,7 @@ pub struct Memory {
     pub id: String,
     /// The text, up to 1 MiB.
     pub content: String,
-    /// The kind: `fact`, `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern` or
-    /// `note`.
+    /// The kind of statement. Memories of the kind `decision` do not decay.
     pub kind: MemoryKind,
     /// The tags, in the order in which they were sent.
     pub tags: Vec<String>,
@@ -154,7 +156,7 @@ pub struct MemoryPatch {
 pub struct MemoryStats {
     /// The number of memories that are not deleted, including superseded ones.
     pub memories: u64,
-    /// The number of superseded memories.
+    /// The number of memories that were superseded and are not deleted.
     pub superseded: u64,
     /// The number of deleted memories that can be restored.
     pub deleted: u64,

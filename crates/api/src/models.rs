@@ -9,12 +9,15 @@ use crate::tasks::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelKind {
-    /// Chat and completions.
+    /// Answers to messages, and continuations of texts.
     Chat,
     /// Embeddings of texts.
     Embedding,
     /// Scores of texts for a query.
     Rerank,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The state of a model's engine.
@@ -23,12 +26,15 @@ pub enum ModelKind {
 pub enum ModelState {
     /// The model is not in memory. The next task loads it.
     Unloaded,
-    /// The model is loading.
+    /// The engine is loading the model into memory.
     Loading,
     /// The engine accepts tasks.
     Ready,
     /// The last attempt to load the model failed.
     Failed,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An installed model, or one that a remote engine serves.
@@ -61,7 +67,7 @@ pub struct Model {
     pub size_bytes: u64,
     /// The estimated memory that the loaded model takes with the current settings, in bytes.
     pub memory_bytes: u64,
-    /// The parts of `memory_bytes`.
+    /// The uses of `memory_bytes`, and the memory that may come on top of it.
     #[serde(default)]
     pub memory: MemoryParts,
     /// The decode speed of one answer in tokens per second; absent until measured on this machine.
@@ -86,7 +92,7 @@ pub struct Model {
     /// folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license_file: Option<String>,
-    /// The number of weights.
+    /// The number of weights; 0 if unknown.
     pub parameters: u64,
     /// The source of the model: the `source` of its pull, the program that it was adopted from, or the URL of
     /// a remote engine. Without the scope `admin`, file paths have no folders.
@@ -104,14 +110,14 @@ pub struct Model {
 /// `compute_bytes` and `draft_bytes`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryParts {
-    /// The files of the weights, in bytes.
+    /// The size of all files of the weights, in bytes.
     pub weights_bytes: u64,
     /// The KV caches of all slots, each with `context_tokens` tokens, in bytes; 0 for other models than chat
     /// models.
     pub context_bytes: u64,
     /// The number of tasks that can run at the same time; 0 for other models than chat models.
     pub slots: u32,
-    /// The compute buffers, in bytes.
+    /// The buffers for intermediate results of the computation, in bytes.
     pub compute_bytes: u64,
     /// The draft model with its KV cache, in bytes; 0 without a draft model.
     pub draft_bytes: u64,
@@ -128,6 +134,9 @@ pub enum SpeedBasis {
     Estimated,
     /// A measurement of the installed model on this machine.
     Measured,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A model from Lar's list of recommendations, assessed for this machine.
@@ -135,13 +144,13 @@ pub enum SpeedBasis {
 pub struct RecommendedModel {
     /// The model's name after its installation.
     pub name: String,
-    /// The source to pull the model from.
+    /// The source to send in a `NewPull`, which pulls the model.
     pub source: String,
     /// The strengths of the model, in a few words.
     pub about: String,
     /// The license, as an SPDX identifier.
     pub license: String,
-    /// The size of the download, in bytes.
+    /// The number of bytes to download.
     pub size_bytes: u64,
     /// The memory that the loaded model takes with a context of 4,096 tokens, in bytes.
     pub memory_bytes: u64,
@@ -166,9 +175,9 @@ pub struct StarterModel {
     pub name: String,
     /// The kind of work that the model does: `chat` or `embedding`.
     pub kind: ModelKind,
-    /// The source to pull the model from.
+    /// The source to send in a `NewPull`, which pulls the model.
     pub source: String,
-    /// The size of the download, in bytes.
+    /// The number of bytes to download.
     pub size_bytes: u64,
     /// The expected decode speed of a chat model that is not installed, in tokens per second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +206,7 @@ pub struct NewPull {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PullState {
-    /// The download is running.
+    /// Lar downloads the files of the model.
     Downloading,
     /// Lar computes the digest of the downloaded file.
     Verifying,
@@ -205,6 +214,9 @@ pub enum PullState {
     Done,
     /// The pull failed and installed nothing.
     Failed,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A pull and its progress.
@@ -240,7 +252,7 @@ pub struct Alias {
 /// The engine of one model and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pool {
-    /// The model's name.
+    /// The name of the model, which is also the name of its pool.
     pub id: String,
     /// The state of the engine: `unloaded`, `loading`, `ready` or `failed`.
     pub state: ModelState,
@@ -287,9 +299,9 @@ pub struct QueueDepth {
 pub struct UsageDay {
     /// The UTC day on which the tasks ended, as `YYYY-MM-DD`.
     pub day: String,
-    /// The id of the API key.
+    /// The id of the API key that created the tasks, `key_…`.
     pub key_id: String,
-    /// The name of the model.
+    /// The model that the tasks used, by its own name and not by an alias.
     pub model: String,
     /// The number of tasks that ended, including failed and cancelled ones.
     pub tasks: u64,
@@ -304,7 +316,7 @@ pub struct UsageDay {
 /// The features that this Lar supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Capabilities {
-    /// The version of Lar.
+    /// The version of this Lar, such as `0.1.0`.
     pub version: String,
     /// The APIs that Lar serves: `openai`, `anthropic`, `ollama`, `llama.cpp`, `mcp` and `lar`.
     pub apis: Vec<String>,
@@ -340,7 +352,7 @@ pub struct Confinement {
 /// The features that one model supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineCapability {
-    /// The name of the model.
+    /// The name of the installed model, which requests send as `model`.
     pub model: String,
     /// The name of the model's engine; empty until the model is first used after a start of Lar.
     pub engine: String,

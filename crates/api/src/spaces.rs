@@ -7,12 +7,15 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpaceKind {
-    /// A user's own space.
+    /// The space of a user's own memories.
     Personal,
-    /// The space of one of the user's agents.
+    /// The space of one of the user's agents, apart from the user's own memories.
     Agent,
-    /// The space of a team.
+    /// A space that several users share, by grants of access.
     Team,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The access of the calling user to a space. Each level includes the ones before it.
@@ -25,6 +28,9 @@ pub enum SpaceAccess {
     Write,
     /// Also grants other users access, to a team space.
     Own,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The access that a grant gives to a user.
@@ -35,6 +41,9 @@ pub enum GrantAccess {
     Read,
     /// Also saves, changes and forgets memories.
     Write,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A memory space, as the calling user sees it.
@@ -80,7 +89,7 @@ pub struct NewGrant {
 pub struct Grant {
     /// The user's id, `user_…`.
     pub user_id: String,
-    /// The user's name.
+    /// The name of the user who has the access.
     pub user: String,
     /// The user's access: `read` or `write`.
     pub access: GrantAccess,

@@ -37,7 +37,7 @@ pub struct ChatMessage {
     /// The author of the message: `system`, `user` or `assistant`.
     #[schema(value_type = MessageRole)]
     pub role: String,
-    /// The text.
+    /// The text, without the markup of the chat template.
     pub content: String,
 }
 
@@ -109,10 +109,13 @@ pub enum TaskState {
     Running,
     /// The answer is complete.
     End,
-    /// The task failed.
+    /// The task failed; `error` has the reason.
     Error,
-    /// The task was cancelled.
+    /// The caller cancelled the task, or Lar did because its readers disconnected.
     Cancelled,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A task and its state.
@@ -204,12 +207,15 @@ pub struct TaskError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
-    /// The model is loading.
+    /// The engine is loading the model into memory.
     Loading,
     /// Other models that are in use fill the memory.
     Memory,
     /// Other tasks start before this one.
     Busy,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The data of one event of a task's stream. The event has the name of the variant.

@@ -24,7 +24,7 @@ pub enum Scope {
     /// The user's conversations, and the tasks of all keys of the user.
     #[serde(rename = "conversations")]
     Conversations,
-    /// Reading and searching memories.
+    /// Reading, searching and exporting memories.
     #[serde(rename = "memory:read")]
     MemoryRead,
     /// Writing, changing and forgetting memories.

@@ -66,7 +66,7 @@ codes! {
     NotFound = "NOT_FOUND", 404, final, "Not found";
     /// The path exists but does not support the method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, final, "This path does not support that method";
-    /// The current state does not allow the change.
+    /// The change contradicts the current state, such as a name that is taken.
     Conflict = "CONFLICT", 409, final, "The current state does not allow this";
     /// Another request changed the object since the caller read it.
     VersionMismatch = "VERSION_MISMATCH", 412, final, "The object has changed since you read it";
@@ -91,7 +91,7 @@ codes! {
     EngineFailed = "ENGINE_FAILED", 502, retriable, "The engine failed";
     /// The model is not loaded yet.
     PoolUnready = "POOL_UNREADY", 503, retriable, "The model is not ready";
-    /// The model cannot be loaded.
+    /// The model cannot be loaded or downloaded, or the engine cannot be reached.
     PoolUnavailable = "POOL_UNAVAILABLE", 503, retriable, "The model cannot be served";
     /// The database cannot be read or written.
     StoreUnavailable = "STORE_UNAVAILABLE", 503, retriable, "The database is not available";
@@ -99,7 +99,7 @@ codes! {
     StoreDamaged = "STORE_DAMAGED", 503, final, "The database is damaged";
     /// A required component is not installed. The detail names it and says how to install it.
     ComponentUnavailable = "COMPONENT_UNAVAILABLE", 503, final, "A required component is not installed";
-    /// The disk is full.
+    /// The disk is full, the user's quota is used up, or a file reached its size limit.
     StorageFull = "STORAGE_FULL", 503, retriable, "The disk is full";
     /// The deadline passed before the task ended.
     DeadlineExceeded = "DEADLINE_EXCEEDED", 504, retriable, "The deadline passed";

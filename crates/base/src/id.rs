@@ -83,17 +83,17 @@ ids! {
     TaskId = "task";
     /// The id of an API key. It is not the key's secret.
     KeyId = "key";
-    /// The id of a user.
+    /// The id of a user, who owns keys, conversations and memories.
     UserId = "user";
-    /// The id of a browser session.
+    /// The id of a browser's session, which has the scopes of one API key.
     SessionId = "sess";
     /// The id of a conversation, which is a tree of messages.
     ConversationId = "conv";
     /// The id of one message of a conversation.
     MessageId = "msg";
-    /// The id of a memory.
+    /// The id of a memory: one stored text of a space.
     MemoryId = "mem";
-    /// The id of a memory space.
+    /// The id of a memory space: a user's, an agent's or a team's.
     SpaceId = "space";
     /// The id of one change to a memory.
     ChangeId = "chg";

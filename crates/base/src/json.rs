@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// Why serialization cannot fail: serde_json refuses only maps whose keys are no text, and errors of a type's own
+/// Why serialization cannot fail: serde_json refuses only maps with non-text keys, and errors of a type's own
 /// `Serialize`. Lar's wire types have neither, and numbers that JSON cannot express become null.
 const INFALLIBLE: &str = "wire types have text keys and derive `Serialize`";
 

@@ -16,9 +16,9 @@ const FILES_MAX: usize = 100_000;
 /// The folders in which other programs store their models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFolders {
-    /// The `models` folders of Ollama.
+    /// Folders in the layout of Ollama's `models` folder, with manifests and blobs.
     pub ollama: Vec<PathBuf>,
-    /// The `models` folders of LM Studio.
+    /// Folders below which LM Studio stores GGUF files.
     pub lm_studio: Vec<PathBuf>,
     /// The `hub` folders of the Hugging Face cache.
     pub hugging_face: Vec<PathBuf>,
@@ -27,15 +27,15 @@ pub struct ModelFolders {
 /// The environment variables from which other programs take their folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelFolderSettings {
-    /// `HOME`.
+    /// The home directory (`HOME`), which has every program's default folder.
     pub home: Option<PathBuf>,
-    /// `OLLAMA_MODELS`.
+    /// The `models` folder of Ollama (`OLLAMA_MODELS`); `None` for the default ones.
     pub ollama_models: Option<PathBuf>,
-    /// `HF_HUB_CACHE`, or `HUGGINGFACE_HUB_CACHE`, its older name.
+    /// The hub cache of Hugging Face (`HF_HUB_CACHE`, or `HUGGINGFACE_HUB_CACHE`, its older name).
     pub hf_hub_cache: Option<PathBuf>,
-    /// `HF_HOME`.
+    /// The folder of Hugging Face's programs (`HF_HOME`), in which `hub` is the cache.
     pub hf_home: Option<PathBuf>,
-    /// `XDG_CACHE_HOME`.
+    /// The user's cache folder (`XDG_CACHE_HOME`), in which `huggingface/hub` is the cache.
     pub xdg_cache_home: Option<PathBuf>,
 }
 
@@ -93,9 +93,9 @@ fn each_once(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 pub struct AdoptableModel {
     /// The program's name, to show to users.
     pub program: &'static str,
-    /// The program's name for the model.
+    /// The name that the program shows for the model; Lar's name is derived from it.
     pub name: String,
-    /// The path of the file.
+    /// The path of the GGUF file, which stays in the program's folder.
     pub path: PathBuf,
     /// The file's digest, if the program has it.
     pub sha256: Option<String>,

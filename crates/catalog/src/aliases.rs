@@ -12,7 +12,7 @@ use lar_base::default_models::{DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK};
 use crate::Error;
 use crate::kind::Kind;
 use crate::model::Model;
-use crate::names;
+use crate::name_syntax::check;
 
 /// The reserved aliases. Each exists while a model of its kind is installed.
 pub(crate) const RESERVED: [(&str, Kind); 3] =
@@ -25,7 +25,7 @@ const CODE: &str = "code";
 /// The model that a name or an alias resolves to.
 #[derive(Debug, Clone)]
 pub struct ResolvedModel {
-    /// The model.
+    /// The installed model that the name refers to.
     pub model: Arc<Model>,
     /// The alias that matched the name; `None` for a model's own name.
     pub alias: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) fn all(
 
 /// Checks that an alias is valid: a name, or a pattern with one `*`, which matches any characters.
 pub(crate) fn check_syntax(name: &str) -> Result<(), Error> {
-    names::check(&name.replacen('*', "", 1))
+    check(&name.replacen('*', "", 1)).map_err(Error::from)
 }
 
 /// Checks that a reserved alias gets a model of its kind.
@@ -106,10 +106,21 @@ pub(crate) fn check_kind(name: &str, target: &Model) -> Result<(), Error> {
 fn implied(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
     let chats = || models.values().filter(|model| model.kind == Kind::Chat);
     let small = chats().min_by_key(|model| model.facts.parameters);
-    let code =
-        chats().filter(|model| names::is_for_code(&model.name)).max_by_key(|model| model.facts.parameters);
+    let code = chats().filter(|model| is_for_code(&model.name)).max_by_key(|model| model.facts.parameters);
     let named = [(SMALL, small), (CODE, code)].into_iter();
     named.filter_map(|(alias, model)| Some((alias.to_owned(), model?.name.clone()))).collect()
+}
+
+/// Returns whether a model's name is one of a code model, such as `qwen2.5-coder-7b`, `codestral` or
+/// `starcoder2`.
+fn is_for_code(name: &str) -> bool {
+    const FAMILIES: [&str; 3] = ["starcoder", "codestral", "devstral"];
+    let lower = name.to_ascii_lowercase();
+    let word = |word: &str| {
+        word.starts_with("code")
+            || (word.ends_with("coder") && !word.ends_with("encoder") && !word.ends_with("decoder"))
+    };
+    lower.split(['-', '_', '.']).any(word) || FAMILIES.iter().any(|family| lower.contains(family))
 }
 
 /// Finds the alias that matches a name: the alias equal to it, or else the longest matching pattern.
@@ -126,6 +137,16 @@ fn find_match<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_models_are_recognized_by_their_names() {
+        for name in ["qwen2.5-coder-7b", "codestral-22b", "codellama-7b", "starcoder2-3b", "devstral-small"] {
+            assert!(is_for_code(name), "{name}");
+        }
+        for name in ["qwen3-8b", "smollm2-135m-instruct", "encoder-small", "decode-1b"] {
+            assert!(!is_for_code(name), "{name}");
+        }
+    }
 
     #[test]
     fn an_alias_may_be_a_pattern() {

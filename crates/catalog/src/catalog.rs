@@ -17,7 +17,7 @@ use crate::kind::Kind;
 use crate::model::{File, FileLocation, FileRole, Model, inspect};
 use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
-use crate::{Error, names, split};
+use crate::{Error, name_derivation, split};
 
 /// The time limit for the check whether the hub is reachable.
 const HUB_TIMEOUT: Duration = Duration::from_secs(4);
@@ -242,7 +242,7 @@ impl Catalog {
                 let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
                 files.push(File { role, sha256, size, location: FileLocation::InPlace(path) });
             }
-            let name = names::from_file(&found.name);
+            let name = name_derivation::from_file(&found.name);
             let source = format!("adopted from {}", found.program);
             let added_at = Timestamp::now();
             let model = Model { name, kind, files, facts, source, attribution: None, added_at };

@@ -9,7 +9,7 @@ use lar_base::{Bytes, Code, Problem, error_chain};
 use tokio::task::JoinError;
 
 use crate::kind::Kind;
-use crate::name_syntax::{NAME_CHARS_MAX, is_valid};
+use crate::name_syntax::{InvalidName, NAME_CHARS_MAX, is_valid};
 
 /// A failure of the catalog.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum Error {
     /// No model or alias has this name.
     #[error("{}", unknown(name, installed, *required_kind))]
     Unknown {
-        /// The unknown name.
+        /// The name in the request, unchanged.
         name: String,
         /// The installed models, of `required_kind` if there is one.
         installed: Vec<String>,
@@ -27,7 +27,7 @@ pub enum Error {
     /// The operation needs a model's own name but got an alias.
     #[error("`{alias}` is an alias of `{model}`; use the model's own name")]
     Alias {
-        /// The alias.
+        /// The alias in the request, which resolves to `model`.
         alias: String,
         /// The name of the alias's model.
         model: String,
@@ -35,11 +35,11 @@ pub enum Error {
     /// The model is not of the kind that a reserved alias needs.
     #[error("`{name}` needs {needed}, but `{target}` is {found}")]
     WrongKind {
-        /// The reserved alias.
+        /// The reserved alias, such as `default-embedding`.
         name: String,
         /// The kind that the alias needs, with its article.
         needed: &'static str,
-        /// The given model.
+        /// The name of the model that the alias was to refer to.
         target: String,
         /// The kind of the given model, with its article.
         found: &'static str,
@@ -62,9 +62,9 @@ pub enum Error {
     Digest {
         /// The name of the file or model.
         what: String,
-        /// The expected digest.
+        /// The digest that the source or the manifest names, in hexadecimal.
         expected: String,
-        /// The actual digest.
+        /// The digest of the bytes that were read, in hexadecimal.
         found: String,
     },
     /// The disk has too little free space.
@@ -72,23 +72,23 @@ pub enum Error {
         "the models directory has {available} free, but {needed} are needed; free some space on its disk"
     )]
     Full {
-        /// The needed space.
+        /// The size of the data to write.
         needed: Bytes,
-        /// The free space.
+        /// The space that is free on the disk of the models directory.
         available: Bytes,
     },
     /// There was no room to write a file.
     #[error("{path} cannot be written: {why}", path = path.display())]
     NoRoom {
-        /// The file's path.
+        /// The path of the file that cannot grow.
         path: PathBuf,
-        /// Why there was no room.
+        /// The limit that was reached: the disk, a quota or the size of a file.
         why: NoRoom,
     },
-    /// A download failed.
+    /// A download failed; the text says why.
     #[error("{0}")]
     Download(String),
-    /// A required program is missing.
+    /// A program that the operation needs is not installed; the text names it and the next step.
     #[error("{0}")]
     Missing(String),
     /// Another model has this name.
@@ -105,7 +105,7 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("{path}: {reason}", path = path.display())]
     Io {
-        /// The file's path.
+        /// The path of the file that the operation was about.
         path: PathBuf,
         /// Why the operation failed.
         reason: String,
@@ -184,6 +184,12 @@ fn invalid(field: &str, error: &Error) -> Problem {
     Problem {
         fields: vec![lar_base::FieldError { field: field.into(), reason: error.to_string() }],
         ..Problem::new(Code::InvalidParams, error.to_string())
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(InvalidName(name): InvalidName) -> Self {
+        Self::Name(name)
     }
 }
 

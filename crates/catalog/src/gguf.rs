@@ -41,28 +41,28 @@ enum Value {
 pub struct Metadata {
     /// `general.architecture`, such as `llama`.
     pub architecture: String,
-    /// `general.name`.
+    /// The model's name for people (`general.name`); `None` if the file has none.
     pub name: Option<String>,
-    /// `general.license`.
+    /// The license (`general.license`), such as `apache-2.0`; `None` if the file names none.
     pub license: Option<String>,
     /// The quantization of most of the weights, such as `Q4_K_M`.
     pub quantization: Option<String>,
     /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// The number of weights.
+    /// The number of weights in all tensors of the file.
     pub parameters: u64,
     /// The bytes per token of an f16 KV cache.
     pub cache_bytes_per_token: u64,
     /// The chat template, if the model has one.
     pub chat_template: Option<String>,
-    /// The text of the start token.
+    /// The text of the token that starts a prompt (BOS); `None` if the vocabulary has none.
     pub start_token: Option<String>,
-    /// The text of the end token.
+    /// The text of the token that ends an answer (EOS); `None` if the vocabulary has none.
     pub end_token: Option<String>,
     /// The pooling type of an embedder or reranker (`*.pooling_type`, llama.cpp's numbers); `None` for a
     /// model that generates text.
     pub pooling: Option<u64>,
-    /// The number of tensors.
+    /// The number of tensors in this file, which may be a part of a split model.
     pub tensors: u64,
     /// The number of tokens in the vocabulary.
     pub vocabulary: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Chat and completions.
+    /// Answers to messages, and continuations of texts.
     Chat,
     /// Embeddings of texts.
     Embedding,

@@ -50,13 +50,13 @@ pub enum FileLocation {
 /// One file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// The role of the file.
+    /// The use of the file, such as weights or tokenizer.
     pub role: FileRole,
-    /// The sha256, in hexadecimal.
+    /// The SHA-256 of the content in hexadecimal, which is also the name of a blob.
     pub sha256: String,
-    /// The size.
+    /// The size of the content.
     pub size: Bytes,
-    /// The location.
+    /// The location of the content: the models directory or another program's folder.
     #[serde(rename = "place")]
     pub location: FileLocation,
 }
@@ -66,23 +66,23 @@ pub struct File {
 pub struct ModelFacts {
     /// The architecture, such as `llama` or `bert`.
     pub architecture: String,
-    /// `gguf` or `safetensors`.
+    /// The format of the weights: `gguf` or `safetensors`.
     pub format: String,
     /// The quantization, such as `Q4_K_M`; `None` for safetensors and unknown types.
     pub quantization: Option<String>,
-    /// The license that the file names.
+    /// The license that the file names, such as `apache-2.0`; `None` if it names none.
     pub license: Option<String>,
-    /// The number of weights.
+    /// The number of weights in all files of the model.
     pub parameters: u64,
     /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// The bytes per token of the KV cache.
+    /// The size of one token in a KV cache of 16-bit numbers, in bytes; 0 without a KV cache.
     pub cache_bytes_per_token: u64,
-    /// The chat template.
+    /// The Jinja template that renders messages as a prompt; `None` if the file has none.
     pub chat_template: Option<String>,
-    /// The text of the start token.
+    /// The text of the token that starts a prompt (BOS); empty if there is none.
     pub start_token: String,
-    /// The text of the end token.
+    /// The text of the token that ends an answer (EOS); empty if there is none.
     pub end_token: String,
 }
 
@@ -91,13 +91,13 @@ pub struct ModelFacts {
 pub struct Model {
     /// The model's name in this catalog.
     pub name: String,
-    /// The model's kind.
+    /// The kind of work that the model does.
     pub kind: Kind,
-    /// The model's files.
+    /// All files of the model, the weights first.
     pub files: Vec<File>,
-    /// The metadata from the files.
+    /// The metadata, read once from the files at the installation.
     pub facts: ModelFacts,
-    /// The source of the model.
+    /// The source of its pull, or the program from which it was adopted, as text.
     pub source: String,
     /// The model's author, if the license requires attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]

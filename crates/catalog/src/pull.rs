@@ -23,13 +23,13 @@ use crate::blobs::{self, Directory};
 use crate::model::{File, FileRole, Model, inspect};
 use crate::source::Source;
 use crate::starter::Starter;
-use crate::{Error, names, split, starter};
+use crate::{Error, name_derivation, name_syntax, split, starter};
 
 /// The progress of a pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Progress {
-    /// The download is running.
+    /// Lar downloads the model's files.
     Downloading {
         /// The bytes downloaded so far.
         done: Bytes,
@@ -40,7 +40,7 @@ pub enum Progress {
     Verifying {
         /// The bytes read so far.
         done: Bytes,
-        /// The total number of bytes.
+        /// The number of bytes to read.
         total: Bytes,
     },
     /// The model is installed.
@@ -68,9 +68,9 @@ impl Progress {
 /// A running or finished pull.
 #[derive(Debug, Clone)]
 pub struct Pull {
-    /// The source of the model.
+    /// The source of the pull, which identifies it among the running pulls.
     pub source: Source,
-    /// The progress.
+    /// The newest progress. It stays readable after the end.
     pub progress: watch::Receiver<Progress>,
     pub(crate) outcome: watch::Receiver<Option<Result<Model, Error>>>,
 }
@@ -165,7 +165,7 @@ impl Puller {
             Some(name) => name,
             None => default_name(source),
         };
-        names::check(&name)?;
+        name_syntax::check(&name)?;
         let sources = split::sources_of(source)?;
         let partial = self.directory.partial(&source.to_string());
         let _lock = lock(partial.clone()).await?;
@@ -320,7 +320,7 @@ fn default_name(source: &Source) -> String {
     match (starter, recommended) {
         (Some(starter), _) => starter.name.to_owned(),
         (None, Some(model)) => model.name.to_owned(),
-        (None, None) => names::from_file(&source.file_name()),
+        (None, None) => name_derivation::from_file(&source.file_name()),
     }
 }
 

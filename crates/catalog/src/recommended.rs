@@ -15,17 +15,17 @@ use crate::speed::TOKENS_PER_SECOND_MIN;
 pub struct ModelRecommendation {
     /// The model's name after its installation.
     pub name: &'static str,
-    /// The source to pull the model from.
+    /// The source of the pull, in the syntax of [`crate::Source`].
     pub source: &'static str,
     /// The strengths of the model, in a few words.
     pub about: &'static str,
-    /// The license (SPDX).
+    /// The license, as an SPDX identifier.
     pub license: &'static str,
-    /// The size of the download.
+    /// The number of bytes to download.
     pub size: Bytes,
     /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// The bytes per token of the KV cache.
+    /// The size of one token in a KV cache of 16-bit numbers, in bytes.
     pub cache_bytes_per_token: u64,
     /// The bytes of weights that are read for each token.
     pub active: Bytes,
@@ -103,9 +103,12 @@ mod tests {
         assert!(RECOMMENDED.is_sorted_by_key(|model| model.size));
         for model in RECOMMENDED {
             model.source.parse::<crate::Source>().unwrap();
-            crate::names::check(model.name).unwrap();
+            crate::name_syntax::check(model.name).unwrap();
             if model.source.starts_with("hf:") {
-                assert_eq!(crate::names::from_file(model.source.rsplit('/').next().unwrap()), model.name);
+                assert_eq!(
+                    crate::name_derivation::from_file(model.source.rsplit('/').next().unwrap()),
+                    model.name
+                );
             }
         }
         assert!(!RECOMMENDED[0].fits(Bytes::mib(512)) && RECOMMENDED[0].fits(Bytes::mib(2048)));

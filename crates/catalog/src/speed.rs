@@ -30,7 +30,7 @@ pub struct DecodeSpeed {
     /// The estimated bytes of weights that the machine reads per second while it decodes, from its memory
     /// bandwidth.
     pub weights_per_second: f64,
-    /// The models measured on the machine.
+    /// The installed models whose decode speed was measured on this machine, in any order.
     pub measured: Vec<MeasuredModel>,
 }
 

@@ -14,11 +14,11 @@ use crate::{DecodeSpeed, RECOMMENDED, TOKENS_PER_SECOND_MIN};
 pub struct Starter {
     /// The model's name after its installation.
     pub name: &'static str,
-    /// The source to pull the model from.
+    /// The source of the pull, in the syntax of [`crate::Source`].
     pub source: &'static str,
-    /// The digest of the weights.
+    /// The SHA-256 of the weights in hexadecimal, which the download must have.
     pub sha256: &'static str,
-    /// The size of the weights.
+    /// The size of the file of the weights.
     pub size: Bytes,
     /// The digests of the pieces, in order, if several packages contain one piece each.
     pub pieces: &'static [&'static str],
@@ -100,9 +100,9 @@ const MEMORY_SHARE: u64 = 2;
 /// The properties of a machine that the choice of a starter model depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// The installed memory.
+    /// The memory of the machine in total, whether or not it is free.
     pub memory: Bytes,
-    /// The decode speed.
+    /// The speed at which the machine decodes, to estimate the speed of a model.
     pub speed: DecodeSpeed,
     /// Whether the hub answers; if not, only models from Python packages are possible.
     pub hub: bool,
@@ -111,13 +111,13 @@ pub struct Machine {
 /// The chosen starter model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
-    /// The model's name.
+    /// The name of the model after its installation.
     pub name: &'static str,
-    /// The source to pull the model from.
+    /// The source of the pull, in the syntax of [`crate::Source`].
     pub source: &'static str,
-    /// The size of the download.
+    /// The number of bytes to download.
     pub size: Bytes,
-    /// The expected tokens per second.
+    /// The expected decode speed of one answer, in tokens per second.
     pub tokens_per_second: f64,
 }
 

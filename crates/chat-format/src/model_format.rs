@@ -30,7 +30,7 @@ pub struct OutputFormat {
     pub(crate) reasoning: Option<(&'static str, &'static str)>,
     /// Whether the prompt has already opened the reasoning.
     pub(crate) starts_in_reasoning: bool,
-    /// The format of tool calls, and the tools.
+    /// The syntax of tool calls, and the tools that the answer may call; `None` if it may call none.
     pub(crate) tools: Option<(ToolCallFormat, Vec<Tool>)>,
     /// Whether an answer that consists only of a JSON object that describes a call is a call.
     pub(crate) allows_bare_calls: bool,

@@ -7,7 +7,7 @@ use super::pythonic_calls::CallSyntax;
 pub(super) struct ToolCallFormat {
     /// The mark that opens a call, or a list of them.
     pub(super) begin: &'static str,
-    /// The mark that ends a call.
+    /// The mark that closes a call, or a list of them; empty if none does.
     pub(super) end: &'static str,
     /// The syntax between these marks.
     pub(super) body: CallBody,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Client;
 use crate::output::{Output, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 
 /// The subcommands of `lar alias`.
 #[derive(Debug, Clone, Subcommand)]
@@ -18,12 +18,12 @@ pub enum AliasCommand {
     Set {
         /// The alias, such as `default` or `gpt-4o`
         name: String,
-        /// The name of the model
+        /// The name of the installed model
         model: String,
     },
     /// Remove an alias
     Rm {
-        /// The alias
+        /// The alias to remove
         name: String,
     },
 }
@@ -39,7 +39,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: AliasCommand)
             output.show(&alias, || format!("The alias {} now refers to {}.", alias.name, alias.target))
         }
         AliasCommand::Rm { name } => {
-            let _: Value = client.delete(&format!("aliases/{}", path(&name))).await?;
+            let _: Value = client.delete(&format!("aliases/{}", encode_segment(&name))).await?;
             output.show(&Value::Null, || format!("Removed the alias {name}."))
         }
     }

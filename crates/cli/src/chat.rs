@@ -27,7 +27,7 @@ const QUESTION_BYTES_MAX: u64 = 1 << 20;
 /// The arguments of `lar chat`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChatArgs {
-    /// The model to talk to
+    /// The model that answers, by name or alias
     #[arg(long, short)]
     model: Option<String>,
     /// A system prompt for the conversation
@@ -50,13 +50,13 @@ pub struct ChatArgs {
 pub struct AskArgs {
     /// The question [default: read from standard input]
     question: Vec<String>,
-    /// The model to ask
+    /// The model that answers, by name or alias
     #[arg(long, short)]
     model: Option<String>,
     /// Maximum number of tokens of the answer
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// Seed of the sampling
+    /// Seed of the sampling [default: random]
     #[arg(long)]
     seed: Option<u32>,
     /// Sampling temperature, 0 to 2
@@ -138,7 +138,7 @@ async fn erase_if_refused(client: &Client, conversation: &str, error: &anyhow::E
     if error.downcast_ref::<ApiError>().is_none() {
         return false;
     }
-    let path = format!("conversations/{}?erase=true", url_path::path(conversation));
+    let path = format!("conversations/{}?erase=true", url_path::encode_segment(conversation));
     // The caller reports the error of the message, so an error of the deletion is ignored.
     client.delete::<Value>(&path).await.is_ok()
 }

@@ -133,7 +133,7 @@ impl Client {
         headers: Vec<(&'static str, String)>,
         message: &Value,
     ) -> anyhow::Result<Option<Value>> {
-        let url = format!("{}/mcp?tools={}", self.url, crate::url_path::path(tools));
+        let url = format!("{}/mcp?tools={}", self.url, crate::url_path::encode_segment(tools));
         let mut request =
             self.with_credentials(Request::new(Method::Post, url, Trust::Operator)).timeout(TIMEOUT);
         request = request.header("accept", "application/json, text/event-stream");

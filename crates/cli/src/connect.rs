@@ -29,7 +29,7 @@ use self::client_state::{ClientState, Journal};
 use self::files::{FileChange, RevertOutcome};
 use self::location::locate;
 use crate::output::{Output, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 use crate::{ApiError, Client, CommandContext};
 
 /// The client to connect, and the options.
@@ -255,7 +255,7 @@ fn undo_files(changes: &[FileChange]) -> anyhow::Result<Vec<(PathBuf, RevertOutc
 }
 
 async fn revoke(client: &Client, key: &str) -> anyhow::Result<()> {
-    match client.delete::<Value>(&format!("keys/{}", path(key))).await {
+    match client.delete::<Value>(&format!("keys/{}", encode_segment(key))).await {
         Ok(_) => Ok(()),
         Err(error) if error.downcast_ref::<ApiError>().is_some_and(|refused| refused.0.status == 404) => {
             Ok(())

@@ -8,24 +8,24 @@ use lar_api::conversations::Conversation;
 use serde_json::{Value, json};
 
 use crate::output::{Output, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 use crate::{Client, transfer};
 
 /// The subcommands of `lar conversations`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConversationCommand {
-    /// List conversations, most recently changed first
+    /// List conversations, most recent turn first
     List,
     /// Find conversations that contain words
     Search {
-        /// The words
+        /// The words to find in titles and messages
         words: Vec<String>,
     },
     /// Change the title of a conversation
     Rename {
         /// The id of the conversation
         id: String,
-        /// The new title
+        /// The new title: one line of up to 200 characters
         title: String,
     },
     /// Delete a conversation; it can be restored for 30 days
@@ -66,17 +66,18 @@ pub(crate) async fn run(
         }
         ConversationCommand::Search { words } => {
             let found: Page<Conversation> =
-                client.get(&format!("conversations?q={}", path(&words.join(" ")))).await?;
+                client.get(&format!("conversations?q={}", encode_segment(&words.join(" ")))).await?;
             output.show(&found.data, || hits(&found.data, lar))
         }
         ConversationCommand::Rename { id, title } => {
-            let changed: Conversation =
-                client.patch(&format!("conversations/{}", path(&id)), &json!({ "title": title })).await?;
+            let changed: Conversation = client
+                .patch(&format!("conversations/{}", encode_segment(&id)), &json!({ "title": title }))
+                .await?;
             output.show(&changed, || format!("Renamed to “{}”.", changed.title))
         }
         ConversationCommand::Rm { id, erase } => {
             let query = if erase { "?erase=true" } else { "" };
-            let _: Value = client.delete(&format!("conversations/{}{query}", path(&id))).await?;
+            let _: Value = client.delete(&format!("conversations/{}{query}", encode_segment(&id))).await?;
             output.show(&Value::Null, || {
                 if erase {
                     "Erased.".into()
@@ -86,8 +87,9 @@ pub(crate) async fn run(
             })
         }
         ConversationCommand::Restore { id } => {
-            let changed: Conversation =
-                client.patch(&format!("conversations/{}", path(&id)), &json!({ "deleted": false })).await?;
+            let changed: Conversation = client
+                .patch(&format!("conversations/{}", encode_segment(&id)), &json!({ "deleted": false }))
+                .await?;
             output.show(&changed, || format!("Restored “{}”.", changed.title))
         }
         ConversationCommand::Export { file } => transfer::export(client, output, "conversations", file).await,

@@ -29,7 +29,7 @@ pub struct HookArgs {
     /// input
     #[arg(value_parser = events())]
     what: String,
-    /// The connected client
+    /// The name of the connected client, as in `lar connect`
     #[arg(long)]
     pub client: String,
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::output::counted;
 use crate::{Client, Output};
 use export_file::FILE_BYTES_MAX;
-pub(crate) use export_file::text_of;
+pub(crate) use export_file::read_text;
 use parsed_export::ParsedExport;
 
 /// The number of memories per request.
@@ -138,11 +138,11 @@ fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
         bail!("the file is larger than the limit of {FILE_BYTES_MAX}");
     }
     match from {
-        ImportSource::Mem0 => json::mem0(&text_of(path)?),
-        ImportSource::Vestige => json::vestige(&text_of(path)?),
-        ImportSource::McpMemory => json::mcp_memory(&text_of(path)?),
+        ImportSource::Mem0 => json::mem0(&read_text(path)?),
+        ImportSource::Vestige => json::vestige(&read_text(path)?),
+        ImportSource::McpMemory => json::mcp_memory(&read_text(path)?),
         ImportSource::BasicMemory => markdown::basic_memory(path),
-        ImportSource::ClaudeMd => markdown::instructions(&text_of(path)?, path),
+        ImportSource::ClaudeMd => markdown::instructions(&read_text(path)?, path),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Client;
 use crate::output::{Output, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 
 /// The subcommands of `lar keys`.
 #[derive(Debug, Clone, Subcommand)]
@@ -16,7 +16,7 @@ pub enum KeyCommand {
     List,
     /// Create an API key; its secret is shown only once
     Create {
-        /// A name for the key
+        /// A name for the key, shown in lists
         name: String,
         /// Scopes: inference, conversations, memory:read, memory:write, admin [default: inference and both
         /// memory scopes]
@@ -31,7 +31,7 @@ pub enum KeyCommand {
         /// Maximum number of requests per minute
         #[arg(long)]
         requests_per_minute: Option<u32>,
-        /// Days until the key expires
+        /// Days until the key expires [default: never]
         #[arg(long)]
         expires_in_days: Option<u64>,
     },
@@ -69,7 +69,7 @@ pub(crate) async fn run(
             Ok(())
         }
         KeyCommand::Revoke { id } => {
-            let _: Value = client.delete(&format!("keys/{}", path(&id))).await?;
+            let _: Value = client.delete(&format!("keys/{}", encode_segment(&id))).await?;
             output.show(&Value::Null, || format!("Revoked {id}. Lar now rejects requests with this key."))
         }
     }

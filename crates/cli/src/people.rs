@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Client;
 use crate::output::{Output, table};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 
 /// The subcommands of `lar users`.
 #[derive(Debug, Clone, Subcommand)]
@@ -17,7 +17,7 @@ pub enum UserCommand {
     List,
     /// Invite a user: prints an API key and a sign-in link for them
     Invite {
-        /// A name for the user
+        /// A name that no other user has
         name: String,
     },
     /// Revoke a user's keys and grants; their data stays
@@ -34,7 +34,7 @@ pub enum SpaceCommand {
     List,
     /// Create a team space
     Create {
-        /// A name for the space
+        /// A name that no other team space has
         name: String,
     },
     /// List the users who can use a team space
@@ -80,7 +80,7 @@ pub(crate) async fn users(client: &Client, output: &Output, command: UserCommand
             output.show(&user, || render_invitation(&user))
         }
         UserCommand::Remove { name } => {
-            let _: Value = client.delete(&format!("users/{}", path(&name))).await?;
+            let _: Value = client.delete(&format!("users/{}", encode_segment(&name))).await?;
             output.show(&Value::Null, || format!("Revoked all keys and grants of {name}. Their data stays."))
         }
     }
@@ -104,16 +104,20 @@ pub(crate) async fn spaces(
             })
         }
         SpaceCommand::Grants { space } => {
-            let grants: Page<Grant> = client.get(&format!("spaces/{}/grants", path(&space))).await?;
+            let grants: Page<Grant> =
+                client.get(&format!("spaces/{}/grants", encode_segment(&space))).await?;
             output.show(&grants.data, || render_grants(&grants.data))
         }
         SpaceCommand::Grant { space, user, write } => {
             let grant = NewGrant { user, access: if write { "write" } else { "read" }.into() };
-            let grants: Page<Grant> = client.post(&format!("spaces/{}/grants", path(&space)), &grant).await?;
+            let grants: Page<Grant> =
+                client.post(&format!("spaces/{}/grants", encode_segment(&space)), &grant).await?;
             output.show(&grants.data, || render_grants(&grants.data))
         }
         SpaceCommand::Revoke { space, user } => {
-            let _: Value = client.delete(&format!("spaces/{}/grants/{}", path(&space), path(&user))).await?;
+            let _: Value = client
+                .delete(&format!("spaces/{}/grants/{}", encode_segment(&space), encode_segment(&user)))
+                .await?;
             output.show(&Value::Null, || format!("Revoked: {user} can no longer use {space}."))
         }
     }

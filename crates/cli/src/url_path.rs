@@ -1,7 +1,7 @@
 //! Names in the paths of URLs.
 
 /// Encodes a name as one segment of a URL path.
-pub(crate) fn path(name: &str) -> String {
+pub(crate) fn encode_segment(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     name.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -14,6 +14,6 @@ mod tests {
 
     #[test]
     fn a_name_is_one_segment_of_a_path() {
-        assert_eq!(path("a/b c"), "a%2Fb%20c");
+        assert_eq!(encode_segment("a/b c"), "a%2Fb%20c");
     }
 }

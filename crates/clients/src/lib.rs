@@ -37,7 +37,7 @@ pub struct Recipe {
     /// Whether the client starts `lar mcp` and calls its memory tools. False if missing.
     #[serde(default)]
     pub has_memory_tools: bool,
-    /// The files to edit.
+    /// The edits of the client's files, in the order in which `lar connect` makes them.
     #[serde(default)]
     pub files: Vec<FileEdit>,
     /// The step that is left to the user.
@@ -54,7 +54,7 @@ pub enum ChatApi {
     Responses,
     /// Anthropic's Messages API.
     Messages,
-    /// Ollama's chat API.
+    /// Ollama's API, `/api/chat`.
     OllamaChat,
 }
 
@@ -122,7 +122,7 @@ pub enum When {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Folder {
-    /// The home directory.
+    /// The user's home directory, `~`.
     Home,
     /// Codex's folder: `$CODEX_HOME`, or `~/.codex` if the variable is not set.
     Codex,

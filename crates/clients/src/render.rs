@@ -17,7 +17,7 @@ pub struct Rendered<'a> {
 /// A file to edit, with values in place of placeholders.
 #[derive(Clone)]
 pub struct RenderedFile<'a> {
-    /// The edit that was rendered.
+    /// The edit of the recipe, which says where the file is.
     pub edit: &'a FileEdit,
     /// The document that `lar connect` writes.
     pub document: Document,

@@ -15,7 +15,7 @@ pub struct Variables {
     pub url: String,
     /// The client's API key.
     pub key: Secret,
-    /// The path of the program `lar`.
+    /// The absolute path of the program `lar`, which a client starts for `lar mcp`.
     pub lar_program: String,
     /// Lar's data directory.
     pub data_dir: String,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use lar_base::{Code, Problem, TaskId};
-use lar_inference::{CallPart, TaskEvent, TaskSummary, TokenLogprobs, ToolCall, cancelled_problem};
+use lar_base::{Problem, TaskId};
+use lar_inference::{
+    CallPart, TaskEvent, TaskSummary, TokenLogprobs, ToolCall, cancelled_problem, stopped_problem,
+};
+use serde_json::{Value, json};
 
 use crate::AnswerEvent;
 use crate::call_id::call_id;
@@ -61,11 +64,11 @@ impl Answer {
     /// Checks that every answer has ended.
     ///
     /// # Errors
-    /// [`Code::EngineFailed`] if the events of a task stopped before its end.
+    /// [`lar_base::Code::EngineFailed`] if the events of a task stopped before its end.
     pub fn check_ended(answers: &[Answer]) -> Result<(), Problem> {
         match answers.iter().all(|answer| answer.end.is_some()) {
             true => Ok(()),
-            false => Err(Problem::new(Code::EngineFailed, "the task was stopped")),
+            false => Err(stopped_problem()),
         }
     }
 
@@ -88,5 +91,43 @@ impl Answer {
     /// Returns OpenAI's finish reason.
     pub(crate) fn finish_reason(&self) -> &'static str {
         self.end.as_ref().map_or("stop", |end| end.reason.as_str())
+    }
+}
+
+/// Returns the arguments of a complete tool call as an object, or the call as text if they are none.
+///
+/// A token limit cuts arguments off, and models write other JSON values or invalid JSON. OpenAI's APIs send the
+/// arguments as text, so they send them as the model wrote them. Where the arguments must be an object, Lar does
+/// not guess one, because the client would run a call that the model did not make. It leaves the call out and
+/// adds its text to the text of the answer: the tool's name, a space, and the arguments as the model wrote them.
+///
+/// Empty arguments are an empty object.
+pub(crate) fn object_arguments(call: &ToolCall) -> Result<Value, String> {
+    if call.arguments.trim().is_empty() {
+        return Ok(json!({}));
+    }
+    match serde_json::from_str(&call.arguments) {
+        Ok(arguments @ Value::Object(_)) => Ok(arguments),
+        _ => Err(format!("{} {}", call.name, call.arguments)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_whose_arguments_are_no_object_is_text() {
+        let arguments = |arguments: &str| {
+            let (id, name) = ("call_0000".to_owned(), "look".to_owned());
+            object_arguments(&ToolCall { id, name, arguments: arguments.to_owned() })
+        };
+        for text in ["", " ", "{}"] {
+            assert_eq!(arguments(text), Ok(json!({})), "{text}");
+        }
+        assert_eq!(arguments("{\"at\": 1}\n"), Ok(json!({ "at": 1 })));
+        for text in ["{", "{\"at\": 1", "[1]", "\"x\"", "null", "at 1", "{} {}"] {
+            assert_eq!(arguments(text), Err(format!("look {text}")));
+        }
     }
 }

@@ -24,20 +24,18 @@ pub struct Head {
 
 impl Head {
     /// Returns the number of answers.
-    #[must_use]
-    pub fn answers(&self) -> usize {
+    pub(crate) fn answers(&self) -> usize {
         self.tokens_in.len()
     }
 
     /// Returns the time at which the request arrived, in seconds since the Unix epoch.
-    #[must_use]
-    pub fn created(&self) -> i64 {
+    pub(crate) fn created(&self) -> i64 {
         self.received_at.as_seconds()
     }
 }
 
 /// An event of one of a request's answers.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct AnswerEvent<'a> {
     /// The index of the answer, from 0.
     pub answer: usize,
@@ -45,8 +43,10 @@ pub struct AnswerEvent<'a> {
     pub event: &'a TaskEvent,
     /// The time since the request arrived.
     pub elapsed: Duration,
-    /// Returns the answer's current token counts and times, if they are known.
-    pub so_far: &'a dyn Fn() -> Option<TaskSummary>,
+    /// The answer's token counts and times up to this event.
+    ///
+    /// `None` if they are unknown, and unless [`Encoder::needs_timings`] asks for them.
+    pub so_far: Option<TaskSummary>,
     /// Whether a line limit has ended the answer.
     pub is_cut: bool,
 }
@@ -55,7 +55,7 @@ impl<'a> AnswerEvent<'a> {
     /// Creates an event of the only answer, without further facts.
     #[must_use]
     pub fn of(event: &'a TaskEvent) -> Self {
-        Self { answer: 0, event, elapsed: Duration::ZERO, so_far: &|| None, is_cut: false }
+        Self { answer: 0, event, elapsed: Duration::ZERO, so_far: None, is_cut: false }
     }
 }
 
@@ -67,6 +67,11 @@ pub trait Encoder {
     /// Returns the frames before those of the first event.
     fn start(&mut self) -> Vec<Frame> {
         Vec::new()
+    }
+
+    /// Returns whether events need [`AnswerEvent::so_far`].
+    fn needs_timings(&self) -> bool {
+        false
     }
 
     /// Returns the frames of an event; some events have none.

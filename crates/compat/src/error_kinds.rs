@@ -6,7 +6,10 @@ use lar_base::Code;
 /// the request, the server or the load, so none of them fits.
 pub(crate) const CANCELLED: &str = "cancelled";
 
-/// Returns whether a retry later, or on another server, may succeed.
+/// Returns whether the server is overloaded: its queue is full, or no engine is ready for the model.
+///
+/// Anthropic's and llama.cpp's APIs have an error type for this, and Anthropic's API a status. Rate limits and
+/// deadlines, after which a retry may succeed too, have types of their own.
 #[must_use]
 pub fn is_overload(code: Code) -> bool {
     matches!(code, Code::QueueFull | Code::PoolUnready | Code::PoolUnavailable)

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::lenient;
 
+/// The maximum length of a name in `X-Lar-Ignored` in characters.
+const IGNORED_NAME_CHARS_MAX: usize = 128;
+
 /// How Lar treats a request field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldSupport {
@@ -51,11 +54,21 @@ pub(crate) fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<Stri
             Some(FieldSupport::Rejected) => {
                 return Err(Problem::about(Code::UnsupportedParam, name, "is not supported"));
             }
-            Some(FieldSupport::Ignored) | None => ignored.push(name.chars().take(64).collect()),
+            Some(FieldSupport::Ignored) | None => ignored.push(ignored_name(name)),
         }
     }
     ignored.sort_unstable();
     Ok(ignored)
+}
+
+/// Returns the name of a field, or the path of a schema keyword, in the form of the header `X-Lar-Ignored`.
+///
+/// Each character other than an ASCII letter, a digit and `_-.$[]` becomes `_`. After 128 characters, the name is
+/// cut.
+#[must_use]
+pub fn ignored_name(name: &str) -> String {
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
+    name.chars().map(|one| if is_plain(one) { one } else { '_' }).take(IGNORED_NAME_CHARS_MAX).collect()
 }
 
 /// Returns whether an unsupported field has a value that means the same as leaving the field out.
@@ -126,5 +139,14 @@ mod tests {
             assert_eq!(problem.code, Code::UnsupportedParam, "{refused}");
         }
         assert!(check_fields(&mut json!([]), CHAT_FIELDS).is_err());
+    }
+
+    #[test]
+    fn names_of_ignored_fields_fit_a_header() {
+        assert_eq!(ignored_name("options.a-b_c[0].$ref"), "options.a-b_c[0].$ref");
+        assert_eq!(ignored_name("a, b\r\nc: é"), "a__b__c___");
+        assert_eq!(ignored_name(&"é".repeat(200)), "_".repeat(128));
+        let mut body = json!({ "x\u{e9}": 1 });
+        assert_eq!(check_fields(&mut body, CHAT_FIELDS).unwrap(), ["x_"]);
     }
 }

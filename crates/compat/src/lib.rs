@@ -3,17 +3,20 @@
 //! A codec is pure. It knows no server, no engine and no clock: it decodes the bytes of a body into a
 //! [`Request`], and encodes the events of the request's tasks as that API's response.
 //!
-//! - Each endpoint has a `decode` function: `decode(body, id) -> Result<…, Problem>`, where `id` is the id of the
-//!   request's task. Bodies are read by [`lenient`], and [`fields`] lists the support of each field.
-//! - Each endpoint with a stream has an [`Encoder`]: `push(event)` returns the [`Frame`]s of one event.
-//! - A whole response is made from [`Answer`]s by the endpoint's `whole` function.
+//! - Each endpoint that generates text has a type that implements [`Codec`], such as [`anthropic::Messages`]:
+//!   `decode` reads a body, `encoder` creates the [`Encoder`] of a stream, and `whole` returns the body with
+//!   complete [`Answer`]s. An encoder's `push` returns the [`Frame`]s of one event.
+//! - The Responses API has an [`Encoder`], but no [`Codec`]: [`openai::responses`] says why.
+//! - Endpoints that generate no text, such as embeddings, have the functions `decode` and `whole`.
+//! - Bodies are read by [`lenient`], and [`fields`] lists the support of each field.
 //! - Each API has an `error` module with the body of its errors.
 //!
-//! Invariant: the same events give the same frames. Times and ids come from the caller.
+//! Invariant: the same events give the same frames. Times and ids come from the code that calls the codec.
 
 mod answer;
 pub mod anthropic;
 mod call_id;
+mod codec;
 mod encoder;
 mod error_kinds;
 pub mod fields;
@@ -35,13 +38,15 @@ mod tool_schemas;
 mod tools;
 
 pub use answer::Answer;
+pub use codec::{Codec, DecodedRequest};
 pub use encoder::{AnswerEvent, Encoder, Head};
 pub use error_kinds::is_overload;
+pub use fields::ignored_name;
 pub use frame::Frame;
-pub use line_limits::{LineLimits, LineTracker};
+pub use line_limits::LineLimits;
 pub use model_name::{MEMORY_SUFFIX, plain_name};
 pub use prompts::{PromptInput, PromptPiece};
-pub use request::{Request, derived_seed, in_range};
+pub use request::Request;
 pub use token_limit::TokenLimit;
 pub use tool_schemas::ToolSchemas;
 

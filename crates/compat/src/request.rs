@@ -52,25 +52,6 @@ pub(crate) fn stop_texts(field: &str, stop: Vec<String>) -> Result<Vec<String>, 
     Ok(stop)
 }
 
-/// Returns a seed for a request without one: the low 32 bits of the task's id, which are random.
-#[must_use]
-pub fn derived_seed(task: TaskId) -> u32 {
-    task.as_u128() as u32
-}
-
-/// Checks that a number is finite and between `low` and `high`.
-///
-/// # Errors
-/// If it is not. The error names `field`, the bounds and the number.
-pub fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
-    match value {
-        Some(value) if !(low..=high).contains(&value) => {
-            Err(Problem::invalid(field, format!("must be between {low} and {high}, got {value}")))
-        }
-        value => Ok(value),
-    }
-}
-
 /// Moves a final assistant message into the chat's prefill, so that the answer continues it.
 ///
 /// The chat is unchanged if a tool call is required, or if it has no other message.

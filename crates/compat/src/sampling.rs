@@ -3,13 +3,13 @@
 mod structured_output;
 
 use lar_base::{Problem, TaskId};
-use lar_inference::{ExtraSampling, SamplerName, Sampling};
+use lar_inference::{ExtraSampling, SamplerName, Sampling, in_range};
 use serde_json::Value;
 
 pub(crate) use self::structured_output::{field as constraint_field, unused as unused_of_constraint};
 use crate::lenient::OutOfRange;
 use crate::openai::wire::{OneOrMany, Sampling as WireSampling};
-use crate::request::{STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range, stop_texts};
+use crate::request::{STOP_BYTES_MAX, STOP_MAX, stop_texts};
 
 /// The maximum number of entries in `logit_bias`.
 const BIAS_MAX: usize = 1024;
@@ -111,7 +111,7 @@ fn read(
         strict: false,
         // SDKs send 64-bit seeds and engines accept 32 bits, so a seed is folded. -1 means a random seed.
         seed: match wire.seed {
-            None | Some(-1) => derived_seed(task),
+            None | Some(-1) => Sampling::derived_seed(task),
             Some(seed) => seed as u32 ^ (seed >> 32) as u32,
         },
         stop,
@@ -127,7 +127,10 @@ fn read(
 }
 
 /// Reads `logit_bias`: an object, as in OpenAI's API, or an array of pairs, as in llama.cpp's.
-fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
+///
+/// # Errors
+/// If it has another form, too many entries, or a key that is not a token id.
+pub(crate) fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
     let wrong = |reason: String| Problem::invalid("logit_bias", reason);
     let entries: Vec<(String, Value)> = match biases {
         Value::Null => Vec::new(),

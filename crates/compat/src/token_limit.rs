@@ -13,7 +13,7 @@ pub enum TokenLimit {
 
 impl TokenLimit {
     /// The lowest valid number. APIs that clamp numbers raise lower ones to it, so they also mean no limit.
-    pub const LOWEST: i128 = -2;
+    pub(crate) const LOWEST: i128 = -2;
 
     /// Returns the number of tokens, or `None` without a limit.
     #[must_use]

@@ -1,9 +1,11 @@
 //! Usage, timings, progress and logprobs in the forms of OpenAI's and llama.cpp's APIs.
 
-use lar_inference::{Candidate, FinishReason, PrefillProgress, TaskSummary};
+use lar_inference::{Candidate, FinishReason, PrefillProgress, TaskSummary, TokenLogprobs};
 
 use crate::Answer;
-use crate::openai::wire::{CompletionUsage, PromptProgress, PromptTokensDetails, Timings, TopLogprob};
+use crate::openai::wire::{
+    CompletionUsage, PromptProgress, PromptTokensDetails, Timings, TokenLogprob, TopLogprob,
+};
 
 /// OpenAI's logprob for very unlikely tokens.
 const LOGPROB_MIN: f32 = -9999.0;
@@ -79,6 +81,12 @@ pub(crate) fn timings_of(answers: &[Answer]) -> Option<Timings> {
 /// Returns the usage of complete answers, where `each` consecutive answers share a prompt.
 pub(crate) fn usage_of(answers: &[Answer], each: usize) -> CompletionUsage {
     usage(answers.iter().filter_map(|answer| answer.end.as_ref()), each)
+}
+
+/// Converts the logprobs of a token to OpenAI's form.
+pub(crate) fn token_logprob(token: &TokenLogprobs) -> TokenLogprob {
+    let top_logprobs = token.top.iter().map(top_logprob).collect();
+    TokenLogprob { chosen: top_logprob(&token.chosen), top_logprobs }
 }
 
 /// Converts a candidate to OpenAI's form. Incomplete UTF-8 becomes U+FFFD in the text; `bytes` has the exact bytes.

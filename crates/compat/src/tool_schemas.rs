@@ -7,9 +7,7 @@ use lar_inference::Prompt;
 use serde_json::Value;
 
 use crate::Request;
-
-/// The maximum length of a reported path in characters.
-const PATH_CHARS_MAX: usize = 128;
+use crate::fields::ignored_name;
 
 /// The schemas of a request's tools by name; empty if the response is streamed.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl ToolSchemas {
         Self(tools.iter().map(|tool| (tool.name.clone(), schema(&tool.parameters))).collect())
     }
 
-    /// Returns the paths of the keywords that the calls violate, in characters that a header allows.
+    /// Returns the paths of the keywords that the calls violate, as [`ignored_name`] writes them.
     ///
     /// A call is the name of a tool and the text of its arguments.
     pub fn violations<'a>(&self, calls: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
@@ -36,10 +34,7 @@ impl ToolSchemas {
             // Incomplete or invalid JSON is not reported: the client sees it when it parses the arguments.
             let arguments: Value = serde_json::from_str(arguments).ok()?;
             let path = lar_chat_format::schema_violation(schema, &arguments)?;
-            let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
-            let path = path.chars().map(|one| if plain(one) { one } else { '_' });
-            let start = format!("tool_calls[{index}].arguments.");
-            Some(start.chars().chain(path).take(PATH_CHARS_MAX).collect::<String>())
+            Some(ignored_name(&format!("tool_calls[{index}].arguments.{path}")))
         };
         calls.into_iter().enumerate().filter_map(violation).collect()
     }

@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lar_base::TaskId;
+use lar_compat::anthropic::{self, Messages};
+use lar_compat::llama_cpp::{LlamaCppCompletion, LlamaCppInfill};
+use lar_compat::ollama::embed::EmbedPath;
+use lar_compat::ollama::{self, OllamaChat, OllamaGenerate};
+use lar_compat::openai::chat_completions::ChatCompletions;
+use lar_compat::openai::completions::Completions;
 use lar_compat::openai::wire::CHAT_FIELDS;
-use lar_compat::openai::{chat_completions, completions, embeddings, rerank, responses};
-use lar_compat::{anthropic, ollama};
+use lar_compat::openai::{embeddings, rerank, responses};
+use lar_compat::{Codec, ignored_name};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -27,17 +33,23 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+fn decode<C: Codec>(body: &[u8]) {
+    let _ = C::decode(body, TaskId::new());
+}
+
 fn decode_all(body: &[u8]) {
-    let _ = chat_completions::decode(body, TaskId::new());
-    let _ = completions::decode(body, TaskId::new());
+    decode::<ChatCompletions>(body);
+    decode::<Completions>(body);
+    decode::<Messages>(body);
+    decode::<OllamaChat>(body);
+    decode::<OllamaGenerate>(body);
+    decode::<LlamaCppCompletion>(body);
+    decode::<LlamaCppInfill>(body);
     let _ = embeddings::decode(body);
     let _ = rerank::decode(body);
     let _ = responses::decode(body, TaskId::new());
-    let _ = anthropic::decode(body, TaskId::new());
     let _ = anthropic::decode_count(body);
-    let _ = ollama::chat::decode(body, TaskId::new());
-    let _ = ollama::generate::decode(body, TaskId::new());
-    let _ = ollama::embed::decode(body, ollama::embed::EmbedPath::Embed);
+    let _ = ollama::embed::decode(body, EmbedPath::Embed);
 }
 
 proptest! {
@@ -55,11 +67,19 @@ proptest! {
         let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] });
         body[name] = value;
         decode_all(body.to_string().as_bytes());
-        if let Err(problem) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+        if let Err(problem) = ChatCompletions::decode(body.to_string().as_bytes(), TaskId::new()) {
             let about = problem.fields.first().map(|field| field.field.clone()).unwrap_or_default();
             let family = about.starts_with(name) || (name.starts_with("max_") && about == "max_tokens");
             prop_assert!(family, "{name}: {problem:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_any_ignored_field_fits_a_header(name in ".{0,200}") {
+        let ignored = ignored_name(&name);
+        let fits = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        prop_assert!(ignored.len() <= 128 && ignored.bytes().all(fits));
+        prop_assert_eq!(ignored_name(&ignored), ignored);
     }
 
     #[test]
@@ -72,7 +92,7 @@ proptest! {
             "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
         });
         let body = body.to_string();
-        if let Ok(input) = chat_completions::decode(body.as_bytes(), TaskId::new()) {
+        if let Ok(input) = ChatCompletions::decode(body.as_bytes(), TaskId::new()) {
             let sampling = input.request.sampling;
             prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
             prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));

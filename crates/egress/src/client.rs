@@ -52,7 +52,7 @@ pub enum Method {
 /// The body of a request.
 #[derive(Debug, Clone, Default)]
 pub enum Body {
-    /// No body.
+    /// A request without a body.
     #[default]
     Empty,
     /// A media type and the content.
@@ -62,7 +62,7 @@ pub enum Body {
 /// An outbound request, with the party that chose its destination.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The HTTP method.
+    /// The HTTP method, such as `GET`.
     pub method: Method,
     /// An http or https URL.
     pub url: String,

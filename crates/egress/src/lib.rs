@@ -24,7 +24,7 @@ pub enum Error {
     BadUrl {
         /// The text as given.
         url: String,
-        /// The problem with it.
+        /// Why the text is not a URL, in words.
         reason: String,
     },
     /// The policy does not allow the destination.

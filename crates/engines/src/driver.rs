@@ -48,7 +48,7 @@ impl PreparedPrompt {
 /// generation. A stream that ends without a terminal event counts as failed. Cancelling [`Generation::stop`]
 /// requests a stop; the terminal event confirms it.
 pub struct Generation {
-    /// The events, in order.
+    /// The progress and the output, in order. The last event is terminal.
     pub events: BoxStream<'static, Event>,
     /// Requests a stop when cancelled.
     pub stop: tokio_util::sync::CancellationToken,
@@ -75,7 +75,7 @@ impl Drop for Generation {
 pub enum Ability {
     /// Generates chat answers and completions.
     Generate,
-    /// Computes embeddings.
+    /// Computes one vector for each text.
     Embed,
     /// Scores texts for a query.
     Rank,
@@ -86,7 +86,7 @@ pub enum Ability {
 pub struct Engine {
     /// The name and build, such as `llama.cpp (embedded)`.
     pub name: String,
-    /// The kind of work.
+    /// The kind of work that the engine does for its model.
     pub ability: Ability,
     /// The number of generations that can run at the same time.
     pub concurrency: u32,

@@ -31,18 +31,18 @@ pub struct EncoderOptions {
     pub program: PathBuf,
     /// Whether the model ranks texts for a query with its classifier head. Otherwise it computes embeddings.
     pub ranks: bool,
-    /// The path of `model.safetensors`.
+    /// The path of the model's `model.safetensors`, which the worker maps into memory.
     pub weights: PathBuf,
-    /// The path of `tokenizer.json`.
+    /// The path of Hugging Face's `tokenizer.json`, which has the vocabulary.
     pub tokenizer: PathBuf,
-    /// The path of `config.json`.
+    /// The path of the model's `config.json`, which has the sizes of its layers.
     pub config: PathBuf,
     /// The path of sentence-transformers' `1_Pooling/config.json`. With `None`, an embedding is the mean over
     /// the tokens.
     pub pooling: Option<PathBuf>,
     /// The number of tokens that the model reads of each text; sentence-transformers' `max_seq_length`.
     pub tokens_max: u32,
-    /// The number of threads that compute.
+    /// The number of threads that compute, at least 1.
     pub threads: u32,
     /// The memory that the worker may allocate besides the mapped weights; `None` is no limit.
     pub memory_max: Option<Bytes>,

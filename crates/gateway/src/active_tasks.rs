@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
+use lar_base::{Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
-use lar_inference::{FinishReason, PrefillProgress, TaskEvent, TaskSummary, cancelled_problem};
+use lar_inference::{
+    FinishReason, PrefillProgress, TaskEvent, TaskSummary, cancelled_problem, stopped_problem,
+};
 
 use crate::task::OnDisconnect;
 use crate::task_events::{EventLog, OnDrop, TaskEventReader};
@@ -42,15 +44,14 @@ impl TaskHandle {
     /// # Errors
     /// The error that ended the task.
     pub async fn collect(&self) -> Result<(TaskEvent, u64), Problem> {
-        let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
         let (mut reader, mut answer) = (self.read(0), None);
         loop {
             match reader.next().await.map(|(_, event)| event) {
                 Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
-                Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
+                Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped_problem)?, end.tokens_in)),
                 Some(TaskEvent::Error(problem)) => return Err(problem),
                 Some(TaskEvent::Cancelled) => return Err(cancelled_problem()),
-                None => return Err(stopped()),
+                None => return Err(stopped_problem()),
                 Some(_) => {}
             }
         }

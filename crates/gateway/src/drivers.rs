@@ -22,7 +22,7 @@ const EMBEDDED_CONCURRENCY: u32 = 16;
 /// How engines run models.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The program that runs as a worker.
+    /// The program that becomes a worker: the path of Lar itself.
     pub program: PathBuf,
     /// A `llama-server` program that runs models instead of the embedded engine.
     pub llama_server: Option<PathBuf>,

@@ -81,6 +81,8 @@ impl Gateway {
 
     /// Dispatches a task after its start is on disk, so that the API may answer with 202.
     ///
+    /// Both happen on a detached Tokio task: if the client disconnects in between, the task runs all the same.
+    ///
     /// # Errors
     /// The same request was accepted just before, or the database failed. Nothing was dispatched.
     pub async fn dispatch_durably(
@@ -88,8 +90,15 @@ impl Gateway {
         admitted: Admitted,
         once: Option<IdempotentRequest>,
     ) -> Result<TaskHandle, Problem> {
-        self.shared.store.task_create(admitted.start(), once).await?;
-        Ok(self.dispatch_recorded(admitted))
+        let gateway = self.clone();
+        let dispatched = tokio::spawn(async move {
+            gateway.shared.store.task_create(admitted.start(), once).await?;
+            Ok(gateway.dispatch_recorded(admitted))
+        });
+        dispatched.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the dispatch of a task panicked");
+            Err(Problem::new(Code::Internal, "the dispatch failed; the log has the details"))
+        })
     }
 
     /// Dispatches a task whose [`Admitted::start`] the caller has already stored.

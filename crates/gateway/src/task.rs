@@ -26,7 +26,7 @@ pub enum Work {
     Rank {
         /// The query that the texts are scored for.
         query: String,
-        /// The texts to score.
+        /// The texts to score, in the order of their scores.
         texts: Vec<String>,
     },
 }
@@ -56,11 +56,11 @@ impl Work {
 /// The policy when the last reader of a task disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// The task is cancelled.
+    /// The task is cancelled as soon as nobody reads its events.
     Cancel,
     /// The task is cancelled if nobody reads it again within this time.
     CancelAfter(Duration),
-    /// The task keeps running.
+    /// The task runs to its end, and its events stay readable.
     KeepRunning,
 }
 
@@ -85,6 +85,6 @@ pub struct Task {
     pub memory: Option<String>,
     /// The policy when the last reader disconnects.
     pub on_disconnect: OnDisconnect,
-    /// The work that the model does.
+    /// The input of the model, and the kind of output that it computes.
     pub work: Work,
 }

@@ -15,7 +15,7 @@ pub struct ChatMessage {
     pub reasoning: String,
     /// The assistant's tool calls; empty in other roles.
     pub tool_calls: Vec<ToolCall>,
-    /// In a tool result: the id of its tool call.
+    /// The [`ToolCall::id`] that a tool result answers; `None` in other roles.
     pub tool_call_id: Option<String>,
     /// The author: the tool that answers, or one of several users. Some templates show it.
     pub name: Option<String>,
@@ -33,9 +33,9 @@ impl ChatMessage {
 pub struct ToolCall {
     /// The id that the tool's result refers to.
     pub id: String,
-    /// The name of the tool that is called.
+    /// The [`Tool::name`] of the called tool.
     pub name: String,
-    /// The arguments, as JSON text.
+    /// The arguments as JSON text, usually of an object.
     pub arguments: String,
 }
 
@@ -55,9 +55,9 @@ pub struct Tool {
 /// A variable that a request passes to the chat template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateVariable {
-    /// The name in the template.
+    /// The name by which the chat template reads the variable.
     pub name: String,
-    /// The value, as JSON text.
+    /// The value as JSON text, such as `false` or `"high"`.
     pub value: String,
     /// The request field that set it, such as `chat_template_kwargs.enable_thinking`.
     pub field: String,
@@ -100,7 +100,7 @@ pub struct Chat {
     /// Whether the prompt ends with the template's generation prompt (the default). If not, the prompt ends
     /// after the last message.
     pub adds_generation_prompt: bool,
-    /// Variables for the chat template.
+    /// Variables for the chat template, from the request; empty for the template's own defaults.
     pub variables: Vec<TemplateVariable>,
     /// The format of an answer that is not a tool call, when there are tools.
     pub format: Option<AnswerFormat>,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A constraint on an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Constraint {
-    /// Any JSON object.
+    /// A JSON object with any fields.
     JsonObject,
     /// JSON that a schema accepts: the schema, as JSON text.
     JsonSchema(String),
@@ -26,7 +26,7 @@ pub struct ToolCallGrammar {
     pub starts_in_reasoning: bool,
     /// Grammars from the start of a call to the end of the tool's name.
     pub names: Vec<TriggeredGrammar>,
-    /// Grammars of the arguments that follow.
+    /// Grammars of the arguments, each triggered by the end of a tool's name.
     pub arguments: Vec<TriggeredGrammar>,
     /// The format of an answer that is not a tool call.
     pub text: Option<TextFormat>,
@@ -35,7 +35,7 @@ pub struct ToolCallGrammar {
 /// The format of an answer's text when the answer may be a tool call instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextFormat {
-    /// The constraint on the text.
+    /// The constraint on the text, from its first character.
     pub constraint: Constraint,
     /// Marks after which the text starts; if empty, it starts with the answer.
     pub triggers: Vec<String>,
@@ -59,7 +59,7 @@ pub struct TriggeredGrammar {
 /// A constraint as an engine applies it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedConstraint {
-    /// The constraint that is applied.
+    /// The constraint that the engine applies, without the dropped keywords.
     pub constraint: Constraint,
     /// Paths of the schema keywords that the grammar cannot express and ignores.
     pub dropped: Vec<String>,

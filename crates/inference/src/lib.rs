@@ -9,6 +9,7 @@ mod embeddings;
 mod error;
 mod event;
 mod generation;
+mod number_range;
 mod output;
 mod prompt;
 pub mod protocol;
@@ -22,8 +23,11 @@ pub use embeddings::{Embeddings, Ranking};
 pub use error::{CONSTRAINT_FIELD, Error};
 pub use event::{Event, FinishReason};
 pub use generation::{CallerIds, GenerationRequest};
+pub use number_range::in_range;
 pub use output::{CallPart, OutputPart};
 pub use prompt::Prompt;
 pub use sampling::{Candidate, ExtraSampling, SamplerName, Sampling, TokenLogprobs};
-pub use task::{PrefillProgress, Priority, TaskEvent, TaskSummary, WaitReason, cancelled_problem};
+pub use task::{
+    PrefillProgress, Priority, TaskEvent, TaskSummary, WaitReason, cancelled_problem, stopped_problem,
+};
 pub use tokenizer::{Cuts, TokenizerAnswer, TokenizerQuery};

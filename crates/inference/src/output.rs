@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputPart {
-    /// Text for the reader.
+    /// A piece of the answer that is neither reasoning nor a tool call.
     Text(String),
     /// Text that the model wrote as reasoning.
     Reasoning(String),

@@ -9,7 +9,7 @@ use crate::Chat;
 pub enum Prompt {
     /// A chat, rendered with the model's chat template.
     Chat(Chat),
-    /// Text, used as it is.
+    /// A text that the model continues as it is, without the chat template.
     Text(String),
     /// Two texts; the model fills in what is missing between them.
     Infill {

@@ -43,7 +43,7 @@ pub enum Load {
         /// All files to read, including the parts of a split model.
         files: Vec<PathBuf>,
     },
-    /// A model that generates.
+    /// A model that generates text, with an optional draft model.
     Model {
         /// The path of the GGUF file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum Load {
         files: Vec<PathBuf>,
         /// The number of sequences that can run at the same time.
         sequences: u32,
-        /// The context of each sequence, in tokens.
+        /// The context size of each sequence, in tokens.
         context_tokens: u32,
         /// The threads, batches and number formats of the computation.
         compute: Compute,
@@ -70,7 +70,7 @@ pub enum Load {
         path: PathBuf,
         /// All files to read, including the parts of a split model.
         files: Vec<PathBuf>,
-        /// The tokens of a text that are read.
+        /// The maximum number of tokens of a text. The rest of a longer text is not read.
         tokens_max: u32,
         /// The threads, batches and number formats of the computation.
         compute: Compute,
@@ -86,17 +86,17 @@ pub enum Load {
 pub struct LoadEncoder {
     /// Whether the model scores pairs with its classifier head. Otherwise it computes embeddings.
     pub ranks: bool,
-    /// The path of `model.safetensors`.
+    /// The path of the model's `model.safetensors`, which is mapped into memory.
     pub weights: PathBuf,
-    /// The path of `tokenizer.json`.
+    /// The path of Hugging Face's `tokenizer.json`, which has the vocabulary.
     pub tokenizer: PathBuf,
-    /// The path of `config.json`.
+    /// The path of the model's `config.json`, which has the sizes of its layers.
     pub config: PathBuf,
     /// The path of sentence-transformers' `1_Pooling/config.json`; with `None`, the mean over the tokens.
     pub pooling: Option<PathBuf>,
-    /// The tokens of a text that are read.
+    /// The maximum number of tokens of a text. The rest of a longer text is not read.
     pub tokens_max: u32,
-    /// The number of threads that compute.
+    /// The number of threads that compute, at least 1.
     pub threads: u32,
     /// The limit of the process's private writable memory, in bytes; `None` is no limit.
     pub memory_bytes_max: Option<u64>,
@@ -128,11 +128,11 @@ impl Load {
 /// How a worker computes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compute {
-    /// The threads that decode.
+    /// The number of threads that decode, at least 1.
     pub threads: u32,
-    /// The threads that prefill.
+    /// The number of threads that prefill, at least 1.
     pub threads_batch: u32,
-    /// The most tokens in one batch.
+    /// The maximum number of tokens in one batch.
     pub batch_tokens: u32,
     /// Whether to use flash attention; `None` lets llama.cpp choose.
     pub flash_attention: Option<bool>,
@@ -163,7 +163,7 @@ impl Compute {
 /// The choices for the worker's number of threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadTuning {
-    /// The thread counts to choose from.
+    /// The numbers of threads to measure.
     pub counts: Vec<u32>,
     /// The number of physical cores; fewer threads are chosen only after long measuring.
     pub cores: u32,
@@ -175,11 +175,11 @@ pub struct ThreadTuning {
 /// The settings with which a model computes fastest on this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TuningResult {
-    /// The threads that decode.
+    /// The fastest number of threads for decoding.
     pub threads: u32,
-    /// The threads that prefill.
+    /// The fastest number of threads for prefill.
     pub threads_batch: u32,
-    /// The most tokens in one batch.
+    /// The fastest maximum number of tokens in one batch.
     pub batch_tokens: u32,
     /// The microseconds of a single token, once measured.
     #[serde(default)]
@@ -229,9 +229,9 @@ pub enum ToWorker {
         id: u64,
         /// A number that identifies the caller; the worker learns nothing else about it. Callers take turns.
         caller: u64,
-        /// The prompt to tokenize.
+        /// The prompt, before the chat template is applied.
         prompt: Prompt,
-        /// The template for `Prompt::Chat`.
+        /// The model's chat template; required by [`Prompt::Chat`], unused by other prompts.
         template: Option<ChatTemplate>,
         /// The most tokens; a longer prompt is `TooLong`. With `None`, only the number of tokens is returned.
         tokens_max: Option<u32>,
@@ -242,9 +242,9 @@ pub enum ToWorker {
         id: u64,
         /// The same as in `Tokenize`.
         caller: u64,
-        /// The query to answer.
+        /// The query to answer from the vocabulary or the template.
         query: TokenizerQuery,
-        /// The template for a chat.
+        /// The model's chat template; required by [`TokenizerQuery::Render`].
         template: Option<ChatTemplate>,
     },
     /// Check how much of each constraint of a request can be applied; answered by a `Checked` for each, in
@@ -287,9 +287,9 @@ pub enum ToWorker {
     },
     /// Allow a stream to send more tokens.
     Credit {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
-        /// The number of tokens.
+        /// The number of tokens that the stream may send beyond its current credit.
         tokens: u32,
     },
     /// Stop a stream, also during prefill; answered by its terminal frame. Or drop another request by its id,
@@ -315,9 +315,9 @@ pub struct CallerNumbers {
 pub enum FromWorker {
     /// The first frame, in which the worker names its version.
     Hello {
-        /// The worker's [`VERSION`].
+        /// The [`VERSION`] that the worker was built with. The server refuses any other than its own.
         version: u32,
-        /// The engine and its build.
+        /// The name of the engine, such as `llama.cpp (embedded)`.
         engine: String,
     },
     /// The process has confined itself, before it opens the model.
@@ -325,7 +325,7 @@ pub enum FromWorker {
         /// The parts of the confinement that the kernel does not support, in words.
         missing: Vec<String>,
     },
-    /// The model is loaded.
+    /// The model is in memory, and the worker accepts requests.
     Loaded {
         /// The size of its vocabulary, in tokens.
         vocabulary: u32,
@@ -341,7 +341,7 @@ pub enum FromWorker {
     },
     /// The answer to `Tokenize`.
     Tokens {
-        /// The id of the request.
+        /// The id of the `Tokenize`.
         id: u64,
         /// The tokens of the whole prompt.
         tokens: Vec<u32>,
@@ -350,70 +350,70 @@ pub enum FromWorker {
     },
     /// The answer to `Tokenize` without a `tokens_max`.
     Counted {
-        /// The id of the request.
+        /// The id of the `Tokenize`.
         id: u64,
         /// The number of tokens of the prompt.
         tokens: u64,
     },
     /// The answer to `Tokenize` for a prompt with too many tokens.
     TooLong {
-        /// The id of the request.
+        /// The id of the `Tokenize`.
         id: u64,
         /// The fewest tokens that it has; counting stopped there.
         tokens_at_least: u64,
     },
     /// `Tokenize` failed: the template cannot render these messages.
     TokenizeFailed {
-        /// The id of the request.
+        /// The id of the `Tokenize`.
         id: u64,
         /// The reason, in words.
         message: String,
     },
-    /// The answer to `Text`.
+    /// The result of a query, which `Text` sent.
     Text {
-        /// The id of the request.
+        /// The id of the `Text`.
         id: u64,
         /// The answer, or the reason why there is none.
         answer: Result<TokenizerAnswer, String>,
     },
     /// The outcome of one constraint of a `Check`.
     Checked {
-        /// The id of the request.
+        /// The id of the `Check`.
         id: u64,
-        /// The index of the constraint.
+        /// The index of the constraint in the `Check`, from 0.
         index: u32,
         /// The part of the constraint that can be applied, or the reason why none can.
         outcome: Result<CheckedConstraint, String>,
     },
     /// The stream has a sequence. Sent before any other frame of the stream, and again after each `Paused`.
     Started {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
     },
     /// The stream lost its sequence to another stream and waits for one.
     Paused {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
     },
     /// A part of the prompt is in the KV cache; sent only if `Sampling::reports_prefill` is set. The number
     /// grows with each report. The first report comes before any computation, and the last counts the whole
     /// prompt.
     Prefilling {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
         /// The number of prompt tokens in the KV cache, including cached ones.
         tokens: u32,
     },
     /// The prefill is complete; the first token follows.
     Prefilled {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
         /// The number of prompt tokens found in the prefix cache.
         cached_tokens: u32,
     },
     /// New text. It may be empty while a partial character or a possible stop text is buffered.
     Delta {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`.
         stream: u64,
         /// Whole characters.
         text: String,
@@ -424,7 +424,7 @@ pub enum FromWorker {
     },
     /// The answer is complete.
     Finished {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`. It is not used again.
         stream: u64,
         /// The reason why it ended.
         reason: FinishReason,
@@ -435,16 +435,16 @@ pub enum FromWorker {
         /// The number of streams that remain, by the worker's own count.
         active: u32,
     },
-    /// The stream was cancelled.
+    /// A `Cancel` stopped the stream; no frame of it follows.
     Cancelled {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`. It is not used again.
         stream: u64,
         /// The number of streams that remain, by the worker's own count.
         active: u32,
     },
     /// The stream failed; others continue.
     Failed {
-        /// The id of the stream.
+        /// The id of the stream, from its `Generate`. It is not used again.
         stream: u64,
         /// The reason, in words.
         message: String,
@@ -455,16 +455,16 @@ pub enum FromWorker {
     },
     /// The vector or the scores of one text of an `Embed`.
     Vector {
-        /// The id of the request.
+        /// The id of the `Embed`.
         id: u64,
-        /// The index of the text.
+        /// The index of the text among all texts of the request, from 0.
         index: u32,
         /// The vector or scores, as the model computed them.
         values: Vec<f32>,
     },
     /// All texts of an `Embed` are complete.
     Embedded {
-        /// The id of the request.
+        /// The id of the `Embed`.
         id: u64,
         /// The total number of tokens read.
         tokens: u64,
@@ -473,14 +473,14 @@ pub enum FromWorker {
     },
     /// An `Embed` failed; none of its texts counts.
     EmbedFailed {
-        /// The id of the request.
+        /// The id of the `Embed`.
         id: u64,
         /// The reason, in words.
         message: String,
     },
     /// The settings with which the worker computes changed, because of its measurements.
     TuningResult(TuningResult),
-    /// The worker is alive.
+    /// A sign of life, sent every [`HEARTBEAT`] also while the worker computes.
     Heartbeat {
         /// The number of streams, by the worker's own count.
         active: u32,

@@ -1,5 +1,6 @@
 //! Sampling parameters: how tokens are chosen, the constraint on the answer, and the logprobs to report.
 
+use lar_base::TaskId;
 use serde::{Deserialize, Serialize};
 
 use crate::Constraint;
@@ -30,7 +31,7 @@ pub struct Sampling {
     pub logit_bias: Vec<(i32, f32)>,
     /// Whether to ignore the model's end tokens.
     pub ignore_eos: bool,
-    /// The seed of random sampling.
+    /// The seed of the random numbers that choose the tokens.
     pub seed: u32,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
@@ -43,7 +44,7 @@ pub struct Sampling {
     /// Whether to report the logprobs of the prompt's tokens before the answer, too; the first token has
     /// none.
     pub prompt_logprobs: bool,
-    /// The constraint on the answer.
+    /// The constraint on the answer; `None` allows any text.
     pub constraint: Option<Constraint>,
     /// Whether a schema that a grammar cannot express is an error rather than loosened.
     pub strict: bool,
@@ -56,6 +57,14 @@ pub struct Sampling {
     pub grouped: bool,
     /// Whether to report the progress of prefill ([`Event::Prefilling`](crate::Event::Prefilling)).
     pub reports_prefill: bool,
+}
+
+impl Sampling {
+    /// Returns a seed for a request without one: the low 32 bits of its task's id, which are random.
+    #[must_use]
+    pub fn derived_seed(task: TaskId) -> u32 {
+        task.as_u128() as u32
+    }
 }
 
 /// llama.cpp's further samplers, each off unless set. The formulas and constants are llama.cpp's.

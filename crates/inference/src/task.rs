@@ -31,7 +31,7 @@ impl Priority {
 /// The reason why a task waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitReason {
-    /// The model is loading.
+    /// The engine is loading the model.
     Loading,
     /// Other models that are in use fill the memory.
     Memory,
@@ -48,7 +48,7 @@ pub enum TaskEvent {
         position: usize,
         /// The estimated milliseconds until it starts.
         predicted_start_ms: u64,
-        /// The reason why it waits.
+        /// Why the task has not started: its model loads, memory is short, or others are ahead.
         wait_reason: WaitReason,
     },
     /// An engine works on the task.
@@ -89,7 +89,7 @@ pub enum TaskEvent {
     End(TaskSummary),
     /// The task failed, for the reason that the problem reports.
     Error(Problem),
-    /// The task was cancelled.
+    /// The caller cancelled the task, or Lar did because its readers disconnected.
     Cancelled,
 }
 
@@ -105,6 +105,12 @@ impl TaskEvent {
 #[must_use]
 pub fn cancelled_problem() -> Problem {
     Problem::new(Code::Cancelled, "the task was cancelled")
+}
+
+/// Returns the error of a task whose events stopped before its end.
+#[must_use]
+pub fn stopped_problem() -> Problem {
+    Problem::new(Code::EngineFailed, "the task was stopped")
 }
 
 /// The progress of a task's prefill.

@@ -12,7 +12,7 @@ pub use cuts::Cuts;
 pub enum TokenizerQuery {
     /// The tokens of a text.
     Tokenize {
-        /// The text to tokenize.
+        /// The text to split into tokens.
         text: String,
         /// Whether to add the vocabulary's own start and end tokens.
         add_special: bool,

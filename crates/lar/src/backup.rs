@@ -27,7 +27,7 @@ pub(crate) enum BackupCommand {
     },
     /// Replace the data with a backup, and keep the previous files; Lar must not be running
     Restore {
-        /// The backup
+        /// The backup, a file from `lar backup create`
         file: PathBuf,
         /// Also restore its lar.toml; settings can name programs that Lar runs
         #[arg(long)]
@@ -35,7 +35,7 @@ pub(crate) enum BackupCommand {
     },
     /// Check that a backup is complete and intact
     Verify {
-        /// The backup
+        /// The backup, a file from `lar backup create`
         file: PathBuf,
     },
     /// Save what can still be read from a damaged database; Lar must not be running

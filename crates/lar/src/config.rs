@@ -6,8 +6,8 @@
 //! checks the settings.
 
 mod command;
+mod dotted_keys;
 mod environment;
-mod keys;
 mod load;
 mod ranges;
 mod settings;

@@ -71,7 +71,7 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print shell completions
     Completions {
-        /// The shell
+        /// The shell to complete in
         shell: clap_complete::Shell,
     },
     #[command(flatten)]

@@ -141,7 +141,7 @@ impl LarInstance {
             turns: Turns::new(store.clone(), gateway.clone(), in_chat, &tasks),
             gateway: gateway.clone(),
             ledger: egress.ledger().clone(),
-            places: model_folders(environment),
+            model_folders: model_folders(environment),
             allowed_hosts: allowed_hosts(config),
             allowed_origins: AllowedOrigins::parse(&config.allowed_origins).map_err(anyhow::Error::msg)?,
             limits: lar_server::Limits {

@@ -13,9 +13,9 @@ pub const NAME_CHARS_MAX: usize = 64;
 /// The memories that a request names: an agent's, a team space's, or the user's own if it names neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryScope<'a> {
-    /// The name of an agent.
+    /// The name of an agent of the user; `None` for the user's own memories.
     pub agent: Option<&'a str>,
-    /// The name or id of a team space.
+    /// The name or id of a team space; `None` for the spaces of the user or agent.
     pub space: Option<&'a str>,
 }
 

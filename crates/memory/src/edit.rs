@@ -19,7 +19,7 @@ const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Edit {
     /// The new text, 1 byte to 1 MiB without whitespace around it.
     pub content: Option<String>,
-    /// The new kind.
+    /// The kind that replaces the old one; `None` keeps it.
     pub kind: Option<MemoryKind>,
     /// The tags that replace all old ones: up to 64, each one line of up to 100 characters.
     pub tags: Option<Vec<String>>,

@@ -36,7 +36,7 @@ pub(crate) struct Embeddings {
 /// The embedding of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum QueryVector {
-    /// The query's vector and its embedder.
+    /// The quantized vector, and the embedder that computed it.
     Read(Embedder, Quantized),
     /// The embedder with this name cannot read the query, so its vector would be meaningless.
     Unreadable(String),

@@ -40,26 +40,26 @@ pub struct Item {
     pub tags: Vec<String>,
     /// The source, a name of the caller's choice.
     pub source: Option<String>,
-    /// The project it belongs to.
+    /// The project that the memory belongs to: one line of up to 500 characters; `None` if none.
     pub project: Option<String>,
     /// The time when it happened or was said.
     pub occurred_at: Option<Timestamp>,
-    /// The start of its validity.
+    /// The time from which the memory is true; `None` without a start.
     pub valid_from: Option<Timestamp>,
-    /// The end of its validity.
+    /// The time until which the memory is true; `None` without an end.
     pub valid_to: Option<Timestamp>,
     /// The previous turn of a dialogue.
     pub after: Option<MemoryId>,
-    /// The conversation it comes from.
+    /// The id of the conversation that the memory comes from, in Lar or another program.
     pub conversation: Option<String>,
-    /// The message it comes from.
+    /// The id of the message that the memory comes from, in Lar or another program.
     pub message: Option<String>,
 }
 
 /// The result of saving a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IngestResult {
-    /// The memory.
+    /// The stored memory: the new one, or the identical one that existed.
     pub memory: lar_store::Memory,
     /// Whether the memory is new. False if an identical one existed.
     pub created: bool,

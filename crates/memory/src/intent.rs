@@ -22,7 +22,7 @@ const STATEMENT_BYTES_MAX: usize = 300;
 pub enum MemoryIntent {
     /// A request to remember this text.
     Remember(String),
-    /// A request to forget.
+    /// A request to forget one or more memories.
     Forget {
         /// The subject to forget. `None` means the memory saved last.
         what: Option<String>,

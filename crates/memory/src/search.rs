@@ -54,7 +54,7 @@ pub struct Search {
     pub query: String,
     /// The most results, at least 1.
     pub limit: usize,
-    /// The memories to search.
+    /// Conditions on the memories, such as kind, project and time; by default none.
     pub filter: Filter,
     /// The part of each memory's text to return.
     pub detail: Detail,
@@ -237,9 +237,9 @@ impl Memories {
         };
         let started = Instant::now();
         let (hits, searched, other) = self.indexes.search(space, embedder_id.as_ref(), look).await?;
-        stages.words += searched.words;
+        stages.keyword += searched.keyword;
         stages.scan += searched.scan;
-        stages.index += started.elapsed().saturating_sub(searched.words + searched.scan);
+        stages.index += started.elapsed().saturating_sub(searched.keyword + searched.scan);
         if other {
             // The embedder changed, so existing chunks need vectors of the new one.
             self.backfill.wake();

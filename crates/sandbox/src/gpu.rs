@@ -44,7 +44,7 @@ const DEVICE_FOLDERS: &[&str] = &["dri", "nvidia-caps"];
 /// The files that a process needs to compute on this machine's GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GpuFiles {
-    /// Files and folders to read.
+    /// Files and folders that the process may only read, such as the drivers' libraries.
     pub read: Vec<PathBuf>,
     /// Devices to read, write and control.
     pub write: Vec<PathBuf>,

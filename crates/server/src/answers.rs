@@ -2,16 +2,15 @@
 //! collects its answers.
 
 use axum::response::{IntoResponse as _, Response};
-use lar_agents::{AdmittedTasks, AnswerStream, Generations, ReadEvent};
+use lar_agents::{AdmittedTasks, AnswerStream, Generations, ReadEvent, schema_violations};
 use lar_base::{Problem, TaskId};
 use lar_catalog::Catalog;
-use lar_compat::{Answer, Encoder, Frame, Head, Request, ToolSchemas};
+use lar_compat::{Codec, DecodedRequest, Encoder, Frame, Head, Request, ToolSchemas};
 use lar_gateway::Gateway;
 use lar_inference::TaskEvent;
 use lar_memory::MemoryActivityIds;
-use serde::Serialize;
 
-use crate::body_limits::BodyShare;
+use crate::body_limits::{BodyShare, ReceivedBody};
 use crate::compat_caller::CompatCaller;
 use crate::errors::redact_for_everybody;
 use crate::response_headers::{with_ignored, with_memory_activity};
@@ -33,19 +32,39 @@ pub(crate) struct Answers {
     ignored: Vec<String>,
 }
 
+/// Responds to a body of an endpoint whose requests are complete when they are decoded.
+pub(crate) async fn answer<C>(
+    state: &AnswerState,
+    compat_caller: &CompatCaller,
+    api: &'static str,
+    body: ReceivedBody,
+) -> Result<Response, Problem>
+where
+    C: Codec<Input = DecodedRequest<<C as Codec>::Style>>,
+{
+    let DecodedRequest { request, style } = body.read(|body| C::decode(body, TaskId::new()))?;
+    let (schemas, stream) = (ToolSchemas::of(&request), request.stream);
+    let answers = begin(state, compat_caller, api, request, None).await?;
+    answers.respond::<C>(stream, style, &schemas, None).await
+}
+
 /// Admits a request, dispatches its tasks and waits for their first events.
 ///
-/// After admission the prompts are tokenized, and the permits of the request's body are released.
+/// After admission the prompts are tokenized, and the permits of the request's body are released. If the response
+/// still needs parts of the request, `share` keeps the permits.
 pub(crate) async fn begin(
     state: &AnswerState,
     compat_caller: &CompatCaller,
     api: &'static str,
     request: Request,
+    share: Option<&BodyShare>,
 ) -> Result<Answers, Problem> {
     let id = request.id;
     state.generations.check_answers(&request.model, "n", request.n as usize).await?;
     let admitted = state.generations.admit(&compat_caller.requester(api), vec![request]).await?;
-    compat_caller.body.release();
+    if share.is_none() {
+        compat_caller.body.release();
+    }
     dispatch(state, compat_caller, id, admitted).await
 }
 
@@ -62,7 +81,7 @@ pub(crate) async fn dispatch(
     let head = Head {
         task: id,
         model: stream.model().to_owned(),
-        received_at: compat_caller.received_at,
+        received_at: compat_caller.arrival.at,
         tokens_in: stream.tokens_in().to_vec(),
         fingerprint: fingerprint(&state.catalog, stream.model()),
     };
@@ -70,50 +89,34 @@ pub(crate) async fn dispatch(
 }
 
 impl Answers {
-    /// Responds with a stream. `encoder` makes its encoder, and `share` is held until the stream ends.
-    pub(crate) fn stream<E: Encoder + Send + 'static>(
-        self,
-        encoder: impl FnOnce(Head) -> E,
-        share: Option<BodyShare>,
-    ) -> Response {
-        let Self { stream, head, memory_activity, ignored } = self;
-        let source = EncodedAnswers { stream, encoder: encoder(head), has_started: false, _share: share };
-        let response = sse::frames_response(source, E::MEDIA_TYPE);
-        with_memory_activity(with_ignored(response, &ignored), memory_activity.as_ref())
-    }
-
-    /// Responds with one JSON body, which `whole` makes from the complete answers.
+    /// Responds with a stream if `stream` is set, else with one JSON body of the complete answers.
     ///
-    /// Tool calls that violate their schemas are reported in `X-Lar-Ignored`.
+    /// `share` is held until the response ends. Tool calls that violate `schemas` are reported in `X-Lar-Ignored`,
+    /// but not those of a stream.
     ///
     /// # Errors
-    /// The error of the first task that fails.
-    pub(crate) async fn whole<B: Serialize>(
+    /// The error of the first task that fails, unless the response is a stream.
+    pub(crate) async fn respond<C: Codec>(
         self,
+        stream: bool,
+        style: C::Style,
         schemas: &ToolSchemas,
-        whole: impl FnOnce(&Head, Vec<Answer>) -> B,
+        share: Option<BodyShare>,
     ) -> Result<Response, Problem> {
-        let Self { stream, head, memory_activity, mut ignored } = self;
-        let answers = stream.collect().await?;
-        for answer in &answers {
-            ignored.extend(schema_violations(schemas, head.task, answer.named_calls()));
-        }
-        let response = axum::Json(whole(&head, answers)).into_response();
+        let Self { stream: events, head, memory_activity, mut ignored } = self;
+        let response = if stream {
+            let encoder = C::encoder(head, style);
+            let source = EncodedAnswers { stream: events, encoder, has_started: false, _share: share };
+            sse::frames_response(source, C::Encoder::MEDIA_TYPE)
+        } else {
+            let answers = events.collect().await?;
+            for answer in &answers {
+                ignored.extend(schema_violations(schemas, head.task, answer.named_calls()));
+            }
+            axum::Json(C::whole(&head, answers, &style)).into_response()
+        };
         Ok(with_memory_activity(with_ignored(response, &ignored), memory_activity.as_ref()))
     }
-}
-
-/// Returns the paths of the schema keywords that tool calls violate, and logs them.
-pub(crate) fn schema_violations<'a>(
-    schemas: &ToolSchemas,
-    task: TaskId,
-    calls: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Vec<String> {
-    let violations = schemas.violations(calls);
-    if !violations.is_empty() {
-        tracing::info!(%task, violations = violations.join(", "), "tool calls violate their schemas");
-    }
-    violations
 }
 
 /// The frames of a request's answers.
@@ -143,8 +146,7 @@ impl<E: Encoder + Send + 'static> sse::FrameSource for EncodedAnswers<E> {
                 event => event,
             };
             let read = ReadEvent { answer, event };
-            let encoder = &mut self.encoder;
-            let frames = self.stream.with_event(&read, |event| encoder.push(event));
+            let frames = self.stream.encode(&read, &mut self.encoder);
             if !frames.is_empty() {
                 return Some(frames);
             }

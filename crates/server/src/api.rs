@@ -15,10 +15,8 @@ pub(crate) enum Api {
     Lar,
     /// The Model Context Protocol.
     Mcp,
-    /// OpenAI's API.
+    /// OpenAI's API. Anthropic's clients use its list of models, too.
     OpenAi,
-    /// The list of models, which OpenAI's and Anthropic's APIs have at the same path.
-    Models,
     /// Anthropic's API.
     Anthropic,
     /// Ollama's API.
@@ -33,8 +31,21 @@ impl Api {
     /// Returns whether the API may be opened to pages of other origins.
     pub(crate) const fn serves_other_pages(self) -> bool {
         match self {
-            Api::Mcp | Api::OpenAi | Api::Models | Api::Anthropic | Api::Ollama | Api::LlamaCpp => true,
+            Api::Mcp | Api::OpenAi | Api::Anthropic | Api::Ollama | Api::LlamaCpp => true,
             Api::Lar | Api::Bridge => false,
+        }
+    }
+
+    /// Returns whether a body is read as JSON whatever its `Content-Type` is, as the makers' servers do.
+    ///
+    /// curl sends a form's type, and some clients send none. A web page of another site could do the same without
+    /// a CORS preflight. In Ollama's API, [`crate::origin_guard`] rejects such a page by its `Origin`. In the other
+    /// APIs the request must also have a key in a header (`has_key`), which forces a preflight.
+    pub(crate) const fn takes_any_media_type(self, has_key: bool) -> bool {
+        match self {
+            Api::Ollama => true,
+            Api::OpenAi | Api::Anthropic | Api::LlamaCpp => has_key,
+            Api::Lar | Api::Mcp | Api::Bridge => false,
         }
     }
 
@@ -42,8 +53,8 @@ impl Api {
     pub(crate) fn error_format(self, headers: &HeaderMap) -> ErrorFormat {
         match self {
             Api::Lar | Api::Mcp => ErrorFormat::Lar,
-            Api::Models if headers.contains_key(ANTHROPIC_VERSION) => ErrorFormat::Anthropic,
-            Api::OpenAi | Api::Models => ErrorFormat::OpenAi,
+            Api::OpenAi if headers.contains_key(ANTHROPIC_VERSION) => ErrorFormat::Anthropic,
+            Api::OpenAi => ErrorFormat::OpenAi,
             Api::Anthropic => ErrorFormat::Anthropic,
             Api::Ollama => ErrorFormat::Ollama,
             Api::LlamaCpp => ErrorFormat::LlamaCpp,
@@ -57,11 +68,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn model_lists_have_the_errors_of_the_client() {
+    fn errors_below_v1_have_the_format_of_the_client() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Api::Models.error_format(&headers), ErrorFormat::OpenAi);
-        headers.insert(ANTHROPIC_VERSION, "2023-06-01".parse().unwrap());
-        assert_eq!(Api::Models.error_format(&headers), ErrorFormat::Anthropic);
         assert_eq!(Api::OpenAi.error_format(&headers), ErrorFormat::OpenAi);
+        headers.insert(ANTHROPIC_VERSION, "2023-06-01".parse().unwrap());
+        assert_eq!(Api::OpenAi.error_format(&headers), ErrorFormat::Anthropic);
+        assert_eq!(Api::LlamaCpp.error_format(&headers), ErrorFormat::LlamaCpp);
     }
 }

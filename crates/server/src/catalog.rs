@@ -121,11 +121,11 @@ pub(crate) async fn recommended(
 #[utoipa::path(post, path = "/lar/v1/catalog/adopt", tag = "catalog", responses((status = 200)))]
 pub(crate) async fn adopt(
     State(catalog): State<Catalog>,
-    State(places): State<ModelFolders>,
+    State(model_folders): State<ModelFolders>,
     _: Admin,
 ) -> Result<Json<serde_json::Value>, Failure> {
     let mut rows = Vec::new();
-    for found in catalog.find_adoptable(places).await? {
+    for found in catalog.find_adoptable(model_folders).await? {
         let (program, path) = (found.program, found.path.clone());
         let row = match catalog.adopt(found, |_| {}).await {
             Ok(model) => json!({ "program": program, "path": path, "model": model.name }),

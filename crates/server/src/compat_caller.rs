@@ -2,9 +2,9 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
-use lar_agents::Requester;
+use lar_agents::{Arrival, Requester};
 use lar_base::default_models::DEFAULT_CHAT;
-use lar_base::{Caller, Instant, KeyId, MemoryMode, Scope, Timestamp};
+use lar_base::{Caller, KeyId, MemoryMode, Scope};
 use lar_compat::MEMORY_SUFFIX;
 use lar_memory::MemoryScope;
 
@@ -26,8 +26,7 @@ pub(crate) struct CompatCaller {
     /// The permits of the request's body.
     pub(crate) body: BodyShare,
     /// The time at which the request arrived.
-    pub(crate) received_at: Timestamp,
-    arrived: Instant,
+    pub(crate) arrival: Arrival,
     memory_mode: Option<MemoryMode>,
     agent: Option<String>,
     space: Option<String>,
@@ -41,13 +40,13 @@ where
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let (received_at, arrived) = (Timestamp::now(), Instant::now());
+        let arrival = Arrival::now();
         let Inference(caller) = Inference::from_request_parts(parts, state).await?;
         let memory_mode = requested_mode(&parts.headers)?;
         let MemoryScope { agent, space } = requested_scope(&parts.headers)?;
         let [agent, space] = [agent, space].map(|name| name.map(ToOwned::to_owned));
         let body = parts.extensions.get::<BodyShare>().cloned().unwrap_or_default();
-        Ok(Self { caller, body, received_at, arrived, memory_mode, agent, space })
+        Ok(Self { caller, body, arrival, memory_mode, agent, space })
     }
 }
 
@@ -70,7 +69,7 @@ impl CompatCaller {
             memory_mode: self.memory_mode,
             agent: self.agent.clone(),
             space: self.space.clone(),
-            received_at: self.arrived,
+            arrival: self.arrival,
         }
     }
 }

@@ -4,7 +4,7 @@ pub(crate) mod messages;
 pub(crate) mod transfer;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lar_agents::Turns;
 use lar_api::Page;
@@ -19,6 +19,7 @@ use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PageQuery, Path};
 use crate::idempotency::{self, IdempotentJson};
+use crate::response_headers::with_etag;
 
 /// The part of the shared state that serves conversations.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub(crate) async fn create(
 
 /// List conversations
 ///
-/// Returns the conversations, most recently changed first. With `q`, returns the conversations that contain
+/// Returns the conversations, most recent turn first. With `q`, returns the conversations that contain
 /// its words, best match first.
 #[utoipa::path(get, path = "/lar/v1/conversations", tag = "conversations",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("q" = Option<String>, Query)),
@@ -232,11 +233,4 @@ pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wi
 
 fn respond_with_etag(state: &ConversationState, found: &Conversation) -> Response {
     with_etag(axum::Json(to_wire(state, found)).into_response(), found.version)
-}
-
-fn with_etag(mut response: Response, version: i64) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
 }

@@ -20,7 +20,7 @@ const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
     Ok(status) => status,
     Err(_) => StatusCode::SERVICE_UNAVAILABLE,
 };
-/// A handler's error, without a format. [`crate::middleware`] knows the path and formats the error.
+/// A handler's error, without a format. [`crate::middleware`] knows the API and formats the error.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) Problem);
 

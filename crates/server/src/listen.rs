@@ -43,7 +43,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// An additional listener.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// The address to listen on.
+    /// The address and port to accept connections at; port 0 lets the system choose one.
     pub address: SocketAddr,
     /// The key of requests that have none, for apps that cannot send a key.
     pub key: Option<Secret>,

@@ -14,7 +14,7 @@ pub(crate) mod transfer;
 pub(crate) mod view;
 
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::memories::{
@@ -31,6 +31,7 @@ use self::view::WriterView;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 use crate::idempotency::{self, IdempotentJson};
+use crate::response_headers::with_etag;
 
 /// Save a memory
 ///
@@ -229,9 +230,5 @@ pub(crate) async fn remove(
 
 /// Returns a response with the memory, and with its version as the `ETag`.
 fn respond_with_etag(memory: impl serde::Serialize, version: i64) -> Response {
-    let mut response = axum::Json(memory).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
+    with_etag(axum::Json(memory).into_response(), version)
 }

@@ -36,6 +36,7 @@ pub(crate) async fn apply(State(scope): State<RouterScope>, mut request: Request
     let started_at = Instant::now();
     let id: Arc<str> = request_id(&request).into();
     request.extensions_mut().insert(CurrentRequestId(id.clone()));
+    request.extensions_mut().insert(api);
     let trace = trace_id(&request);
     let format = api.error_format(request.headers());
     let method = method_name(request.method());

@@ -16,27 +16,29 @@ use axum::response::{IntoResponse as _, Response};
 use lar_agents::about_model;
 use lar_agents::truncation::{self, Cut};
 use lar_base::json::to_json;
-use lar_base::{Caller, Problem, Scope, Timestamp};
-use lar_compat::ollama::{FOREVER, OllamaEncoder, OllamaInput, load_answer, whole};
-use lar_compat::{ToolSchemas, plain_name};
+use lar_base::{Caller, Problem, Scope, TaskId, Timestamp};
+use lar_compat::ollama::{FOREVER, OllamaInput, OllamaStyle, load_answer};
+use lar_compat::{Codec, ToolSchemas, plain_name};
 use lar_engines::Engines;
 use lar_gateway::Gateway;
 use serde::Serialize;
 
 use crate::answers::{self, AnswerState};
+use crate::body_limits::ReceivedBody;
 use crate::compat_caller::CompatCaller;
 use crate::extract::JSON_LINES;
 use crate::pools;
 use crate::response_headers::with_removed_messages;
 
-/// Responds to a decoded request. `api` is the name of the API in usage records.
-async fn answer(
+/// Responds to a body of a path with this codec. `api` is the name of the API in usage records.
+async fn answer<C: Codec<Input = OllamaInput, Style = OllamaStyle>>(
     state: &AnswerState,
     compat_caller: &CompatCaller,
     api: &'static str,
-    input: OllamaInput,
+    body: ReceivedBody,
 ) -> Result<Response, Problem> {
-    let OllamaInput { request, style, stream, keep_alive, truncates, context_max } = input;
+    let OllamaInput { request, mut style, stream, keep_alive, truncates, context_max } =
+        body.read(|body| C::decode(body, TaskId::new()))?;
     let Some(mut request) = request else {
         let done_reason = load(&state.gateway, compat_caller.caller(), &style.model, keep_alive).await?;
         return Ok(respond_once(&load_answer(&style, done_reason, Timestamp::now()), stream));
@@ -47,19 +49,18 @@ async fn answer(
     } else {
         None
     };
+    style.set_context(&request.prompt);
+    // The style keeps the conversation in memory until the response ends.
+    let share = style.has_context().then(|| compat_caller.body.clone());
     let schemas = ToolSchemas::of(&request);
-    let answers = answers::begin(state, compat_caller, api, request).await?;
+    let answers = answers::begin(state, compat_caller, api, request, share.as_ref()).await?;
     if let Some(keep_alive) = keep_alive {
         let route = state.gateway.route(plain_name(&style.model)).await;
         if let Ok(route) = route {
             set_keep_alive(state.gateway.engines(), compat_caller.caller(), &route.pool, keep_alive);
         }
     }
-    let response = if stream {
-        answers.stream(|head| OllamaEncoder::new(head, style), None)
-    } else {
-        answers.whole(&schemas, |head, answers| whole(head, answers, &style)).await?
-    };
+    let response = answers.respond::<C>(stream, style, &schemas, share).await?;
     Ok(with_removed_messages(response, removed))
 }
 

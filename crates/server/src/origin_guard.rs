@@ -23,7 +23,7 @@ pub(crate) struct Hosts {
 /// The host and the origin of a request that passed [`Hosts::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestOrigin {
-    /// The host of the request, with its port.
+    /// The host that the request names, with its port. It is an allowed one.
     pub(crate) host: String,
     /// The origin of the page that sent the request, if it is an allowed one of another site.
     pub(crate) other_page: Option<HeaderValue>,

@@ -12,8 +12,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use lar_compat::openai::{chat_completions, completions, embeddings, rerank, responses};
-use lar_compat::{anthropic, llama_cpp, ollama};
+use lar_compat::anthropic::Messages;
+use lar_compat::llama_cpp::{LlamaCppCompletion, LlamaCppInfill, LlamaCppInput};
+use lar_compat::ollama::{OllamaChat, OllamaGenerate};
+use lar_compat::openai::chat_completions::ChatCompletions;
+use lar_compat::openai::completions::Completions;
+use lar_compat::openai::{embeddings, rerank, responses};
+use lar_compat::{Codec as _, anthropic, llama_cpp, ollama};
 
 use crate::{bridge, mcp};
 
@@ -21,30 +26,15 @@ use crate::{bridge, mcp};
 type Decode = fn(&[u8]) -> Result<String, Problem>;
 
 fn shown<T: std::fmt::Debug>(decoded: Result<T, Problem>) -> Result<String, Problem> {
-    decoded.map(|decoded| without_ids(&format!("{decoded:?}")))
-}
-
-/// Removes the random ids that are given to tool calls without an id.
-fn without_ids(text: &str) -> String {
-    const DIGITS: usize = 32;
-    let mut parts = text.split("call_");
-    let mut left = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_random =
-            part.len() >= DIGITS && part.bytes().take(DIGITS).all(|byte| byte.is_ascii_hexdigit());
-        left.push_str("call_");
-        left.push_str(if is_random { &part[DIGITS..] } else { part });
-    }
-    left
+    decoded.map(|decoded| format!("{decoded:?}"))
 }
 
 /// Decodes a body of llama.cpp's `/completion` or `/infill`. Texts in `logit_bias` would need a model.
-fn completion(body: &[u8]) -> Result<llama_cpp::LlamaCppInput, Problem> {
-    let is_infill = lar_compat::lenient::parse(body)?.get("input_prefix").is_some();
-    let mut undecoded = llama_cpp::UndecodedCompletion::read(body, is_infill)?;
-    undecoded.logit_bias()?;
-    undecoded.set_logit_bias([]);
-    undecoded.decode(id())
+fn completion(body: &[u8]) -> Result<LlamaCppInput, Problem> {
+    match lar_compat::lenient::parse(body)?.get("input_prefix") {
+        Some(_) => LlamaCppInfill::decode(body, id()),
+        None => LlamaCppCompletion::decode(body, id()),
+    }
 }
 
 fn id() -> TaskId {
@@ -53,8 +43,8 @@ fn id() -> TaskId {
 
 /// The directories with bodies, and the decoder of each.
 const APIS: &[(&str, Decode)] = &[
-    ("chat", |body| shown(chat_completions::decode(body, id()))),
-    ("completions", |body| shown(completions::decode(body, id()))),
+    ("chat", |body| shown(ChatCompletions::decode(body, id()))),
+    ("completions", |body| shown(Completions::decode(body, id()))),
     ("embeddings", |body| shown(embeddings::decode(body))),
     ("rerank", |body| shown(rerank::decode(body))),
     ("responses", |body| shown(responses::decode(body, id()))),
@@ -63,12 +53,12 @@ const APIS: &[(&str, Decode)] = &[
     ("infill", |body| shown(completion(body))),
     ("tokenize", |body| shown(llama_cpp::tokens::decode_text(body))),
     ("detokenize", |body| shown(llama_cpp::tokens::decode_tokens(body))),
-    ("apply-template", |body| shown(chat_completions::decode(body, id()))),
+    ("apply-template", |body| shown(ChatCompletions::decode(body, id()))),
     ("embedding", |body| shown(llama_cpp::embedding::decode(body))),
-    ("messages", |body| shown(anthropic::decode(body, id()))),
+    ("messages", |body| shown(Messages::decode(body, id()))),
     ("count-tokens", |body| shown(anthropic::decode_count(body))),
-    ("ollama-chat", |body| shown(ollama::chat::decode(body, id()))),
-    ("ollama-generate", |body| shown(ollama::generate::decode(body, id()))),
+    ("ollama-chat", |body| shown(OllamaChat::decode(body, id()))),
+    ("ollama-generate", |body| shown(OllamaGenerate::decode(body, id()))),
     ("ollama-embed", |body| shown(ollama::embed::decode(body, ollama::embed::EmbedPath::Embed))),
     ("ollama-embeddings", |body| shown(ollama::embed::decode(body, ollama::embed::EmbedPath::Embeddings))),
     ("ollama-show", |body| shown(ollama::models::decode_name(body))),

@@ -1,6 +1,6 @@
-//! Lar's own headers in responses of the compatible APIs.
+//! Headers of responses: Lar's own ones in the compatible APIs, and the version of an object.
 
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use lar_memory::MemoryActivityIds;
 
@@ -49,6 +49,14 @@ pub(crate) fn with_truncated_texts(mut response: Response, truncated: &[usize]) 
     let indexes: Vec<String> = truncated.iter().map(ToString::to_string).collect();
     if let (false, Ok(value)) = (indexes.is_empty(), HeaderValue::from_str(&indexes.join(","))) {
         response.headers_mut().insert(HeaderName::from_static("x-lar-truncated"), value);
+    }
+    response
+}
+
+/// Adds `ETag` with the version of the object in the response.
+pub(crate) fn with_etag(mut response: Response, version: i64) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }

@@ -27,27 +27,57 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         routes.layer(axum::middleware::from_fn_with_state(scope, middleware::apply))
     };
     let below = |api: Api, routes: Routes| within(api, routes.fallback(middleware::not_found));
-    // The routes of one prefix may belong to several APIs; its unknown paths belong to the first.
-    let v1 = below(Api::OpenAi, openai_v1()).merge(within(Api::Models, models()));
-    within(Api::Lar, root().fallback(page::show))
+    let router = within(Api::Lar, root().fallback(page::show))
         .merge(within(Api::Mcp, mcp(app)))
         .merge(within(Api::LlamaCpp, llama_cpp()))
         .merge(within(Api::OpenAi, openai_at_root()))
-        .merge(within(Api::Models, models()))
-        .merge(within(Api::OpenAi, unknown("//v1/{*path}")))
-        .merge(within(Api::Anthropic, unknown("//v1/messages")))
-        .merge(within(Api::Ollama, unknown("//api/{*path}")))
-        .nest("/v1", v1)
+        .nest("/v1", below(Api::OpenAi, openai_v1()))
         .nest("/v1/messages", below(Api::Anthropic, anthropic()))
         .nest("/api", below(Api::Ollama, ollama()))
         .nest("/bridge", below(Api::Bridge, bridge()))
-        .nest("/lar/v1", below(Api::Lar, ours()))
-        .with_state(SharedApp(app.clone()))
+        .nest("/lar/v1", below(Api::Lar, lar()));
+    let doubled = |router: Routes, (api, paths): (Api, &[&str])| router.merge(within(api, unknown(paths)));
+    OF_SLASHED_BASE_URLS.into_iter().fold(router, doubled).with_state(SharedApp(app.clone()))
 }
 
-/// Paths of a client whose base URL ends with a slash. The error says so, in the format of the client's API.
-fn unknown(path: &str) -> Routes {
-    Router::new().route(path, any(middleware::not_found))
+/// The paths that a client requests whose base URL ends with a slash, by the API whose client it is.
+const OF_SLASHED_BASE_URLS: [(Api, &[&str]); 5] = [
+    (
+        Api::OpenAi,
+        &[
+            "/v1/",
+            "//v1/{*path}",
+            "//chat/{*path}",
+            "//embeddings",
+            "//models",
+            "//models/{*path}",
+            "//rerank",
+            "//reranking",
+            "//responses",
+        ],
+    ),
+    (Api::Anthropic, &["//v1/messages", "//v1/messages/{*path}"]),
+    (Api::Ollama, &["/api/", "//api/{*path}"]),
+    (Api::Bridge, &["/bridge/", "//bridge/{*path}"]),
+    (
+        Api::LlamaCpp,
+        &[
+            "//completion",
+            "//completions",
+            "//infill",
+            "//tokenize",
+            "//detokenize",
+            "//apply-template",
+            "//embedding",
+            "//props",
+            "//slots",
+        ],
+    ),
+];
+
+/// Returns a router that answers these paths with "not found", and with the advice about the base URL.
+fn unknown(paths: &[&str]) -> Routes {
+    paths.iter().fold(Router::new(), |router, path| router.route(path, any(middleware::not_found)))
 }
 
 /// Lar's health, metrics and OpenAPI paths.
@@ -73,7 +103,7 @@ fn mcp(app: &Arc<App>) -> Routes {
 fn llama_cpp() -> Routes {
     Router::new()
         .route("/completion", post(llama_cpp::completion::create))
-        .route("/completions", post(llama_cpp::completion::either))
+        .route("/completions", post(llama_cpp::completion::create_in_either_form))
         .route("/infill", post(llama_cpp::completion::infill))
         .route("/tokenize", post(llama_cpp::tokens::tokenize))
         .route("/detokenize", post(llama_cpp::tokens::detokenize))
@@ -93,6 +123,8 @@ fn openai() -> Routes {
         .route("/responses/input_tokens", post(openai::responses::input_tokens))
         .route("/rerank", post(openai::rerank::create))
         .route("/reranking", post(openai::rerank::create))
+        .route("/models", get(openai::models::list))
+        .route("/models/{*id}", get(openai::models::show))
 }
 
 /// OpenAI's paths below `/v1`.
@@ -109,13 +141,7 @@ fn openai_v1() -> Routes {
 
 /// OpenAI's paths for clients whose base URL has no `/v1`. llama.cpp's server has some of them, too.
 fn openai_at_root() -> Routes {
-    openai().route("/embeddings", post(llama_cpp::embedding::either))
-}
-
-fn models() -> Routes {
-    Router::new()
-        .route("/models", get(openai::models::list))
-        .route("/models/{*id}", get(openai::models::show))
+    openai().route("/embeddings", post(llama_cpp::embedding::create_in_either_form))
 }
 
 fn anthropic() -> Routes {
@@ -146,7 +172,7 @@ fn bridge() -> Routes {
 }
 
 /// Lar's own API.
-fn ours() -> Routes {
+fn lar() -> Routes {
     Router::new()
         .route("/capabilities", get(capabilities::show))
         .route("/tasks", post(tasks::create).get(tasks::list))

@@ -35,24 +35,24 @@ use crate::sign_in_links::Links;
 /// The parts that a server is built from.
 #[derive(Debug)]
 pub struct Parts {
-    /// The database.
+    /// The database of the data directory, opened and migrated.
     pub store: Store,
     /// The installed models.
     pub catalog: Catalog,
     /// The gateway, which admits and dispatches tasks.
     pub gateway: Gateway,
-    /// The memories.
+    /// The service that saves, searches and forgets memories.
     pub memories: Memories,
     /// The service that runs conversation turns.
     pub turns: Turns,
-    /// The authenticator of requests.
+    /// The check of API keys and browser sessions.
     pub authenticator: Authenticator,
     /// The record of outgoing connections.
     pub ledger: Ledger,
     /// The metrics of the other crates; the server adds its own.
     pub registry: Registry,
     /// The folders in which other programs keep models.
-    pub places: ModelFolders,
+    pub model_folders: ModelFolders,
     /// The model that serves background requests of chat apps, such as titles and tags, instead of the
     /// requested model.
     pub background_model: Option<String>,
@@ -60,14 +60,14 @@ pub struct Parts {
     pub allowed_hosts: Vec<String>,
     /// The other origins whose pages may use the model APIs with a key.
     pub allowed_origins: AllowedOrigins,
-    /// The data directory.
+    /// The absolute path of the data directory.
     pub data_dir: PathBuf,
     /// Folders that error messages show only to keys with the scope `admin`, such as the home folder and the
     /// model folder. The server adds the data directory.
     pub hidden_folders: Vec<PathBuf>,
     /// The group of background work that outlives a request.
     pub tasks: TaskGroup,
-    /// The limits of the server.
+    /// The limits of connections, request bodies and request rates.
     pub limits: Limits,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct App {
     pub(crate) responses: Responses,
     pub(crate) ledger: Ledger,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) places: ModelFolders,
+    pub(crate) model_folders: ModelFolders,
     pub(crate) links: Links,
     pub(crate) auth: AuthState,
     pub(crate) receiver: BodyReceiver,
@@ -127,7 +127,7 @@ impl App {
             turns: parts.turns,
             ledger: parts.ledger,
             registry: Arc::new(registry),
-            places: parts.places,
+            model_folders: parts.model_folders,
             data_dir: DataDir(parts.data_dir),
         })
     }
@@ -184,7 +184,7 @@ extractable! {
     responses: Responses,
     ledger: Ledger,
     registry: Arc<Registry>,
-    places: ModelFolders,
+    model_folders: ModelFolders,
     links: Links,
     auth: AuthState,
     receiver: BodyReceiver,

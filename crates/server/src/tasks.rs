@@ -13,9 +13,8 @@ use lar_api::tasks::{
     NewTask, Priority as WirePriority, Task as WireTask, TaskAccepted, TaskState, Workload,
 };
 use lar_base::{Caller, Problem, TaskId};
-use lar_compat::{derived_seed, in_range};
 use lar_gateway::{Gateway, OnDisconnect, Task, Work};
-use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent};
+use lar_inference::{ChatMessage, Priority, Prompt, Sampling, TaskEvent, in_range};
 use lar_store::{Outcome, Store, TaskRecord};
 
 use self::error::task_error;
@@ -184,7 +183,7 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
             let sampling = Sampling {
                 temperature: in_range("temperature", new.temperature, 0.0, 2.0)?,
                 top_p: in_range("top_p", new.top_p, 0.0, 1.0)?,
-                seed: new.seed.unwrap_or_else(|| derived_seed(id)),
+                seed: new.seed.unwrap_or_else(|| Sampling::derived_seed(id)),
                 stop,
                 tokens_max: new.max_tokens.unwrap_or(0),
                 ..Sampling::default()

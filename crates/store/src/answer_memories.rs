@@ -95,7 +95,11 @@ impl TurnMemory {
     }
 
     /// Records that an answer contains these memories.
-    pub(crate) fn note_in_txn(&self, connection: &Connection, answer: MessageId) -> Result<(), Error> {
+    pub(crate) fn record_activity_in_txn(
+        &self,
+        connection: &Connection,
+        answer: MessageId,
+    ) -> Result<(), Error> {
         let sql = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id) VALUES (?1, ?2)";
         let mut insert = connection.prepare_cached(sql)?;
         for id in &self.memories {

@@ -9,11 +9,11 @@ use crate::{Error, Store};
 /// The session of a signed-in browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrowserSession {
-    /// The session's id.
+    /// The id, which is not secret; only the HMAC of the cookie is stored.
     pub id: SessionId,
-    /// The key it belongs to.
+    /// The key of the sign-in link, which decides what the session may do.
     pub key: KeyId,
-    /// When it expires.
+    /// The time from which the cookie is refused.
     pub expires_at: Timestamp,
 }
 

@@ -23,7 +23,7 @@ pub struct IndexedChunk {
     pub seq: i64,
     /// Its offset in the content in bytes.
     pub start: u32,
-    /// Its length in bytes.
+    /// The length of the chunk, in bytes.
     pub length: u32,
     /// Its keyword entry, as in [`NewChunk::words`].
     pub words: Vec<u8>,
@@ -38,9 +38,9 @@ pub struct IndexedMemory {
     pub seq: i64,
     /// The number of its version, which each change increases by one.
     pub version: i64,
-    /// Its kind.
+    /// The kind, by which a search can be filtered.
     pub kind: MemoryKind,
-    /// Its tags, as given.
+    /// The tags, in the order and case in which they were sent.
     pub tags: Vec<String>,
     /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
@@ -67,17 +67,17 @@ pub struct IndexedMemory {
 /// A chunk without vectors of the current embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnembeddedChunk {
-    /// Its number.
+    /// The number of the chunk, under which its vectors will be stored.
     pub seq: i64,
-    /// The number of its memory.
+    /// The number of the memory that has the chunk, as in [`IndexedMemory::seq`].
     pub memory_seq: i64,
-    /// The space of its memory.
+    /// The space of the memory that has the chunk.
     pub space: SpaceId,
     /// The owner of that space.
     pub user: UserId,
     /// The key that wrote its memory.
     pub key: KeyId,
-    /// Its text.
+    /// The text to embed: the part of the memory's content that the chunk covers.
     pub text: String,
 }
 

@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 pub use self::record::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 
-use self::rows::{conversation, get_in_txn};
+use self::rows::{get_in_txn, read_conversation};
 use crate::columns::parse_column;
 use crate::conversation_search as search;
-use crate::idempotency::note_in_txn;
+use crate::idempotency::record_request_in_txn;
 use crate::messages::{Message, NewMessage, Role, insert_in_txn, insert_text_in_txn};
 use crate::{Error, IdempotentRequest, Store};
 
@@ -33,7 +33,7 @@ impl Store {
         self.write(move |connection| {
             let (id, now) = (ConversationId::new(), Timestamp::now());
             if let Some(once) = &once {
-                note_in_txn(connection, once, &id.to_string())?;
+                record_request_in_txn(connection, once, &id.to_string())?;
             }
             connection.execute(
                 "INSERT INTO conversations (id, user_id, title, model, temporary, version, created_at, updated_at)
@@ -85,7 +85,7 @@ impl Store {
                  ORDER BY updated_at DESC, id DESC LIMIT ?3",
             )?;
             let after = after.map(|id| id.to_string());
-            let rows = query.query_map((user.to_string(), after, limit), conversation)?;
+            let rows = query.query_map((user.to_string(), after, limit), read_conversation)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -201,7 +201,7 @@ impl Store {
             let mut hits: Vec<SearchHit> = Vec::new();
             let mut rows = query.query((pattern, user.to_string()))?;
             while let Some(row) = rows.next()? {
-                let conversation = conversation(row)?;
+                let conversation = read_conversation(row)?;
                 if hits.iter().any(|hit| hit.conversation.id == conversation.id) {
                     continue;
                 }

@@ -34,7 +34,7 @@ pub enum Error {
     /// The database file cannot be opened.
     #[error("{} cannot be opened", path.display())]
     Open {
-        /// The database.
+        /// The path of the database, or of the file beside it that cannot be opened.
         path: PathBuf,
         /// The system's error.
         #[source]
@@ -43,7 +43,7 @@ pub enum Error {
     /// SQLite cannot use the database or a file beside it, because of the file's type or path.
     #[error("{} {reason}", path.display())]
     Unusable {
-        /// The file.
+        /// The path of the database, or of a file beside it.
         path: PathBuf,
         /// Why the file cannot be used, as the predicate of a sentence about it.
         reason: String,
@@ -61,7 +61,7 @@ pub enum Error {
     /// A newer version of Lar upgraded this database.
     #[error("the database has schema {found}, but this Lar supports at most {known}; use the newer Lar")]
     Newer {
-        /// The schema found.
+        /// The schema of the database.
         found: u32,
         /// The newest schema that this version of Lar supports.
         known: u32,

@@ -52,7 +52,7 @@ impl Store {
 ///
 /// # Errors
 /// [`Error::Conflict`] when a concurrent copy of the same request came first.
-pub(crate) fn note_in_txn(
+pub(crate) fn record_request_in_txn(
     connection: &Connection,
     once: &IdempotentRequest,
     created_id: &str,

@@ -14,20 +14,20 @@ use crate::{location, migrations};
 pub enum Inspection {
     /// There is no file.
     Missing,
-    /// The file is empty.
+    /// The file has no bytes, so there is nothing to check.
     Empty,
     /// The file was read and checked.
     Checked {
-        /// Its schema.
+        /// The number of the newest migration in the database.
         schema: u32,
-        /// The result of the check.
+        /// The result of SQLite's check of the whole file, or the damage of its log.
         check: Check,
         /// Whether its write-ahead log ends in an incomplete transaction, which SQLite will drop.
         is_log_incomplete: bool,
     },
     /// A newer Lar upgraded it.
     Newer {
-        /// Its schema.
+        /// The number of the newest migration in the database.
         found: u32,
         /// The newest schema that this Lar supports.
         known: u32,

@@ -43,9 +43,9 @@ pub(crate) const TUNING: JsonColumn = JsonColumn::object("tunings.tuned");
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{column} has a value of version {found}, but this Lar supports at most {known}; use the newer Lar")]
 pub struct NewerValue {
-    /// The column.
+    /// The column with the value, as `table.column` or as the column alone.
     pub column: &'static str,
-    /// The version found.
+    /// The version that the value carries.
     pub found: u32,
     /// The newest version that this version of Lar supports.
     pub known: u32,

@@ -4,24 +4,24 @@ use lar_base::{KeyId, MemoryMode, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::columns::{optional_time, parse_column, time};
-use crate::idempotency::note_in_txn;
+use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{names, read_names};
 use crate::{Error, IdempotentRequest, Store};
 
 /// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// The key's id.
+    /// The id, `key_…`, which is not secret.
     pub id: KeyId,
-    /// The user it belongs to.
+    /// The user whose conversations and memories the key can reach.
     pub user: UserId,
-    /// Its name.
+    /// The name for people: one line of 1 to 100 characters.
     pub name: String,
     /// The agent it belongs to, whose memories are separate from the user's; `None` for the user's own keys.
     pub agent: Option<String>,
     /// Eight hexadecimal digits that identify the key in lists and logs.
     pub fingerprint: String,
-    /// Its scopes.
+    /// The permissions that its requests have.
     pub scopes: Scopes,
     /// The scopes that an upgrade of Lar removed.
     pub removed_scopes: Scopes,
@@ -31,7 +31,7 @@ pub struct KeyRecord {
     pub memory: MemoryMode,
     /// The client that uses it; `None` if it was not created by connecting one.
     pub client: Option<String>,
-    /// When it was created.
+    /// The time of its creation.
     pub created_at: Timestamp,
     /// When it was last used, accurate to about a minute; `None` if it never was.
     pub last_seen_at: Option<Timestamp>,
@@ -44,15 +44,15 @@ pub struct KeyRecord {
 /// A key to store.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// The user it belongs to.
+    /// The user whose conversations and memories the key can reach.
     pub user: UserId,
-    /// Its name.
+    /// The name for people: one line of 1 to 100 characters.
     pub name: String,
     /// The agent it belongs to; `None` for a key of the user's own.
     pub agent: Option<String>,
     /// The HMAC-SHA-256 of its secret.
     pub digest: [u8; 32],
-    /// Its scopes.
+    /// The permissions that its requests have.
     pub scopes: Scopes,
     /// Its own rate limit, in requests per minute; `None` for the general one of the settings.
     pub requests_per_minute: Option<u32>,
@@ -76,7 +76,7 @@ impl Store {
             }
             let id = KeyId::new();
             if let Some(once) = &once {
-                note_in_txn(connection, once, &id.to_string())?;
+                record_request_in_txn(connection, once, &id.to_string())?;
             }
             let scopes = names(&key.scopes)?;
             connection.execute(

@@ -15,7 +15,7 @@ const BEFORE_START: &str = "before-start";
 /// The target of a symbolic link to a database, and the files that belong to it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkedDatabase {
-    /// The target of the link.
+    /// The path of the file that the link leads to.
     pub database: PathBuf,
     /// The target's folder, which may contain unrelated files.
     pub folder: PathBuf,

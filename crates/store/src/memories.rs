@@ -16,8 +16,8 @@ pub use self::record::{
 };
 
 use self::change::change_in_txn;
-use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, memory, placeholders, text};
-use crate::idempotency::note_in_txn;
+use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, placeholders, read_memory, text};
+use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
 use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_changes};
@@ -42,7 +42,7 @@ impl Store {
             }
             if let Some(once) = &once {
                 let ids: Vec<String> = stored.iter().map(|stored| stored.memory.id.to_string()).collect();
-                note_in_txn(connection, once, &ids.join(" "))?;
+                record_request_in_txn(connection, once, &ids.join(" "))?;
             }
             Ok(stored)
         })
@@ -72,7 +72,7 @@ impl Store {
             let changed = changed.collect::<Result<Vec<_>, _>>()?;
             let first = stored.iter().map(|stored| &stored.memory).chain(&changed).next();
             if let (Some(once), Some(first)) = (&once, first) {
-                note_in_txn(connection, once, &format!("{} {}", change.decision, first.id))?;
+                record_request_in_txn(connection, once, &format!("{} {}", change.decision, first.id))?;
             }
             Ok((stored, changed))
         };
@@ -109,7 +109,7 @@ impl Store {
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = seqs.iter().map(|seq| Value::from(*seq)).chain(spaces.iter().map(text));
-            let rows = query.query_map(params_from_iter(values), memory)?;
+            let rows = query.query_map(params_from_iter(values), read_memory)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -136,7 +136,7 @@ impl Store {
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = ids.iter().map(|id| Value::from(id.to_string())).chain(spaces.iter().map(text));
-            let rows = query.query_map(params_from_iter(values), memory)?;
+            let rows = query.query_map(params_from_iter(values), read_memory)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -162,7 +162,7 @@ impl Store {
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = std::iter::once(Value::from(of.id.to_string())).chain(spaces.iter().map(text));
-            let after = query.query_row(params_from_iter(values), memory).optional()?;
+            let after = query.query_row(params_from_iter(values), read_memory).optional()?;
             Ok((before, after))
         })
         .await
@@ -192,7 +192,7 @@ impl Store {
             values.extend(twice(list.after.map(|id| id.to_string())));
             values.push(Value::from(list.limit));
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params_from_iter(values), memory)?;
+            let rows = query.query_map(params_from_iter(values), read_memory)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -323,7 +323,7 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     // To undo the creation, the memory is deleted.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
-    memory_changes::record::note_in_txn(connection, new.id, change, &inverse)?;
+    memory_changes::rows::record_change_in_txn(connection, new.id, change, &inverse)?;
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 

@@ -17,19 +17,19 @@ use crate::{Error, MemoryKind, Provenance, Store};
 /// A candidate for a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Its id.
+    /// The id, `cand_…`, by which it is accepted or rejected.
     pub id: CandidateId,
     /// The space that the memory would be in.
     pub space: SpaceId,
-    /// The text.
+    /// The text that the memory would have.
     pub content: String,
-    /// Its kind.
+    /// The kind that the memory would have.
     pub kind: MemoryKind,
     /// Its origin, and the key that added it.
     pub provenance: Provenance,
-    /// Why it waits.
+    /// Why the text is in the inbox, for people.
     pub reason: String,
-    /// When it was added.
+    /// The time when it was put into the inbox.
     pub created_at: Timestamp,
 }
 

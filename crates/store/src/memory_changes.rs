@@ -1,13 +1,14 @@
 //! The history of memories: every change, with the change that reverts it.
 
 pub(crate) mod record;
+pub(crate) mod rows;
 
 use lar_base::{ChangeId, MemoryId, SpaceId};
 use rusqlite::Connection;
 
 pub use self::record::{Change, ChangeRecord};
 
-use self::record::record;
+use self::rows::read_change;
 use crate::chunks::NewChunk;
 use crate::memories::change::change_in_txn;
 use crate::memories::rows::get_in_txn;
@@ -28,7 +29,7 @@ impl Store {
             get_in_txn(connection, &spaces, id)?;
             let mut query =
                 connection.prepare_cached("SELECT * FROM memory_changes WHERE memory_id = ?1 ORDER BY id")?;
-            let rows = query.query_map([id.to_string()], record)?;
+            let rows = query.query_map([id.to_string()], read_change)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -106,6 +107,6 @@ fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<Cha
             ORDER BY id DESC LIMIT 1)
          ORDER BY id DESC",
     )?;
-    let rows = query.query_map([id.to_string()], record)?;
+    let rows = query.query_map([id.to_string()], read_change)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

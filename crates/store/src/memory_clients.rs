@@ -10,11 +10,11 @@ use crate::{Error, Store};
 /// The last use of a space by a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryClient {
-    /// The key.
+    /// The key that used the space.
     pub key: KeyId,
-    /// The key's name.
+    /// The name of the key, for people.
     pub name: String,
-    /// The space.
+    /// The space that the key used.
     pub space: SpaceId,
     /// When it last searched or read there; `None` if it never did.
     pub read_at: Option<Timestamp>,
@@ -25,9 +25,9 @@ pub struct MemoryClient {
 /// A use of a space by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceUse {
-    /// The key.
+    /// The key that used the space.
     pub key: KeyId,
-    /// The space.
+    /// The space that the key used.
     pub space: SpaceId,
     /// When it was read; `None` if it was only written.
     pub read_at: Option<Timestamp>,

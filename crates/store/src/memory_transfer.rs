@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::chunks::{self, NewChunk};
 use crate::json_columns::{PATCH, PROVENANCE, names};
-use crate::memories::rows::{by_hash_in_txn, memory};
+use crate::memories::rows::{by_hash_in_txn, read_memory};
 use crate::memory_changes::ChangeRecord;
-use crate::memory_changes::record::record;
+use crate::memory_changes::rows::read_change;
 use crate::{Embedder, Error, Memory, Store, Vectors};
 
 /// A memory with its chunks and its history.
@@ -16,7 +16,7 @@ use crate::{Embedder, Error, Memory, Store, Vectors};
 pub struct ExportedMemory {
     /// The memory, which may be deleted.
     pub memory: Memory,
-    /// Its chunks, in order.
+    /// The chunks of its content, by offset, with their vectors.
     pub chunks: Vec<NewChunk>,
     /// Its changes, oldest first.
     pub history: Vec<ChangeRecord>,
@@ -161,7 +161,7 @@ fn import_in_txn(
 fn moved(connection: &Connection, number: i64) -> Result<ExportedMemory, Error> {
     let mut query = connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?;
     // The index lists it, so a table without it is damaged.
-    let found = query.query_row([number], memory).optional()?;
+    let found = query.query_row([number], read_memory).optional()?;
     let memory = found.ok_or_else(|| Error::Corrupt {
         path: None,
         faults: vec![format!("memory {number} is in an index but not in its table")],
@@ -207,6 +207,6 @@ fn chunks_of(connection: &Connection, memory: i64) -> Result<Vec<NewChunk>, Erro
 fn history_of(connection: &Connection, memory: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
     let mut query =
         connection.prepare_cached("SELECT * FROM memory_changes WHERE memory_id = ?1 ORDER BY id")?;
-    let rows = query.query_map([memory.to_string()], record)?;
+    let rows = query.query_map([memory.to_string()], read_change)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

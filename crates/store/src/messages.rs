@@ -15,7 +15,7 @@ use crate::columns::{parse_column, parse_optional_column, time};
 use crate::conversation_search as search;
 use crate::conversations::OwnedConversation;
 use crate::conversations::rows::get_in_txn;
-use crate::idempotency::note_in_txn;
+use crate::idempotency::record_request_in_txn;
 use crate::json_columns::ANSWER_MEMORY;
 use crate::tasks::start_in_txn;
 use crate::{Error, Store};
@@ -66,7 +66,7 @@ impl Store {
             let answer = MessageId::new();
             let memory = memory.map(|json| TurnMemory::read(connection, &json)).transpose()?;
             if let Some(once) = &once {
-                note_in_txn(connection, once, &answer.to_string())?;
+                record_request_in_txn(connection, once, &answer.to_string())?;
             }
             connection.execute(
                 "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, created_at, memory)
@@ -82,7 +82,7 @@ impl Store {
                 ),
             )?;
             if let Some(memory) = &memory {
-                memory.note_in_txn(connection, answer)?;
+                memory.record_activity_in_txn(connection, answer)?;
             }
             connection.execute(
                 "UPDATE conversations SET head_id = ?2, updated_at = ?3, version = version + 1, model = ?4 WHERE id = ?1",
@@ -139,7 +139,7 @@ impl Store {
             );
             if let Some(conversation) = changed.optional()? {
                 if let Some(memory) = &memory {
-                    memory.note_in_txn(connection, id)?;
+                    memory.record_activity_in_txn(connection, id)?;
                 }
                 search::add_message_in_txn(connection, conversation, id, &end.content)?;
             }

@@ -16,7 +16,7 @@ const CHAIN_MAX: u32 = 1000;
 /// The state of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseState {
-    /// Its task is running.
+    /// The task waits or generates; the body is the one at the start.
     Running,
     /// It has ended, and its body is final.
     Over,
@@ -37,13 +37,13 @@ impl ResponseState {
 /// A stored response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The task that writes it.
+    /// The task that generates the response, by whose id it is found.
     pub task: TaskId,
-    /// The key that created it.
+    /// The key that created it, and the only one that can read it.
     pub key: KeyId,
     /// The response that it continues; `None` if it starts a chain.
     pub previous: Option<TaskId>,
-    /// Its state.
+    /// Whether its task runs, has ended, or was abandoned by a stop of the server.
     pub state: ResponseState,
     /// The items of its own request, as a JSON array.
     pub input: String,

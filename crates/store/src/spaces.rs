@@ -21,7 +21,7 @@ pub enum SpaceKind {
 /// The access that a user has to a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Search and read.
+    /// Search and read memories.
     Read,
     /// Also save and change memories.
     Write,
@@ -44,26 +44,26 @@ impl Access {
 /// A space, as one user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
-    /// Its id.
+    /// The id, `space_…`.
     pub id: SpaceId,
-    /// Its kind.
+    /// Whether it belongs to a user, to an agent or to a team.
     pub kind: SpaceKind,
-    /// The user's access to it.
+    /// The access of the user who asks for the space.
     pub access: Access,
-    /// When it was created.
+    /// The time of its creation: for a user or an agent, the first use.
     pub created_at: Timestamp,
 }
 
 /// A user's access to a team space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The user.
+    /// The user who has the access.
     pub user: UserId,
-    /// The user's name.
+    /// The name of the user, for people.
     pub name: String,
-    /// The access.
+    /// The level of access; never [`Access::Own`].
     pub access: Access,
-    /// When it was granted.
+    /// The time of the last grant to this user.
     pub granted_at: Timestamp,
 }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 pub use self::record::{Outcome, TaskEnd, TaskRecord, TaskStart};
 
 use crate::columns::{optional_time, parse_column, parse_optional_column, time};
-use crate::idempotency::note_in_txn;
+use crate::idempotency::record_request_in_txn;
 use crate::json_columns::TASK_MEMORY;
 use crate::{Error, IdempotentRequest, Store, usage};
 
@@ -25,7 +25,7 @@ impl Store {
     pub async fn task_create(&self, start: TaskStart, once: Option<IdempotentRequest>) -> Result<(), Error> {
         self.write(move |connection| {
             if let Some(once) = &once {
-                note_in_txn(connection, once, &start.id.to_string())?;
+                record_request_in_txn(connection, once, &start.id.to_string())?;
             }
             start_in_txn(connection, &start)
         })

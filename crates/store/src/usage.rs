@@ -15,7 +15,7 @@ pub struct UsageDay {
     pub day: String,
     /// The key that sent the requests.
     pub key: KeyId,
-    /// The name of the model.
+    /// The name of the model, by its own name and not by an alias.
     pub model: String,
     /// The number of tasks that ended, with any outcome.
     pub tasks: u64,

@@ -4,13 +4,13 @@ use lar_base::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::columns::{parse_column, time};
-use crate::idempotency::note_in_txn;
+use crate::idempotency::record_request_in_txn;
 use crate::{Error, IdempotentRequest, Store};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The user's id.
+    /// The id, `user_…`, to which keys, conversations and spaces refer.
     pub id: UserId,
     /// The user's name; `owner` is the user who set this Lar up.
     pub name: String,
@@ -44,7 +44,7 @@ impl Store {
             }
             let user = create_in_txn(connection, &name)?;
             if let Some(once) = &once {
-                note_in_txn(connection, once, &user.id.to_string())?;
+                record_request_in_txn(connection, once, &user.id.to_string())?;
             }
             Ok(user)
         })

@@ -1,6 +1,7 @@
 //! The interface between the computing thread and the models: commands in, [`Progress`] out.
 //!
-//! A backend knows nothing of sockets and threads. `compute` calls it; `generate` and `embed` implement it.
+//! A backend knows nothing of sockets and threads. `compute` calls it; `generate`, `embed` and
+//! `llama` implement it.
 
 use lar_inference::protocol::{CallerNumbers, FromWorker, TuningResult};
 use lar_inference::{FinishReason, Sampling, TokenLogprobs};
@@ -38,7 +39,7 @@ pub(super) enum Progress {
 }
 
 impl Progress {
-    /// Makes the frame for the server; `active` streams are left.
+    /// Makes the frame for the server. `active` is the number of streams that remain.
     pub(super) fn frame(self, id: u64, active: u32) -> FromWorker {
         match self {
             Progress::Started => FromWorker::Started { stream: id },

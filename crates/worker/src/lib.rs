@@ -1,9 +1,10 @@
 //! The worker process: `lar worker` loads one model and serves the socket that is its standard input.
 //!
-//! It has three threads. One reads frames, and kills the process at end of file ([`commands`]). One writes
-//! frames and heartbeats ([`outbox`]). The main thread owns the [`backend`] and computes ([`compute`]). It
-//! reads commands between steps; a cancellation interrupts a long step, also during prefill, so that it is
-//! confirmed promptly. The process of a BERT model has other threads ([`encode`]).
+//! It has three main threads; a vocabulary worker also has tokenizing threads ([`tokenize`]). One thread reads
+//! frames, and kills the process at end of file ([`commands`]). One writes frames and heartbeats ([`outbox`]).
+//! The main thread owns the [`backend`] and computes ([`compute`]). It reads commands between steps; a
+//! cancellation interrupts a long step, also during prefill, so that it is confirmed promptly. The process of a
+//! BERT model has other threads ([`encode`]).
 //!
 //! The server's end of the socket is `engines::embedded`.
 

@@ -49,7 +49,7 @@ pub(super) struct Sequence<'model> {
     pub(super) detokenizer: Option<Detokenizer>,
     pub(super) pending: PendingDelta,
     pub(super) credit: u32,
-    /// Its part of the current step.
+    /// The tokens that the current step computes for it; `None` if it takes no part.
     pub(super) part: Option<StepPart>,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct StepPart {
     pub(super) first: Option<usize>,
     /// The draft tokens; their logits follow `output`.
     pub(super) draft: Vec<u32>,
-    /// The source of the draft.
+    /// The text or the draft model that proposed the draft tokens.
     pub(super) source: DraftSource,
 }
 

@@ -57,7 +57,8 @@ pub(super) struct Runner {
     pub(super) caller: CallerNumbers,
     /// Whether it has credit for its next step.
     pub(super) is_runnable: bool,
-    /// Whether it may be paused at all.
+    /// Whether another stream may take its sequence: not while it reports logprobs of its prompt, and not
+    /// with a full context.
     pub(super) may_be_paused: bool,
     /// When it got the sequence, or when its prefill ended if that was later.
     pub(super) since: Instant,

@@ -1,5 +1,5 @@
-//! `/v1/responses` beyond what OpenAI's client tests: other keys, a server that dies, failed tasks, and
-//! truncation.
+//! `/v1/responses` beyond what OpenAI's client tests: other keys, a server that dies, failed tasks, clients
+//! that disconnect, null fields, and truncation.
 
 use std::io::Read as _;
 
@@ -62,6 +62,87 @@ fn responses_in_progress_fail_when_the_server_dies() {
     assert_eq!(lar.get(&format!("/v1/responses/{}", id(&over))).json(), over);
     let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&over) })));
     assert_eq!(on.status, 200, "{}", on.body);
+}
+
+#[test]
+fn a_background_response_is_stored_before_its_end_is_streamed() {
+    let lar = Lar::start();
+    let body = hello(json!({ "background": true, "stream": true })).to_string();
+    let ends = ["event: response.completed\n", "event: response.incomplete\n"];
+    for _ in 0..5 {
+        let mut socket = lar.open(&lar.head("POST", "/v1/responses", body.len()), body.as_bytes());
+        let (mut streamed, mut part) = (String::new(), [0; 4096]);
+        let end = loop {
+            let bytes = socket.read(&mut part).unwrap();
+            assert_ne!(bytes, 0, "{streamed}");
+            streamed += &String::from_utf8_lossy(&part[..bytes]);
+            if let Some(end) = ends.iter().find(|end| streamed.contains(**end)) {
+                break end;
+            }
+        };
+        let id: String = streamed[streamed.find("resp_").unwrap()..].chars().take(37).collect();
+        let found = lar.get(&format!("/v1/responses/{id}")).json();
+        assert!(end.contains(found["status"].as_str().unwrap()), "{end} {found}");
+        let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id })));
+        assert_eq!(on.status, 200, "{}", on.body);
+        let again = lar.get(&format!("/v1/responses/{id}?stream=true"));
+        assert!(again.body.contains(end), "{}", again.body);
+    }
+}
+
+#[test]
+fn clients_that_disconnect_leave_no_response_without_an_end() {
+    let lar = Lar::start();
+    let body = hello(json!({ "background": true })).to_string();
+    for requests in 0..10 {
+        let socket = lar.open(&lar.head("POST", "/v1/responses", body.len()), body.as_bytes());
+        // Each client disconnects a little later than the one before.
+        for _ in 0..requests {
+            assert_eq!(lar.get("/v1/models").status, 200);
+        }
+        drop(socket);
+    }
+    let last = lar.post("/v1/responses", &hello(json!({})));
+    assert_eq!(last.status, 200, "{}", last.body);
+    lar.until("the end of all responses", |lar| {
+        let tasks = lar.get("/lar/v1/tasks").json();
+        let has_ended = |task: &Value| {
+            let id = task["id"].as_str().unwrap().replace("task_", "resp_");
+            let status = lar.get(&format!("/v1/responses/{id}")).json()["status"].clone();
+            status == "completed" || status == "incomplete"
+        };
+        tasks["data"].as_array().unwrap().iter().all(has_ended).then_some(())
+    });
+}
+
+#[test]
+fn null_fields_of_stored_items_and_tools_are_absent() {
+    let lar = Lar::start();
+    let input = json!([
+        { "type": null, "id": null, "role": "user", "content": "Say hello." },
+        { "type": "reasoning", "summary": null, "content": [{ "type": "reasoning_text", "text": "Hm." }] },
+        { "type": "message", "role": "assistant", "content": "Hello." },
+        { "role": "user", "content": "Note that." },
+    ]);
+    let first = lar.post("/v1/responses", &hello(json!({ "input": input })));
+    assert_eq!(first.status, 200, "{}", first.body);
+    let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&first.json()) })));
+    assert_eq!(on.status, 200, "{}", on.body);
+    let items = lar.get(&format!("/v1/responses/{}/input_items?order=asc", id(&first.json()))).json();
+    let first_item = &items["data"][0];
+    assert_eq!(first_item["type"], "message");
+    assert!(first_item["id"].as_str().unwrap().starts_with("item_"), "{first_item}");
+
+    let tool =
+        json!({ "type": "custom", "name": "note", "description": null, "format": null, "tools": null });
+    let more =
+        json!({ "background": true, "tools": [tool], "tool_choice": "required", "max_output_tokens": 64 });
+    let path = format!("/v1/responses/{}", id(&lar.post("/v1/responses", &hello(more)).json()));
+    let ended = lar.until("the end of the response", |lar| {
+        let found = lar.get(&path).json();
+        (found["status"] != "queued").then_some(found)
+    });
+    assert_eq!(ended["output"][0]["type"], "custom_tool_call", "{ended}");
 }
 
 /// Kills a worker during an answer. The failure is logged where the task ends, and not again by those who

@@ -1,4 +1,4 @@
-//! Tools and reasoning fields that another server accepts, in each API.
+//! Tool and reasoning fields that other servers accept: each API applies them, ignores them, or refuses them by name.
 
 use lar_tests::Lar;
 use serde_json::{Value, json};

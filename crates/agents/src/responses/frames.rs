@@ -9,10 +9,33 @@ use lar_base::{KeyId, Problem, TaskId, Timestamp, error_chain};
 use lar_compat::openai::responses::ResponsesEncoder;
 use lar_compat::openai::responses::wire::Response;
 use lar_compat::{Encoder as _, Frame};
-use lar_inference::TaskEvent;
+use lar_inference::{TaskEvent, stopped_problem};
 use lar_store::{Response as Stored, ResponseState, Store};
 
+use super::followers::StoredSignal;
 use crate::answer_stream::{AnswerStream, ReadEvent};
+
+/// The storing of a response, for which its stream waits before it reports the end.
+pub(super) enum EndStorage {
+    /// The stream stores the response.
+    ByStream(Box<UnstoredResponse>),
+    /// The follower of the background response stores it, and reports that by this signal.
+    ByFollower(StoredSignal),
+}
+
+impl EndStorage {
+    /// Stores the response, which has ended, or waits until it is stored. An error is logged and redacted.
+    fn store(
+        self,
+        response: &Response,
+        redact: fn(Problem) -> Problem,
+    ) -> BoxFuture<'static, Result<(), Problem>> {
+        match self {
+            Self::ByStream(unstored) => unstored.store_for_stream(response, redact),
+            Self::ByFollower(signal) => signal.wait().boxed(),
+        }
+    }
+}
 
 /// A response that is stored when it ends.
 pub(super) struct UnstoredResponse {
@@ -64,7 +87,10 @@ impl UnstoredResponse {
     }
 }
 
-/// The stream of a response while its task runs. It ends with the task.
+/// The stream of a response. It ends with the response's task.
+///
+/// Invariant: a response that is to be stored is on disk before its terminal event is sent. If it cannot be
+/// stored, that event is a failure.
 ///
 /// Dropping it cancels the task of a response that does not run in the background.
 pub struct ResponseFrames {
@@ -72,8 +98,8 @@ pub struct ResponseFrames {
     encoder: ResponsesEncoder,
     has_started: bool,
     redact: fn(Problem) -> Problem,
-    /// The response, if it is to be stored and has not ended.
-    unstored: Option<UnstoredResponse>,
+    /// How the response is stored; `None` if it is not to be stored, is already stored, or is being stored.
+    storage: Option<EndStorage>,
     ending: Option<Ending>,
 }
 
@@ -84,17 +110,31 @@ struct Ending {
     storing: BoxFuture<'static, Result<(), Problem>>,
 }
 
+impl Ending {
+    /// Waits until the response is stored, and returns the frames of its end.
+    ///
+    /// Dropping the future loses no frame.
+    async fn frames(&mut self, encoder: &mut ResponsesEncoder) -> Vec<Frame> {
+        let stored = (&mut self.storing).await;
+        let mut frames = std::mem::take(&mut self.frames);
+        if let Err(problem) = stored {
+            encoder.fail_before_end(&mut frames, &problem);
+        }
+        frames
+    }
+}
+
 impl ResponseFrames {
-    /// Streams a response, and stores it when it ends if it is in `unstored`.
+    /// Streams a response. `storage` stores it when it ends; `None` if it is not to be stored, or is stored.
     ///
     /// `redact` removes from an error what only an administrator may see.
     pub(super) fn new(
         answer_stream: AnswerStream,
         encoder: ResponsesEncoder,
         redact: fn(Problem) -> Problem,
-        unstored: Option<UnstoredResponse>,
+        storage: Option<EndStorage>,
     ) -> Self {
-        Self { answer_stream, encoder, has_started: false, redact, unstored, ending: None }
+        Self { answer_stream, encoder, has_started: false, redact, storage, ending: None }
     }
 
     /// Returns the next frames, at least one; `None` at the end of the stream.
@@ -108,24 +148,20 @@ impl ResponseFrames {
             }
         }
         loop {
-            if let Some(Ending { storing, .. }) = &mut self.ending {
-                let stored = storing.await;
-                let mut frames = self.ending.take().map(|ending| ending.frames).unwrap_or_default();
-                if let Err(problem) = stored {
-                    self.encoder.fail_before_end(&mut frames, &problem);
-                }
+            if let Some(ending) = &mut self.ending {
+                let frames = ending.frames(&mut self.encoder).await;
+                self.ending = None;
                 return Some(frames);
             }
             if self.encoder.is_over() {
                 return None;
             }
-            let read = redacted(self.answer_stream.next().await?, self.redact);
-            let encoder = &mut self.encoder;
-            let frames = self.answer_stream.with_event(&read, |event| encoder.push(event));
+            let read = next_redacted(&mut self.answer_stream, self.redact).await;
+            let frames = self.answer_stream.encode(&read, &mut self.encoder);
             if self.encoder.is_over()
-                && let Some(unstored) = self.unstored.take()
+                && let Some(storage) = self.storage.take()
             {
-                let storing = unstored.store_for_stream(self.encoder.response(), self.redact);
+                let storing = storage.store(self.encoder.response(), self.redact);
                 self.ending = Some(Ending { frames, storing });
             } else if !frames.is_empty() {
                 return Some(frames);
@@ -134,12 +170,100 @@ impl ResponseFrames {
     }
 }
 
-/// Redacts the error of an event.
-pub(super) fn redacted(read: ReadEvent, redact: fn(Problem) -> Problem) -> ReadEvent {
-    match read {
-        ReadEvent { answer, event: TaskEvent::Error(problem) } => {
+/// Returns the next event of a task. An error is redacted.
+///
+/// Events that stop before a terminal one end with the error of a stopped task.
+pub(super) async fn next_redacted(
+    answer_stream: &mut AnswerStream,
+    redact: fn(Problem) -> Problem,
+) -> ReadEvent {
+    match answer_stream.next().await {
+        Some(ReadEvent { answer, event: TaskEvent::Error(problem) }) => {
             ReadEvent { answer, event: TaskEvent::Error(redact(problem)) }
         }
-        read => read,
+        Some(read) => read,
+        None => ReadEvent { answer: 0, event: TaskEvent::Error(stopped_problem()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use lar_base::{Code, Instant};
+    use lar_compat::openai::responses::UndecodedResponseRequest;
+    use lar_inference::CONSTRAINT_FIELD;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::followers::Followers;
+    use super::*;
+
+    /// Returns the stream of a response whose task stops before its first event.
+    fn stopped(task: TaskId, storage: Option<EndStorage>) -> ResponseFrames {
+        let received_at = Timestamp::from_millis(0);
+        let request = UndecodedResponseRequest::read(br#"{ "input": "Say hello." }"#).unwrap();
+        let input = request.decode(Vec::new(), task, received_at).unwrap();
+        let encoder = ResponsesEncoder::new(task, input.response, input.tools, received_at);
+        let answer_stream = AnswerStream::new(&[], Vec::new(), Instant::now(), CONSTRAINT_FIELD);
+        ResponseFrames::new(answer_stream, encoder, |problem| problem, storage)
+    }
+
+    /// Returns the last event among frames: its name, and the message of the response's error.
+    fn last(frames: Option<Vec<Frame>>) -> (String, Option<String>) {
+        let Some(Frame::Event { name, data }) = frames.unwrap().pop() else { panic!("no event") };
+        let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+        let message = data["response"]["error"]["message"].as_str().map(ToOwned::to_owned);
+        (name.unwrap().to_owned(), message)
+    }
+
+    fn failed(message: &str) -> (String, Option<String>) {
+        ("response.failed".into(), Some(message.into()))
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_background_response_is_sent_after_it_is_stored() {
+        let (followers, task) = (Followers::default(), TaskId::new());
+        let follower = followers.register(task);
+        let mut frames = stopped(task, Some(EndStorage::ByFollower(follower.signal())));
+        assert_eq!(last(frames.next().await), ("response.created".into(), None));
+        for _ in 0..2 {
+            assert!(frames.next().now_or_never().is_none(), "the end is not stored");
+        }
+        follower.store_end(&CancellationToken::new(), |problem| problem, || async { Ok(()) }).await;
+        assert_eq!(last(frames.next().await), failed("the task was stopped"));
+        assert_eq!(frames.next().await.map(|frames| frames.len()), None);
+    }
+
+    #[tokio::test]
+    async fn a_background_response_that_cannot_be_stored_fails() {
+        let (followers, task, stopping) = (Followers::default(), TaskId::new(), CancellationToken::new());
+        stopping.cancel();
+        let follower = followers.register(task);
+        let mut frames = stopped(task, Some(EndStorage::ByFollower(follower.signal())));
+        frames.next().await;
+        let redact = |problem: Problem| Problem { detail: "not stored".into(), ..problem };
+        follower.store_end(&stopping, redact, || async { Err(lar_store::Error::Closed) }).await;
+        assert_eq!(last(frames.next().await), failed("not stored"));
+    }
+
+    #[tokio::test]
+    async fn a_streamed_response_is_stored_before_its_end_is_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let (task, key) = (TaskId::new(), KeyId::new());
+        let unstored = UnstoredResponse {
+            store: store.clone(),
+            task,
+            key,
+            previous: None,
+            input: "[]".into(),
+            request_id: None,
+            share: None,
+        };
+        let mut frames = stopped(task, Some(EndStorage::ByStream(Box::new(unstored))));
+        frames.next().await;
+        let missing = store.response_get(key, task).await.map_err(Problem::from);
+        assert_eq!(missing.unwrap_err().code, Code::NotFound);
+        assert_eq!(last(frames.next().await), failed("the task was stopped"));
+        assert_eq!(store.response_get(key, task).await.unwrap().state, ResponseState::Over);
     }
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use lar_base::{Code, KeyId, Problem, TaskId};
 use lar_compat::openai::responses::wire::InputItem;
 use lar_compat::openai::responses::{UndecodedResponseRequest, id_of, task_of_item};
-use lar_store::{ResponseState, Store};
+use lar_store::Store;
 
+use super::followers::Followers;
+use super::lookup::{FoundResponse, Progress, with_progress};
 use super::stored::{input_with_ids, items_of, output_of};
 
 /// The maximum number of responses whose items a request references.
@@ -65,6 +67,7 @@ pub(super) async fn resolve(
 /// [`Code::NotFound`] if a response of the chain is missing; [`Code::Conflict`] if one is still in progress.
 pub(super) async fn earlier_items(
     store: &Store,
+    followers: &Followers,
     key: KeyId,
     previous: Option<TaskId>,
 ) -> Result<Vec<InputItem>, Problem> {
@@ -79,11 +82,12 @@ pub(super) async fn earlier_items(
     })?;
     let mut items = Vec::new();
     for stored in chain {
-        if stored.state == ResponseState::Running {
-            let detail = format!("{} is still in progress; wait until it has ended", id_of(stored.task));
+        let FoundResponse { row, progress } = with_progress(store, followers, stored).await?;
+        if matches!(progress, Progress::Running(_)) {
+            let detail = format!("{} is still in progress; wait until it has ended", id_of(row.task));
             return Err(Problem::new(Code::Conflict, detail));
         }
-        items.extend(items_of(&stored)?);
+        items.extend(items_of(&row)?);
     }
     Ok(items)
 }

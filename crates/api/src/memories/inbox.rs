@@ -10,7 +10,7 @@ use super::MemoryKind;
 pub struct Candidate {
     /// The candidate's id, `cand_…`.
     pub id: String,
-    /// The text.
+    /// The text to save: a sentence of the user's message.
     pub content: String,
     /// The kind of the memory that it would become.
     pub kind: MemoryKind,
@@ -37,11 +37,11 @@ pub struct Accept {
 /// The times when a key last used the memories of a space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryClient {
-    /// The key's id, `key_…`.
+    /// The id of the key, `key_…`.
     pub key: String,
-    /// The key's name.
+    /// The name of the key, as given at its creation.
     pub name: String,
-    /// The space's id, `space_…`.
+    /// The id of the space, `space_…`.
     pub space: String,
     /// When the key last read memories of the space (RFC 3339); absent if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

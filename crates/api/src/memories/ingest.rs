@@ -94,6 +94,9 @@ pub enum IngestDecision {
     Merge,
     /// The text has no content worth saving.
     Reject,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The decision of smart ingest and its result.

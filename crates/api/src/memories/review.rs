@@ -67,6 +67,6 @@ pub struct Undo {
 /// The memories that an undo changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UndoResult {
-    /// The memories after the undo.
+    /// All memories that the decision had changed, as they are after the undo.
     pub memories: Vec<WrittenMemory>,
 }

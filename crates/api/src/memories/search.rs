@@ -70,6 +70,9 @@ pub enum SearchMode {
     Hybrid,
     /// The search compared only keywords.
     Keyword,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The results of a search, best first; may be empty.
@@ -100,8 +103,7 @@ pub struct SearchResult {
     /// Whether `content` is only a part of the memory's text; absent if it is not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// The kind: `fact`, `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern` or
-    /// `note`.
+    /// The kind of statement. Memories of the kind `decision` do not decay.
     pub kind: MemoryKind,
     /// The tags, in the order in which they were sent.
     pub tags: Vec<String>,
@@ -121,7 +123,7 @@ pub struct SearchResult {
     pub superseded_by: Option<String>,
     /// The relevance, from 0 to 1: higher is better.
     pub score: f32,
-    /// The parts of `score`.
+    /// The values that `score` is computed from.
     pub parts: ScoreParts,
     /// The ids of other matches with almost the same text, `mem_…`, which are not listed as results. They
     /// differ only in punctuation, case and whitespace.
@@ -188,6 +190,9 @@ pub enum NeighbourSide {
     Before,
     /// The following turn.
     After,
+    /// A value that this version does not know, from a newer Lar. No server sends it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The preceding or the following turn of a dialogue.

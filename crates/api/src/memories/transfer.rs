@@ -89,7 +89,7 @@ pub struct ExportedPassage {
     pub length: u32,
     /// The SHA-256 of the embedder's weights in hexadecimal.
     pub embedder: String,
-    /// The embedder's name.
+    /// The name of the embedding model in the catalog of the exporting Lar.
     pub embedder_name: String,
     /// The number of dimensions of each vector, 1 to 8,192.
     pub dimension: u32,

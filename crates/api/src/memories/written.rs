@@ -16,8 +16,7 @@ pub struct WrittenMemory {
     /// The text, up to 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// The kind: `fact`, `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern` or
-    /// `note`.
+    /// The kind of statement. Memories of the kind `decision` do not decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<MemoryKind>,
     /// The tags, in the order in which they were sent.

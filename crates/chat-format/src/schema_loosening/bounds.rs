@@ -36,7 +36,7 @@ pub(super) enum Loss {
 /// The bounds of one schema.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Bounds {
-    /// The bounds for the grammar.
+    /// The keywords and values that the grammar enforces.
     pub(super) kept: Vec<(&'static str, Value)>,
     /// The keywords whose bounds changed.
     pub(super) lost: Vec<(&'static str, Loss)>,

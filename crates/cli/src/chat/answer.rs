@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::wrap::Wrap;
 use crate::output::{StoppedByUser, plain};
 use crate::terminal::{self, HiddenKeys, Interrupts};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 use crate::{Client, Output, sse};
 
 /// The escape sequences before and after dimmed text, which is a model's reasoning.
@@ -50,7 +50,7 @@ pub(super) async fn send(
     mode: AnswerMode,
     lar: &str,
 ) -> anyhow::Result<Answer> {
-    let to = format!("conversations/{}/messages", path(conversation));
+    let to = format!("conversations/{}/messages", encode_segment(conversation));
     print(client, output, conversation, &to, message, mode, lar).await
 }
 
@@ -66,7 +66,11 @@ pub(super) async fn regenerate(
     retry: &impl Serialize,
     lar: &str,
 ) -> anyhow::Result<Answer> {
-    let to = format!("conversations/{}/messages/{}/regenerate", path(conversation), path(answer));
+    let to = format!(
+        "conversations/{}/messages/{}/regenerate",
+        encode_segment(conversation),
+        encode_segment(answer)
+    );
     print(client, output, conversation, &to, retry, AnswerMode::Chat, lar).await
 }
 
@@ -132,6 +136,7 @@ async fn print(
                         format!("1 request ahead of you, about {seconds:.0} s…")
                     }
                     WaitReason::Busy => format!("{position} requests ahead of you, about {seconds:.0} s…"),
+                    WaitReason::Unknown => format!("Waiting, about {seconds:.0} s…"),
                 });
             }
             (_, Ok(TaskEvent::Reasoning { t, .. })) => screen.reasoning(&t)?,
@@ -197,7 +202,7 @@ impl StopState {
     /// Sends the request to stop the answer, in the background, so that its events are still read.
     fn send(&mut self, client: &Client, output: &Output, conversation: &str) {
         *self = Self::Sent;
-        let (client, output, conversation) = (client.clone(), *output, path(conversation));
+        let (client, output, conversation) = (client.clone(), *output, encode_segment(conversation));
         tokio::spawn(async move {
             let stopped =
                 client.post::<Value>(&format!("conversations/{conversation}/stop"), &Value::Null).await;

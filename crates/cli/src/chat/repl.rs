@@ -10,7 +10,7 @@ use super::answer::{self, Answer, AnswerMode, footer};
 use super::input::{Line, Lines};
 use super::{ChatArgs, begin, erase_if_refused};
 use crate::output::{nearest, plain};
-use crate::url_path::path;
+use crate::url_path::encode_segment;
 use crate::{Client, Output};
 
 /// The commands and their descriptions.
@@ -311,14 +311,14 @@ async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String>
         saved.chain(forgotten).filter(|(id, _)| !id.is_empty()).collect();
     for (id, decision) in &done {
         let undo = Undo { decision: decision.clone() };
-        let _: UndoResult = client.post(&format!("memories/{}/undo", path(id)), &undo).await?;
+        let _: UndoResult = client.post(&format!("memories/{}/undo", encode_segment(id)), &undo).await?;
     }
     Ok(if done.is_empty() { "There is nothing to undo.".into() } else { "Undone.".into() })
 }
 
 /// Prints the messages of a conversation's current branch.
 async fn show(client: &Client, output: &Output, id: &str) -> anyhow::Result<Conversation> {
-    let conversation: Conversation = client.get(&format!("conversations/{}", path(id))).await?;
+    let conversation: Conversation = client.get(&format!("conversations/{}", encode_segment(id))).await?;
     let messages = conversation.messages.clone().unwrap_or_default();
     let mut branch = Vec::new();
     let mut next = conversation.head.clone();

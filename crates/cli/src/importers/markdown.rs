@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use lar_api::memories::NewMemory;
 
-use super::export_file::text_of;
+use super::export_file::read_text;
 use super::parsed_export::ParsedExport;
 
 /// The maximum depth of folders that are searched.
@@ -21,7 +21,7 @@ pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<ParsedExport> {
     walk(folder, 0, &mut files).with_context(|| folder.display().to_string())?;
     files.sort_unstable();
     for path in files {
-        match text_of(&path) {
+        match read_text(&path) {
             Ok(text) => note(&text, &path, &mut read),
             Err(_) => read.leave_out("unreadable files"),
         }

@@ -30,6 +30,8 @@ pub(super) fn render_decision(decided: &SmartIngestResult, lar: &str) -> String 
         IngestDecision::Update => format!("Updated {id}."),
         IngestDecision::Merge => format!("Merged into {id}."),
         IngestDecision::Create | IngestDecision::Supersede => format!("Saved as {id}."),
+        IngestDecision::Unknown if id.is_empty() => "Not saved.".into(),
+        IngestDecision::Unknown => format!("The text is now in {id}."),
     };
     if let Some(known) = decided
         .against

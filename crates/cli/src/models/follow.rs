@@ -86,7 +86,9 @@ impl Download {
     fn total(&self, state: &Pull) -> Option<u64> {
         match state.state {
             PullState::Downloading => state.total_bytes.max(self.size_bytes),
-            PullState::Verifying | PullState::Done | PullState::Failed => state.total_bytes,
+            PullState::Verifying | PullState::Done | PullState::Failed | PullState::Unknown => {
+                state.total_bytes
+            }
         }
     }
 }

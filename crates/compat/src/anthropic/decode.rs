@@ -2,41 +2,31 @@
 
 use lar_base::default_models::DEFAULT_CHAT;
 use lar_base::{Code, Problem, TaskId};
-use lar_inference::{Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall, ToolChoice};
+use lar_inference::{Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall, ToolChoice, in_range};
 
 use super::blocks;
 use super::wire::{
     AnthropicContent, AnthropicTool, AnthropicToolChoice, COUNT_TOKENS_FIELDS, InputBlock, InputMessage,
     MESSAGES_FIELDS, MessagesRequest, OutputFormat, Thinking,
 };
-use crate::Request;
 use crate::fields::read;
 use crate::lenient::{self, OutOfRange};
 use crate::message_builder::MessageBuilder;
 use crate::model_name::model_or;
-use crate::request::{derived_seed, in_range, json_schema, stop_texts, take_prefill};
-use crate::template_variables;
+use crate::request::{json_schema, stop_texts, take_prefill};
 use crate::tools::{add_tool, choose_named};
+use crate::{DecodedRequest, Request, template_variables};
 
 /// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
-
-/// A decoded request for a message.
-#[derive(Debug)]
-pub struct MessagesInput {
-    /// The request for the text.
-    pub request: Request,
-    /// The style of its response.
-    pub style: MessagesStyle,
-}
 
 /// The parts of a request for a message that its response depends on.
 #[derive(Debug, Clone, Default)]
 pub struct MessagesStyle {
     /// Whether the response contains the model's thinking.
-    pub shows_thinking: bool,
+    pub(super) shows_thinking: bool,
     /// The stop sequences, in the order of the request.
-    pub stop_sequences: Vec<String>,
+    pub(super) stop_sequences: Vec<String>,
 }
 
 /// A decoded request to count tokens.
@@ -54,7 +44,7 @@ pub struct CountTokensInput {
 ///
 /// # Errors
 /// If the body is not a valid request. The error names the field.
-pub fn decode(body: &[u8], id: TaskId) -> Result<MessagesInput, Problem> {
+pub(super) fn decode(body: &[u8], id: TaskId) -> Result<DecodedRequest<MessagesStyle>, Problem> {
     let (body, ignored) = read(body, MESSAGES_FIELDS).map_err(about_thread)?;
     let request: MessagesRequest = lenient::from_value(&body, OutOfRange::Refused)?;
     let tokens_max = request.max_tokens.ok_or_else(|| Problem::invalid("max_tokens", "is missing"))?;
@@ -71,7 +61,7 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<MessagesInput, Problem> {
         top_p: in_range("top_p", request.top_p, 0.0, 1.0)?,
         top_k: request.top_k,
         stop: stop_texts("stop_sequences", request.stop_sequences)?,
-        seed: derived_seed(id),
+        seed: Sampling::derived_seed(id),
         tokens_max,
         constraint: format.map(constraint).transpose()?,
         ..Sampling::default()
@@ -94,7 +84,7 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<MessagesInput, Problem> {
         stream: request.stream == Some(true),
         ignored,
     };
-    Ok(MessagesInput { request, style })
+    Ok(DecodedRequest { request, style })
 }
 
 /// Decodes a request to count tokens.

@@ -1,6 +1,8 @@
 //! Encodes an answer: the complete message, and the events of a stream.
 //!
-//! A stream has one block at a time: a new kind of content ends the block before it.
+//! A stream has one block at a time: a new kind of content ends the block before it. It sends the arguments of a
+//! tool call as the model writes them, before it is known whether they are an object. A stream therefore has a call
+//! that the complete message has as text ([`object_arguments`]).
 
 use lar_base::{Problem, TaskId};
 use lar_inference::{CallPart, FinishReason, TaskEvent, TaskSummary, cancelled_problem};
@@ -9,12 +11,15 @@ use serde_json::json;
 use super::decode::MessagesStyle;
 use super::error;
 use super::wire::{AnthropicMessage, AnthropicStreamEvent, AnthropicUsage, Block, BlockDelta, MessageDelta};
+use crate::answer::object_arguments;
 use crate::call_id::digits;
 use crate::{Answer, AnswerEvent, Encoder, Frame, Head};
 
 /// Returns the complete message of an answer. A request has one answer; any others are left out.
-#[must_use]
-pub fn whole(head: &Head, answers: Vec<Answer>, style: &MessagesStyle) -> AnthropicMessage {
+///
+/// A call whose arguments are no object is a text block. If no other call is left, the message ends the turn: a
+/// client expects a call after `tool_use`.
+pub(super) fn whole(head: &Head, answers: Vec<Answer>, style: &MessagesStyle) -> AnthropicMessage {
     let answer = answers.into_iter().next().unwrap_or_default();
     let mut content = Vec::new();
     if style.shows_thinking && !answer.reasoning.is_empty() {
@@ -23,13 +28,22 @@ pub fn whole(head: &Head, answers: Vec<Answer>, style: &MessagesStyle) -> Anthro
     if !answer.content.is_empty() {
         content.push(Block::Text { text: answer.content });
     }
-    content.extend(answer.calls.into_iter().enumerate().map(|(index, call)| Block::ToolUse {
-        id: tool_use_id(head.task, 0, index),
-        name: call.name,
-        input: serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({})),
-    }));
+    let mut has_calls = false;
+    for (index, call) in answer.calls.into_iter().enumerate() {
+        content.push(match object_arguments(&call) {
+            Ok(input) => {
+                has_calls = true;
+                Block::ToolUse { id: tool_use_id(head.task, 0, index), name: call.name, input }
+            }
+            Err(text) => Block::Text { text },
+        });
+    }
     let end = answer.end.as_ref();
-    let ended = end.map(|end| stop_reason(end.reason, &style.stop_sequences));
+    let reason = end.map(|end| match end.reason {
+        FinishReason::ToolCalls if !has_calls => FinishReason::Stop,
+        reason => reason,
+    });
+    let ended = reason.map(|reason| stop_reason(reason, &style.stop_sequences));
     let (stop_reason, stop_sequence) = ended.map_or((None, None), |(word, text)| (Some(word), text));
     let usage = end.map(usage).unwrap_or_default();
     AnthropicMessage { stop_reason, stop_sequence, usage, ..new_message(head, content) }
@@ -100,9 +114,7 @@ pub struct MessageEncoder {
 }
 
 impl MessageEncoder {
-    /// Creates the encoder of the answer to a request.
-    #[must_use]
-    pub fn new(head: Head, style: MessagesStyle) -> Self {
+    pub(super) fn new(head: Head, style: MessagesStyle) -> Self {
         Self { head, style, open: None, blocks: 0, frames: Vec::new(), is_over: false }
     }
 
@@ -246,7 +258,7 @@ mod tests {
             TaskEvent::Token { text: "b".into(), index: 3, logprobs: Vec::new().into() },
             call(0, "get", "{\"x\":"),
             call(0, "", "1}"),
-            call(1, "put", "{"),
+            call(1, "put", "{}"),
             TaskEvent::End(end),
         ]
     }
@@ -301,7 +313,23 @@ mod tests {
             };
             assert_eq!(kinds, expected);
             assert_eq!(content[content.len() - 2]["input"], json!({ "x": 1 }));
-            assert_eq!(content[content.len() - 1]["input"], json!({}), "arguments that were cut off");
+            assert_eq!(content[content.len() - 1]["input"], json!({}));
         }
+    }
+
+    #[test]
+    fn a_message_without_a_call_that_can_be_run_ends_the_turn() {
+        let style = MessagesStyle::default();
+        let message = |arguments: &str| {
+            let mut answers = vec![Answer::default()];
+            for event in [call(0, "get", arguments), events().remove(6)] {
+                Answer::add(&mut answers, head().task, &AnswerEvent::of(&event)).unwrap();
+            }
+            serde_json::to_value(whole(&head(), answers, &style)).unwrap()
+        };
+        assert_eq!(message("{}")["stop_reason"], "tool_use");
+        let message = message("[1]");
+        assert_eq!(message["stop_reason"], "end_turn");
+        assert_eq!(message["content"], json!([{ "type": "text", "text": "get [1]" }]));
     }
 }

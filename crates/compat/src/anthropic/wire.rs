@@ -216,6 +216,8 @@ pub struct AnthropicMessage {
     /// The model that answers, without an alias.
     pub model: String,
     /// The blocks of the answer: thinking, then text, then tool calls. Empty at the start of a stream.
+    ///
+    /// A call whose arguments are no object is a text block in the place of the call.
     pub content: Vec<Block>,
     /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`; null at the start of a stream.
     pub stop_reason: Option<&'static str>,
@@ -247,9 +249,7 @@ pub enum Block {
         id: String,
         /// The name of the tool.
         name: String,
-        /// The arguments, an object.
-        ///
-        /// It is empty at the start of the block in a stream, or if the model wrote no valid JSON.
+        /// The arguments, an object; empty at the start of the block in a stream.
         input: Value,
     },
 }
@@ -346,6 +346,8 @@ pub enum BlockDelta {
     /// More arguments of a tool call.
     InputJsonDelta {
         /// The added JSON text, which is not valid JSON on its own.
+        ///
+        /// All parts together are an object, unless a token limit cuts the call off or the model writes it wrongly.
         partial_json: String,
     },
 }

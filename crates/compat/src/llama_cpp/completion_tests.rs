@@ -9,24 +9,20 @@ use serde_json::{Value, json};
 use super::completion::read_infill;
 use super::encode::select_fields;
 use super::wire::LlamaCppCompletionRequest;
-use super::{BiasTarget, LlamaCppEncoder, LlamaCppInput, UndecodedCompletion, whole};
+use super::{BiasTarget, LlamaCppCompletion, LlamaCppInfill, LlamaCppInput, LlamaCppStyle};
 use crate::lenient::{self, OutOfRange};
-use crate::{Answer, AnswerEvent, Encoder as _, Frame, Head, LineLimits};
+use crate::{Answer, AnswerEvent, Codec as _, Encoder as _, Frame, Head, LineLimits};
 
 fn id() -> TaskId {
     "task_0193e4b6a1d27c3f8a5b9d0e1f2a3b4c".parse().unwrap()
 }
 
-/// Decodes a body of any of these paths, without the texts in its `logit_bias`.
 fn decode(body: &[u8]) -> Result<LlamaCppInput, Problem> {
-    let is_infill = lenient::parse(body)?.get("input_prefix").is_some_and(|prefix| !prefix.is_null());
-    let mut undecoded = UndecodedCompletion::read(body, is_infill)?;
-    let biases = undecoded.logit_bias()?.into_iter().filter_map(|entry| match entry.target {
-        BiasTarget::Token(id) => Some((id, entry.bias)),
-        BiasTarget::Text(_) => None,
-    });
-    undecoded.set_logit_bias(biases);
-    undecoded.decode(id())
+    LlamaCppCompletion::decode(body, id())
+}
+
+fn whole(head: &Head, answers: Vec<Answer>, style: &LlamaCppStyle) -> Value {
+    LlamaCppCompletion::whole(head, answers, style)
 }
 
 fn sampling(body: &str) -> Sampling {
@@ -105,32 +101,35 @@ fn the_infill_prefix_is_built_in_order() {
     let (prompt, _) = read_infill(&wire).unwrap();
     let prefix = "a.h\nint a;\nint b;\nint main() {\n  re".into();
     assert_eq!(prompt, Prompt::Infill { prefix, suffix: "}\n".into() });
+    let decoded = LlamaCppInfill::decode(body.to_string().as_bytes(), id()).unwrap();
+    assert_eq!(decoded.request.prompt, prompt);
 }
 
 #[test]
 fn openais_bodies_name_a_model_and_have_no_field_of_llama_cpp() {
-    let openais = |body: Value| super::is_openais(body.to_string().as_bytes()).unwrap();
+    let openais = |body: Value| super::has_openais_form(body.to_string().as_bytes()).unwrap();
     assert!(openais(json!({ "model": "m", "prompt": "a" })));
     assert!(!openais(json!({ "prompt": "a" })));
     assert!(!openais(json!({ "model": "m", "prompt": "a", "n_predict": 1 })));
 }
 
 #[test]
-fn biases_of_texts_are_decoded_after_they_are_replaced_by_token_ids() {
-    let body = br#"{"model": "m+memory", "prompt": "a", "logit_bias": [[1, -1], ["b", 2]]}"#;
-    let mut undecoded = UndecodedCompletion::read(body, false).unwrap();
-    assert_eq!(undecoded.model(), "m");
-    let targets: Vec<BiasTarget> =
-        undecoded.logit_bias().unwrap().into_iter().map(|entry| entry.target).collect();
-    assert_eq!(targets, [BiasTarget::Token("1".into()), BiasTarget::Text("b".into())]);
-    undecoded.set_logit_bias([("1".to_owned(), -1.0), ("7".to_owned(), 2.0)]);
-    let request = undecoded.decode(id()).unwrap().request;
-    assert_eq!(
-        (request.model.as_str(), request.sampling.logit_bias),
-        ("m+memory", vec![(1, -1.0), (7, 2.0)])
-    );
-    let refused = UndecodedCompletion::read(body, false).unwrap().decode(id()).unwrap_err();
-    assert_eq!(refused.code, Code::InvalidParams);
+fn biases_of_texts_are_set_after_they_are_tokenized() {
+    let mut input = decode(br#"{"prompt": "a", "logit_bias": [[1, -1], ["b", 2]]}"#).unwrap();
+    let targets: Vec<&BiasTarget> = input.biases.iter().map(|entry| &entry.target).collect();
+    assert_eq!(targets, [&BiasTarget::Token("1".into()), &BiasTarget::Text("b".into())]);
+    let token = |id: &str, bias| (id.to_owned(), bias);
+    input.set_logit_bias([token("1", -1.0), token("7", 2.0), token("1", 3.0)]).unwrap();
+    let whole = whole(&head(), vec![Answer::default()], &input.style);
+    let mut shown: Vec<&Value> =
+        whole["generation_settings"]["logit_bias"].as_array().unwrap().iter().collect();
+    shown.sort_by_key(|bias| bias["token"].as_i64());
+    assert_eq!(shown, [&json!({ "token": 1, "bias": 3.0 }), &json!({ "token": 7, "bias": 2.0 })]);
+    let mut biases = input.request.sampling.logit_bias.clone();
+    biases.sort_by_key(|(token, _)| *token);
+    assert_eq!(biases, [(1, 3.0), (7, 2.0)]);
+    let refused = input.set_logit_bias([token("b", 1.0)]).unwrap_err();
+    assert_eq!((refused.code, refused.fields[0].field.as_str()), (Code::InvalidParams, "logit_bias"));
 }
 
 fn head() -> Head {
@@ -175,7 +174,7 @@ fn a_stream_ends_with_its_last_part_or_an_error() {
     let encoder = || {
         let fields = ["content", "has_new_line", "truncated"];
         let body = json!({ "prompt": "a", "stream": true, "response_fields": fields });
-        LlamaCppEncoder::new(head(), decode(body.to_string().as_bytes()).unwrap().style)
+        LlamaCppCompletion::encoder(head(), decode(body.to_string().as_bytes()).unwrap().style)
     };
     let mut stream = encoder();
     let part = events(stream.push(&AnswerEvent::of(&token("b\n")))).remove(0);

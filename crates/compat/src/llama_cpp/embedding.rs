@@ -47,7 +47,7 @@ pub struct LlamaCppEmbeddingInput {
 ///
 /// # Errors
 /// If the body is not valid JSON.
-pub fn is_own(body: &[u8]) -> Result<bool, Problem> {
+pub fn has_llama_cpps_form(body: &[u8]) -> Result<bool, Problem> {
     let body = lenient::parse(body)?;
     let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
     Ok(has("content") && !has("input"))
@@ -173,8 +173,8 @@ mod tests {
         let no_text = "must be a string, or an object with a `prompt_string` or with text parts as `content`";
         assert_eq!(refused(json!({ "input": { "content": [1] } })), format!("`input` {no_text}"));
         assert_eq!(refused(json!({ "input": ["a", {}] })), format!("`input[1]` {no_text}"));
-        let is_own = |body: Value| is_own(body.to_string().as_bytes()).unwrap();
-        assert!(is_own(json!({ "content": "a" })) && is_own(json!({ "content": "a", "input": null })));
-        assert!(!is_own(json!({ "input": "a" })) && !is_own(json!({ "content": "a", "input": "b" })));
+        let has_form = |body: Value| has_llama_cpps_form(body.to_string().as_bytes()).unwrap();
+        assert!(has_form(json!({ "content": "a" })) && has_form(json!({ "content": "a", "input": null })));
+        assert!(!has_form(json!({ "input": "a" })) && !has_form(json!({ "content": "a", "input": "b" })));
     }
 }

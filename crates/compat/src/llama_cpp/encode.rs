@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error;
 use super::style::LlamaCppStyle;
-use super::wire::{LlamaCppCompletion, Part, Probability};
+use super::wire::{LlamaCppAnswer, Part, Probability};
 use crate::openai::wire::TopLogprob;
 use crate::token_usage::{prompt_progress, timings, timings_of_prefill, top_logprob};
 use crate::{Answer, AnswerEvent, Encoder, Frame, Head};
@@ -21,8 +21,6 @@ use crate::{Answer, AnswerEvent, Encoder, Frame, Head};
 #[derive(Debug)]
 pub struct LlamaCppEncoder {
     model: String,
-    /// The prompt tokens of each answer; 0 if the engine counts them later.
-    tokens_in: Vec<u64>,
     style: LlamaCppStyle,
     /// The parts of each answer so far.
     streamed: Vec<StreamedParts>,
@@ -30,8 +28,10 @@ pub struct LlamaCppEncoder {
 }
 
 /// Facts about the parts of an answer that are already encoded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 struct StreamedParts {
+    /// The number of prompt tokens; 0 if the engine counts them later.
+    tokens_in: u64,
     /// The number of generated tokens.
     tokens: u64,
     has_new_line: bool,
@@ -51,34 +51,32 @@ struct AnswerOutput {
 }
 
 impl LlamaCppEncoder {
-    /// Creates the encoder of the stream that `head` begins.
-    #[must_use]
-    pub fn new(head: Head, style: LlamaCppStyle) -> Self {
-        let streamed = vec![StreamedParts::default(); head.answers()];
-        Self { model: head.model, tokens_in: head.tokens_in, style, streamed, has_failed: false }
+    pub(super) fn new(head: Head, style: LlamaCppStyle) -> Self {
+        let unstarted =
+            |tokens_in| StreamedParts { tokens_in, tokens: 0, has_new_line: false, has_ended: false };
+        let streamed = head.tokens_in.into_iter().map(unstarted).collect();
+        Self { model: head.model, style, streamed, has_failed: false }
     }
 
     /// Encodes a part of an answer's text, with its tokens.
-    fn part(&mut self, event: &AnswerEvent<'_>, text: &str, logprobs: &[TokenLogprobs]) -> Frame {
-        let index = event.answer;
-        let streamed = &mut self.streamed[index];
+    fn part(&mut self, event: &AnswerEvent<'_>, text: &str, logprobs: &[TokenLogprobs]) -> Option<Frame> {
+        let streamed = self.streamed.get_mut(event.answer)?;
         streamed.has_new_line |= text.contains('\n');
         let tokens = token_ids(logprobs);
         streamed.tokens += tokens.len() as u64;
-        let so_far = || timings((event.so_far)().as_ref());
         let part = Part {
-            index,
+            index: event.answer,
             content: text.to_owned(),
             tokens_predicted: streamed.tokens,
-            tokens_evaluated: self.tokens_in[index],
+            tokens_evaluated: streamed.tokens_in,
             tokens,
             stop: false,
             id_slot: -1,
-            timings: self.style.timings_per_token.then(so_far).flatten(),
+            timings: self.style.timings_per_token.then(|| timings(event.so_far.as_ref())).flatten(),
             prompt_progress: None,
             completion_probabilities: probabilities(&self.style, logprobs),
         };
-        Frame::data(&to_value(part))
+        Some(Frame::data(&to_value(part)))
     }
 
     /// Encodes the progress of the prefill in a part without content.
@@ -96,11 +94,11 @@ impl LlamaCppEncoder {
     }
 
     /// Encodes the last part of an answer, which has no content.
-    fn end_answer(&mut self, index: usize, is_cut: bool, end: &TaskSummary) -> Frame {
-        let streamed = &mut self.streamed[index];
+    fn end_answer(&mut self, index: usize, is_cut: bool, end: &TaskSummary) -> Option<Frame> {
+        let streamed = self.streamed.get_mut(index)?;
         streamed.has_ended = true;
         let output = AnswerOutput { has_new_line: streamed.has_new_line, is_cut, ..AnswerOutput::default() };
-        Frame::data(&completion(&self.style, index, &self.model, output, Some(end)))
+        Some(Frame::data(&completion(&self.style, index, &self.model, output, Some(end))))
     }
 
     fn fail(&mut self, problem: &Problem) -> Frame {
@@ -110,29 +108,35 @@ impl LlamaCppEncoder {
 }
 
 impl Encoder for LlamaCppEncoder {
+    fn needs_timings(&self) -> bool {
+        self.style.timings_per_token
+    }
+
     fn push(&mut self, event: &AnswerEvent<'_>) -> Vec<Frame> {
-        if self.is_over() {
+        if self.is_over() || event.answer >= self.streamed.len() {
             return Vec::new();
         }
         let frame = match event.event {
-            TaskEvent::Queued { position, .. } => Frame::Comment(format!("queued, position {position}")),
-            TaskEvent::Prefilling(progress) => self.prefilling(event.answer, progress),
+            TaskEvent::Queued { position, .. } => {
+                Some(Frame::Comment(format!("queued, position {position}")))
+            }
+            TaskEvent::Prefilling(progress) => Some(self.prefilling(event.answer, progress)),
             TaskEvent::Token { text, logprobs, .. }
                 if !self.style.prefill_only && (!text.is_empty() || !logprobs.is_empty()) =>
             {
                 self.part(event, text, logprobs)
             }
             TaskEvent::End(end) => self.end_answer(event.answer, event.is_cut, end),
-            TaskEvent::Error(problem) => self.fail(problem),
-            TaskEvent::Cancelled => self.fail(&cancelled_problem()),
+            TaskEvent::Error(problem) => Some(self.fail(problem)),
+            TaskEvent::Cancelled => Some(self.fail(&cancelled_problem())),
             TaskEvent::Token { .. }
             | TaskEvent::Started { .. }
             | TaskEvent::Reasoning { .. }
             | TaskEvent::Call(_)
             | TaskEvent::Vectors(_)
-            | TaskEvent::Scores(_) => return Vec::new(),
+            | TaskEvent::Scores(_) => None,
         };
-        vec![frame]
+        frame.into_iter().collect()
     }
 
     fn is_over(&self) -> bool {
@@ -141,8 +145,7 @@ impl Encoder for LlamaCppEncoder {
 }
 
 /// Returns the response with complete answers: one object, or an array of objects for several answers.
-#[must_use]
-pub fn whole(head: &Head, answers: Vec<Answer>, style: &LlamaCppStyle) -> Value {
+pub(super) fn whole(head: &Head, answers: Vec<Answer>, style: &LlamaCppStyle) -> Value {
     let body = |(index, answer): (usize, Answer)| {
         let output = AnswerOutput {
             has_new_line: answer.content.contains('\n'),
@@ -179,7 +182,7 @@ fn completion(
     };
     let end = end.as_ref();
     let (tokens_in, tokens_out) = end.map_or((0, 0), |end| (end.tokens_in, end.tokens_out));
-    let completion = LlamaCppCompletion {
+    let completion = LlamaCppAnswer {
         index,
         has_new_line: output.has_new_line,
         content: output.content,

@@ -1,7 +1,7 @@
 //! `logit_bias` in llama.cpp's form: an object or an array of pairs, with token ids or texts.
 //!
-//! Texts are tokenized outside of this crate. The field then has OpenAI's form, an object with token ids, so
-//! that one decoder reads both forms.
+//! Texts are tokenized outside of this crate. The entries then get OpenAI's form, an object with token ids, so that
+//! one decoder checks both forms.
 
 use lar_base::Problem;
 use serde_json::{Map, Value, json};

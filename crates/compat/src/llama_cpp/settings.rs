@@ -25,8 +25,6 @@ pub fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bo
         Some(Constraint::Gbnf(source)) => source.as_str(),
         _ => "",
     };
-    let bias: Vec<Value> =
-        sampling.logit_bias.iter().map(|(token, bias)| json!({ "token": token, "bias": bias })).collect();
     let mut settings = json!({
         "n_predict": tokens_max,
         "max_tokens": tokens_max,
@@ -43,7 +41,7 @@ pub fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bo
         "frequency_penalty": sampling.frequency_penalty.unwrap_or(0.0),
         "stop": sampling.stop,
         "ignore_eos": sampling.ignore_eos,
-        "logit_bias": bias,
+        "logit_bias": logit_bias(&sampling.logit_bias),
         "grammar": grammar,
         "n_keep": sampling.shift_keep.unwrap_or(0),
         "timings_per_token": timings_per_token,
@@ -75,6 +73,15 @@ pub fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bo
         settings.extend(extra);
     }
     settings
+}
+
+fn logit_bias(biases: &[(i32, f32)]) -> Value {
+    biases.iter().map(|(token, bias)| json!({ "token": token, "bias": bias })).collect()
+}
+
+/// Replaces the biases of tokens.
+pub(super) fn set_logit_bias(settings: &mut Value, biases: &[(i32, f32)]) {
+    settings["logit_bias"] = logit_bias(biases);
 }
 
 /// Adds the biases of `ignore_eos`, which bans the tokens that end an answer.

@@ -48,6 +48,11 @@ impl LlamaCppStyle {
         self.prompts = prompts;
     }
 
+    /// Sets the biases of tokens in `generation_settings`.
+    pub(super) fn set_logit_bias(&mut self, biases: &[(i32, f32)]) {
+        settings::set_logit_bias(&mut self.settings, biases);
+    }
+
     /// Returns whether the response lists banned end tokens, which [`Self::ban_end_tokens`] adds.
     #[must_use]
     pub fn has_end_tokens(&self) -> bool {

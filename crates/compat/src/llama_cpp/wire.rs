@@ -132,7 +132,7 @@ pub struct ExtraText {
 
 /// A completion, or the last part of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LlamaCppCompletion {
+pub struct LlamaCppAnswer {
     /// The index of the answer, from 0. The answers to one prompt are consecutive.
     pub index: usize,
     /// The text; empty in the last part of a stream.
@@ -179,7 +179,7 @@ pub struct Part {
     pub content: String,
     /// The ids of the tokens in `content`.
     pub tokens: Vec<u32>,
-    /// Whether the answer has ended, always false: the last part is a [`LlamaCppCompletion`].
+    /// Whether the answer has ended, always false: the last part is a [`LlamaCppAnswer`].
     pub stop: bool,
     /// Always -1: Lar does not report the slot.
     pub id_slot: i32,

@@ -1,5 +1,7 @@
 //! `POST /api/chat`: decodes chats, and matches tool results with their calls.
 
+use std::collections::HashSet;
+
 use lar_base::{Code, Problem, TaskId};
 use lar_inference::{Chat, ChatMessage, Prompt, ToolCall};
 use serde_json::Value;
@@ -19,7 +21,7 @@ const OPEN_MAX: usize = 1_024;
 ///
 /// # Errors
 /// If the body is not a valid request. The error names the field.
-pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
+pub(super) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, ignored) = read(body, CHAT_FIELDS)?;
     let request: OllamaChatRequest = lenient::from_value(&body, OutOfRange::Refused)?;
     let mut shared = SharedInput::decode(&body, id, ignored)?;
@@ -31,7 +33,7 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
         return Err(Problem::invalid("messages", reason));
     }
     let mut chat = Chat { variables: std::mem::take(&mut shared.variables), ..Chat::default() };
-    let mut calls = UnansweredCalls { task: id, open: Vec::new(), unnamed: 0 };
+    let mut calls = UnansweredCalls::of(&request.messages);
     for (index, message) in request.messages.into_iter().enumerate() {
         let message = convert(&format!("messages[{index}]"), message, &mut calls)?;
         chat.messages.push(message);
@@ -44,20 +46,28 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     if shared.sampling.constraint.is_none() {
         take_prefill(&mut chat);
     }
-    Ok(shared.with_prompt(OllamaPath::Chat, Prompt::Chat(chat), None))
+    Ok(shared.with_prompt(OllamaPath::Chat, Prompt::Chat(chat)))
 }
 
 /// The tool calls of the messages so far.
 struct UnansweredCalls {
-    /// The id of the request's task, from which ids are derived.
-    task: TaskId,
+    /// The ids of all calls and results that came with one.
+    ids: HashSet<String>,
     /// The calls of the last message with calls that have no result yet.
     open: Vec<ToolCall>,
-    /// The number of calls and results so far that came without an id.
-    unnamed: usize,
+    /// The number of the next id for a call or a result that came without one.
+    next: usize,
 }
 
 impl UnansweredCalls {
+    /// Creates the state before the first of a chat's messages.
+    fn of(messages: &[OllamaMessage]) -> Self {
+        let of_calls = messages.iter().flat_map(|message| &message.tool_calls).map(|call| &call.id);
+        let of_results = messages.iter().map(|message| &message.tool_call_id);
+        let ids = of_calls.chain(of_results).flatten().cloned().collect();
+        Self { ids, open: Vec::new(), next: 0 }
+    }
+
     /// Takes the call of a result: the call with this id, else the first call of this tool.
     ///
     /// A result without an id and a tool takes the first call.
@@ -70,10 +80,15 @@ impl UnansweredCalls {
         (at < self.open.len()).then(|| self.open.remove(at))
     }
 
-    /// Returns an id for a call or a result that came without one.
+    /// Returns an id for a call or a result that came without one. No other call of the chat has it.
     fn new_id(&mut self) -> String {
-        self.unnamed += 1;
-        earlier_call_id(self.task, self.unnamed - 1)
+        loop {
+            self.next += 1;
+            let id = earlier_call_id(self.next - 1);
+            if !self.ids.contains(&id) {
+                return id;
+            }
+        }
     }
 }
 
@@ -175,5 +190,15 @@ mod tests {
         assert_eq!(answers[0], (ids[0].clone(), Some("a".into())));
         assert!(answers[1].0 != ids[0] && answers[1].1.is_none(), "the result has no call");
         assert_eq!(answers[2].1.as_deref(), Some("c"), "the client's name is kept");
+    }
+
+    #[test]
+    fn ids_of_calls_without_one_depend_on_the_chat_only() {
+        let call = |id: Option<&str>| json!({ "id": id, "function": { "name": "a" } });
+        let calls = [call(None), call(Some("call_0001")), call(None)];
+        let chat = json!([{ "role": "assistant", "tool_calls": calls }, { "role": "user", "content": "?" }]);
+        let (ids, _) = calls_and_results(chat.clone());
+        assert_eq!(ids, ["call_0000", "call_0001", "call_0002"]);
+        assert_eq!(calls_and_results(chat).0, ids);
     }
 }

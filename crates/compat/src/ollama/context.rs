@@ -1,7 +1,7 @@
 //! The `context` of generate: the conversation so far, which the server does not store.
 //!
-//! Clients send back the `context` of a response without reading it. Here it is the conversation as JSON,
-//! with one number per byte. At Ollama it is token ids, so the `context` of another server is rejected.
+//! Clients send back the `context` of a response without reading it. Here it is the conversation as JSON, with one
+//! number per byte. At Ollama it is token ids, so the `context` of another server is rejected.
 
 use lar_base::Problem;
 use lar_base::json::to_json;

@@ -1,28 +1,28 @@
 //! Encodes the answers of chat and generate: the lines of a stream, and the single object.
 //!
-//! A tool call is in one line, because its arguments are an object. The last line has the statistics.
+//! A tool call is in one line, because its arguments are an object. A call whose arguments are none is text
+//! ([`object_arguments`]). The last line has the statistics.
 
 use std::time::Duration;
 
 use lar_base::Timestamp;
-use lar_base::json::to_json;
 use lar_inference::{
     CallPart, FinishReason, TaskEvent, TaskSummary, TokenLogprobs, ToolCall, cancelled_problem,
 };
-use serde_json::json;
 
 use super::input::{OllamaPath, OllamaStyle};
 use super::wire::{End, Logprob, OllamaAnswer, OllamaCalledFunction, OllamaMessage, OllamaToolCall};
 use super::{context, error};
+use crate::answer::object_arguments;
 use crate::call_id::call_id;
-use crate::token_usage::top_logprob;
+use crate::openai::wire::TokenLogprob;
+use crate::token_usage::token_logprob;
 use crate::{Answer, AnswerEvent, Encoder, Frame, Head};
 
 /// Returns the response with a complete answer. A request has one answer; any others are left out.
 ///
 /// It has the contents of all lines of a stream. Its `created_at` is the time at which the task started.
-#[must_use]
-pub fn whole(head: &Head, answers: Vec<Answer>, style: &OllamaStyle) -> OllamaAnswer {
+pub(super) fn whole(head: &Head, answers: Vec<Answer>, style: &OllamaStyle) -> OllamaAnswer {
     let answer = answers.into_iter().next().unwrap_or_default();
     let times = AnswerTimes { started_after: answer.started_after, ended_after: answer.ended_after };
     let end = answer.end.as_ref().map(|end| times.end(end, style, &answer.content));
@@ -119,25 +119,15 @@ pub(super) fn nanos(time: Duration) -> u64 {
 }
 
 fn logprob(token: &TokenLogprobs) -> Logprob {
-    let top_logprobs = token.top.iter().map(top_logprob).collect();
-    Logprob { chosen: top_logprob(&token.chosen), top_logprobs }
+    let TokenLogprob { chosen, top_logprobs } = token_logprob(token);
+    Logprob { chosen, top_logprobs }
 }
 
-/// Converts a tool call, or returns it as text if its arguments are not an object.
-///
-/// A token limit cuts arguments off, and models write invalid ones. As at Ollama, such a call is text: a client
-/// would run a call with other arguments than the model meant.
+/// Converts a tool call, or returns it as text if its arguments are no object.
 fn tool_call(index: usize, call: ToolCall) -> Result<OllamaToolCall, String> {
-    let ToolCall { id, name, arguments } = call;
-    let parsed = match arguments.trim() {
-        "" => json!({}),
-        text => serde_json::from_str(text).unwrap_or_default(),
-    };
-    if !parsed.is_object() {
-        return Err(format!("{{\"name\": {}, \"arguments\": {arguments}", to_json(&name)));
-    }
-    let function = OllamaCalledFunction { index: Some(index), name, arguments: parsed };
-    Ok(OllamaToolCall { id: Some(id), function })
+    let arguments = object_arguments(&call)?;
+    let function = OllamaCalledFunction { index: Some(index), name: call.name, arguments };
+    Ok(OllamaToolCall { id: Some(call.id), function })
 }
 
 /// The encoder of a streamed answer of chat or generate.
@@ -155,9 +145,7 @@ pub struct OllamaEncoder {
 }
 
 impl OllamaEncoder {
-    /// Creates the encoder of the answer to a request.
-    #[must_use]
-    pub fn new(head: Head, style: OllamaStyle) -> Self {
+    pub(super) fn new(head: Head, style: OllamaStyle) -> Self {
         let (started_after, text) = (Duration::ZERO, String::new());
         Self { head, style, started_after, text, call: None, is_over: false }
     }
@@ -256,7 +244,7 @@ impl Encoder for OllamaEncoder {
 mod tests {
     use lar_base::{Code, Problem};
     use lar_inference::ChatMessage;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -341,7 +329,7 @@ mod tests {
                 texts.flatten().collect::<String>()
             };
             // The second call was cut off, so it is text.
-            let content = "ab{\"name\": \"put\", \"arguments\": {";
+            let content = "abput {";
             match path {
                 OllamaPath::Chat => {
                     let message = &whole["message"];

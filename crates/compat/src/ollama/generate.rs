@@ -13,7 +13,7 @@ use crate::lenient::{self, OutOfRange};
 ///
 /// # Errors
 /// If the body is not a valid request. The error names the field.
-pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
+pub(super) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, ignored) = read(body, GENERATE_FIELDS)?;
     let request: GenerateRequest = lenient::from_value(&body, OutOfRange::Refused)?;
     let mut shared = SharedInput::decode(&body, id, ignored)?;
@@ -22,7 +22,6 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
         return Ok(shared.without_prompt(OllamaPath::Generate));
     }
     let earlier = request.context.filter(|context| !context.is_empty());
-    let mut conversation = None;
     let prompt = match (suffix, request.raw == Some(true)) {
         (None, false) => {
             let mut messages =
@@ -32,7 +31,6 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
                 messages.insert(0, ChatMessage::new("system", system));
             }
             messages.push(ChatMessage::new("user", request.prompt));
-            conversation = Some(messages.clone());
             let variables = std::mem::take(&mut shared.variables);
             Prompt::Chat(Chat { variables, ..Chat::from(messages) })
         }
@@ -42,5 +40,5 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
         (Some(suffix), _) => Prompt::Infill { prefix: request.prompt, suffix },
         (None, true) => Prompt::Text(request.prompt),
     };
-    Ok(shared.with_prompt(OllamaPath::Generate, prompt, conversation))
+    Ok(shared.with_prompt(OllamaPath::Generate, prompt))
 }

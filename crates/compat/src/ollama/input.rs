@@ -36,7 +36,7 @@ pub struct OllamaInput {
 
 /// The path of a request, on which the form of the response depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OllamaPath {
+pub(super) enum OllamaPath {
     /// `/api/chat`, whose response has a message.
     Chat,
     /// `/api/generate`, whose response has a text.
@@ -47,13 +47,32 @@ pub enum OllamaPath {
 #[derive(Debug, Clone)]
 pub struct OllamaStyle {
     /// The path of the request.
-    pub path: OllamaPath,
+    pub(super) path: OllamaPath,
     /// The model's name in the request, with the memory suffix if it has one, without the tag `:latest`.
     pub model: String,
     /// Whether the response contains the model's thinking.
-    pub shows_thinking: bool,
+    pub(super) shows_thinking: bool,
     /// The conversation before the answer, for the `context` of the response; `None` if it has none.
-    pub context: Option<Vec<ChatMessage>>,
+    pub(super) context: Option<Vec<ChatMessage>>,
+}
+
+impl OllamaStyle {
+    /// Copies the conversation of a prompt for the `context` of the response, which `/api/generate` has unless the
+    /// prompt is a plain text.
+    ///
+    /// Call this after the prompt is truncated to the model's context: the conversation that the client sends back
+    /// then has the length that the model can read.
+    pub fn set_context(&mut self, prompt: &Prompt) {
+        if let (OllamaPath::Generate, Prompt::Chat(chat)) = (self.path, prompt) {
+            self.context = Some(chat.messages.clone());
+        }
+    }
+
+    /// Returns whether the style has a copy of the conversation, which it keeps until the response ends.
+    #[must_use]
+    pub fn has_context(&self) -> bool {
+        self.context.is_some()
+    }
 }
 
 /// The decoded fields that chat and generate share.
@@ -115,14 +134,7 @@ impl SharedInput {
     }
 
     /// Returns a request for an answer to a prompt.
-    ///
-    /// `context` is the conversation before the answer, for the `context` of the response.
-    pub(super) fn with_prompt(
-        self,
-        path: OllamaPath,
-        prompt: Prompt,
-        context: Option<Vec<ChatMessage>>,
-    ) -> OllamaInput {
+    pub(super) fn with_prompt(self, path: OllamaPath, prompt: Prompt) -> OllamaInput {
         let request = Request {
             id: self.id,
             model: self.model.clone(),
@@ -135,7 +147,12 @@ impl SharedInput {
         };
         OllamaInput {
             request: Some(request),
-            style: OllamaStyle { path, model: self.model, shows_thinking: self.shows_thinking, context },
+            style: OllamaStyle {
+                path,
+                model: self.model,
+                shows_thinking: self.shows_thinking,
+                context: None,
+            },
             stream: self.stream,
             keep_alive: self.keep_alive,
             truncates: self.truncates,

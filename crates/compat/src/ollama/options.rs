@@ -5,7 +5,7 @@ use lar_inference::{Constraint, Sampling};
 use serde_json::{Map, Value};
 
 use super::wire::{OPTIONS, OllamaAnswerFields};
-use crate::fields::check_fields;
+use crate::fields::{FieldSupport, check_fields};
 use crate::lenient::{self, OutOfRange, normalize_values};
 use crate::request::json_schema;
 use crate::sampling::{sampling_clamped, top_logprobs};
@@ -66,9 +66,11 @@ fn read_options(
     let mut options = Value::Object(options);
     normalize_values(&mut options);
     let unused = check_fields(&mut options, OPTIONS)?;
-    let known = |(name, _): &(String, Value)| unused.iter().all(|unused| unused != name);
+    let is_supported = |name: &str| {
+        OPTIONS.iter().any(|option| option.name == name && option.support == FieldSupport::Supported)
+    };
     let Value::Object(all) = options else { return Err(Problem::invalid("options", "must be an object")) };
-    let mut wire: Map<String, Value> = all.into_iter().filter(known).collect();
+    let mut wire: Map<String, Value> = all.into_iter().filter(|(name, _)| is_supported(name)).collect();
     ignored.extend(unused.into_iter().map(|name| format!("options.{name}")));
     // It limits the prompt and is read by `context_max`.
     wire.remove("num_ctx");

@@ -154,7 +154,7 @@ pub struct GenerateRequest {
 pub struct OllamaMessage {
     /// The author: `system`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// The text; empty if absent.
+    /// The text; empty if absent. In an answer, a tool call whose arguments are no object is a part of it.
     // Clients send null for missing fields.
     #[serde(default, deserialize_with = "or_default")]
     pub content: String,
@@ -264,7 +264,7 @@ pub struct End {
     pub load_duration: u64,
     /// The prompt tokens, cached ones included.
     pub prompt_eval_count: u64,
-    /// The time from admission to the first token, including the wait in the queue.
+    /// The time from the start of the prefill to the first token, without the wait in the queue.
     pub prompt_eval_duration: u64,
     /// The generated tokens.
     pub eval_count: u64,

@@ -4,5 +4,32 @@ mod decode;
 mod encode;
 mod tools;
 
-pub use decode::{ChatInput, ChatStyle, decode};
-pub use encode::{ChatEncoder, whole};
+use lar_base::{Problem, TaskId};
+
+pub use self::decode::ChatStyle;
+use self::encode::ChatEncoder;
+use crate::openai::wire::ChatCompletion;
+use crate::{Answer, Codec, DecodedRequest, Head};
+
+/// The codec of `POST /v1/chat/completions`.
+#[derive(Debug)]
+pub struct ChatCompletions;
+
+impl Codec for ChatCompletions {
+    type Input = DecodedRequest<ChatStyle>;
+    type Style = ChatStyle;
+    type Whole = ChatCompletion;
+    type Encoder = ChatEncoder;
+
+    fn decode(body: &[u8], id: TaskId) -> Result<DecodedRequest<ChatStyle>, Problem> {
+        decode::decode(body, id)
+    }
+
+    fn encoder(head: Head, style: ChatStyle) -> ChatEncoder {
+        ChatEncoder::new(head, style)
+    }
+
+    fn whole(head: &Head, answers: Vec<Answer>, style: &ChatStyle) -> ChatCompletion {
+        encode::whole(head, answers, style)
+    }
+}

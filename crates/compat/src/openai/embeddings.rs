@@ -90,7 +90,7 @@ pub fn decode(body: &[u8]) -> Result<EmbeddingsInput, Problem> {
 ///
 /// # Errors
 /// If there are no texts or too many, or one of them is empty or not a text.
-pub fn texts(name: &'static str, input: Value, no_tokens: &str) -> Result<Texts, Problem> {
+pub(crate) fn texts(name: &'static str, input: Value, no_tokens: &str) -> Result<Texts, Problem> {
     let field = TextField { name, is_list: input.is_array() };
     let text = |(index, item): (usize, Value)| match item {
         Value::String(text) => Ok(text),

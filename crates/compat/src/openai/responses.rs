@@ -4,6 +4,9 @@
 //! [`UndecodedResponseRequest`] names the stored items that it needs. [`ResponsesEncoder`] encodes the events
 //! of the task as a response and as the events of its stream.
 //!
+//! It has no [`Codec`](crate::Codec), because its requests are decoded in two steps, and because the encoder
+//! also builds the responses that are not streamed.
+//!
 //! This module stores nothing: `lar-agents` stores responses and runs those in the background.
 
 mod decode;
@@ -15,5 +18,6 @@ pub mod wire;
 
 pub use decode::{ResponsesInput, UndecodedResponseRequest, decode, decode_to_count};
 pub use encode::{ResponsesEncoder, failure};
+pub use input_items::read_stored_items;
 pub use offered_tools::OfferedTools;
 pub use response_ids::{id_of, input_item_id, task_of, task_of_item};

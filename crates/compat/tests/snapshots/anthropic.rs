@@ -1,22 +1,21 @@
 //! The scripted requests of `POST /v1/messages`.
 
 use lar_base::Problem;
-use lar_compat::Frame;
-use lar_compat::anthropic::{self, MessageEncoder, MessagesStyle, error};
+use lar_compat::anthropic::{Messages, error};
+use lar_compat::{Codec as _, Frame};
 use serde_json::{Value, json};
 
 use crate::output::{Output, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
-use crate::play::{Api, answers, check_names, data, head, pretty, prompt, task, with};
-use crate::scripts::Step;
+use crate::play::{Api, CodecRequest, check_names, data, pretty, prompt, task, with};
 
 /// A decoded request for a message.
-pub(crate) struct Messages(MessagesStyle);
+pub(crate) type MessagesRequest = CodecRequest<Messages>;
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
     let thinking = || request(json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 } }));
-    crate::play::snapshots::<Messages>(
+    crate::play::snapshots::<MessagesRequest>(
         "anthropic",
         [
             ("text", "text", Both, plain()),
@@ -25,6 +24,7 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
             ("call", "call", Both, with_tools()),
             ("several_calls", "several_calls", Stream, with_tools()),
             ("cut_call", "cut_call", Both, with_tools()),
+            ("array_call", "array_call", Both, with_tools()),
             ("text_then_call", "text_then_call", Stream, with_tools()),
             ("refusal", "refusal", Whole, plain()),
             ("empty", "empty", Stream, plain()),
@@ -57,19 +57,16 @@ pub(crate) fn with_tools() -> Value {
     request(json!({ "tools": [tool("weather"), tool("time")] }))
 }
 
-impl Api for Messages {
-    type Encoder = MessageEncoder;
+/// Adds the end of an answer.
+fn add_end(output: &mut Output, ended: &Value, usage: &Value) {
+    output.finish = json!([ended["stop_reason"], ended["stop_sequence"]]);
+    output.usage = usage.clone();
+}
 
+impl Api for MessagesRequest {
     fn decode(body: &Value) -> Self {
-        Self(anthropic::decode(body.to_string().as_bytes(), task()).unwrap().style)
-    }
-
-    fn encoder(self) -> MessageEncoder {
-        MessageEncoder::new(head(1), self.0)
-    }
-
-    fn whole(self, script: &[Step]) -> Result<String, Problem> {
-        Ok(pretty(&anthropic::whole(&head(1), answers(1, script)?, &self.0)))
+        let style = Messages::decode(body.to_string().as_bytes(), task()).unwrap().style;
+        Self { style, answers: 1 }
     }
 
     fn error(problem: &Problem) -> String {
@@ -114,11 +111,9 @@ impl Api for Messages {
             output.text += text_of(&delta["text"]);
             output.reasoning += text_of(&delta["thinking"]);
             output.add_call(&Value::Null, text_of(&delta["partial_json"]));
-        }
-        // In a whole message, arguments that are not valid JSON are an empty object.
-        for (_, arguments) in &mut output.calls {
-            let input: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
-            *arguments = input.to_string();
+            if event["type"] == "message_delta" {
+                add_end(&mut output, delta, &event["usage"]);
+            }
         }
         vec![output]
     }
@@ -132,6 +127,25 @@ impl Api for Messages {
                 output.add_call(&block["name"], &block["input"].to_string());
             }
         }
+        add_end(&mut output, body, &body["usage"]);
         vec![output]
+    }
+
+    /// Moves the calls whose arguments are no object into the text.
+    ///
+    /// A stream sends the arguments before this is known. Without other calls, the body does not ask for results.
+    fn whole_of(mut streamed: Vec<Output>) -> Vec<Output> {
+        for output in &mut streamed {
+            for (name, arguments) in std::mem::take(&mut output.calls) {
+                match serde_json::from_str(&arguments) {
+                    Ok(Value::Object(_)) => output.calls.push((name, arguments)),
+                    _ => output.text += &format!("{name} {arguments}"),
+                }
+            }
+            if output.calls.is_empty() && output.finish == json!(["tool_use", null]) {
+                output.finish = json!(["end_turn", null]);
+            }
+        }
+        streamed
     }
 }

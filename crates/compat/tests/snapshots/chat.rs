@@ -1,34 +1,31 @@
 //! The scripted requests of `POST /v1/chat/completions`.
 
 use lar_base::Problem;
-use lar_compat::Frame;
-use lar_compat::openai::chat_completions::{self, ChatEncoder, ChatStyle};
+use lar_compat::openai::chat_completions::ChatCompletions;
 use lar_compat::openai::error;
+use lar_compat::{Codec as _, Frame};
 use serde_json::{Value, json};
 
-use crate::output::{Output, output_at, text_of};
+use crate::output::{Output, add_usage, includes_usage, output_at, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
-use crate::play::{Api, answers, check_done, head, pretty, prompt, task, with};
-use crate::scripts::Step;
+use crate::play::{Api, CodecRequest, check_done, pretty, prompt, task, with};
 
 /// A decoded request for a chat completion.
-pub(crate) struct Chat {
-    style: ChatStyle,
-    answers: usize,
-}
+pub(crate) type ChatRequest = CodecRequest<ChatCompletions>;
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
     let functions = request(json!({ "functions": [{ "name": "weather" }] }));
     let usage = json!({ "include_usage": true });
-    crate::play::snapshots::<Chat>(
+    crate::play::snapshots::<ChatRequest>(
         "chat",
         [
             ("text", "text", Both, plain()),
             ("reasoning", "reasoning", Both, plain()),
             ("call", "call", Both, with_tools()),
             ("several_calls", "several_calls", Stream, with_tools()),
-            ("cut_call", "cut_call", Stream, with_tools()),
+            ("cut_call", "cut_call", Both, with_tools()),
+            ("array_call", "array_call", Both, with_tools()),
             ("text_then_call", "text_then_call", Stream, with_tools()),
             ("custom_call", "custom_call", Both, with_tools()),
             ("cut_custom_call", "cut_custom_call", Both, with_tools()),
@@ -47,6 +44,9 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
             ("cancelled_in_call", "cancelled_in_call", Stream, with_tools()),
             ("failed_at_start", "failed_at_start", Both, plain()),
             ("failed_in_text", "failed_in_text", Stream, plain()),
+            // The input of a custom tool is sent when the call is complete, so these calls are never sent.
+            ("cancelled_in_custom_call", "cancelled_in_custom_call", Stream, with_tools()),
+            ("failed_in_custom_call", "failed_in_custom_call", Stream, with_tools()),
             ("logprobs", "logprobs", Both, request(json!({ "logprobs": true, "top_logprobs": 2 }))),
             ("two_answers", "two_answers", Both, request(json!({ "n": 2, "stream_options": usage }))),
             ("two_answers_one_fails", "two_answers_one_fails", Stream, request(json!({ "n": 2 }))),
@@ -65,8 +65,13 @@ fn plain() -> Value {
     request(json!({}))
 }
 
+/// Returns a request with two functions and a custom tool, whose stream reports the usage.
+pub(crate) fn with_tools_and_usage() -> Value {
+    with(with_tools(), json!({ "stream_options": { "include_usage": true } }))
+}
+
 /// Returns a request with two functions and a custom tool.
-pub(crate) fn with_tools() -> Value {
+fn with_tools() -> Value {
     let function = |name: &str| json!({ "type": "function", "function": { "name": name } });
     let custom = json!({ "type": "custom", "custom": { "name": "shell" } });
     request(json!({ "tools": [function("weather"), function("time"), custom] }))
@@ -84,21 +89,10 @@ fn add(output: &mut Output, message: &Value) {
     output.add_call(&call["name"], text_of(&call["arguments"]));
 }
 
-impl Api for Chat {
-    type Encoder = ChatEncoder;
-
+impl Api for ChatRequest {
     fn decode(body: &Value) -> Self {
-        let input = chat_completions::decode(body.to_string().as_bytes(), task()).unwrap();
+        let input = ChatCompletions::decode(body.to_string().as_bytes(), task()).unwrap();
         Self { style: input.style, answers: input.request.n as usize }
-    }
-
-    fn encoder(self) -> ChatEncoder {
-        ChatEncoder::new(head(self.answers), self.style)
-    }
-
-    fn whole(self, script: &[Step]) -> Result<String, Problem> {
-        let answers = answers(self.answers, script)?;
-        Ok(pretty(&chat_completions::whole(&head(self.answers), answers, &self.style)))
     }
 
     fn error(problem: &Problem) -> String {
@@ -112,8 +106,11 @@ impl Api for Chat {
     fn streamed(data: &[Value]) -> Vec<Output> {
         let mut outputs = Vec::new();
         for choice in data.iter().filter_map(|chunk| chunk["choices"].as_array()).flatten() {
-            add(output_at(&mut outputs, &choice["index"]), &choice["delta"]);
+            let output = output_at(&mut outputs, &choice["index"]);
+            add(output, &choice["delta"]);
+            output.finish = choice["finish_reason"].clone();
         }
+        add_usage(&mut outputs, data);
         outputs
     }
 
@@ -122,8 +119,15 @@ impl Api for Chat {
         for choice in body["choices"].as_array().unwrap() {
             let message = &choice["message"];
             assert_eq!(message.get("refusal"), Some(&Value::Null));
-            add(output_at(&mut outputs, &choice["index"]), message);
+            let output = output_at(&mut outputs, &choice["index"]);
+            add(output, message);
+            output.finish = choice["finish_reason"].clone();
         }
+        add_usage(&mut outputs, std::slice::from_ref(body));
         outputs
+    }
+
+    fn streams_usage(body: &Value) -> bool {
+        includes_usage(body)
     }
 }

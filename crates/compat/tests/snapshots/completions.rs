@@ -1,21 +1,17 @@
 //! The scripted requests of `POST /v1/completions`.
 
 use lar_base::Problem;
-use lar_compat::Frame;
-use lar_compat::openai::completions::{self, CompletionEncoder, CompletionStyle, CompletionsInput};
+use lar_compat::openai::completions::{Completions, CompletionsInput};
 use lar_compat::openai::error;
+use lar_compat::{Codec as _, Frame};
 use serde_json::{Value, json};
 
-use crate::output::{Output, output_at, text_of};
+use crate::output::{Output, add_usage, includes_usage, output_at, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
-use crate::play::{Api, answers, check_done, head, pretty, prompt, task, with};
-use crate::scripts::Step;
+use crate::play::{Api, CodecRequest, check_done, pretty, prompt, task, with};
 
 /// A decoded request for a completion.
-pub(crate) struct Completions {
-    style: CompletionStyle,
-    answers: usize,
-}
+pub(crate) type CompletionsRequest = CodecRequest<Completions>;
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
@@ -23,7 +19,7 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
     let prompt_logprobs = |tokens: u32| {
         request(json!({ "echo": true, "logprobs": 2, "max_tokens": tokens, "stream_options": usage }))
     };
-    crate::play::snapshots::<Completions>(
+    crate::play::snapshots::<CompletionsRequest>(
         "completions",
         [
             ("text", "text", Both, plain()),
@@ -49,37 +45,32 @@ fn request(more: Value) -> Value {
     with(json!({ "model": "qwen3-4b", "prompt": prompt() }), more)
 }
 
-/// Returns a request without further fields.
-pub(crate) fn plain() -> Value {
+/// Returns a request whose stream reports the usage.
+pub(crate) fn with_usage() -> Value {
+    request(json!({ "stream_options": { "include_usage": true } }))
+}
+
+fn plain() -> Value {
     request(json!({}))
 }
 
 /// Adds the choices of a whole body, or of a chunk.
 fn add(outputs: &mut Vec<Output>, choices: &Value) {
     for choice in choices.as_array().into_iter().flatten() {
-        output_at(outputs, &choice["index"]).text += text_of(&choice["text"]);
+        let output = output_at(outputs, &choice["index"]);
+        output.text += text_of(&choice["text"]);
+        output.finish = choice["finish_reason"].clone();
     }
 }
 
-impl Api for Completions {
-    type Encoder = CompletionEncoder;
-
+impl Api for CompletionsRequest {
     fn decode(body: &Value) -> Self {
-        let input = completions::decode(body.to_string().as_bytes(), task()).unwrap();
+        let input = Completions::decode(body.to_string().as_bytes(), task()).unwrap();
         let CompletionsInput { request, prompts, echo, mut style } = input;
         if echo {
             style.set_echoed(vec![prompt(); prompts.len()]).unwrap();
         }
         Self { style, answers: request.n as usize * prompts.len() }
-    }
-
-    fn encoder(self) -> CompletionEncoder {
-        CompletionEncoder::new(head(self.answers), self.style)
-    }
-
-    fn whole(self, script: &[Step]) -> Result<String, Problem> {
-        let answers = answers(self.answers, script)?;
-        Ok(pretty(&completions::whole(&head(self.answers), answers, &self.style)))
     }
 
     fn error(problem: &Problem) -> String {
@@ -93,12 +84,18 @@ impl Api for Completions {
     fn streamed(data: &[Value]) -> Vec<Output> {
         let mut outputs = Vec::new();
         data.iter().for_each(|chunk| add(&mut outputs, &chunk["choices"]));
+        add_usage(&mut outputs, data);
         outputs
     }
 
     fn collected(body: &Value) -> Vec<Output> {
         let mut outputs = Vec::new();
         add(&mut outputs, &body["choices"]);
+        add_usage(&mut outputs, std::slice::from_ref(body));
         outputs
+    }
+
+    fn streams_usage(body: &Value) -> bool {
+        includes_usage(body)
     }
 }

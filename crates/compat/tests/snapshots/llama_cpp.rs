@@ -1,15 +1,13 @@
 //! The scripted requests of llama.cpp's `POST /completion`.
 
 use lar_base::Problem;
-use lar_compat::Frame;
-use lar_compat::llama_cpp::{
-    self, LlamaCppEncoder, LlamaCppInput, LlamaCppStyle, UndecodedCompletion, error,
-};
+use lar_compat::llama_cpp::{LlamaCppCompletion, LlamaCppInput, error};
+use lar_compat::{Codec as _, Frame};
 use serde_json::{Value, json};
 
 use crate::output::{Output, output_at, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
-use crate::play::{Api, answers, data, head, pretty, prompt, task, with};
+use crate::play::{Api, CodecRequest, data, pretty, prompt, task, with};
 use crate::scripts::{Step, add_token_ids};
 
 /// The response fields of most requests. They leave out `generation_settings`, which are long.
@@ -28,17 +26,14 @@ const RESPONSE_FIELDS: [&str; 11] = [
 ];
 
 /// A decoded request for a completion.
-pub(crate) struct LlamaCpp {
-    style: LlamaCppStyle,
-    answers: usize,
-}
+pub(crate) type LlamaCppRequest = CodecRequest<LlamaCppCompletion>;
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
     let some = ["content", "timings/predicted_n", "generation_settings/seed", "unknown"];
     let sampled = json!({ "n_probs": 2, "post_sampling_probs": true });
     let limited = json!({ "n_indent": 2, "t_max_predict_ms": 1000 });
-    crate::play::snapshots::<LlamaCpp>(
+    crate::play::snapshots::<LlamaCppRequest>(
         "llama_cpp",
         [
             ("text", "text", Both, json!({ "prompt": prompt() })),
@@ -81,15 +76,18 @@ pub(crate) fn plain() -> Value {
 
 /// Adds a part of a stream, or a whole answer.
 fn add(outputs: &mut Vec<Output>, part: &Value) {
-    output_at(outputs, &part["index"]).text += text_of(&part["content"]);
+    let output = output_at(outputs, &part["index"]);
+    output.text += text_of(&part["content"]);
+    if part["stop"] != false {
+        output.finish = json!([part["stop_type"], part["stopping_word"], part["truncated"]]);
+        output.usage = json!([part["tokens_evaluated"], part["tokens_predicted"]]);
+    }
 }
 
-impl Api for LlamaCpp {
-    type Encoder = LlamaCppEncoder;
-
+impl Api for LlamaCppRequest {
     fn decode(body: &Value) -> Self {
-        let undecoded = UndecodedCompletion::read(body.to_string().as_bytes(), false).unwrap();
-        let LlamaCppInput { request, prompts, mut style, .. } = undecoded.decode(task()).unwrap();
+        let input = LlamaCppCompletion::decode(body.to_string().as_bytes(), task()).unwrap();
+        let LlamaCppInput { request, prompts, mut style, .. } = input;
         if style.has_prompts() {
             style.set_prompts(vec![prompt(); prompts.len()]);
         }
@@ -98,15 +96,6 @@ impl Api for LlamaCpp {
 
     fn complete(script: &mut [Step]) {
         add_token_ids(script);
-    }
-
-    fn encoder(self) -> LlamaCppEncoder {
-        LlamaCppEncoder::new(head(self.answers), self.style)
-    }
-
-    fn whole(self, script: &[Step]) -> Result<String, Problem> {
-        let answers = answers(self.answers, script)?;
-        Ok(pretty(&llama_cpp::whole(&head(self.answers), answers, &self.style)))
     }
 
     fn error(problem: &Problem) -> String {

@@ -1,22 +1,27 @@
 //! The scripted requests of `POST /api/chat` and `POST /api/generate`.
 
 use lar_base::Problem;
-use lar_compat::Frame;
-use lar_compat::ollama::{self, OllamaEncoder, OllamaStyle, error};
+use lar_compat::ollama::{OllamaChat, OllamaGenerate, OllamaInput, OllamaStyle, error};
+use lar_compat::{Codec, Frame};
 use serde_json::{Value, json};
 
 use crate::output::{Output, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
-use crate::play::{Api, answers, data, head, pretty, prompt, task, with};
+use crate::play::{Api, CodecRequest, Respond, data, pretty, prompt, task, with};
 use crate::scripts::Step;
 
-/// A decoded request of either path.
-pub(crate) struct Ollama(OllamaStyle);
+/// A decoded request.
+pub(crate) enum OllamaRequest {
+    /// A request of `/api/chat`.
+    Chat(CodecRequest<OllamaChat>),
+    /// A request of `/api/generate`.
+    Generate(CodecRequest<OllamaGenerate>),
+}
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
     let plain = || chat(json!({}));
-    let chats = crate::play::snapshots::<Ollama>(
+    let chats = crate::play::snapshots::<OllamaRequest>(
         "ollama_chat",
         [
             ("text", "text", Both, plain()),
@@ -25,6 +30,7 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
             ("call", "call", Both, chat_with_tools()),
             ("several_calls", "several_calls", Stream, chat_with_tools()),
             ("cut_call", "cut_call", Both, chat_with_tools()),
+            ("array_call", "array_call", Both, chat_with_tools()),
             ("refusal", "refusal", Whole, plain()),
             ("length", "length", Whole, chat(json!({ "options": { "num_predict": 2 } }))),
             ("stop_text", "stop_text", Stream, chat(json!({ "options": { "stop": ["###", "three"] } }))),
@@ -37,7 +43,7 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
         ],
     );
     let earlier = json!([["user", "Hi"], ["assistant", "Hello."]]).to_string().into_bytes();
-    let prompts = crate::play::snapshots::<Ollama>(
+    let prompts = crate::play::snapshots::<OllamaRequest>(
         "ollama_generate",
         [
             ("text", "text", Both, generate()),
@@ -75,26 +81,43 @@ fn add(output: &mut Output, line: &Value) {
             output.add_call(&call["function"]["name"], &call["function"]["arguments"].to_string());
         }
     }
+    if line["done"] == true {
+        output.finish = line["done_reason"].clone();
+        output.usage = json!([line["prompt_eval_count"], line["eval_count"]]);
+    }
 }
 
-impl Api for Ollama {
-    type Encoder = OllamaEncoder;
+/// Decodes a request and prepares its style as the server does.
+fn decode<C: Codec<Input = OllamaInput, Style = OllamaStyle>>(body: &Value) -> CodecRequest<C> {
+    let OllamaInput { request, mut style, .. } = C::decode(body.to_string().as_bytes(), task()).unwrap();
+    style.set_context(&request.unwrap().prompt);
+    CodecRequest { style, answers: 1 }
+}
 
-    fn decode(body: &Value) -> Self {
-        let bytes = body.to_string().into_bytes();
-        let input = match body.get("messages") {
-            Some(_) => ollama::chat::decode(&bytes, task()),
-            None => ollama::generate::decode(&bytes, task()),
-        };
-        Self(input.unwrap().style)
-    }
+impl Respond for OllamaRequest {
+    type Encoder = <OllamaChat as Codec>::Encoder;
 
-    fn encoder(self) -> OllamaEncoder {
-        OllamaEncoder::new(head(1), self.0)
+    fn encoder(self) -> Self::Encoder {
+        match self {
+            OllamaRequest::Chat(chat) => chat.encoder(),
+            OllamaRequest::Generate(prompt) => prompt.encoder(),
+        }
     }
 
     fn whole(self, script: &[Step]) -> Result<String, Problem> {
-        Ok(pretty(&ollama::whole(&head(1), answers(1, script)?, &self.0)))
+        match self {
+            OllamaRequest::Chat(chat) => chat.whole(script),
+            OllamaRequest::Generate(prompt) => prompt.whole(script),
+        }
+    }
+}
+
+impl Api for OllamaRequest {
+    fn decode(body: &Value) -> Self {
+        match body.get("messages") {
+            Some(_) => OllamaRequest::Chat(decode(body)),
+            None => OllamaRequest::Generate(decode(body)),
+        }
     }
 
     fn error(problem: &Problem) -> String {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lar_base::{Problem, TaskId, Timestamp};
-use lar_compat::{Answer, AnswerEvent, Encoder, Frame, Head};
+use lar_compat::{Answer, AnswerEvent, Codec, Encoder, Frame, Head};
 use lar_inference::{FinishReason, TaskEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,16 +16,10 @@ pub(crate) const RECEIVED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_0
 /// The time from one event to the next.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 
-/// The codec of an endpoint, with a decoded request.
-pub(crate) trait Api: Sized {
+/// A decoded request, whose response can be played.
+pub(crate) trait Respond: Sized {
     /// The encoder of the stream.
     type Encoder: Encoder;
-
-    /// Decodes a request, which must be valid.
-    fn decode(body: &Value) -> Self;
-
-    /// Adds to a script the contents that engines report for every request of this API.
-    fn complete(_script: &mut [Step]) {}
 
     /// Creates the encoder of the request's stream.
     fn encoder(self) -> Self::Encoder;
@@ -35,6 +29,35 @@ pub(crate) trait Api: Sized {
     /// # Errors
     /// The error that is sent instead of a response.
     fn whole(self, script: &[Step]) -> Result<String, Problem>;
+}
+
+/// A decoded request of an endpoint with a codec.
+pub(crate) struct CodecRequest<C: Codec> {
+    pub(crate) style: C::Style,
+    /// The number of answers.
+    pub(crate) answers: usize,
+}
+
+impl<C: Codec> Respond for CodecRequest<C> {
+    type Encoder = C::Encoder;
+
+    fn encoder(self) -> C::Encoder {
+        C::encoder(head(self.answers), self.style)
+    }
+
+    fn whole(self, script: &[Step]) -> Result<String, Problem> {
+        let answers = answers(self.answers, script)?;
+        Ok(pretty(&C::whole(&head(self.answers), answers, &self.style)))
+    }
+}
+
+/// The API of a request.
+pub(crate) trait Api: Respond {
+    /// Decodes a request, which must be valid.
+    fn decode(body: &Value) -> Self;
+
+    /// Adds to a script the contents that engines report for every request of this API.
+    fn complete(_script: &mut [Step]) {}
 
     /// Returns the body of an error.
     fn error(problem: &Problem) -> String;
@@ -52,6 +75,16 @@ pub(crate) trait Api: Sized {
 
     /// Returns the output of each answer in a whole body.
     fn collected(body: &Value) -> Vec<Output>;
+
+    /// Returns whether the stream of a request reports the usage.
+    fn streams_usage(_body: &Value) -> bool {
+        true
+    }
+
+    /// Returns the output in the whole body, from the output in the stream of the same answers.
+    fn whole_of(streamed: Vec<Output>) -> Vec<Output> {
+        streamed
+    }
 }
 
 /// The forms of a response that a row of a table has a snapshot of.
@@ -85,7 +118,7 @@ pub(crate) fn snapshots<A: Api>(api: &str, rows: impl IntoIterator<Item = Row>) 
 
 /// Returns the stream, and the whole body or the error that replaces it, of a scripted request.
 ///
-/// Checks that they have the same contents.
+/// Checks that they have the same contents, finish reasons and usage.
 pub(crate) fn play<A: Api>(body: &Value, script: &[Step]) -> (String, String) {
     let mut script = script.to_vec();
     A::complete(&mut script);
@@ -95,7 +128,11 @@ pub(crate) fn play<A: Api>(body: &Value, script: &[Step]) -> (String, String) {
     let data = data(&frames);
     let whole = match request(false).whole(&script) {
         Ok(whole) => {
-            assert_eq!(A::streamed(&data), A::collected(&parse(&whole)));
+            let mut expected = A::collected(&parse(&whole));
+            if !A::streams_usage(body) {
+                expected.iter_mut().for_each(|output| output.usage = Value::Null);
+            }
+            assert_eq!(A::whole_of(A::streamed(&data)), expected);
             whole
         }
         Err(problem) => {
@@ -116,12 +153,25 @@ pub(crate) fn frames_after_end<A: Api>(body: &Value, script: &[Step]) -> Vec<Fra
     frames
 }
 
+/// Returns the frames of a script's events if they belong to an answer that the request does not have.
+pub(crate) fn frames_of_unknown_answer<A: Api>(body: &Value, script: &[Step]) -> Vec<Frame> {
+    let mut encoder = A::decode(&with(body.clone(), json!({ "stream": true }))).encoder();
+    let mut frames = Vec::new();
+    encoder.start();
+    for_each_event(script, |event| {
+        frames.extend(encoder.push(&AnswerEvent { answer: event.answer + 1, ..event.clone() }));
+    });
+    assert!(!encoder.is_over(), "the answer is not over");
+    frames
+}
+
 /// Returns the frames of a stream, which must end with the last event of the script.
 pub(crate) fn stream(encoder: &mut impl Encoder, script: &[Step]) -> Vec<Frame> {
     let mut frames = encoder.start();
     for_each_event(script, |event| {
         assert!(!encoder.is_over(), "the stream was over before {:?}", event.event);
-        frames.extend(encoder.push(event));
+        let so_far = event.so_far.clone().filter(|_| encoder.needs_timings());
+        frames.extend(encoder.push(&AnswerEvent { so_far, ..event.clone() }));
     });
     assert!(encoder.is_over(), "the stream has no end");
     frames
@@ -152,12 +202,12 @@ pub(crate) fn for_each_event(script: &[Step], mut receive: impl FnMut(&AnswerEve
             TaskEvent::Call(_) => tokens_out += 1,
             _ => {}
         }
-        let so_far = || (tokens_out > 0).then(|| scripts::summary(FinishReason::Stop, tokens_out));
+        let so_far = (tokens_out > 0).then(|| scripts::summary(FinishReason::Stop, tokens_out));
         receive(&AnswerEvent {
             answer: step.answer,
             event: &step.event,
             elapsed: BETWEEN_EVENTS * number,
-            so_far: &so_far,
+            so_far,
             is_cut: step.is_cut,
         });
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::output::{Output, text_of};
 use crate::play::Forms::{Both, Stream, Whole};
 use crate::play::{
-    Api, RECEIVED_AT, check_names, data, for_each_event, pretty, prompt, stream, task, text, with,
+    Api, RECEIVED_AT, Respond, check_names, data, for_each_event, pretty, prompt, stream, task, text, with,
 };
 use crate::scripts::{Step, named};
 
@@ -18,12 +18,12 @@ use crate::scripts::{Step, named};
 const SEEN: u64 = 4;
 
 /// A decoded request for a response.
-pub(crate) struct Responses(ResponsesInput);
+pub(crate) struct ResponsesRequest(ResponsesInput);
 
 /// Returns the names and the texts of the snapshots.
 pub(crate) fn snapshots() -> Vec<(String, String)> {
     let logprobs = json!({ "include": ["message.output_text.logprobs"], "top_logprobs": 2 });
-    let mut snapshots = crate::play::snapshots::<Responses>(
+    let mut snapshots = crate::play::snapshots::<ResponsesRequest>(
         "responses",
         [
             ("text", "text", Both, plain()),
@@ -31,6 +31,7 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
             ("call", "call", Stream, with_tools()),
             ("several_calls", "several_calls", Whole, with_tools()),
             ("cut_call", "cut_call", Both, with_tools()),
+            ("array_call", "array_call", Whole, with_tools()),
             ("cut_custom_call", "cut_custom_call", Both, with_tools()),
             ("custom_call", "custom_call", Both, with_tools()),
             ("namespaced_call", "namespaced_call", Whole, with_tools()),
@@ -44,6 +45,8 @@ pub(crate) fn snapshots() -> Vec<(String, String)> {
             ("cancelled_in_call", "cancelled_in_call", Stream, with_tools()),
             ("failed_at_start", "failed_at_start", Stream, plain()),
             ("failed_in_text", "failed_in_text", Stream, plain()),
+            ("cancelled_in_custom_call", "cancelled_in_custom_call", Stream, with_tools()),
+            ("failed_in_custom_call", "failed_in_custom_call", Stream, with_tools()),
             ("logprobs", "logprobs", Both, request(logprobs)),
         ],
     );
@@ -71,7 +74,7 @@ pub(crate) fn with_tools() -> Value {
 
 /// Returns the frames for a client that returns to a stream.
 fn frames_starting_after() -> Vec<Frame> {
-    let (encoder, script) = (|| Responses::decode(&plain()).encoder(), named("queued"));
+    let (encoder, script) = (|| ResponsesRequest::decode(&plain()).encoder(), named("queued"));
     let all = data(&stream(&mut encoder(), &script));
     let frames = stream(&mut encoder().starting_after(Some(SEEN)), &script);
     assert_eq!(frames.len(), data(&frames).len(), "queue positions are left out");
@@ -81,22 +84,23 @@ fn frames_starting_after() -> Vec<Frame> {
 
 /// Returns the frames of a stream whose response cannot be stored.
 fn frames_of_unstored() -> Vec<Frame> {
-    let mut encoder = Responses::decode(&plain()).encoder();
+    let mut encoder = ResponsesRequest::decode(&plain()).encoder();
     let mut frames = stream(&mut encoder, &named("text"));
     let problem = Problem::new(Code::StorageFull, "the disk is full");
     encoder.fail_before_end(&mut frames, &problem);
-    Responses::check_frames(&frames);
-    Responses::check_failure(&data(&frames), &problem);
+    ResponsesRequest::check_frames(&frames);
+    ResponsesRequest::check_failure(&data(&frames), &problem);
     frames
 }
 
-impl Api for Responses {
-    type Encoder = ResponsesEncoder;
+/// Adds the end of an answer, which a complete response has.
+fn add_end(output: &mut Output, response: &Value) {
+    output.finish = json!([response["status"], response["incomplete_details"]]);
+    output.usage = response["usage"].clone();
+}
 
-    fn decode(body: &Value) -> Self {
-        let undecoded = UndecodedResponseRequest::read(body.to_string().as_bytes()).unwrap();
-        Self(undecoded.decode(Vec::new(), task(), RECEIVED_AT).unwrap())
-    }
+impl Respond for ResponsesRequest {
+    type Encoder = ResponsesEncoder;
 
     fn encoder(self) -> ResponsesEncoder {
         ResponsesEncoder::new(task(), self.0.response, self.0.tools, RECEIVED_AT)
@@ -112,6 +116,13 @@ impl Api for Responses {
         result?;
         assert!(encoder.is_over(), "the response has no end");
         Ok(pretty(&encoder.into_response()))
+    }
+}
+
+impl Api for ResponsesRequest {
+    fn decode(body: &Value) -> Self {
+        let undecoded = UndecodedResponseRequest::read(body.to_string().as_bytes()).unwrap();
+        Self(undecoded.decode(Vec::new(), task(), RECEIVED_AT).unwrap())
     }
 
     fn error(problem: &Problem) -> String {
@@ -171,6 +182,7 @@ impl Api for Responses {
                 "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                     output.add_call(&Value::Null, delta);
                 }
+                "response.completed" | "response.incomplete" => add_end(&mut output, &event["response"]),
                 _ => {}
             }
         }
@@ -189,6 +201,7 @@ impl Api for Responses {
                 kind => panic!("an item has the unknown type `{kind}`"),
             }
         }
+        add_end(&mut output, body);
         vec![output]
     }
 }

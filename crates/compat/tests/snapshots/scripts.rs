@@ -83,6 +83,7 @@ pub(crate) fn of_one_answer() -> Vec<(&'static str, Script)> {
                 end(Length, 3),
             ]),
         ),
+        ("array_call", one([started(), call(0, "weather", "[1]"), end(ToolCalls, 1)])),
         (
             "text_then_call",
             one([started(), token(1, "I look."), call(0, "weather", paris), end(ToolCalls, 2)]),
@@ -139,12 +140,17 @@ pub(crate) fn of_one_answer() -> Vec<(&'static str, Script)> {
         ("cancelled_in_text", one([started(), token(1, "Hello"), TaskEvent::Cancelled])),
         ("cancelled_in_call", one([started(), call(0, "weather", r#"{"city":"#), TaskEvent::Cancelled])),
         (
+            "cancelled_in_custom_call",
+            one([started(), call(0, "shell", r#"{"input":"ls"#), TaskEvent::Cancelled]),
+        ),
+        (
             "failed_in_queue",
             one([queued(1), failed(Code::DeadlineExceeded, "the deadline passed in the queue")]),
         ),
         ("failed_at_start", one([started(), crashed()])),
         ("failed_in_text", one([started(), token(1, "Hello"), crashed()])),
         ("failed_in_call", one([started(), call(0, "weather", r#"{"city":"#), crashed()])),
+        ("failed_in_custom_call", one([started(), call(0, "shell", r#"{"input":"ls"#), crashed()])),
     ]
 }
 

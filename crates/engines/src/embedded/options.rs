@@ -25,7 +25,7 @@ pub struct EmbeddedOptions {
     pub concurrency: u32,
     /// The context of each generation, or the longest text that is embedded or ranked, in tokens.
     pub context_tokens: u32,
-    /// How the model computes.
+    /// The threads, batches and number formats of the computation.
     pub compute: Compute,
     /// Measures the fastest number of threads, at the first load and during work, and reports it. With
     /// `None`, `compute` applies as it is.

@@ -18,7 +18,7 @@ use crate::confinement_policy::ConfinementPolicy;
 pub struct Launch {
     /// The process id of the server that started this process. The process ends when that server does.
     pub server: u32,
-    /// The port to listen on.
+    /// The TCP port on which the program may listen, and the only one.
     pub port: u16,
     /// The files to read: those of the model.
     pub files: Vec<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Launch {
     pub require: bool,
     /// The path of the `llama-server` program.
     pub program: PathBuf,
-    /// The arguments of the program.
+    /// The command line of the program, without its name.
     pub arguments: Vec<OsString>,
 }
 

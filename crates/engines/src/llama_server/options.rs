@@ -22,13 +22,13 @@ pub enum LlamaServerOptions {
         launcher: PathBuf,
         /// The policy if the kernel cannot apply every part of the confinement.
         confinement: ConfinementPolicy,
-        /// The path of the `llama-server` program.
+        /// The path of the `llama-server` program, from the setting `engines.llama_server`.
         program: PathBuf,
         /// The path of the GGUF file.
         model: PathBuf,
         /// The number of generations that can run at the same time.
         concurrency: u32,
-        /// The context of each generation, in tokens.
+        /// The context size of each generation, in tokens.
         context_tokens: u32,
         /// The number of threads that compute.
         threads: u32,

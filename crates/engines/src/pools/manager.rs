@@ -29,9 +29,9 @@ const ORDERS_MAX: usize = 8;
 /// An order for a pool's supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Load the model.
+    /// Start the engine and load the model.
     Load,
-    /// Unload the model.
+    /// Stop the engine, which frees the model's memory.
     Unload,
     /// Unload the model and end.
     Remove,

@@ -15,7 +15,7 @@ pub struct QueuePosition {
     pub position: usize,
     /// The estimated wait, from now.
     pub predicted_start: Duration,
-    /// The reason why it waits.
+    /// Why the task has not started: its model loads, memory is short, or others are ahead.
     pub wait_reason: WaitReason,
 }
 
@@ -24,7 +24,7 @@ pub struct QueuePosition {
 pub enum PoolState {
     /// The model is not in memory.
     Unloaded,
-    /// The model is loading.
+    /// The engine starts and loads the model.
     Loading,
     /// The engine accepts tasks.
     Ready,
@@ -35,11 +35,11 @@ pub enum PoolState {
 /// The status of a pool, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// The model that it serves.
+    /// The name of the model that it serves.
     pub pool: PoolId,
-    /// The properties of its engine.
+    /// The properties of its engine, such as the name and the number of slots.
     pub engine: Engine,
-    /// The state of its engine.
+    /// Whether its model is loaded, loads, or could not be loaded.
     pub state: PoolState,
     /// The number of leases that are granted and not freed.
     pub active: usize,

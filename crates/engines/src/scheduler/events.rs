@@ -23,7 +23,7 @@ pub enum FullPolicy {
 pub struct Limits {
     /// The number of tasks that may wait, per pool and priority.
     pub queue_len_max: usize,
-    /// The policy for a full queue.
+    /// The policy for a new task when its queue has [`Limits::queue_len_max`] tasks.
     pub full_policy: FullPolicy,
     /// The wait after which a batch task goes before interactive tasks.
     pub batch_wait_max: Duration,
@@ -72,15 +72,15 @@ impl Default for Limits {
 pub struct Request {
     /// The id of the task; never submitted twice.
     pub task: TaskId,
-    /// The pool that should run it.
+    /// The pool of the requested model.
     pub pool: PoolId,
     /// The API key that sent the task. Keys of the same priority take turns.
     pub caller: KeyId,
     /// The user who owns the key. Users take turns, too.
     pub person: UserId,
-    /// The priority; each has a queue of its own.
+    /// The queue that the task waits in: each pool has one per priority.
     pub priority: Priority,
-    /// The time after which the result is useless.
+    /// The time after which the result is useless. The task is then refused or stopped; `None` is never.
     pub deadline: Option<Instant>,
 }
 
@@ -145,34 +145,34 @@ pub enum SchedulerEvent {
     PoolFailed {
         /// The pool's name.
         pool: PoolId,
-        /// The reason, for the callers.
+        /// Why the engine could not be started. It is part of each refusal, so callers read it.
         reason: String,
     },
-    /// A task was submitted.
+    /// A task asks for a lease.
     Submit(Request),
-    /// A task was cancelled.
+    /// The caller no longer wants the answer of a task.
     Cancel {
-        /// The task.
+        /// The task to cancel; it waits or runs. An unknown task is ignored.
         task: TaskId,
     },
     /// The engine gave a task a slot. Only engines that pause generations report this.
     Started {
-        /// The task.
+        /// The running task that computes again, or for the first time.
         task: TaskId,
     },
     /// The engine paused a task and gave its slot to another. `Started` follows when the task gets one again.
     Paused {
-        /// The task.
+        /// The running task that keeps its lease but has no slot now.
         task: TaskId,
     },
     /// Nobody reads the output of a task any more.
     Unread {
-        /// The task.
+        /// The running task to stop. A waiting one stays in the queue.
         task: TaskId,
     },
     /// The engine confirmed that it no longer works on a task, for any reason.
     Stopped {
-        /// The task.
+        /// The task whose lease is freed, so that another one can start.
         task: TaskId,
     },
     /// Time passed without another event.
@@ -182,7 +182,7 @@ pub enum SchedulerEvent {
 /// The reason why a task got no lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The queue is full.
+    /// The pool's queue of this priority has [`Limits::queue_len_max`] tasks.
     QueueFull {
         /// The number of waiting tasks.
         waiting: usize,
@@ -191,7 +191,7 @@ pub enum Refusal {
     },
     /// The tasks of the same key or user fill its share of the queue.
     ShareFull {
-        /// The owner of the share.
+        /// The owner of the full share: the key or the user.
         owner: ShareOwner,
         /// The number of the owner's waiting tasks.
         waiting: usize,
@@ -207,32 +207,33 @@ pub enum Refusal {
     },
     /// The deadline passed while the task waited.
     DeadlineExceeded,
-    /// The pool cannot be started.
+    /// The model of the pool could not be loaded.
     PoolUnavailable {
-        /// The reason.
+        /// Why the engine could not be started, for the caller; from [`SchedulerEvent::PoolFailed`] or a lack
+        /// of memory.
         reason: String,
     },
     /// The pool does not exist.
     PoolUnknown,
-    /// The caller cancelled the task.
+    /// The caller cancelled the task while it waited.
     Cancelled,
 }
 
 /// The owner of a share of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareOwner {
-    /// One API key.
+    /// The API key that sent the task.
     Key,
-    /// A user, with all their keys.
+    /// The user who owns the key, with all their other keys.
     Person,
 }
 
 /// The reason why a running task must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCause {
-    /// The caller cancelled it.
+    /// The caller cancelled the task while it ran.
     Cancelled,
-    /// Its deadline passed.
+    /// The task's [`Request::deadline`] passed while it ran.
     Deadline,
     /// Nobody reads its output.
     Unread,
@@ -245,37 +246,37 @@ pub enum StopCause {
 pub enum Action {
     /// Load the pool's model, because tasks wait for it.
     Load {
-        /// The pool.
+        /// The pool whose model to load. [`SchedulerEvent::PoolReady`] or `PoolFailed` reports the outcome.
         pool: PoolId,
     },
     /// Unload the pool's model. [`SchedulerEvent::PoolDown`] reports that its memory is free.
     Unload {
-        /// The pool.
+        /// The pool whose model to unload. None of its tasks runs.
         pool: PoolId,
     },
     /// Mark the pool as failed: its model will not be loaded, and its tasks have been refused.
     Fail {
-        /// The pool.
+        /// The pool to mark. The next task for it tries to load the model again.
         pool: PoolId,
-        /// The reason, with numbers.
+        /// Why the model cannot be loaded, with the memory that it needs and that it may use.
         reason: String,
     },
     /// Report a task's queue position.
     ReportPosition {
-        /// The task.
+        /// The waiting task whose position, estimate or reason changed.
         task: TaskId,
         /// The number of tasks that start before it.
         position: usize,
         /// The estimated wait.
         predicted_start: Duration,
-        /// The reason why it waits.
+        /// Why the task has not started: its model loads, memory is short, or others are ahead.
         wait_reason: WaitReason,
     },
     /// Give the task its lease.
     Grant {
-        /// The task.
+        /// The task to start now.
         task: TaskId,
-        /// The pool.
+        /// The pool whose engine the task may use until [`SchedulerEvent::Stopped`].
         pool: PoolId,
         /// The predicted wait, from the task's submission.
         predicted: Duration,
@@ -284,16 +285,16 @@ pub enum Action {
     },
     /// Tell the task that it gets no lease.
     Refuse {
-        /// The task.
+        /// The task that ends without a start; it waited, or was just submitted.
         task: TaskId,
         /// The reason why it gets none.
         refusal: Refusal,
     },
     /// Ask the engine to stop its work on a task. [`SchedulerEvent::Stopped`] confirms it.
     Stop {
-        /// The task.
+        /// The running task. It keeps its lease until the engine confirms the stop.
         task: TaskId,
-        /// The cause of the stop.
+        /// Why the task must stop, which decides the error that its caller gets.
         cause: StopCause,
     },
 }

@@ -9,7 +9,7 @@ const FIRST_ESTIMATE: Duration = Duration::from_secs(3);
 /// The assumed duration of a load; models on a local disk take 0.2 to 10 s.
 const LOAD_ESTIMATE: Duration = Duration::from_secs(2);
 
-/// An exponentially weighted mean of the time from grant to confirmed stop.
+/// Estimates when tasks start, from an exponentially weighted mean of the time between grant and confirmed stop.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StartEstimate {
     mean_s: Option<f64>,

@@ -60,7 +60,7 @@ pub(super) enum PreparedWork {
 /// The length of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// The number of its tokens.
+    /// The number of tokens of the rendered prompt.
     pub tokens: usize,
     /// The context that prompt and answer share, in tokens.
     pub context_tokens: usize,

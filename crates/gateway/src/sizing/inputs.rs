@@ -10,7 +10,7 @@ pub(crate) struct ModelSize {
     pub(crate) kind: Kind,
     /// The context it was trained for, in tokens; 0 if its file does not state one.
     pub(crate) trained_context: u32,
-    /// All files of its weights.
+    /// The size of all files of the weights.
     pub(crate) weights: Bytes,
     /// Intermediate results, beside weights and context.
     pub(crate) compute: Bytes,
@@ -33,13 +33,13 @@ impl From<&Model> for ModelSize {
 /// The settings that decide a model's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizingOptions {
-    /// Slots per model.
+    /// The number of slots of each chat model, at least 1.
     pub(crate) concurrency: u32,
     /// The longest context, in tokens; `None` uses what fits in memory.
     pub(crate) context_tokens_max: Option<u32>,
     /// The type of the KV cache's entries.
     pub(crate) cache_type: CacheType,
-    /// Host memory for evicted KV caches, per model.
+    /// The host memory per model for evicted KV caches; 0 turns it off.
     pub(crate) prompt_cache: Bytes,
 }
 

@@ -12,7 +12,7 @@ use super::inputs::{ModelSize, SizingOptions};
 /// The memory of a loaded model, by use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// The weights, all files.
+    /// The size of all files of the weights.
     pub weights: Bytes,
     /// The KV caches of all slots.
     pub context: Bytes,
@@ -20,9 +20,9 @@ pub struct Footprint {
     pub compute: Bytes,
     /// The draft model, with its own context.
     pub draft: Bytes,
-    /// Slots; 0 for a model without a context.
+    /// The number of tasks that can run at the same time; 0 for a model without a context.
     pub slots: u32,
-    /// The context of each slot, in tokens.
+    /// The context size of each slot, in tokens.
     pub context_tokens: u32,
     /// Host memory for evicted KV caches. It is allocated as needed and is no part of [`Footprint::total`].
     pub prompt_cache_max: Bytes,

@@ -6,9 +6,9 @@ use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_cli::{Output, output};
 use serde_json::{Map, Value, json};
 
+use super::dotted_keys::{self, find, leaves};
 use super::environment::Environment;
-use super::keys::{self, find, leaves};
-use super::load::file;
+use super::load::find_file;
 use super::settings::{SETTINGS, find_setting, literal};
 use super::{Config, Flags};
 
@@ -81,14 +81,14 @@ fn set(
 ) -> anyhow::Result<()> {
     let setting = find_setting(key)?;
     anyhow::ensure!(key != "remote", "`lar config set` cannot change [[remote]]: edit the file by hand");
-    let path = file(flags, environment)?;
+    let path = find_file(flags, environment)?;
     let before = match read_small_text(&path, TEXT_BYTES_MAX) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         read => read.with_context(|| format!("{} cannot be read", path.display()))?,
     };
     let mut table: toml::Table =
         before.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
-    keys::set(&mut table, key, literal(setting, value));
+    dotted_keys::set(&mut table, key, literal(setting, value));
     let folder = path.parent().context("the file has no folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))?;
     // The new file is checked before it replaces the old one.

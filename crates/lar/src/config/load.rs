@@ -8,8 +8,8 @@ use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_inference::protocol::CacheType;
 use toml::{Table, Value};
 
+use super::dotted_keys::{find, leaves, set};
 use super::environment::Environment;
-use super::keys::{find, leaves, set};
 use super::settings::{SETTINGS, find_setting, literal};
 use super::{Config, Flags, RENAMED_VALUES, RenamedValue, ranges};
 use crate::logging;
@@ -27,7 +27,7 @@ impl Config {
     /// # Errors
     /// If the file or a value is invalid; the message names the setting.
     pub(crate) fn load(flags: &Flags, environment: &Environment) -> anyhow::Result<(Self, Origins)> {
-        let file = file(flags, environment)?;
+        let file = find_file(flags, environment)?;
         let text = match read_small_text(&file, TEXT_BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && flags.config.is_none() => {
@@ -91,7 +91,7 @@ impl Config {
     /// # Errors
     /// If no data directory is given and HOME is not set.
     pub(crate) fn fallback(flags: &Flags, environment: &Environment) -> anyhow::Result<Self> {
-        let file = file(flags, environment)?;
+        let file = find_file(flags, environment)?;
         let data_dir = match (&flags.data_dir, environment.get("LAR_DATA_DIR")) {
             (Some(directory), _) => directory.clone(),
             (None, Some(directory)) => directory.into(),
@@ -139,7 +139,7 @@ impl Config {
 }
 
 /// Returns the path of the configuration file.
-pub(super) fn file(flags: &Flags, environment: &Environment) -> anyhow::Result<PathBuf> {
+pub(super) fn find_file(flags: &Flags, environment: &Environment) -> anyhow::Result<PathBuf> {
     if let Some(file) = &flags.config {
         return Ok(file.clone());
     }

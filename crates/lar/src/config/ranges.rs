@@ -6,7 +6,7 @@
 use anyhow::ensure;
 use toml::{Table, Value};
 
-use super::keys::find;
+use super::dotted_keys::find;
 
 /// The maximum number of digits of a number that an error repeats.
 const DIGITS_NAMED_MAX: usize = 40;

@@ -98,7 +98,7 @@ pub(super) fn literal(setting: &Setting, text: &str) -> Value {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::config::keys::leaves;
+    use crate::config::dotted_keys::leaves;
 
     #[test]
     fn every_setting_is_listed_once() {

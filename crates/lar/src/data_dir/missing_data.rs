@@ -18,9 +18,9 @@ const LOG: &str = "lar.db-wal";
 /// The reaction to a missing database or secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataLossPolicy {
-    /// Refuse to start.
+    /// The start fails, and says how to restore a backup.
     Refuse,
-    /// Start with a new, empty one.
+    /// The server starts with a new, empty part.
     Accept,
 }
 

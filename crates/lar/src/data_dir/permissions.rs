@@ -49,7 +49,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExposedPath {
     pub(crate) path: PathBuf,
-    /// The mode, as in `chmod`.
+    /// The permission bits, as in `chmod`.
     pub(crate) mode: u32,
     pub(crate) is_folder: bool,
     /// Why Lar does not change the mode, or `None` if it narrows the mode.

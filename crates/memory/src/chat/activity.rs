@@ -20,13 +20,13 @@ const CITED_WORDS: usize = 3;
 /// of the fields in the stored JSON, which therefore never change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryActivity {
-    /// The memories recalled for the answer.
+    /// The memories that were added to the prompt, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recalled: Vec<Recalled>,
-    /// The memories saved or changed.
+    /// The memories that the user's message created or changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub saved: Vec<Saved>,
-    /// The memories forgotten.
+    /// The memories that the user's message deleted, and the candidates that it removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<Forgotten>,
     /// The candidates added to the inbox.
@@ -40,18 +40,18 @@ pub struct MemoryActivity {
 /// A memory recalled for an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recalled {
-    /// The memory's id.
+    /// The id of the recalled memory, `mem_…`.
     pub id: String,
     /// The text given to the model. Empty if the memory was erased since.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
     /// The date when it happened, or else when it was saved.
     pub day: String,
-    /// The score, 0 to 1.
+    /// The relevance for the message, 0 to 1; higher is better.
     pub score: f32,
     /// The parts of the score, for a person.
     pub reason: String,
-    /// Whether the answer cites it.
+    /// Whether the answer cites the memory, as found after the answer ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cited: bool,
 }
@@ -59,7 +59,7 @@ pub struct Recalled {
 /// A memory saved or changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// The memory's id.
+    /// The id of the memory that has the text now, `mem_…`.
     pub id: String,
     /// The decision: `create`, `reinforce`, `update`, `supersede` or `merge`.
     pub decision: String,

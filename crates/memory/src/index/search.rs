@@ -78,7 +78,7 @@ pub(crate) struct IndexHit {
 #[derive(Debug, Default)]
 pub(crate) struct IndexResults {
     pub(crate) hits: Vec<IndexHit>,
-    pub(crate) words: Duration,
+    pub(crate) keyword: Duration,
     pub(crate) scan: Duration,
 }
 
@@ -90,7 +90,7 @@ impl Index {
         let words = self.keywords.score(&query.words.counts);
         let scored = Instant::now();
         let hits = self.nearest(query, &filter_ids, &words);
-        IndexResults { hits, words: scored.since(started), scan: scored.elapsed() }
+        IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
     }
 
     fn nearest(&self, query: &Query<'_>, filter_ids: &FilterIds, words: &[f32]) -> Vec<IndexHit> {

@@ -17,9 +17,9 @@ pub enum Mode {
 /// A memory that another one superseded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superseded {
-    /// The superseded memory.
+    /// The id of the memory that is no longer current.
     pub id: MemoryId,
-    /// One line of its text.
+    /// One line of its text, up to 160 characters.
     pub text: String,
     /// The time when it was superseded.
     pub until: Timestamp,
@@ -28,19 +28,19 @@ pub struct Superseded {
 /// A search result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
-    /// The memory.
+    /// The whole memory, as the store has it.
     pub memory: Memory,
     /// The returned text, as [`Detail`](super::Detail) says.
     pub text: String,
     /// Whether the text is shorter than the memory.
     pub is_truncated: bool,
-    /// The score, 0 to 1.
+    /// The relevance by which hits are sorted, 0 to 1; higher is better.
     pub score: f32,
-    /// The keyword score, 0 to 1.
+    /// The BM25 score divided by the query's highest possible one, 0 to 1.
     pub keyword_score: f32,
     /// The cosine similarity, −1 to 1, or `None` without vectors.
     pub similarity: Option<f32>,
-    /// The retrievability, 0 to 1.
+    /// The probability of recalling the memory now, 0 to 1; 1 for memories that do not decay.
     pub retrievability: f32,
     /// The age factor, 0.97 to 1.
     pub recency: f32,
@@ -48,7 +48,7 @@ pub struct Hit {
     pub relevance: Option<f32>,
     /// Memories that differ only in punctuation, case and whitespace.
     pub duplicates: Vec<MemoryId>,
-    /// The last memory that it superseded.
+    /// The memory that it superseded last; `None` if there is none.
     pub supersedes: Option<Superseded>,
     /// The previous and the next turn, with [`Detail::Full`](super::Detail::Full).
     pub neighbours: (Option<Memory>, Option<Memory>),
@@ -87,13 +87,13 @@ impl Hit {
 pub struct SearchResults {
     /// The hits, best first. May be empty.
     pub hits: Vec<Hit>,
-    /// The mode in which the search ran.
+    /// Whether vectors were compared, or why only keywords were.
     pub mode: Mode,
     /// The tokens of all texts, if there is a budget.
     pub tokens: Option<usize>,
     /// The number of hits that did not fit in the budget.
     pub left_out: usize,
-    /// The durations of the stages.
+    /// The time that each stage of the search took.
     pub stages: Stages,
 }
 
@@ -105,12 +105,12 @@ pub struct Stages {
     /// Waiting for the indexes and folding duplicates.
     pub index: Duration,
     /// Computing keyword scores.
-    pub words: Duration,
+    pub keyword: Duration,
     /// Computing similarities, filtering, applying decay and age, and selecting the best.
     pub scan: Duration,
     /// Reading memories from the database.
     pub read: Duration,
-    /// Reranking.
+    /// Computing the reranker's scores; 0 without reranking.
     pub rerank: Duration,
     /// Counting tokens for the budget.
     pub pack: Duration,
@@ -123,7 +123,7 @@ impl Stages {
         [
             ("embed", self.embed),
             ("index", self.index),
-            ("keyword", self.words),
+            ("keyword", self.keyword),
             ("scan", self.scan),
             ("read", self.read),
             ("rerank", self.rerank),

@@ -25,9 +25,9 @@ const MEASURED_BYTES_MIN: usize = 8;
 /// A text that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SecretMatch {
-    /// The rule that found it.
+    /// The id of the rule whose pattern matched.
     pub(super) rule: String,
-    /// Its byte range.
+    /// The range of bytes to redact in the text.
     pub(super) at: Range<usize>,
 }
 

@@ -10,7 +10,7 @@ use super::parse::{Class, ParsedText, Word, are_antonyms, is_locative};
 /// The relation of a new text to a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Relation {
-    /// It says the same.
+    /// Both texts say the same, in the same or in other words.
     Same,
     /// It says the same and more.
     More,

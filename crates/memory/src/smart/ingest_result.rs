@@ -50,16 +50,16 @@ impl Decision {
 pub struct Difference {
     /// The kind: `same`, `removed` or `added`.
     pub change: &'static str,
-    /// The part of the text.
+    /// Whole words and the space between them.
     pub text: String,
 }
 
 /// The result of smart ingest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmartIngestResult {
-    /// The decision.
+    /// The decision: which memory the text creates or changes, if any.
     pub decision: Decision,
-    /// The reason, for a person.
+    /// The rule behind the decision, as text for a person.
     pub reason: String,
     /// The accuracy of such decisions on a labeled set, 0 to 1.
     pub confidence: f32,

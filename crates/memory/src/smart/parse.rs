@@ -29,7 +29,7 @@ pub(crate) enum Class {
     Value,
     /// A capitalized word that does not start a sentence.
     Name,
-    /// A known verb.
+    /// A verb of the list that the parser knows.
     Verb,
     /// Any other word.
     Word,
@@ -69,7 +69,7 @@ pub(crate) struct ParsedText {
     pub(crate) is_past_event: bool,
     /// Whether the verb is in the passive voice, such as "is called".
     pub(crate) is_passive: bool,
-    /// Whether the text is a question.
+    /// Whether the text asks something, so that it contains nothing to remember.
     pub(crate) is_question: bool,
     /// Whether the text consists of filler words, such as "ok, thanks".
     pub(crate) is_filler: bool,

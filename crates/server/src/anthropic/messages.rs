@@ -2,9 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use lar_base::TaskId;
-use lar_compat::ToolSchemas;
-use lar_compat::anthropic::{MessageEncoder, MessagesInput, decode, whole};
+use lar_compat::anthropic::Messages;
 
 use crate::answers::{self, AnswerState};
 use crate::compat_caller::CompatCaller;
@@ -19,11 +17,5 @@ pub(crate) async fn create(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let MessagesInput { request, style } = body.read(|body| decode(body, TaskId::new()))?;
-    let (schemas, stream) = (ToolSchemas::of(&request), request.stream);
-    let answers = answers::begin(&state, &compat_caller, API, request).await?;
-    if stream {
-        return Ok(answers.stream(|head| MessageEncoder::new(head, style), None));
-    }
-    Ok(answers.whole(&schemas, |head, answers| whole(head, answers, &style)).await?)
+    Ok(answers::answer::<Messages>(&state, &compat_caller, API, body).await?)
 }

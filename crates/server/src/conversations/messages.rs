@@ -10,8 +10,7 @@ use lar_agents::{AnswerCitations, Turn, TurnRequest};
 use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnStarted};
 use lar_base::json::to_json;
 use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
-use lar_compat::{derived_seed, in_range};
-use lar_inference::Sampling;
+use lar_inference::{Sampling, in_range};
 use lar_store::{Message, NewMessage as NewUserMessage, OwnedConversation, Rating, Role};
 
 use super::{ConversationState, find_owned};
@@ -275,7 +274,7 @@ pub(super) fn check_content(field: &str, content: String) -> Result<String, Prob
 fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) -> Result<Sampling, Problem> {
     Ok(Sampling {
         temperature: in_range("temperature", temperature, 0.0, 2.0)?,
-        seed: seed.unwrap_or_else(|| derived_seed(TaskId::new())),
+        seed: seed.unwrap_or_else(|| Sampling::derived_seed(TaskId::new())),
         tokens_max: tokens.unwrap_or(0),
         ..Sampling::default()
     })

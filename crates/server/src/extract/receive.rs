@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRef, FromRequest, MatchedPath, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header;
 use futures_util::StreamExt as _;
 use lar_base::{Code, Problem};
 
+use crate::api::Api;
 use crate::body_limits::{BodyLimits, BodyReceiver, ReceivedBody, check_values};
 use crate::errors::Failure;
 
@@ -82,17 +83,11 @@ pub(super) async fn receive(
     Ok(body)
 }
 
-/// Returns whether a body is read as JSON whatever its `Content-Type` is, as the vendors' servers do.
-///
-/// curl sends a form's type, and some clients send none. A web page of another site could do the same without
-/// a CORS preflight. On `/api` paths, [`crate::origin_guard`] rejects such a page by its `Origin`. On other
-/// paths the request must also have a key in a header, which forces a preflight.
+/// Returns whether the API that the request is for reads a body of any media type as JSON.
 fn takes_any_type(request: &Request) -> bool {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let ours = ["/lar/", "/bridge/", "/mcp"].iter().any(|start| route.starts_with(start));
     let has_key =
         request.headers().contains_key(header::AUTHORIZATION) || request.headers().contains_key("x-api-key");
-    route.starts_with("/api/") || (!ours && has_key)
+    request.extensions().get::<Api>().is_some_and(|api| api.takes_any_media_type(has_key))
 }
 
 /// Reads and discards a body, up to [`DISCARD_MAX`] bytes.

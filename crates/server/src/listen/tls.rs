@@ -21,9 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The TLS files of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate with its chain.
+    /// The PEM file with the certificate and its chain.
     pub certificate: PathBuf,
-    /// The private key of the certificate.
+    /// The PEM file with the private key that belongs to the certificate.
     pub private_key: PathBuf,
 }
 

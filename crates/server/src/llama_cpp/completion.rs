@@ -6,13 +6,14 @@ use axum::response::Response;
 use lar_agents::{about_model, about_prompt, prompt_texts};
 use lar_base::{KeyId, Problem, TaskId};
 use lar_compat::llama_cpp::{
-    self, BiasTarget, LlamaCppEncoder, LlamaCppInput, TokenBias, UndecodedCompletion, is_openais,
+    BiasTarget, LlamaCppCompletion, LlamaCppInfill, LlamaCppInput, LlamaCppStyle, TokenBias, has_openais_form,
 };
-use lar_compat::{ToolSchemas, openai};
+use lar_compat::{Codec, ToolSchemas, plain_name};
 use lar_gateway::Gateway;
 use lar_inference::TokenizerQuery;
 
 use crate::answers::{self, AnswerState};
+use crate::body_limits::ReceivedBody;
 use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
 use crate::extract::JsonBody;
@@ -26,8 +27,7 @@ pub(crate) async fn create(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let undecoded = body.read(|body| UndecodedCompletion::read(body, false))?;
-    respond(&state, &compat_caller, undecoded).await
+    respond::<LlamaCppCompletion>(&state, &compat_caller, body).await
 }
 
 pub(crate) async fn infill(
@@ -35,33 +35,33 @@ pub(crate) async fn infill(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let undecoded = body.read(|body| UndecodedCompletion::read(body, true))?;
-    respond(&state, &compat_caller, undecoded).await
+    respond::<LlamaCppInfill>(&state, &compat_caller, body).await
 }
 
-/// Handles `/completions`, whose body has OpenAI's or llama.cpp's form ([`is_openais`]).
-pub(crate) async fn either(
+/// Handles `/completions`, whose body has OpenAI's or llama.cpp's form ([`has_openais_form`]).
+pub(crate) async fn create_in_either_form(
     State(state): State<AnswerState>,
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    if is_openais(&body)? {
-        let input = body.read(|body| openai::completions::decode(body, TaskId::new()))?;
-        return completions::respond(&state, &compat_caller, input).await;
+    if has_openais_form(&body)? {
+        return completions::respond(&state, &compat_caller, body).await;
     }
-    let undecoded = body.read(|body| UndecodedCompletion::read(body, false))?;
-    respond(&state, &compat_caller, undecoded).await
+    respond::<LlamaCppCompletion>(&state, &compat_caller, body).await
 }
 
-async fn respond(
+/// Responds to a body of a path with this codec.
+async fn respond<C: Codec<Input = LlamaCppInput, Style = LlamaCppStyle>>(
     state: &AnswerState,
     compat_caller: &CompatCaller,
-    mut undecoded: UndecodedCompletion,
+    body: ReceivedBody,
 ) -> Result<Response, Failure> {
-    let (key, model) = (compat_caller.key(), undecoded.model());
-    tokenize_biases(&state.gateway, key, &model, &mut undecoded).await.map_err(about_model)?;
-    let LlamaCppInput { request, prompts, mut style, stream, limits, n_field } =
-        undecoded.decode(TaskId::new())?;
+    let mut input = body.read(|body| C::decode(body, TaskId::new()))?;
+    let (key, model) = (compat_caller.key(), plain_name(&input.request.model).to_owned());
+    let biases = std::mem::take(&mut input.biases);
+    let biases = tokenize_biases(&state.gateway, key, &model, biases).await.map_err(about_model)?;
+    input.set_logit_bias(biases)?;
+    let LlamaCppInput { request, prompts, mut style, stream, limits, n_field, .. } = input;
     let sent = if style.has_prompts() { prompts.clone() } else { Vec::new() };
     let (id, schemas) = (request.id, ToolSchemas::of(&request));
     let all = state.generations.for_prompts(key, request, prompts, n_field).await?;
@@ -77,33 +77,28 @@ async fn respond(
         let ends = state.gateway.text_for(key, &model, TokenizerQuery::EndTokens).await;
         style.ban_end_tokens(&ends.unwrap_or_default().tokens);
     }
-    if stream {
-        // The style keeps the prompts in memory until the stream ends.
-        let share = compat_caller.body.clone();
-        Ok(answers.stream(|head| LlamaCppEncoder::new(head, style), Some(share)))
-    } else {
-        Ok(answers.whole(&schemas, |head, answers| llama_cpp::whole(head, answers, &style)).await?)
-    }
+    // The style keeps the prompts in memory until the response ends.
+    let share = compat_caller.body.clone();
+    Ok(answers.respond::<C>(stream, style, &schemas, Some(share)).await?)
 }
 
-/// Replaces each text in `logit_bias` by its tokens, which all get its bias.
+/// Returns the biases of tokens by their ids. All tokens of a text get the bias of the text.
 async fn tokenize_biases(
     gateway: &Gateway,
     key: KeyId,
     model: &str,
-    undecoded: &mut UndecodedCompletion,
-) -> Result<(), Problem> {
-    let mut biases = Vec::new();
-    for TokenBias { target, bias } in undecoded.logit_bias()? {
+    biases: Vec<TokenBias>,
+) -> Result<Vec<(String, f64)>, Problem> {
+    let mut by_token = Vec::with_capacity(biases.len());
+    for TokenBias { target, bias } in biases {
         match target {
-            BiasTarget::Token(id) => biases.push((id, bias)),
+            BiasTarget::Token(id) => by_token.push((id, bias)),
             BiasTarget::Text(text) => {
                 let query = TokenizerQuery::Tokenize { text, add_special: false, parse_special: true };
                 let tokens = gateway.text_for(key, model, query).await?.tokens;
-                biases.extend(tokens.into_iter().map(|token| (token.to_string(), bias)));
+                by_token.extend(tokens.into_iter().map(|token| (token.to_string(), bias)));
             }
         }
     }
-    undecoded.set_logit_bias(biases);
-    Ok(())
+    Ok(by_token)
 }

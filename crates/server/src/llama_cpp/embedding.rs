@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use lar_agents::embed;
 use lar_base::Caller;
 use lar_compat::llama_cpp::embedding::{self, LlamaCppEmbeddingInput};
 use lar_compat::openai;
@@ -10,7 +11,7 @@ use lar_gateway::Gateway;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::JsonBody;
-use crate::openai::embeddings::{self, compute_embeddings};
+use crate::openai::embeddings;
 use crate::response_headers::{with_ignored, with_truncated_texts};
 
 /// The name of this API in usage records.
@@ -26,12 +27,12 @@ pub(crate) async fn create(
 }
 
 /// Handles `/embeddings`: llama.cpp's form if the body has `content` and no `input`, else OpenAI's form.
-pub(crate) async fn either(
+pub(crate) async fn create_in_either_form(
     State(gateway): State<Gateway>,
     Inference(caller): Inference,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    if embedding::is_own(&body)? {
+    if embedding::has_llama_cpps_form(&body)? {
         return respond(&gateway, caller, body.read(embedding::decode)?).await;
     }
     embeddings::respond(&gateway, caller, body.read(openai::embeddings::decode)?).await
@@ -43,7 +44,7 @@ async fn respond(
     input: LlamaCppEmbeddingInput,
 ) -> Result<Response, Failure> {
     let LlamaCppEmbeddingInput { model, texts, norm, truncate, ignored } = input;
-    let found = compute_embeddings(gateway, caller, API, &model, texts, truncate).await?.vectors;
+    let found = embed(gateway, caller, API, &model, texts, truncate).await?.vectors;
     let response = axum::Json(embedding::whole(&found, norm)).into_response();
     Ok(with_ignored(with_truncated_texts(response, &found.truncated), &ignored))
 }

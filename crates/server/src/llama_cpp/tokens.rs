@@ -6,8 +6,8 @@ use lar_agents::about_model;
 use lar_base::{Code, KeyId, Problem, TaskId};
 use lar_compat::llama_cpp::tokens::{self, DetokenizeInput, TokenizeInput};
 use lar_compat::llama_cpp::wire::RenderedPrompt;
-use lar_compat::openai::chat_completions::{self, ChatInput};
-use lar_compat::plain_name;
+use lar_compat::openai::chat_completions::ChatCompletions;
+use lar_compat::{Codec as _, DecodedRequest, plain_name};
 use lar_gateway::Gateway;
 use lar_inference::{Prompt, TokenizerQuery};
 
@@ -45,7 +45,7 @@ pub(crate) async fn apply_template(
     Inference(caller): Inference,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let ChatInput { request, .. } = body.read(|body| chat_completions::decode(body, TaskId::new()))?;
+    let DecodedRequest { request, .. } = body.read(|body| ChatCompletions::decode(body, TaskId::new()))?;
     let Prompt::Chat(chat) = request.prompt else {
         return Err(Problem::invalid("messages", "must be a chat").into());
     };

@@ -117,7 +117,7 @@ pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
 async fn find(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let arguments: SearchArguments = extract::from_value(&arguments)?;
     let reader = context.authorize_read().await?;
-    let kinds = arguments.kinds.iter().map(|kind| parse_kind("filters.kinds", kind));
+    let kinds = arguments.kinds.iter().map(|kind| parse_kind("kinds", kind));
     let search = Search {
         query: arguments.query,
         limit: parse_limit(arguments.limit, LIMIT_DEFAULT)?,

@@ -8,11 +8,11 @@ use crate::memory_headers::requested_scope;
 
 /// The context of a tool call.
 pub(crate) struct ToolContext<'a> {
-    /// The memory service.
+    /// The service that searches and changes memories.
     pub(crate) memories: &'a Memories,
-    /// The authenticated caller.
+    /// The caller, whose scopes decide which tools it may call.
     pub(crate) caller: Caller,
-    /// The headers of the request.
+    /// The headers of the request, which select an agent or a space.
     pub(crate) headers: &'a HeaderMap,
 }
 

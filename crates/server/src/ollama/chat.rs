@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use lar_base::TaskId;
-use lar_compat::ollama::chat::decode;
+use lar_compat::ollama::OllamaChat;
 
 use super::answer;
 use crate::answers::AnswerState;
@@ -19,6 +18,5 @@ pub(crate) async fn create(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let input = body.read(|body| decode(body, TaskId::new()))?;
-    Ok(answer(&state, &compat_caller, API, input).await?)
+    Ok(answer::<OllamaChat>(&state, &compat_caller, API, body).await?)
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use lar_agents::about_model;
+use lar_agents::{about_model, embed as embed_texts};
 use lar_base::{Caller, Instant, Problem};
 use lar_compat::ollama::embed::{EmbedPath, OllamaEmbedInput, decode, whole, whole_single};
 use lar_compat::openai::embeddings::check_dimensions;
@@ -11,7 +11,6 @@ use crate::answers::AnswerState;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::JsonBody;
-use crate::openai::embeddings::compute_embeddings;
 use crate::response_headers::with_ignored;
 
 /// The name of this API in usage records.
@@ -54,7 +53,7 @@ async fn vectors(
         known.map_err(|error| about_model(error.into()))?;
         return Ok((Vec::new(), 0));
     }
-    let found = compute_embeddings(&state.gateway, caller, API, &model, texts, truncates).await?;
+    let found = embed_texts(&state.gateway, caller, API, &model, texts, truncates).await?;
     check_dimensions(&found.vectors, dimensions)?;
     Ok((found.vectors.vectors.clone(), found.tokens))
 }

@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use lar_agents::about_model;
 use lar_base::TaskId;
-use lar_compat::openai::chat_completions::{ChatEncoder, ChatInput, decode, whole};
+use lar_compat::openai::chat_completions::ChatCompletions;
 use lar_compat::openai::responses::wire::InputTokens;
-use lar_compat::{ToolSchemas, plain_name};
+use lar_compat::{Codec as _, DecodedRequest, plain_name};
 use lar_gateway::Gateway;
 
 use crate::answers::{self, AnswerState};
@@ -24,13 +24,7 @@ pub(crate) async fn create(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let ChatInput { request, style } = body.read(|body| decode(body, TaskId::new()))?;
-    let (schemas, stream) = (ToolSchemas::of(&request), request.stream);
-    let answers = answers::begin(&state, &compat_caller, API, request).await?;
-    if stream {
-        return Ok(answers.stream(|head| ChatEncoder::new(head, style), None));
-    }
-    Ok(answers.whole(&schemas, |head, answers| whole(head, answers, &style)).await?)
+    Ok(answers::answer::<ChatCompletions>(&state, &compat_caller, API, body).await?)
 }
 
 pub(crate) async fn input_tokens(
@@ -38,7 +32,7 @@ pub(crate) async fn input_tokens(
     Inference(caller): Inference,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let ChatInput { request, .. } = body.read(|body| decode(body, TaskId::new()))?;
+    let DecodedRequest { request, .. } = body.read(|body| ChatCompletions::decode(body, TaskId::new()))?;
     let model = plain_name(&request.model);
     let counted = gateway.count_tokens_for(caller.key(), model, &request.prompt).await;
     let input_tokens = counted.map_err(about_model)?.tokens;

@@ -4,10 +4,11 @@ use axum::extract::State;
 use axum::response::Response;
 use lar_agents::{about_prompt, prompt_texts};
 use lar_base::TaskId;
-use lar_compat::openai::completions::{self, CompletionEncoder, CompletionsInput};
-use lar_compat::{ToolSchemas, plain_name};
+use lar_compat::openai::completions::{Completions, CompletionsInput};
+use lar_compat::{Codec as _, ToolSchemas, plain_name};
 
 use crate::answers::{self, AnswerState};
+use crate::body_limits::ReceivedBody;
 use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
 use crate::extract::JsonBody;
@@ -20,17 +21,17 @@ pub(crate) async fn create(
     compat_caller: CompatCaller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
-    let input = body.read(|body| completions::decode(body, TaskId::new()))?;
-    respond(&state, &compat_caller, input).await
+    respond(&state, &compat_caller, body).await
 }
 
-/// Responds to a decoded request.
+/// Responds to a body.
 pub(crate) async fn respond(
     state: &AnswerState,
     compat_caller: &CompatCaller,
-    input: CompletionsInput,
+    body: ReceivedBody,
 ) -> Result<Response, Failure> {
-    let CompletionsInput { request, prompts, echo, mut style } = input;
+    let CompletionsInput { request, prompts, echo, mut style } =
+        body.read(|body| Completions::decode(body, TaskId::new()))?;
     let sent = if echo { prompts.clone() } else { Vec::new() };
     let (key, id, stream) = (compat_caller.key(), request.id, request.stream);
     let (model, schemas) = (plain_name(&request.model).to_owned(), ToolSchemas::of(&request));
@@ -42,11 +43,7 @@ pub(crate) async fn respond(
         compat_caller.body.release();
     }
     let answers = answers::dispatch(state, compat_caller, id, admitted).await.map_err(about_prompt)?;
-    if stream {
-        // With `echo`, the style keeps the prompts in memory until the stream ends.
-        let share = echo.then(|| compat_caller.body.clone());
-        Ok(answers.stream(|head| CompletionEncoder::new(head, style), share))
-    } else {
-        Ok(answers.whole(&schemas, |head, answers| completions::whole(head, answers, &style)).await?)
-    }
+    // With `echo`, the style keeps the prompts in memory until the response ends.
+    let share = echo.then(|| compat_caller.body.clone());
+    Ok(answers.respond::<Completions>(stream, style, &schemas, share).await?)
 }

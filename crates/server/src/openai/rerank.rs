@@ -2,11 +2,9 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use lar_agents::about_model;
-use lar_base::{Code, Problem, TaskId};
+use lar_agents::{ComputedRanking, rank};
 use lar_compat::openai::rerank::{self, RerankInput};
-use lar_gateway::{Gateway, OnDisconnect, Task, Work};
-use lar_inference::{Priority, TaskEvent};
+use lar_gateway::Gateway;
 
 use crate::auth::Inference;
 use crate::errors::Failure;
@@ -22,26 +20,9 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
     let RerankInput { model, query, texts, style, ignored } = body.read(rerank::decode)?;
-    let id = TaskId::new();
-    let task = Task {
-        id,
-        caller,
-        api: API,
-        model,
-        priority: Priority::Interactive,
-        deadline: None,
-        conversation: None,
-        memory: None,
-        on_disconnect: OnDisconnect::Cancel,
-        work: Work::Rank { query, texts },
-    };
-    let admitted = gateway.admit(task).await.map_err(about_model)?;
-    let handle = gateway.dispatch(admitted);
-    let (answer, tokens) = handle.collect().await?;
-    let TaskEvent::Scores(found) = answer else {
-        return Err(Problem::new(Code::Internal, "the engine ended without scores").into());
-    };
-    let ranking = rerank::whole(&found, id, handle.model().to_owned(), tokens, &style);
+    let ComputedRanking { task, scores, tokens, model } =
+        rank(&gateway, caller, API, model, query, texts).await?;
+    let ranking = rerank::whole(&scores, task, model, tokens, &style);
     let response = axum::Json(ranking).into_response();
-    Ok(with_ignored(with_truncated_texts(response, &found.truncated), &ignored))
+    Ok(with_ignored(with_truncated_texts(response, &scores.truncated), &ignored))
 }

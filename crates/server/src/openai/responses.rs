@@ -38,9 +38,9 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Failure> {
     let request = body.read(UndecodedResponseRequest::read)?;
-    let (requester, received_at) = (compat_caller.requester(API), compat_caller.received_at);
+    let requester = compat_caller.requester(API);
     let share: Box<dyn Send + Sync> = Box::new(compat_caller.body);
-    let created = responses.create(&requester, received_at, request, Some(share)).await?;
+    let created = responses.create(&requester, request, Some(share)).await?;
     let CreatedResponse { content, ignored, removed_messages, memory_activity } = created;
     let response = match content {
         CreatedContent::Whole(response) => axum::Json(response).into_response(),

@@ -35,6 +35,7 @@ pub(super) fn complete(document: &mut Value) {
         "description": "An error in the format of RFC 9457; `code` identifies the error.",
         "content": { (lar_api::problem::CONTENT_TYPE): { "schema": { "$ref": "#/components/schemas/ProblemBody" } } },
     });
+    remove_unknown_value(&mut components["schemas"]);
     constrain(&mut components["schemas"]);
     untag_events(&mut components["schemas"]);
     document["security"] = json!([{ "bearer": [] }, { "api_key": [] }, { "session": [] }]);
@@ -182,6 +183,15 @@ fn name_schema() -> Value {
     json!({ "minLength": 1, "maxLength": memory::NAME_CHARS_MAX, "pattern": r"^[\p{L}\p{N}_:@-][\p{L}\p{N}._:@-]*$" })
 }
 
+/// Removes `unknown` from the values of each enum. Only clients have it, for the values of a newer server.
+fn remove_unknown_value(schemas: &mut Value) {
+    for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
+        if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            values.retain(|value| value != "unknown");
+        }
+    }
+}
+
 /// Adds the limits of request fields to the schemas.
 fn constrain(schemas: &mut Value) {
     for (schema, field, limits) in field_limits() {
@@ -210,6 +220,7 @@ fn field_limits() -> Vec<(&'static str, &'static str, Value)> {
             "tags",
             json!({ "maxItems": memory::TAGS_MAX, "items": { "type": "string", "minLength": 1, "maxLength": memory::TAG_CHARS_MAX } }),
         ),
+        ("MemoryPatch", "kind", or_null(&kinds)),
         ("NewMemories", "items", json!({ "minItems": 1, "maxItems": memory::BATCH_MAX })),
         ("SearchRequest", "query", text(memory::QUERY_BYTES_MAX)),
         ("SearchRequest", "limit", json!({ "minimum": 1, "maximum": LIMIT_MAX })),
@@ -282,6 +293,11 @@ mod tests {
         assert!(!is_required("/lar/v1/memories/{id}/promote", "post"));
         assert!(is_required("/lar/v1/memories", "post"));
         assert!(is_required("/lar/v1/memories/import", "post"));
+    }
+
+    #[test]
+    fn no_schema_lists_the_value_for_unknown_values() {
+        assert!(!super::super::document().contains(r#""unknown""#));
     }
 
     #[test]

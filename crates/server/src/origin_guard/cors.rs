@@ -155,7 +155,7 @@ mod tests {
         for (entry, origin, fits) in cases {
             let origins = AllowedOrigins::parse(&[entry.to_owned()]).unwrap();
             let sent = HeaderValue::from_static(origin);
-            assert_eq!(origins.allow(&sent, Api::Models), fits, "{entry} {origin}");
+            assert_eq!(origins.allow(&sent, Api::OpenAi), fits, "{entry} {origin}");
             assert!(!origins.allow(&sent, Api::Lar), "{entry} {origin}");
         }
         for wrong in
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn model_apis_are_open_to_other_pages_and_lars_own_is_not() {
-        for api in [Api::Mcp, Api::OpenAi, Api::Models, Api::Anthropic, Api::Ollama, Api::LlamaCpp] {
+        for api in [Api::Mcp, Api::OpenAi, Api::Anthropic, Api::Ollama, Api::LlamaCpp] {
             assert!(api.serves_other_pages(), "{api:?}");
         }
         for api in [Api::Lar, Api::Bridge] {

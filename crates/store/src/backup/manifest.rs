@@ -24,11 +24,11 @@ pub struct Manifest {
     pub format: u32,
     /// The version of the Lar that made it.
     pub version: String,
-    /// The schema of the database.
+    /// The number of the newest migration in the database; a Lar that supports fewer refuses it.
     pub schema: u32,
     /// The time when it was made, as RFC 3339.
     pub created_at: String,
-    /// Its files, in order.
+    /// The other files of the backup, in the order in which they follow.
     pub files: Vec<Entry>,
 }
 
@@ -37,7 +37,7 @@ pub struct Manifest {
 pub struct Entry {
     /// Its path in the data directory, such as `secret.key` or `clients/NAME`.
     pub name: String,
-    /// Its size in bytes.
+    /// The size of its content, in bytes.
     pub bytes: u64,
     /// The SHA-256 of its content, in lower-case hexadecimal digits.
     pub sha256: String,

@@ -103,7 +103,7 @@ impl Drop for NewFile {
 
 /// The files of a backup in progress. Dropping them removes them.
 pub(super) struct BackupFiles {
-    /// The unfinished backup.
+    /// The file that becomes the backup when it is complete.
     pub(super) written: NewFile,
     pub(super) copy: DatabaseCopy,
 }

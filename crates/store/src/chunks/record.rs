@@ -3,9 +3,9 @@
 /// An embedding model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Embedder {
-    /// The digest of its weights.
+    /// The SHA-256 of its weights in hexadecimal. Vectors of other embedders are not comparable.
     pub digest: String,
-    /// Its name in the catalog.
+    /// The name of the model in the catalog, for people.
     pub name: String,
     /// The number of dimensions of its vectors.
     pub dimension: u32,
@@ -17,7 +17,7 @@ pub struct Embedder {
 pub struct Vectors {
     /// The model that computed them.
     pub embedder: Embedder,
-    /// The scales and bytes.
+    /// The encoded vectors: a scale and one byte per dimension for each piece.
     pub bytes: Vec<u8>,
 }
 
@@ -26,7 +26,7 @@ pub struct Vectors {
 pub struct NewChunk {
     /// Its offset in the content in bytes.
     pub start: u32,
-    /// Its length in bytes.
+    /// The length of the chunk, in bytes.
     pub length: u32,
     /// Its keyword entry, in the format of the keyword index.
     pub words: Vec<u8>,

@@ -5,9 +5,9 @@ use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 /// A conversation without its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// Its id.
+    /// The id, `conv_…`, which an export keeps.
     pub id: ConversationId,
-    /// The user who owns it.
+    /// The user who may read and change it; nobody else may.
     pub user: UserId,
     /// The title; empty until its first turn gives it one.
     pub title: String,
@@ -17,9 +17,9 @@ pub struct Conversation {
     pub head: Option<MessageId>,
     /// A temporary conversation uses no memory, is in no list, and is deleted a day after its last message.
     pub temporary: bool,
-    /// Counts changes, for `If-Match`.
+    /// The version for `If-Match`; each change increases it.
     pub version: i64,
-    /// When it was created.
+    /// The time of its creation; an import keeps the original one.
     pub created_at: Timestamp,
     /// When its last turn started or, without any, when it was created. Lists are sorted by this time.
     pub updated_at: Timestamp,
@@ -34,7 +34,7 @@ pub struct NewConversation {
     pub title: String,
     /// The model; `None` for the default one.
     pub model: Option<String>,
-    /// Whether it is temporary, as in [`Conversation`].
+    /// Whether it is deleted a day after its last message, as [`Conversation::temporary`] describes.
     pub temporary: bool,
     /// The system prompt. It becomes the first message, and the next message follows it.
     pub system: Option<String>,
@@ -68,7 +68,7 @@ impl OwnedConversation {
 /// A change of a conversation; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConversationPatch {
-    /// The new title.
+    /// The new title: one line of up to 200 characters.
     pub title: Option<String>,
     /// The model of the next answer.
     pub model: Option<String>,
@@ -81,7 +81,7 @@ pub struct ConversationPatch {
 /// A conversation that a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHit {
-    /// The conversation.
+    /// The conversation whose title or message matches.
     pub conversation: Conversation,
     /// The text around the match, with `\u{2}` and `\u{3}` around each matching word.
     pub snippet: String,

@@ -19,13 +19,13 @@ pub(crate) fn get_in_txn(
     let mut query =
         connection.prepare_cached("SELECT * FROM conversations WHERE id = ?1 AND user_id = ?2")?;
     query
-        .query_row((id.to_string(), user.to_string()), conversation)
+        .query_row((id.to_string(), user.to_string()), read_conversation)
         .optional()?
         .ok_or_else(|| Error::NotFound(format!("conversation {id}")))
 }
 
 /// Returns the conversation in a row with all columns.
-pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+pub(crate) fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
         id: parse_column(row, "id")?,
         user: parse_column(row, "user_id")?,

@@ -9,7 +9,8 @@ use super::rows::{by_seq_in_txn, get_in_txn};
 use crate::chunks;
 use crate::error::Error;
 use crate::json_columns::names;
-use crate::memory_changes::record::{Change, note_in_txn};
+use crate::memory_changes::record::Change;
+use crate::memory_changes::rows::record_change_in_txn;
 
 /// Changes a memory and records the inverse change.
 pub(crate) fn change_in_txn(
@@ -26,7 +27,7 @@ pub(crate) fn change_in_txn(
     if inverse == MemoryPatch::default() {
         return Ok(found);
     }
-    note_in_txn(connection, found.id, change, &inverse)?;
+    record_change_in_txn(connection, found.id, change, &inverse)?;
     by_seq_in_txn(connection, found.seq)
 }
 

@@ -74,7 +74,7 @@ impl std::str::FromStr for MemoryKind {
 /// The origin of a memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The key that wrote it.
+    /// The key whose request stored the memory.
     pub key: KeyId,
     /// The writer's name for its source: a file, an address, a person; `None` if it gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,21 +101,21 @@ pub struct Strength {
 /// A memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
-    /// Its id.
+    /// The id, `mem_…`, which an export keeps.
     pub id: MemoryId,
     /// Its number in derived indexes, which only grows.
     pub seq: i64,
-    /// The space that it is in.
+    /// The space that it is in, which decides who may read and change it.
     pub space: SpaceId,
-    /// Its kind.
+    /// The kind of statement; decisions do not decay.
     pub kind: MemoryKind,
-    /// The text.
+    /// The text, up to 1 MiB.
     pub content: String,
-    /// Its tags, as given.
+    /// The tags, in the order and case in which they were sent.
     pub tags: Vec<String>,
     /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
-    /// Its origin.
+    /// The key, source, conversation and message that it comes from.
     pub provenance: Provenance,
     /// When it happened or was said; `None` if unknown.
     pub occurred_at: Option<Timestamp>,
@@ -129,11 +129,11 @@ pub struct Memory {
     pub superseded: Option<(MemoryId, Timestamp)>,
     /// Whether it is exempt from decay.
     pub pinned: bool,
-    /// Its strength.
+    /// The FSRS-6 state, from which the probability of recall follows.
     pub strength: Strength,
     /// The SHA-256 of everything that makes it the same memory as another.
     pub hash: [u8; 32],
-    /// Counts changes.
+    /// The version for `If-Match`, from 1; each change increases it.
     pub version: i64,
     /// When it was stored.
     pub created_at: Timestamp,
@@ -148,17 +148,17 @@ pub struct Memory {
 pub struct NewMemory {
     /// Its id, which its creator chooses.
     pub id: MemoryId,
-    /// The space that it will be in.
+    /// The space to store it in.
     pub space: SpaceId,
-    /// Its kind.
+    /// The kind of statement; decisions do not decay.
     pub kind: MemoryKind,
-    /// The text.
+    /// The text, up to 1 MiB.
     pub content: String,
     /// Its tags, in the order in which they are shown.
     pub tags: Vec<String>,
     /// The project that it belongs to; `None` if it belongs to none.
     pub project: Option<String>,
-    /// Its origin.
+    /// The key, source, conversation and message that it comes from.
     pub provenance: Provenance,
     /// When it happened or was said; `None` if unknown.
     pub occurred_at: Option<Timestamp>,
@@ -170,7 +170,7 @@ pub struct NewMemory {
     pub after: Option<MemoryId>,
     /// Whether it is exempt from decay.
     pub pinned: bool,
-    /// Its strength at the start.
+    /// The FSRS-6 state before the first review.
     pub strength: Strength,
     /// The hash as in [`Memory::hash`]. If the space has a memory with it, nothing is stored.
     pub hash: [u8; 32],
@@ -184,7 +184,7 @@ pub struct NewMemory {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryPatch {
-    /// The new kind.
+    /// The kind that replaces the old one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<MemoryKind>,
     /// The text and its hash.
@@ -193,7 +193,7 @@ pub struct MemoryPatch {
     /// The new tags, which replace all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// The new project.
+    /// The project that it belongs to from now on; `Some(None)` is none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub project: Option<Option<String>>,
     /// The time when it happened or was said.
@@ -205,13 +205,13 @@ pub struct MemoryPatch {
     /// The end of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub valid_to: Option<Option<Timestamp>>,
-    /// The memory that supersedes it, and when.
+    /// The memory that supersedes it, and the time; `Some(None)` makes it current again.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub superseded: Option<Option<(MemoryId, Timestamp)>>,
     /// Whether it is exempt from decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
-    /// The new strength.
+    /// The FSRS-6 state that replaces the old one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<Strength>,
     /// The time of its deletion; `Some(None)` restores it.
@@ -222,9 +222,9 @@ pub struct MemoryPatch {
 /// A change of one memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryChange {
-    /// The memory.
+    /// The id of the memory to change.
     pub id: MemoryId,
-    /// The change.
+    /// The fields to change; the others stay as they are.
     pub patch: MemoryPatch,
     /// The chunks of the new content, if the content changes.
     pub chunks: Vec<NewChunk>,
@@ -235,7 +235,7 @@ pub struct MemoryChange {
 /// The result of storing a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMemory {
-    /// The memory.
+    /// The new memory, or the one that has the same hash.
     pub memory: Memory,
     /// Whether it was created; false if the same memory existed already.
     pub created: bool,

@@ -17,7 +17,7 @@ pub(crate) fn by_hash_in_txn(
 ) -> Result<Option<Memory>, Error> {
     let mut same = connection
         .prepare_cached("SELECT * FROM memories WHERE space_id = ?1 AND hash = ?2 AND deleted_at IS NULL")?;
-    Ok(same.query_row((space.to_string(), &hash[..]), memory).optional()?)
+    Ok(same.query_row((space.to_string(), &hash[..]), read_memory).optional()?)
 }
 
 /// Returns a memory in one of these spaces, even if it is deleted.
@@ -27,13 +27,14 @@ pub(crate) fn by_hash_in_txn(
 pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: MemoryId) -> Result<Memory, Error> {
     let sql = format!("SELECT * FROM memories WHERE id = ? AND space_id IN ({})", placeholders(spaces.len()));
     let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
-    let found = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), memory).optional()?;
+    let found =
+        connection.prepare_cached(&sql)?.query_row(params_from_iter(values), read_memory).optional()?;
     found.ok_or_else(|| Error::NotFound(format!("memory {id}")))
 }
 
 /// Returns the memory with this number, which must exist.
 pub(super) fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
-    Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], memory)?)
+    Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], read_memory)?)
 }
 
 /// Returns `?, ?, ?` for this many values; for none, `NULL`, which equals nothing.
@@ -47,7 +48,7 @@ pub(crate) fn text(id: &SpaceId) -> Value {
 }
 
 /// Returns the memory in a row with all columns.
-pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
+pub(crate) fn read_memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
     let by: Option<MemoryId> = parse_optional_column(row, "superseded_by")?;
     Ok(Memory {
         id: parse_column(row, "id")?,

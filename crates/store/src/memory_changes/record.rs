@@ -1,17 +1,13 @@
-//! Changes of memories: their types, and how they are stored and read.
+//! Changes of memories, and their records. The rows are in [`rows`](super::rows).
 
 use lar_base::{ChangeId, KeyId, MemoryId, Timestamp};
-use rusqlite::{Connection, Row};
 
-use crate::columns::{parse_column, parse_optional_column, time};
-use crate::error::Error;
-use crate::json_columns::PATCH;
 use crate::memories::MemoryPatch;
 
 /// The author, the action and the reason of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The key that made it.
+    /// The key whose request made the change.
     pub key: KeyId,
     /// The action, in one word: `create`, `edit`, `forget`, `promote` and so on.
     pub action: &'static str,
@@ -32,62 +28,22 @@ impl Change {
 /// A recorded change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangeRecord {
-    /// Its id.
+    /// The id, `chg_…`, which sorts by the time of the change.
     pub id: ChangeId,
-    /// The changed memory.
+    /// The memory that was changed.
     pub memory: MemoryId,
-    /// When it was made.
+    /// The time of the change.
     pub at: Timestamp,
-    /// The key that made it.
+    /// The key whose request made the change.
     pub key: KeyId,
-    /// The action, as in [`Change::action`].
+    /// The kind of change, as in [`Change::action`].
     pub action: String,
-    /// The reason, as in [`Change::reason`].
+    /// The reason for people, as in [`Change::reason`]; `None` if the key gave none.
     pub reason: Option<String>,
-    /// The decision that it belongs to, as in [`Change::decision`].
+    /// The decision that it is a part of, as in [`Change::decision`].
     pub decision: ChangeId,
-    /// The change that reverts it.
+    /// The patch that restores the values from before the change.
     pub before: MemoryPatch,
     /// The decision that undid it; `None` if it was not undone.
     pub undone_by: Option<ChangeId>,
-}
-
-/// Records a change, with the patch that reverts it.
-pub(crate) fn note_in_txn(
-    connection: &Connection,
-    memory: MemoryId,
-    change: &Change,
-    before: &MemoryPatch,
-) -> Result<(), Error> {
-    let before = PATCH.encode(before)?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    insert.execute((
-        ChangeId::new().to_string(),
-        memory.to_string(),
-        Timestamp::now().as_millis(),
-        change.key.to_string(),
-        change.action,
-        &change.reason,
-        change.decision.to_string(),
-        before,
-    ))?;
-    Ok(())
-}
-
-/// Returns the change in a row with all columns.
-pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
-    Ok(ChangeRecord {
-        id: parse_column(row, "id")?,
-        memory: parse_column(row, "memory_id")?,
-        at: time(row, "at")?,
-        key: parse_column(row, "key_id")?,
-        action: row.get("action")?,
-        reason: row.get("reason")?,
-        decision: parse_column(row, "decision")?,
-        before: PATCH.decode(row)?,
-        undone_by: parse_optional_column(row, "undone_by")?,
-    })
 }

@@ -21,7 +21,7 @@ pub enum Role {
 pub enum Status {
     /// An answer that is being written.
     Streaming,
-    /// The message is complete.
+    /// The whole text is stored: a prompt, a user message, or an answer that ended by itself.
     Complete,
     /// Someone stopped it; the text so far is kept.
     Stopped,
@@ -66,17 +66,17 @@ texts!(Status { Streaming = "streaming", Complete = "complete", Stopped = "stopp
 pub struct Message {
     /// Its id, which sorts by the time of its creation unless it was imported.
     pub id: MessageId,
-    /// The conversation that contains it.
+    /// The conversation in whose tree of messages it is.
     pub conversation: ConversationId,
     /// The message that it follows; `None` for a root of the conversation.
     pub parent: Option<MessageId>,
-    /// Its author.
+    /// The author: the system prompt, the user or the model.
     pub role: Role,
     /// The text. Of an answer that is being written, the text at the last checkpoint.
     pub content: String,
     /// The model's reasoning before the answer, if it produced any.
     pub reasoning: Option<String>,
-    /// Its state.
+    /// Whether its answer is being written, complete, stopped or failed.
     pub status: Status,
     /// The model that writes the answer; `None` if no model wrote the message.
     pub model: Option<String>,
@@ -107,7 +107,7 @@ pub struct Message {
 pub struct NewMessage {
     /// The message that it follows; `None` starts the conversation, or another root in it.
     pub parent: Option<MessageId>,
-    /// The text.
+    /// The text, up to 1 MiB.
     pub content: String,
 }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use rusqlite::types::Value;
 
 use super::indexes::IndexedKeys;
-use super::keys::{Key, KeyPart};
+use super::row_keys::{Key, KeyPart};
 use super::table_copy::{TableCopy, Walk};
 use crate::Error;
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::keys::Key;
+use super::row_keys::Key;
 use super::source::Source;
 use super::table_shape::{Index, TableShape};
 use super::trees::{Tree, Trees};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// The result for one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Table {
-    /// Its name.
+    /// The name of the table in the new database.
     pub name: String,
     /// The number of rows in the new database.
     pub saved: u64,
@@ -26,7 +26,7 @@ pub struct Table {
 /// The result of a salvage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SalvageReport {
-    /// The path of the new database.
+    /// The path of the database with the saved rows.
     pub database: PathBuf,
     /// The schema of the damaged database. The new database has the newest schema, if it could be migrated.
     pub schema: Schema,
@@ -45,7 +45,7 @@ pub struct SalvageReport {
 /// The schema of a damaged database, and how it was determined.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Schema {
-    /// Its number, from 1.
+    /// The number of the schema that its tables have, from 1.
     pub number: u32,
     /// The number in the damaged header; `None` if that is lost. If it differs from [`Schema::number`], the
     /// definitions of tables contradict it, and they decide.

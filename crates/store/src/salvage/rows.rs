@@ -8,8 +8,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::indexes::{IndexedKeys, read_indexed_keys};
-use super::keys::Key;
 use super::report::Table;
+use super::row_keys::Key;
 use super::source::Source;
 use super::table_copy::{TableCopy, Walk, bytes, values};
 use super::table_shape::TableShape;
@@ -93,9 +93,9 @@ pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Re
     let readers: [(&str, &str, Reader); 5] = [
         ("users", "id", |row| crate::users::user(row).map(drop)),
         ("keys", "id", |row| crate::keys::record(row).map(drop)),
-        ("conversations", "id", |row| crate::conversations::rows::conversation(row).map(drop)),
+        ("conversations", "id", |row| crate::conversations::rows::read_conversation(row).map(drop)),
         ("messages", "id", |row| crate::messages::message(row).map(drop)),
-        ("memories", "seq", |row| crate::memories::rows::memory(row).map(drop)),
+        ("memories", "seq", |row| crate::memories::rows::read_memory(row).map(drop)),
     ];
     for (name, key, reader) in readers {
         // Older schemas do not have all of these tables.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::keys::Key;
+use super::row_keys::Key;
 use super::source::Source;
 use super::table_shape::{TableShape, quoted};
 use crate::Error;

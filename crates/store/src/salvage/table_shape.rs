@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::keys::{Key, key_parts};
 use super::record;
+use super::row_keys::{Key, key_parts};
 use crate::{Error, conversation_search};
 
 /// A table of the schema.

@@ -5,7 +5,7 @@ use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId};
 /// The start of a task, when it is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskStart {
-    /// Its id.
+    /// The id, `task_…`, by which the scheduler knows the task, too.
     pub id: TaskId,
     /// The key that sent the request.
     pub key: KeyId,
@@ -17,11 +17,11 @@ pub struct TaskStart {
     pub api: &'static str,
     /// The kind of work: `completion`, `embedding` or `rerank`.
     pub workload: &'static str,
-    /// The name of the model.
+    /// The name of the model; an alias in the request is resolved.
     pub model: String,
     /// The priority: `interactive` or `batch`.
     pub priority: &'static str,
-    /// When it was admitted.
+    /// The time of its admission.
     pub created_at: Timestamp,
     /// The memory activity for it, as JSON with ids only; `None` if there was none.
     pub memory: Option<String>,
@@ -30,16 +30,16 @@ pub struct TaskStart {
 /// The outcome of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It finished, for this reason (`stop` or `length`).
+    /// It finished. The finish reason is `stop`, `length` or `tool_calls`.
     End {
-        /// The engine's finish reason.
+        /// The engine's reason, or `tool_calls` if the answer has tool calls.
         finish_reason: String,
     },
-    /// It failed.
+    /// It failed, also because the server stopped meanwhile.
     Error {
-        /// The error code.
+        /// The code, by which programs decide what to do.
         code: Code,
-        /// The message for people.
+        /// The explanation for people: what happened and what to do next.
         message: String,
     },
     /// Its caller cancelled it, or Lar did for them.
@@ -49,9 +49,9 @@ pub enum Outcome {
 /// The end of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEnd {
-    /// The time of the end.
+    /// The time of the terminal event.
     pub ended_at: Timestamp,
-    /// The outcome.
+    /// Whether it finished, failed or was cancelled.
     pub outcome: Outcome,
     /// The number of prompt tokens; 0 if they were not counted.
     pub tokens_in: u64,
@@ -68,7 +68,7 @@ pub struct TaskEnd {
 /// A stored task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRecord {
-    /// Its id.
+    /// The id, `task_…`, as in [`TaskStart::id`].
     pub id: TaskId,
     /// The user whose key sent the request.
     pub user: UserId,
@@ -78,11 +78,11 @@ pub struct TaskRecord {
     pub api: String,
     /// The kind of work: `completion`, `embedding` or `rerank`.
     pub workload: String,
-    /// The name of the model.
+    /// The name of the model, as in [`TaskStart::model`].
     pub model: String,
     /// The priority: `interactive` or `batch`.
     pub priority: String,
-    /// When it was admitted.
+    /// The time of its admission.
     pub created_at: Timestamp,
     /// The memory activity for it, as JSON with ids only; `None` if there was none.
     pub memory: Option<String>,

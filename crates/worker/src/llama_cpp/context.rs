@@ -48,15 +48,15 @@ impl Interrupt {
 /// Options for a context.
 #[derive(Debug, Clone)]
 pub(crate) struct ContextOptions {
-    /// The number of sequences.
+    /// The number of sequences that can decode at the same time, at least 1.
     pub(crate) sequences: u32,
-    /// The tokens of each sequence.
+    /// The size of the KV cache of each sequence, in tokens.
     pub(crate) context_tokens: u32,
     /// The most tokens in one batch, which is also one piece for the hardware.
     pub(crate) batch_tokens: u32,
-    /// The threads that decode.
+    /// The number of threads that decode.
     pub(crate) threads: u32,
-    /// The threads that prefill.
+    /// The number of threads that prefill.
     pub(crate) threads_batch: u32,
     /// Whether to use flash attention; `None` lets llama.cpp choose.
     pub(crate) flash_attention: Option<bool>,
@@ -64,7 +64,7 @@ pub(crate) struct ContextOptions {
     pub(crate) cache_type: CacheType,
     /// Whether to compute embeddings, pooled as the model defines, instead of logits.
     pub(crate) embeddings: bool,
-    /// Interrupts steps.
+    /// The switch that another thread uses to abort a step.
     pub(crate) interrupt: Interrupt,
 }
 

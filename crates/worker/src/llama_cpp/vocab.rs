@@ -23,7 +23,7 @@ unsafe impl Sync for Vocab<'_> {}
 /// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
-    /// Made from text.
+    /// A token that the tokenizer makes of ordinary text.
     Text,
     /// Made from text wherever its own text stands, before other tokens.
     UserDefined,

@@ -9,7 +9,7 @@ use crate::llama_cpp::{TokenKind, Vocab};
 pub(super) struct TemplateMarkup {
     /// The template's source.
     pub(super) template: String,
-    /// The texts of the markup.
+    /// The first characters and words of the special tokens that the template writes.
     pub(super) markup: Markup,
     /// Finds the template's markup.
     pub(super) written: Finder,

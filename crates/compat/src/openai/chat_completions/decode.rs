@@ -15,19 +15,10 @@ use crate::openai::wire::{
 };
 use crate::request::{json_schema, take_prefill};
 use crate::token_limit::TokenLimit;
-use crate::{Request, sampling, template_variables};
+use crate::{DecodedRequest, Request, sampling, template_variables};
 
 /// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
-
-/// A decoded and validated request for a chat completion.
-#[derive(Debug)]
-pub struct ChatInput {
-    /// The request.
-    pub request: Request,
-    /// The form of the response.
-    pub style: ChatStyle,
-}
 
 /// The form of a response, as the request asks for it.
 #[derive(Debug, Clone, Default)]
@@ -41,11 +32,11 @@ pub struct ChatStyle {
     pub(super) timings_per_token: bool,
 }
 
-/// Decodes a request body; `id` is the id of its task.
+/// Decodes a request body; `id` is the id of the first answer's task.
 ///
 /// # Errors
 /// [`Code::InvalidParams`] or [`Code::UnsupportedParam`] with the field and the reason.
-pub fn decode(body: &[u8], id: TaskId) -> Result<ChatInput, Problem> {
+pub(super) fn decode(body: &[u8], id: TaskId) -> Result<DecodedRequest<ChatStyle>, Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
     let wire: ChatCompletionRequest = lenient::from_value(&body, OutOfRange::Refused)?;
@@ -106,7 +97,7 @@ pub fn decode(body: &[u8], id: TaskId) -> Result<ChatInput, Problem> {
         stream: wire.stream == Some(true),
         ignored,
     };
-    Ok(ChatInput { request, style })
+    Ok(DecodedRequest { request, style })
 }
 
 /// Makes a final assistant message the prefill of the answer, unless `continue_final_message` is false or the
@@ -260,7 +251,7 @@ mod tests {
             { "role": "function", "name": "b", "content": "x" },
             { "role": "tool", "content": "x", "name": "" },
         ] });
-        let ChatInput { request, .. } = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
+        let DecodedRequest { request, .. } = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
         let Prompt::Chat(chat) = request.prompt else { panic!("a chat") };
         let named: Vec<_> = chat
             .messages

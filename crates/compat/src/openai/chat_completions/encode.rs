@@ -10,16 +10,15 @@ use crate::call_id::call_id;
 use crate::openai::error;
 use crate::openai::wire::{
     AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatDelta, ChatLogprobs,
-    CompletionUsage, FunctionDelta, MessageToolCall, Timings, TokenLogprob, ToolCallDelta,
+    CompletionUsage, FunctionDelta, MessageToolCall, Timings, ToolCallDelta,
 };
 use crate::token_usage::{
-    prompt_progress, timings, timings_of, timings_of_prefill, top_logprob, usage, usage_of,
+    prompt_progress, timings, timings_of, timings_of_prefill, token_logprob, usage, usage_of,
 };
 use crate::{Answer, AnswerEvent, Encoder, Frame, Head};
 
 /// Returns the response to a request that is not streamed.
-#[must_use]
-pub fn whole(head: &Head, answers: Vec<Answer>, style: &ChatStyle) -> ChatCompletion {
+pub(super) fn whole(head: &Head, answers: Vec<Answer>, style: &ChatStyle) -> ChatCompletion {
     let (usage, timings) = (usage_of(&answers, answers.len()), timings_of(&answers));
     let choices = answers.into_iter().enumerate();
     ChatCompletion {
@@ -41,7 +40,7 @@ fn id(head: &Head) -> String {
 fn choice(index: usize, answer: Answer, style: &ChatStyle) -> ChatChoice {
     let shape = &style.shape;
     let finish_reason = shape.finish_reason(answer.finish_reason());
-    let silent = answer.content.is_empty() && !answer.calls.is_empty();
+    let has_only_calls = answer.content.is_empty() && !answer.calls.is_empty();
     let mut calls: Vec<MessageToolCall> = answer.calls.into_iter().map(|call| shape.call(call)).collect();
     let function_call = calls.pop_if(|_| shape.legacy).and_then(|call| call.function);
     ChatChoice {
@@ -49,7 +48,7 @@ fn choice(index: usize, answer: Answer, style: &ChatStyle) -> ChatChoice {
         logprobs: style.logprobs.then(|| logprobs_to_wire(&answer.logprobs)),
         message: AnswerMessage {
             role: "assistant",
-            content: (!silent).then_some(answer.content),
+            content: (!has_only_calls).then_some(answer.content),
             reasoning_content: (!answer.reasoning.is_empty()).then_some(answer.reasoning),
             refusal: None,
             tool_calls: calls,
@@ -60,32 +59,49 @@ fn choice(index: usize, answer: Answer, style: &ChatStyle) -> ChatChoice {
 }
 
 fn logprobs_to_wire(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
-    let token = |token: &TokenLogprobs| TokenLogprob {
-        chosen: top_logprob(&token.chosen),
-        top_logprobs: token.top.iter().map(top_logprob).collect(),
-    };
-    ChatLogprobs { content: logprobs.iter().map(token).collect(), refusal: None }
+    ChatLogprobs { content: logprobs.iter().map(token_logprob).collect(), refusal: None }
 }
 
-/// An encoder of the stream of a chat completion.
+/// The encoder of a streamed chat completion.
+///
+/// A call of a custom tool is sent when it is complete, because the model writes its input inside JSON arguments.
+/// If the task fails or is cancelled within such a call, the call is not sent.
 #[derive(Debug)]
 pub struct ChatEncoder {
     head: Head,
     id: String,
     style: ChatStyle,
-    /// The summary of each finished answer.
-    ends: Vec<Option<TaskSummary>>,
-    /// The unfinished call of a custom tool in each answer. Its input is sent when the call is complete.
-    custom: Vec<Option<CallPart>>,
-    over: bool,
+    /// The state of each answer.
+    answers: Vec<ChatAnswerState>,
+    is_over: bool,
+}
+
+/// The state of an answer in a stream.
+#[derive(Debug, Clone, Default)]
+struct ChatAnswerState {
+    /// The summary of the answer, once it has ended.
+    end: Option<TaskSummary>,
+    /// The unfinished call of a custom tool.
+    custom_call: Option<CallPart>,
+}
+
+impl ChatAnswerState {
+    /// Takes the call of a custom tool if it is complete.
+    ///
+    /// It is complete when another event follows, unless the task failed within the call.
+    fn take_complete_call(&mut self, next: &TaskEvent) -> Option<CallPart> {
+        self.custom_call.take_if(|call| match next {
+            TaskEvent::Call(part) => part.index != call.index,
+            TaskEvent::Error(_) | TaskEvent::Cancelled => false,
+            _ => true,
+        })
+    }
 }
 
 impl ChatEncoder {
-    /// Creates an encoder.
-    #[must_use]
-    pub fn new(head: Head, style: ChatStyle) -> Self {
-        let (ends, custom) = (vec![None; head.answers()], vec![None; head.answers()]);
-        Self { id: id(&head), head, style, ends, custom, over: false }
+    pub(super) fn new(head: Head, style: ChatStyle) -> Self {
+        let answers = vec![ChatAnswerState::default(); head.answers()];
+        Self { id: id(&head), head, style, answers, is_over: false }
     }
 
     /// Encodes the progress of the prefill in a chunk with an empty delta.
@@ -98,12 +114,13 @@ impl ChatEncoder {
     }
 
     fn call(&mut self, event: &AnswerEvent<'_>, call: &CallPart) -> Option<Frame> {
-        if let Some(earlier) = &mut self.custom[event.answer] {
+        let answer = self.answers.get_mut(event.answer)?;
+        if let Some(earlier) = &mut answer.custom_call {
             earlier.arguments.push_str(&call.arguments);
             return None;
         }
         if call.name.as_deref().is_some_and(|name| self.style.shape.is_custom(name)) {
-            self.custom[event.answer] = Some(call.clone());
+            answer.custom_call = Some(call.clone());
             return None;
         }
         let first = call.name.is_some();
@@ -135,14 +152,15 @@ impl ChatEncoder {
             logprobs: None,
             finish_reason: Some(self.style.shape.finish_reason(end.reason.as_str())),
         };
-        self.ends[event.answer] = Some(end.clone());
-        if self.ends.iter().any(Option::is_none) {
-            return vec![self.choice(event, last)];
+        if let Some(answer) = self.answers.get_mut(event.answer) {
+            answer.end = Some(end.clone());
         }
-        self.over = true;
-        let timings = timings(self.ends.iter().flatten());
-        if self.style.include_usage {
-            let usage = usage(self.ends.iter().flatten(), self.ends.len());
+        let ends: Option<Vec<&TaskSummary>> = self.answers.iter().map(|answer| answer.end.as_ref()).collect();
+        let Some(ends) = ends else { return vec![self.choice(event, last)] };
+        let timings = timings(ends.iter().copied());
+        let usage = self.style.include_usage.then(|| usage(ends.iter().copied(), ends.len()));
+        self.is_over = true;
+        if let Some(usage) = usage {
             let with_usage = Frame::data(&self.envelope(Vec::new(), Some(usage), timings));
             vec![self.choice(event, last), with_usage, Frame::Done]
         } else {
@@ -151,7 +169,7 @@ impl ChatEncoder {
     }
 
     fn fail(&mut self, problem: &Problem) -> Vec<Frame> {
-        self.over = true;
+        self.is_over = true;
         vec![Frame::data(&error::body(problem)), Frame::Done]
     }
 
@@ -163,7 +181,7 @@ impl ChatEncoder {
     fn choice(&self, event: &AnswerEvent<'_>, choice: ChatChunkChoice<'_>) -> Frame {
         // As in llama.cpp, the chunk with the role has no timings, because no token is generated yet.
         let has_timings = self.style.timings_per_token && choice.delta.role.is_none();
-        let timings = has_timings.then(|| timings((event.so_far)().as_ref())).flatten();
+        let timings = has_timings.then(|| timings(event.so_far.as_ref())).flatten();
         Frame::data(&self.envelope(vec![choice], None, timings))
     }
 
@@ -188,18 +206,16 @@ impl ChatEncoder {
 }
 
 impl Encoder for ChatEncoder {
+    fn needs_timings(&self) -> bool {
+        self.style.timings_per_token
+    }
+
     fn push(&mut self, event: &AnswerEvent<'_>) -> Vec<Frame> {
-        if self.over {
+        if self.is_over {
             return Vec::new();
         }
-        let answer = event.answer;
-        // A call is complete when another event follows, unless the task failed within the call.
-        let continues = |call: &CallPart| match event.event {
-            TaskEvent::Call(part) => part.index == call.index,
-            TaskEvent::Error(_) | TaskEvent::Cancelled => true,
-            _ => false,
-        };
-        let complete = self.custom[answer].take_if(|call| !continues(call));
+        let Some(answer) = self.answers.get_mut(event.answer) else { return Vec::new() };
+        let complete = answer.take_complete_call(event.event);
         let mut frames: Vec<Frame> = complete.map(|call| self.custom_call(event, call)).into_iter().collect();
         match event.event {
             TaskEvent::Queued { position, predicted_start_ms, .. } => {
@@ -209,11 +225,11 @@ impl Encoder for ChatEncoder {
                 let role = Some("assistant");
                 frames.push(self.chunk(event, ChatDelta { role, content: Some(""), ..ChatDelta::default() }));
             }
-            TaskEvent::Prefilling(progress) => frames.push(self.prefilling(answer, progress)),
+            TaskEvent::Prefilling(progress) => frames.push(self.prefilling(event.answer, progress)),
             TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
                 let delta = ChatDelta { content: Some(text), ..ChatDelta::default() };
                 let logprobs = (!logprobs.is_empty()).then(|| logprobs_to_wire(logprobs));
-                let choice = ChatChunkChoice { index: answer, delta, logprobs, finish_reason: None };
+                let choice = ChatChunkChoice { index: event.answer, delta, logprobs, finish_reason: None };
                 frames.push(self.choice(event, choice));
             }
             TaskEvent::Reasoning { text, .. } => {
@@ -230,6 +246,6 @@ impl Encoder for ChatEncoder {
     }
 
     fn is_over(&self) -> bool {
-        self.over
+        self.is_over
     }
 }

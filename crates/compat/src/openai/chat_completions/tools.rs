@@ -6,6 +6,7 @@ use lar_base::{Code, Problem};
 use lar_inference::Chat;
 use serde_json::Value;
 
+use crate::call_id::earlier_call_id;
 use crate::message_builder;
 use crate::openai::custom_tools;
 use crate::openai::wire::{
@@ -157,15 +158,11 @@ pub(super) fn calls(
         calls.push(lar_inference::ToolCall { id, name, arguments });
     }
     if let Some(function) = message.function_call.take() {
-        let (id, arguments) = (legacy_id(index), text_of(function.arguments));
+        // A legacy call has no id, and a message has at most one.
+        let (id, arguments) = (earlier_call_id(index), text_of(function.arguments));
         calls.push(lar_inference::ToolCall { id, name: function.name, arguments });
     }
     Ok(calls)
-}
-
-/// Returns an id for a legacy call, which has none.
-fn legacy_id(index: usize) -> String {
-    format!("call_{index}")
 }
 
 /// Returns arguments as text. They may be any text, even invalid JSON; other JSON values are serialized.

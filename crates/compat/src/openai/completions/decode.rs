@@ -33,7 +33,7 @@ pub struct CompletionsInput {
 ///
 /// # Errors
 /// [`Code::InvalidParams`] or [`Code::UnsupportedParam`] with the field and the reason.
-pub fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Problem> {
+pub(super) fn decode(body: &[u8], id: TaskId) -> Result<CompletionsInput, Problem> {
     let (body, mut ignored) = read(body, COMPLETION_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
     let wire: CompletionRequest = lenient::from_value(&body, OutOfRange::Refused)?;

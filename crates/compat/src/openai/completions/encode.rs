@@ -18,47 +18,55 @@ pub struct CompletionEncoder {
     /// The completion without choices, with the fields that all chunks share.
     envelope: TextCompletion<'static>,
     style: CompletionStyle,
-    /// The summary of each finished answer.
-    ends: Vec<Option<TaskSummary>>,
-    /// The number of characters before each answer's next token.
-    written: Vec<usize>,
+    /// The state of each answer.
+    answers: Vec<CompletionAnswerState>,
     is_over: bool,
 }
 
+/// The state of an answer in a stream.
+#[derive(Debug)]
+struct CompletionAnswerState {
+    /// The summary of the answer, once it has ended.
+    end: Option<TaskSummary>,
+    /// The number of characters before the next token.
+    written: usize,
+}
+
 impl CompletionEncoder {
-    /// Creates the encoder of the stream that `head` begins.
-    #[must_use]
-    pub fn new(head: Head, style: CompletionStyle) -> Self {
-        // With logprobs of the prompt, the offsets start at the prompt, else after it.
-        let characters = |answer: usize| style.prompt(answer).chars().count();
-        let written = (0..head.answers())
-            .map(|answer| if style.prompt_logprobs { 0 } else { characters(answer) })
-            .collect();
-        Self { envelope: envelope(&head), ends: vec![None; head.answers()], written, style, is_over: false }
+    pub(super) fn new(head: Head, style: CompletionStyle) -> Self {
+        let state = |answer: usize| {
+            // With logprobs of the prompt, the offsets start at the prompt, else after it.
+            let written = if style.prompt_logprobs { 0 } else { style.prompt(answer).chars().count() };
+            CompletionAnswerState { end: None, written }
+        };
+        let answers = (0..head.answers()).map(state).collect();
+        Self { envelope: envelope(&head), answers, style, is_over: false }
     }
 
     /// Encodes a part of an answer's text with the logprobs of its tokens.
-    fn token(&mut self, answer: usize, text: &str, logprobs: &[TokenLogprobs], index: u64) -> Frame {
-        let begins_prompt = index == 0 && self.written[answer] == 0;
-        let lists = self.style.logprobs.then(|| logprob_lists(logprobs, self.written[answer], begins_prompt));
+    fn token(&mut self, answer: usize, text: &str, logprobs: &[TokenLogprobs], index: u64) -> Option<Frame> {
+        let written = &mut self.answers.get_mut(answer)?.written;
+        let (before, begins_prompt) = (*written, index == 0 && *written == 0);
+        let lists = self.style.logprobs.then(|| logprob_lists(logprobs, before, begins_prompt));
         let tokens = lists.iter().flat_map(|lists| &lists.tokens);
-        self.written[answer] += tokens.map(|token| token.chars().count()).sum::<usize>();
-        self.chunk(vec![TextCompletionChoice { logprobs: lists, ..part(answer, text) }], None, None)
+        *written = before + tokens.map(|token| token.chars().count()).sum::<usize>();
+        Some(self.chunk(vec![TextCompletionChoice { logprobs: lists, ..part(answer, text) }], None, None))
     }
 
     /// Encodes the last chunk of an answer. After the last answer, usage and the end of the stream follow.
     fn end_answer(&mut self, answer: usize, end: TaskSummary) -> Vec<Frame> {
         let finish_reason = Some(end.reason.as_str());
         let last = TextCompletionChoice { finish_reason, ..part(answer, "") };
-        self.ends[answer] = Some(end);
-        if self.ends.iter().any(Option::is_none) {
-            return vec![self.chunk(vec![last], None, None)];
+        if let Some(state) = self.answers.get_mut(answer) {
+            state.end = Some(end);
         }
+        let ends: Option<Vec<&TaskSummary>> = self.answers.iter().map(|state| state.end.as_ref()).collect();
+        let Some(ends) = ends else { return vec![self.chunk(vec![last], None, None)] };
+        let timings = timings(ends.iter().copied());
+        let usage = self.style.include_usage.then(|| usage(ends, self.style.answers_per_prompt));
         self.is_over = true;
-        let timings = timings(self.ends.iter().flatten());
-        if self.style.include_usage {
-            let usage = usage(self.ends.iter().flatten(), self.style.answers_per_prompt);
-            let usage = self.chunk(Vec::new(), Some(usage), timings);
+        if usage.is_some() {
+            let usage = self.chunk(Vec::new(), usage, timings);
             vec![self.chunk(vec![last], None, None), usage, Frame::Done]
         } else {
             vec![self.chunk(vec![last], None, timings), Frame::Done]
@@ -82,10 +90,10 @@ impl CompletionEncoder {
 
 impl Encoder for CompletionEncoder {
     fn push(&mut self, event: &AnswerEvent<'_>) -> Vec<Frame> {
-        if self.is_over {
+        let answer = event.answer;
+        if self.is_over || answer >= self.answers.len() {
             return Vec::new();
         }
-        let answer = event.answer;
         match event.event {
             TaskEvent::Started { .. } => match self.style.prompt(answer) {
                 "" => Vec::new(),
@@ -98,7 +106,7 @@ impl Encoder for CompletionEncoder {
             }
             TaskEvent::Token { index, .. } if self.style.prefill_only && *index > 0 => Vec::new(),
             TaskEvent::Token { text, logprobs, index } if !text.is_empty() || !logprobs.is_empty() => {
-                vec![self.token(answer, text, logprobs, *index)]
+                self.token(answer, text, logprobs, *index).into_iter().collect()
             }
             TaskEvent::End(end) if self.style.prefill_only => {
                 self.end_answer(answer, without_answer(end.clone()))
@@ -121,8 +129,11 @@ impl Encoder for CompletionEncoder {
 }
 
 /// Returns the response with complete answers.
-#[must_use]
-pub fn whole(head: &Head, mut answers: Vec<Answer>, style: &CompletionStyle) -> TextCompletion<'static> {
+pub(super) fn whole(
+    head: &Head,
+    mut answers: Vec<Answer>,
+    style: &CompletionStyle,
+) -> TextCompletion<'static> {
     if style.prefill_only {
         answers.iter_mut().for_each(leave_out_answer);
     }
@@ -221,7 +232,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::openai::completions::decode;
+    use crate::openai::completions::decode::decode;
 
     /// Returns the head and the style of a request with one prompt, `é`.
     fn request(mut body: Value) -> (Head, CompletionStyle) {

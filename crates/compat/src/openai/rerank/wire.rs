@@ -54,7 +54,7 @@ pub enum Document {
 impl Document {
     /// Returns the text.
     #[must_use]
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             Document::Text(text) | Document::Object { text } => text,
         }

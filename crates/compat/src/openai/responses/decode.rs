@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use lar_base::default_models::DEFAULT_CHAT;
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_inference::{Constraint, Prompt, Sampling};
+use lar_inference::{Constraint, Prompt, Sampling, in_range};
 use serde_json::{Map, Value, json};
 
 use super::input_items::{chat, items, reference};
@@ -19,7 +19,7 @@ use super::wire::{
 use crate::fields::{Field, read};
 use crate::lenient::{self, OutOfRange};
 use crate::model_name::model_or;
-use crate::request::{derived_seed, in_range, json_schema};
+use crate::request::json_schema;
 use crate::sampling::top_logprobs;
 use crate::{Request, TokenLimit, template_variables};
 
@@ -181,7 +181,7 @@ impl UndecodedResponseRequest {
         let sampling = Sampling {
             temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
             top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
-            seed: derived_seed(id),
+            seed: Sampling::derived_seed(id),
             tokens_max: tokens_max.unwrap_or(0),
             strict: wire.text.as_ref().and_then(|text| text.format.as_ref()?.strict) == Some(true),
             constraint: wire.text.and_then(|text| text.format).map(constraint).transpose()?.flatten(),

@@ -19,13 +19,13 @@ use super::wire::{
 };
 use crate::openai::custom_tools;
 use crate::openai::wire::TokenLogprob;
-use crate::token_usage::{timings, top_logprob};
+use crate::token_usage::{timings, token_logprob};
 use crate::{AnswerEvent, Encoder, Frame};
 
 /// An encoder of one task's response.
 ///
-/// The frames of the terminal event report the end of the response. To store the response first, send these
-/// frames after it is stored, and call [`ResponsesEncoder::fail_before_end`] before if that fails.
+/// The frames of the terminal event report the end of the response. A caller that stores the response keeps
+/// these frames until it is stored. If that fails, [`ResponsesEncoder::fail_before_end`] makes the end a failure.
 #[derive(Debug)]
 pub struct ResponsesEncoder {
     task: TaskId,
@@ -45,7 +45,7 @@ pub struct ResponsesEncoder {
 /// The unfinished last item of the output.
 #[derive(Debug)]
 enum OpenItem {
-    Thinking(String),
+    Reasoning(String),
     Text(String, Vec<TokenLogprob>),
     Call { index: usize, tool: OfferedTool, call_id: String, arguments: String },
 }
@@ -146,7 +146,7 @@ impl ResponsesEncoder {
             TaskEvent::Token { text, logprobs, .. } if !(text.is_empty() && logprobs.is_empty()) => {
                 self.text(text, logprobs);
             }
-            TaskEvent::Reasoning { text, index } => self.thinking(text, *index),
+            TaskEvent::Reasoning { text, index } => self.reasoning(text, *index),
             TaskEvent::Call(part) => self.call(part),
             TaskEvent::End(end) => self.end(end, event.elapsed),
             TaskEvent::Error(problem) => self.fail(problem),
@@ -222,7 +222,7 @@ impl ResponsesEncoder {
                 Some(text_part(String::new(), Vec::new())),
             );
         }
-        let logprobs: Vec<TokenLogprob> = logprobs.iter().map(logprob_to_wire).collect();
+        let logprobs: Vec<TokenLogprob> = logprobs.iter().map(token_logprob).collect();
         if let Some(OpenItem::Text(text, all)) = &mut self.open {
             text.push_str(delta);
             all.extend(logprobs.iter().cloned());
@@ -237,17 +237,17 @@ impl ResponsesEncoder {
         });
     }
 
-    fn thinking(&mut self, delta: &str, tokens: u64) {
+    fn reasoning(&mut self, delta: &str, tokens: u64) {
         self.reasoning_tokens_so_far = tokens;
-        if !matches!(self.open, Some(OpenItem::Thinking(_))) {
+        if !matches!(self.open, Some(OpenItem::Reasoning(_))) {
             self.close(Status::Completed);
             let id = self.item_id("rs", self.response.output.len());
             let (summary, content) = (Vec::new(), Vec::new());
             let item = OutputItem::Reasoning { id, status: Status::InProgress, summary, content };
             let part = OutputPart::ReasoningText { text: String::new() };
-            self.begin(OpenItem::Thinking(String::new()), item, Some(part));
+            self.begin(OpenItem::Reasoning(String::new()), item, Some(part));
         }
-        if let Some(OpenItem::Thinking(text)) = &mut self.open {
+        if let Some(OpenItem::Reasoning(text)) = &mut self.open {
             text.push_str(delta);
         }
         let (output_index, item_id) = (self.item_index(), self.item_id("rs", self.item_index()));
@@ -324,7 +324,7 @@ impl ResponsesEncoder {
                 });
                 OutputItem::Message { id: item_id, status, role: "assistant".into(), content }
             }
-            Some(OpenItem::Thinking(text)) => {
+            Some(OpenItem::Reasoning(text)) => {
                 let item_id = self.item_id("rs", output_index);
                 self.push_event(EventKind::ReasoningDone {
                     item_id: item_id.clone(),
@@ -452,13 +452,6 @@ pub fn failure(problem: &Problem) -> ResponseError {
 
 fn text_part(text: String, logprobs: Vec<TokenLogprob>) -> OutputPart {
     OutputPart::OutputText { text, annotations: Vec::new(), logprobs }
-}
-
-fn logprob_to_wire(token: &TokenLogprobs) -> TokenLogprob {
-    TokenLogprob {
-        chosen: top_logprob(&token.chosen),
-        top_logprobs: token.top.iter().map(top_logprob).collect(),
-    }
 }
 
 fn id(item: &OutputItem) -> &str {

@@ -31,18 +31,26 @@ pub(super) fn items(input: Value) -> Result<Vec<InputItem>, Problem> {
             let (role, content) = (Some("user".into()), Some(ResponseContent::Text(text)));
             Ok(vec![InputItem { role, content, ..InputItem::default() }])
         }
-        Value::Array(items) => {
-            let read = |(index, item): (usize, &Value)| {
-                let item: Result<InputItem, Problem> = lenient::from_value(item, OutOfRange::Refused);
-                item.map_err(|problem| match problem.fields.is_empty() {
-                    true => Problem::invalid(format!("input[{index}]"), "must be an object"),
-                    false => problem.within(&format!("input[{index}]")),
-                })
-            };
-            items.iter().enumerate().map(read).collect()
-        }
+        Value::Array(items) => read_stored_items(&items),
         _ => Err(Problem::invalid("input", "must be a string or an array of items")),
     }
+}
+
+/// Reads the items of a stored response in the same way as those of a request.
+///
+/// An item that a request contained is therefore never invalid later.
+///
+/// # Errors
+/// [`Code::InvalidParams`] if an item has a field of a wrong type. The error calls the items `input`.
+pub fn read_stored_items(items: &[Value]) -> Result<Vec<InputItem>, Problem> {
+    let read = |(index, item): (usize, &Value)| {
+        let item: Result<InputItem, Problem> = lenient::from_value(item, OutOfRange::Refused);
+        item.map_err(|problem| match problem.fields.is_empty() {
+            true => Problem::invalid(format!("input[{index}]"), "must be an object"),
+            false => problem.within(&format!("input[{index}]")),
+        })
+    };
+    items.iter().enumerate().map(read).collect()
 }
 
 /// Makes a chat of the instructions, the items of earlier responses and the request's own items.
@@ -155,4 +163,29 @@ fn reasoning(content: Option<ResponseContent>, summary: Vec<InputPart>) -> Strin
         _ => summary,
     };
     parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn null_fields_of_stored_items_are_absent() {
+        let part = json!({ "type": "reasoning_text", "text": "Hm.", "refusal": null });
+        let items = [
+            json!({ "type": null, "role": "user", "content": "Hello.", "summary": null }),
+            json!({ "type": "reasoning", "summary": null, "content": [part] }),
+        ];
+        let [message, reasoning] = read_stored_items(&items).unwrap().try_into().unwrap();
+        let content = Some(ResponseContent::Text("Hello.".into()));
+        assert_eq!(message, InputItem { role: Some("user".into()), content, ..InputItem::default() });
+        let text = Some("Hm.".to_owned());
+        let parts = vec![InputPart { kind: "reasoning_text".into(), text, refusal: None }];
+        let content = Some(ResponseContent::Parts(parts));
+        assert_eq!(reasoning, InputItem { kind: Some("reasoning".into()), content, ..InputItem::default() });
+        let problem = read_stored_items(&[json!({ "type": "message", "role": 1 })]).unwrap_err();
+        assert_eq!(problem.fields[0].field, "input[0].role");
+    }
 }

@@ -6,6 +6,7 @@ use lar_base::{Code, Problem};
 use lar_inference::Chat;
 
 use super::wire::{NamedTool, Response, ResponseTool, ResponseToolChoice};
+use crate::lenient::{self, OutOfRange};
 use crate::openai::custom_tools;
 use crate::tools::{add_tool, choose_mode, choose_named};
 
@@ -26,7 +27,9 @@ impl OfferedTools {
     /// Returns the tools of a stored response, without those that the client does not run.
     #[must_use]
     pub fn of(response: &Response) -> Self {
-        let tools: Vec<ResponseTool> = serde_json::from_value(response.tools.clone()).unwrap_or_default();
+        // The tools were read in the same way from their request, so they are valid.
+        let tools: Vec<ResponseTool> =
+            lenient::from_value(&response.tools, OutOfRange::Refused).unwrap_or_default();
         let mut chat = Chat::default();
         Self::add(&mut chat, tools, &mut Vec::new()).unwrap_or_default()
     }
@@ -127,4 +130,29 @@ impl OfferedTools {
 /// Returns the name of a tool that the model sees.
 pub(super) fn full_name(namespace: Option<&str>, name: &str) -> String {
     namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}__{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_base::{TaskId, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+    use crate::openai::responses::UndecodedResponseRequest;
+
+    #[test]
+    fn stored_tools_with_nulls_are_read_as_they_were_in_their_request() {
+        let plain = |kind: &str, name: &str| json!({ "type": kind, "name": name, "tools": null, "format": null, "strict": null });
+        let query = plain("custom", "query");
+        let namespace = json!({ "type": "namespace", "name": "db", "description": null, "tools": [query] });
+        let tools = json!([plain("function", "look"), plain("custom", "shell"), namespace]);
+        let body = json!({ "input": "Hello.", "tools": tools }).to_string();
+        let request = UndecodedResponseRequest::read(body.as_bytes()).unwrap();
+        let input = request.decode(Vec::new(), TaskId::new(), Timestamp::from_millis(0)).unwrap();
+        let stored = OfferedTools::of(&input.response);
+        assert_eq!(stored.0, input.tools.0);
+        let (name, namespace) = ("query".to_owned(), Some("db".to_owned()));
+        assert_eq!(stored.get("db__query"), OfferedTool { name, namespace, custom: true });
+        assert!(stored.get("shell").custom && !stored.get("look").custom);
+    }
 }

@@ -93,8 +93,7 @@ pub struct ChosenTool {
 
 impl ChosenTool {
     /// Returns the tool's name from the field that has it.
-    #[must_use]
-    pub fn into_name(self) -> Option<String> {
+    pub(crate) fn into_name(self) -> Option<String> {
         self.function.or(self.custom).map(|named| named.name).or(self.name)
     }
 }

@@ -31,7 +31,7 @@ pub(super) type OnTuned = Box<dyn Fn(TuningResult) + Send + Sync>;
 pub(super) struct Connection {
     tuned: OnTuned,
     outbox: mpsc::Sender<OutgoingFrame>,
-    /// KiB of texts that may wait to be written.
+    /// The remaining memory for queued texts, in KiB.
     texts: Arc<Semaphore>,
     /// Permits for texts over [`limits::LARGE_PROMPT_BYTES`].
     large_prompts: Semaphore,
@@ -135,7 +135,7 @@ impl Connection {
         lock(&self.streams).insert(id, stream);
     }
 
-    /// Sends a frame of some numbers, which is never too long.
+    /// Sends a frame without text, which cannot exceed the size limit.
     pub(super) fn send(&self, frame: ToWorker) {
         if let Err(error) = self.try_send(&frame) {
             tracing::error!(%error, "a frame for a worker was left out");
@@ -164,8 +164,8 @@ impl Connection {
         CallerNumbers { person, key: self.caller_number(caller.map(|caller| caller.key)) }
     }
 
-    /// Returns a number that identifies a caller and almost certainly no other. The worker learns nothing
-    /// else about the key.
+    /// Returns a hash of the caller, unique except for hash collisions. The worker learns nothing else about the
+    /// key.
     pub(super) fn caller_number(&self, caller: Option<KeyId>) -> u64 {
         self.callers.hash_one(caller)
     }

@@ -1,13 +1,7 @@
-//! Names of models: derivation from file names, and validation.
+//! Derives the names of models from the names of their files.
 
-use crate::Error;
-use crate::name_syntax::{NAME_CHARS_MAX, is_valid};
+use crate::name_syntax::NAME_CHARS_MAX;
 use crate::split::SplitName;
-
-/// Checks that a name is valid.
-pub(crate) fn check(name: &str) -> Result<(), Error> {
-    if is_valid(name) { Ok(()) } else { Err(Error::Name(name.chars().take(NAME_CHARS_MAX).collect())) }
-}
 
 /// Derives a model's name from a file name: lower case, without the extension and the quantization at the
 /// end.
@@ -26,18 +20,6 @@ pub(crate) fn from_file(file: &str) -> String {
     if name.is_empty() { "model".into() } else { name.into() }
 }
 
-/// Returns whether a model's name is one of a code model, such as `qwen2.5-coder-7b`, `codestral` or
-/// `starcoder2`.
-pub(crate) fn is_for_code(name: &str) -> bool {
-    const FAMILIES: [&str; 3] = ["starcoder", "codestral", "devstral"];
-    let lower = name.to_ascii_lowercase();
-    let word = |word: &str| {
-        word.starts_with("code")
-            || (word.ends_with("coder") && !word.ends_with("encoder") && !word.ends_with("decoder"))
-    };
-    lower.split(['-', '_', '.']).any(word) || FAMILIES.iter().any(|family| lower.contains(family))
-}
-
 fn is_quantization(text: &str) -> bool {
     let text = text.strip_prefix("ud_").unwrap_or(text);
     let rest = text.strip_prefix("iq").or_else(|| text.strip_prefix('q'));
@@ -48,16 +30,7 @@ fn is_quantization(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn code_models_are_recognized_by_their_names() {
-        for name in ["qwen2.5-coder-7b", "codestral-22b", "codellama-7b", "starcoder2-3b", "devstral-small"] {
-            assert!(is_for_code(name), "{name}");
-        }
-        for name in ["qwen3-8b", "smollm2-135m-instruct", "encoder-small", "decode-1b"] {
-            assert!(!is_for_code(name), "{name}");
-        }
-    }
+    use crate::name_syntax::is_valid;
 
     #[test]
     fn names_are_derived_from_file_names() {
@@ -72,10 +45,7 @@ mod tests {
         ];
         for (file, name) in cases {
             assert_eq!(from_file(file), name);
-            check(name).unwrap();
-        }
-        for name in ["", "../x", "a/b", ".hidden", "a b", "a\0", &"x".repeat(129)] {
-            assert!(check(name).is_err(), "{name:?}");
+            assert!(is_valid(name), "{name}");
         }
     }
 }
