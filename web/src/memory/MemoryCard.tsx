@@ -1,7 +1,7 @@
 // One memory: its text, its source, its history, and the actions on it.
 
 import { useEffect, useState, type FormEvent } from "react";
-import { formatDate, formatDateTime, KINDS, type Memory, type MemoryApi, type MemoryChange, type SearchResult } from "./api";
+import { formatDate, formatDateTime, KINDS, type Memory, type MemoryApi, type MemoryChange, type SearchResult, type Kind } from "./api";
 
 interface Props {
   memory: Memory;
@@ -143,7 +143,7 @@ function EditForm({ memory, memories, onClose, onChanged, onFailed }: EditFormPr
       .split(",")
       .map((tag) => tag.trim())
       .filter(Boolean);
-    memories.update(memory.id, { content: String(form.get("content")), kind: String(form.get("kind")), tags }).then(() => {
+    memories.update(memory.id, { content: String(form.get("content")), kind: form.get("kind") as Kind, tags }).then(() => {
       onClose();
       onChanged();
     }, onFailed);
