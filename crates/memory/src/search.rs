@@ -1,7 +1,7 @@
 //! Hybrid search: keyword score and cosine similarity are combined for every chunk, with filters inside the
 //! scan.
 //!
-//! The score is defined in [`hybrid_score`](crate::index::hybrid_score), the decay in
+//! The score is defined in [`crate::index::hybrid_score`], the decay in
 //! [`strength`](crate::strength).
 //!
 //! A result that differs from a better one only in punctuation, case and whitespace is listed as its

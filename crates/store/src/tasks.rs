@@ -1,5 +1,5 @@
 //! Tasks, each of which is one use of a model: how they started and ended. Each end is added to the usage per
-//! day ([`usage`](crate::usage)).
+//! day ([`crate::usage`]).
 //!
 //! Invariant: a task has at most one end. Ending it again changes nothing. [`Store::tasks_end_abandoned`]
 //! ends tasks that were running when the server died, at the next start.
