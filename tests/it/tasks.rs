@@ -265,3 +265,24 @@ fn the_usage_of_a_stream_is_stored_within_a_tenth_of_a_second() {
     let shortest = delays.min().unwrap();
     assert!(shortest < Duration::from_millis(100), "{shortest:?}");
 }
+
+#[test]
+fn clients_that_disconnect_leave_no_task_without_an_end() {
+    let lar = Lar::start();
+    let body =
+        json!({ "workload": "completion", "prompt": "Hi", "max_tokens": 2, "detached": true }).to_string();
+    for requests in 0..10 {
+        let socket = lar.open(&lar.head("POST", "/lar/v1/tasks", body.len()), body.as_bytes());
+        // Each client disconnects a little later than the one before.
+        for _ in 0..requests {
+            assert_eq!(lar.get("/v1/models").status, 200);
+        }
+        drop(socket);
+    }
+    // At least this task is accepted.
+    assert!(lar.make_task(2).is_some());
+    lar.until("the end of all tasks", |lar| {
+        let tasks = lar.get("/lar/v1/tasks").json();
+        tasks["data"].as_array().unwrap().iter().all(|task| task["state"] == "end").then_some(())
+    });
+}
