@@ -25,7 +25,7 @@ const UNSAFE_MODULES: &[&str] = &[
     "crates/sandbox/src/child.rs",
     "crates/sandbox/src/command.rs",
     "crates/sandbox/src/confine.rs",
-    "crates/sandbox/src/memory.rs",
+    "crates/sandbox/src/malloc_threshold.rs",
     "tests/src/escapes/inject.rs",
     "tests/src/bin/confined.rs",
 ];

@@ -14,7 +14,7 @@ use lar_base::{Caller, Code, MemoryMode, Problem, Scope};
 use lar_inference::{Chat, ChatMessage};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 
-use crate::background::is_background;
+use crate::client_prompts::is_background;
 use crate::client_sections::strip_client_sections;
 use crate::recall::{IntentContext, ModelContext, RecallRequest, activity_ids_json, recall_and_apply};
 use crate::requester::Requester;

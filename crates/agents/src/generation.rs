@@ -11,7 +11,7 @@ use lar_inference::{CONSTRAINT_FIELD, Prompt};
 use lar_memory::MemoryActivityIds;
 
 use crate::answer_stream::AnswerStream;
-use crate::background::is_background;
+use crate::client_prompts::is_background;
 use crate::compat_memory::{CompatMemory, RequestActivity};
 use crate::prepared_request::PreparedRequest;
 use crate::prompt_text::resolve;

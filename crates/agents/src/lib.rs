@@ -6,8 +6,8 @@
 //! background.
 
 mod answer_stream;
-mod background;
 mod citations;
+mod client_prompts;
 mod client_sections;
 pub mod compat_memory;
 mod detached;

@@ -20,8 +20,8 @@ use tokio::sync::Mutex;
 
 pub use crate::confinement_policy::ConfinementPolicy;
 use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
-use crate::embedding_cache;
-use crate::embedding_cache::EmbeddingCache;
+use crate::embedding_steps;
+use crate::embedding_steps::EmbeddingCache;
 use lar_chat_format;
 use lar_chat_format::{ModelFormat, OutputFormat};
 use lar_inference::protocol::{ConstraintCheck, Load, TuningResult};
@@ -374,7 +374,7 @@ impl Driver for Embedded {
     fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         async move {
             let (worker, tokens_max) = (self.loaded_worker()?, self.options.context_tokens);
-            embedding_cache::embed(&worker, &self.vectors, texts, cache_of, tokens_max).await
+            embedding_steps::embed(&worker, &self.vectors, texts, cache_of, tokens_max).await
         }
         .boxed()
     }
@@ -382,7 +382,7 @@ impl Driver for Embedded {
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async {
             let worker = self.loaded_worker()?;
-            embedding_cache::rank(&worker, query, texts, self.options.context_tokens).await
+            embedding_steps::rank(&worker, query, texts, self.options.context_tokens).await
         }
         .boxed()
     }

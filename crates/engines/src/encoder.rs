@@ -15,8 +15,8 @@ use lar_base::{Bytes, KeyId};
 use crate::confinement_policy::ConfinementPolicy;
 use crate::driver::{Ability, Driver, Engine, Generation, PreparedPrompt};
 use crate::embedded::Worker;
-use crate::embedding_cache;
-use crate::embedding_cache::EmbeddingCache;
+use crate::embedding_steps;
+use crate::embedding_steps::EmbeddingCache;
 use lar_inference::Error;
 use lar_inference::protocol::{Load, LoadEncoder};
 use lar_inference::{CheckedConstraint, Constraint, Embeddings, GenerationRequest, Prompt, Ranking};
@@ -181,7 +181,7 @@ impl Driver for Encoder {
         async move {
             self.check_ability(false)?;
             let (worker, tokens_max) = (self.loaded_worker()?, self.options.tokens_max);
-            embedding_cache::embed(&worker, &self.cache, texts, cache_of, tokens_max).await
+            embedding_steps::embed(&worker, &self.cache, texts, cache_of, tokens_max).await
         }
         .boxed()
     }
@@ -190,7 +190,7 @@ impl Driver for Encoder {
         async move {
             self.check_ability(true)?;
             let worker = self.loaded_worker()?;
-            embedding_cache::rank(&worker, query, texts, self.options.tokens_max).await
+            embedding_steps::rank(&worker, query, texts, self.options.tokens_max).await
         }
         .boxed()
     }

@@ -9,7 +9,7 @@ mod confinement_policy;
 pub mod device;
 pub mod driver;
 pub mod embedded;
-mod embedding_cache;
+mod embedding_steps;
 pub mod encoder;
 mod lease;
 pub mod llama_server;

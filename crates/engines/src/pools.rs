@@ -128,7 +128,7 @@ impl Engines {
     /// [`lar_inference::Embeddings::truncated`] still lists these texts.
     pub fn shorten(&self, pool: &str, texts: &mut [String]) {
         if let Some(engine) = self.engine(pool).filter(|engine| engine.context_tokens > 0) {
-            crate::embedding_cache::shorten(texts, engine.context_tokens);
+            crate::embedding_steps::shorten(texts, engine.context_tokens);
         }
     }
 

@@ -9,11 +9,11 @@ mod active_tasks;
 mod drivers;
 mod metrics;
 mod pipeline;
-mod recorder;
 mod routes;
 mod sizing;
 mod task;
 mod task_events;
+mod task_recorder;
 mod tuning;
 
 pub use active_tasks::TaskHandle;

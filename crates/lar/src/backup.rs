@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::config::{Config, Environment};
 use crate::data_dir::{DataDir, DataLossPolicy};
-use crate::{connect, data_dir, invocation};
+use crate::{data_dir, find_server, invocation};
 
 /// The subcommands of `lar backup`.
 #[derive(Debug, Clone, Subcommand)]
@@ -185,7 +185,7 @@ async fn create(
         lar_cli::refuse_existing(file)?;
     }
     let made = if elsewhere || data_dir::running(&config.data_dir).is_some() {
-        let connection = connect::connect(config, environment, output).await?;
+        let connection = find_server::connect(config, environment, output).await?;
         let made = lar_cli::backup(&connection.client).await;
         connection.close().await;
         made?

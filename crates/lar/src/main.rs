@@ -7,9 +7,9 @@
 mod advice;
 mod backup;
 mod config;
-mod connect;
 mod data_dir;
 mod doctor;
+mod find_server;
 mod invocation;
 mod logging;
 mod open_files;
@@ -233,17 +233,17 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
             let context = command_context(&config, environment)?;
             if let lar_cli::Command::Hook(args) = &command {
                 if lar_cli::find_client(&config.data_dir, &args.client).is_ok() {
-                    let client = connect::connect_if_running(&args.client, &config).await;
+                    let client = find_server::connect_if_running(&args.client, &config).await;
                     lar_cli::hook::run(client.as_ref(), &output, args, &config.data_dir).await;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
             let connection = match (command.client(), command.needs_running_lar()) {
-                (Some(client), _) => connect::connect_as(client, config, environment, &output).await?,
+                (Some(client), _) => find_server::connect_as(client, config, environment, &output).await?,
                 (None, true) => {
-                    connect::connect_to_running(&config, environment, &context.invocation).await?
+                    find_server::connect_to_running(&config, environment, &context.invocation).await?
                 }
-                (None, false) => connect::connect(config, environment, &output).await?,
+                (None, false) => find_server::connect(config, environment, &output).await?,
             };
             let result = command.run(&connection.client, &output, &context).await;
             connection.close().await;

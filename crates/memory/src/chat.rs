@@ -5,16 +5,17 @@
 //! Recalled memories are given to the model as data, in a block that says so and that no memory can close.
 
 mod activity;
+mod prompt_block;
 
 use std::fmt::Write as _;
 
 use lar_base::{Code, ConversationId, MemoryId, Problem};
 
-use crate::intent::{MemoryIntent, parse_intents};
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
 use crate::{Edit, Hit, Item, Memories, ReadAccess, Search, WriteAccess};
 pub use activity::{Forgotten, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
+use lar_text::requests::{MemoryIntent, parse_intents};
 
 /// The most memories that are recalled for an answer.
 const RECALLED_MAX: usize = 5;

@@ -83,7 +83,9 @@ impl Backfill {
                 let caller = Caller::internal(some[0].user, some[0].key);
                 let pieces: Vec<Vec<String>> = some
                     .iter()
-                    .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
+                    .map(|chunk| {
+                        lar_text::chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect()
+                    })
                     .collect();
                 let texts = pieces.iter().flatten().cloned().collect();
                 let embedded = self.embeddings.embed(&caller, texts, Priority::Batch).await?;

@@ -13,7 +13,7 @@ use lar_base::{CandidateId, Problem, Timestamp};
 use lar_store::{Candidate, MemoryKind, Provenance};
 
 use crate::smart::SmartIngestResult;
-use crate::{Item, Memories, ReadAccess, WriteAccess, ingest, secret_scan};
+use crate::{Item, Memories, ReadAccess, WriteAccess, ingest};
 
 /// The time after which a candidate expires.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -27,7 +27,7 @@ impl Memories {
     /// [`lar_base::Code::InvalidParams`] for an invalid text; when the database fails.
     pub async fn suggest(&self, writer: &WriteAccess, item: Item, reason: String) -> Result<(), Problem> {
         let content = ingest::check_content(&item.content)?;
-        if secret_scan::has_secret(&content) {
+        if lar_text::secrets::has_secret(&content) {
             return Ok(());
         }
         let candidate = Candidate {

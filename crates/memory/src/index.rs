@@ -22,8 +22,8 @@ use self::keywords::Keywords;
 pub use self::search::Filter;
 pub(crate) use self::search::{IndexHit, Query};
 use self::vector_store::VectorStore;
-use crate::terms::Terms;
 use crate::vectors;
+use lar_text::terms::Terms;
 
 /// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`]
 /// chunks.

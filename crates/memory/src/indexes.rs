@@ -227,8 +227,8 @@ mod tests {
 
     use super::*;
     use crate::index::{Filter, Query};
-    use crate::terms::Terms;
     use crate::{ingest, strength};
+    use lar_text::terms::Terms;
 
     const WRITERS: u64 = 4;
     const EACH: u64 = 60;

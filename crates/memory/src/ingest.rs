@@ -10,9 +10,10 @@ use lar_store::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::secret_scan::SecretPolicy;
-use crate::terms::{Terms, fingerprint_of};
-use crate::{Error, Memories, WriteAccess, chunking, strength};
+use crate::secret_policy::SecretPolicy;
+use crate::{Error, Memories, WriteAccess, strength};
+use lar_text::chunking;
+use lar_text::terms::{Terms, fingerprint_of};
 
 /// The most bytes in a memory.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;

@@ -11,7 +11,7 @@ use crate::embed::Embeddings;
 use crate::embedding_backfill::{Backfill, Wake};
 use crate::indexes::Indexes;
 use crate::metrics::Metrics;
-use crate::secret_scan::SecretPolicy;
+use crate::secret_policy::SecretPolicy;
 use crate::smart::SpaceLocks;
 
 /// The settings of the memory service.

@@ -18,10 +18,10 @@ use lar_store::Memory;
 
 use crate::embed::QueryVector;
 use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
-use crate::terms::Terms;
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
+use lar_text::terms::Terms;
 pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.

@@ -8,27 +8,22 @@
 //! certain, the text becomes a new memory. The rules and their accuracy are in `compare` and
 //! `benches/RESULTS.md`, "Smart ingest decisions".
 
-mod compare;
-mod english;
 mod ingest_result;
-mod parse;
 mod space_locks;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
 use lar_store::{Change, IdempotentRequest, Memory, MemoryChange, MemoryPatch, NewMemory};
-use unicode_segmentation::UnicodeSegmentation as _;
+use lar_text::statements::{
+    DecisionRule, ParsedText, Relation, SimilarityThresholds, compare, is_single_sentence,
+};
+use lar_text::terms::{Terms, fingerprint_of};
 
-pub use self::compare::SimilarityThresholds;
-use self::compare::{DecisionRule, Relation, compare};
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
-use self::parse::ParsedText;
-pub(crate) use self::parse::is_title;
 pub(crate) use self::space_locks::SpaceLocks;
 use crate::index::{EmbedderId, Filter, Query};
 use crate::ingest::{self, Item, PreparedItems};
 use crate::strength::{self, Event};
-use crate::terms::{Terms, fingerprint_of};
 use crate::vectors::{self, Quantized};
 use crate::{Memories, WriteAccess};
 
@@ -374,12 +369,7 @@ struct Judgment {
 
 /// Returns whether a text is a single sentence of limited length, which can be compared with another.
 fn is_comparable(content: &str) -> bool {
-    let ended = |sentence: &&str| {
-        let end =
-            sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
-        !is_title(&end)
-    };
-    content.len() <= COMPARED_BYTES_MAX && content.unicode_sentences().filter(ended).count() <= 1
+    content.len() <= COMPARED_BYTES_MAX && is_single_sentence(content)
 }
 
 /// Returns the precedence of a relation: corrections first, then the closest relation.

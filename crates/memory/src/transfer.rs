@@ -6,7 +6,7 @@
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
 use lar_store::{ExportedMemory, Memory, NewChunk, SpaceKind};
 
-use crate::secret_scan::SecretPolicy;
+use crate::secret_policy::SecretPolicy;
 use crate::{Memories, MemoryScope, WriteAccess, ingest, vectors};
 
 /// The number of memories per page of an export.

@@ -10,7 +10,7 @@ mod child;
 mod command;
 mod confine;
 mod gpu;
-mod memory;
+mod malloc_threshold;
 #[cfg(target_os = "linux")]
 mod syscalls;
 
@@ -18,4 +18,4 @@ pub use child::{ChildLimits, restrict_child};
 pub use command::{Inherit, close_descriptors, command, exec_program, set_close_on_exec, take_secret};
 pub use confine::{Confinement, Mechanism, MissingMechanism, Profile, confine, finish_loading};
 pub use gpu::{GpuFiles, find_gpu_files};
-pub use memory::return_large_allocations;
+pub use malloc_threshold::return_large_allocations;

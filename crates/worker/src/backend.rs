@@ -6,8 +6,8 @@
 use lar_inference::protocol::{CallerNumbers, FromWorker, TuningResult};
 use lar_inference::{FinishReason, Sampling, TokenLogprobs};
 
-use super::cache::PromptTokens;
 use super::llama_cpp::Vocab;
+use super::prefix_cache::PromptTokens;
 
 /// The progress of one stream or request.
 #[derive(Debug)]

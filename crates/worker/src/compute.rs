@@ -4,10 +4,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::backend::{Backend, Progress, StreamRequest};
-use super::cache::PromptTokens;
-use super::check::Checks;
+use super::constraint_check::Checks;
 use super::llama_cpp::Interrupt;
 use super::outbox::{AbortOnPanic, Outbox};
+use super::prefix_cache::PromptTokens;
 use lar_inference::protocol::{FromWorker, ToWorker};
 
 /// The interval at which an idle worker checks whether a waiting stream may have a sequence.

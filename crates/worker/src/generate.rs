@@ -17,11 +17,11 @@ use std::sync::Arc;
 use lar_base::Instant;
 
 use super::backend::{Backend, Progress, StreamRequest};
-use super::cache::{PrefixCache, PromptTokens};
 use super::draft::Drafter;
 use super::grammars::Grammars;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
 use super::prefill_order::{PrefillOrder, UnreadPrompt};
+use super::prefix_cache::{PrefixCache, PromptTokens};
 use super::sampler::{Failure, Sampler, logprobs};
 use super::sequence::{DraftSource, Sequence, StepPart};
 use super::step_budget::StepBudget;

@@ -15,16 +15,15 @@ compile_error!(
 
 mod autotune;
 mod backend;
-mod cache;
-mod check;
 mod commands;
 mod compute;
 mod confinement;
+mod constraint_check;
 mod detokenizer;
 mod draft;
 mod embed;
-mod encode;
 mod encoder;
+mod encoder_process;
 mod fair_queue;
 mod generate;
 mod grammars;
@@ -32,10 +31,11 @@ mod llama;
 mod llama_cpp;
 mod outbox;
 mod prefill_order;
+mod prefix_cache;
 mod sampler;
 mod schema_grammar;
 mod sequence;
-mod sharing;
+mod sequence_sharing;
 mod shortlist;
 mod step_budget;
 mod step_threads;
@@ -81,7 +81,7 @@ pub fn run() -> Result<(), String> {
     // The library accesses the machine before the process is confined, and the process is confined before it
     // has a second thread.
     match &load {
-        Load::Encoder(_) => encode::prepare(),
+        Load::Encoder(_) => encoder_process::prepare(),
         Load::Vocabulary { .. } | Load::Model { .. } | Load::Embedder { .. } => llama_cpp::start()?,
     }
     let confinement = confinement::of(&load);
@@ -89,7 +89,7 @@ pub fn run() -> Result<(), String> {
     let missing = missing.iter().map(ToString::to_string).collect();
     protocol::write(&mut socket, &FromWorker::Confined { missing }).map_err(|error| text(&error))?;
     if let Load::Encoder(load) = &load {
-        return encode::run(load, socket, confinement.profile);
+        return encoder_process::run(load, socket, confinement.profile);
     }
     let reader = socket.try_clone().map_err(|error| text(&error))?;
     let (sender, inbox) = mpsc::sync_channel(COMMANDS_MAX);

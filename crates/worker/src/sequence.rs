@@ -3,10 +3,10 @@
 use lar_base::Instant;
 
 use super::backend::Progress;
-use super::cache::PromptTokens;
 use super::detokenizer::{DetokenizeStep, Detokenizer};
 use super::draft::{Drafter, look_up_draft};
 use super::llama_cpp::Vocab;
+use super::prefix_cache::PromptTokens;
 use super::sampler::{SampledToken, Sampler};
 use super::step_budget::{AcceptanceRate, DRAFT_TOKENS_MAX, StepBudget};
 use lar_inference::protocol::{CREDIT, CallerNumbers};

@@ -15,7 +15,7 @@ use crate::message_builder::MessageBuilder;
 use crate::model_name::model_or;
 use crate::request::{json_schema, stop_texts, take_prefill};
 use crate::tools::{add_tool, choose_named};
-use crate::{DecodedRequest, Request, template_variables};
+use crate::{DecodedRequest, Request, reasoning_effort};
 
 /// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
@@ -117,10 +117,10 @@ fn thinking(
     };
     let mut variables = Vec::new();
     if thinking.is_some() {
-        variables = template_variables::thinking("thinking", shown);
+        variables = reasoning_effort::thinking("thinking", shown);
     }
     if let Some(effort) = effort {
-        variables.extend(template_variables::effort("output_config.effort", effort)?.into_iter().filter(
+        variables.extend(reasoning_effort::effort("output_config.effort", effort)?.into_iter().filter(
             // `thinking`, not the effort, switches thinking on and off.
             |variable| variable.name == "reasoning_effort",
         ));

@@ -10,7 +10,7 @@ use super::models::strip_tag;
 use super::wire::OllamaAnswerFields;
 use super::{keep_alive, options};
 use crate::lenient::{self, OutOfRange};
-use crate::{Request, template_variables};
+use crate::{Request, reasoning_effort};
 
 /// The maximum number of messages in a chat or in a `context`.
 pub(super) const MESSAGES_MAX: usize = 10_000;
@@ -165,8 +165,8 @@ impl SharedInput {
 fn thinking(think: Option<&Value>) -> Result<Vec<TemplateVariable>, Problem> {
     match think {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Bool(on)) => Ok(template_variables::thinking("think", *on)),
-        Some(Value::String(effort)) => template_variables::effort("think", effort),
+        Some(Value::Bool(on)) => Ok(reasoning_effort::thinking("think", *on)),
+        Some(Value::String(effort)) => reasoning_effort::effort("think", effort),
         Some(_) => {
             Err(Problem::invalid("think", "must be a boolean, or a level such as low, medium or high"))
         }

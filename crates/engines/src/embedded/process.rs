@@ -4,8 +4,8 @@
 //! outlives its server. When it dies, all of its streams and calls fail; nothing else is affected.
 
 mod connection;
+mod frame_loop;
 mod start;
-mod supervise;
 mod tokenizer;
 
 use std::path::Path;
@@ -26,9 +26,9 @@ use crate::confinement_policy::ConfinementPolicy;
 use crate::driver::Generation;
 use crate::stderr::LastLines;
 use connection::{Connection, OnTuned, Stream};
+use frame_loop::{send_frames, supervise};
 pub(super) use start::confinement;
 use start::{greet, spawn, wait_until_loaded};
-use supervise::{send_frames, supervise};
 
 /// A running worker.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use super::hybrid_score::{recency, strength_factor};
 use super::scan::{ChunkScore, Scan};
 use super::{Index, Slot};
 use crate::strength;
-use crate::terms::Terms;
 use crate::vectors::Quantized;
+use lar_text::terms::Terms;
 
 /// The number of chunks for each additional thread of a search.
 const CHUNKS_PER_THREAD: usize = 50_000;

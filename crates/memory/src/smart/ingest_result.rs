@@ -3,8 +3,8 @@
 use lar_store::Memory;
 use similar::{ChangeTag, TextDiff};
 
-use super::parse::ParsedText;
 use crate::strength::Event;
+use lar_text::statements::ParsedText;
 
 /// The decision of smart ingest about a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 //!
 //! The query `?tools=` selects another set. Every tool can be called, whichever set is listed.
 
-mod definition;
+mod new_tool;
 mod vestige;
 
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
 
-use self::definition::tool;
+use self::new_tool::tool;
 
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];

@@ -4,18 +4,18 @@
 //! The state of a paused stream stays in host memory if that has room ([`PrefixCache::reserve`]). Otherwise
 //! its tokens are computed again.
 //!
-//! [`PrefixCache::reserve`]: crate::cache::PrefixCache::reserve
+//! [`PrefixCache::reserve`]: crate::prefix_cache::PrefixCache::reserve
 
 use lar_base::Instant;
 
 use super::Generator;
 use super::waiting::{NewStream, PausedStream, SavedState, WaitingStream};
 use crate::backend::Progress;
-use crate::cache::{PromptTokens, SlotGrant};
 use crate::detokenizer::Detokenizer;
+use crate::prefix_cache::{PromptTokens, SlotGrant};
 use crate::sequence::{PendingDelta, Sequence};
+use crate::sequence_sharing::{Assignment, Runner, Waiter};
 use crate::sharing;
-use crate::sharing::{Assignment, Runner, Waiter};
 use crate::step_budget::AcceptanceRate;
 use lar_inference::protocol::CallerNumbers;
 
@@ -73,7 +73,7 @@ impl<'model> Generator<'model> {
             must_be_saved: sequence.shifted,
         };
         let running: Vec<Runner> = self.running.iter().map(running).collect();
-        sharing::choose(&waiters, &callers, &running, has_free, Instant::now())
+        sequence_sharing::choose(&waiters, &callers, &running, has_free, Instant::now())
     }
 
     /// Returns whether a new stream waits until a running one has read the common start of their prompts.

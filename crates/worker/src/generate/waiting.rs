@@ -4,7 +4,7 @@ use lar_base::Instant;
 use lar_inference::Sampling;
 use lar_inference::protocol::CallerNumbers;
 
-use crate::cache::PromptTokens;
+use crate::prefix_cache::PromptTokens;
 use crate::sampler::Sampler;
 use crate::sequence::Sequence;
 

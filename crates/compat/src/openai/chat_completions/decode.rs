@@ -15,7 +15,7 @@ use crate::openai::wire::{
 };
 use crate::request::{json_schema, take_prefill};
 use crate::token_limit::TokenLimit;
-use crate::{DecodedRequest, Request, sampling, template_variables};
+use crate::{DecodedRequest, Request, reasoning_effort, sampling};
 
 /// The maximum number of messages in a request.
 const MESSAGES_MAX: usize = 10_000;
@@ -67,9 +67,9 @@ pub(super) fn decode(body: &[u8], id: TaskId) -> Result<DecodedRequest<ChatStyle
         wire.function_call,
     )?;
     if let Some(effort) = wire.reasoning_effort {
-        chat.variables.extend(template_variables::effort("reasoning_effort", &effort)?);
+        chat.variables.extend(reasoning_effort::effort("reasoning_effort", &effort)?);
     }
-    chat.variables.extend(template_variables::kwargs(&wire.chat_template_kwargs)?);
+    chat.variables.extend(reasoning_effort::kwargs(&wire.chat_template_kwargs)?);
     if !chat.tools.is_empty()
         && matches!(sampling.constraint, Some(Constraint::Gbnf(_) | Constraint::Lark(_)))
     {

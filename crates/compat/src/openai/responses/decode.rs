@@ -21,7 +21,7 @@ use crate::lenient::{self, OutOfRange};
 use crate::model_name::model_or;
 use crate::request::json_schema;
 use crate::sampling::top_logprobs;
-use crate::{Request, TokenLimit, template_variables};
+use crate::{Request, TokenLimit, reasoning_effort};
 
 /// The maximum number of pairs in `metadata`, as at OpenAI.
 const METADATA_PAIRS_MAX: usize = 16;
@@ -194,7 +194,7 @@ impl UndecodedResponseRequest {
         let tools = OfferedTools::add(&mut chat, wire.tools, &mut ignored)?;
         tools.choose(&mut chat, wire.tool_choice)?;
         if let Some(effort) = wire.reasoning.and_then(|reasoning| reasoning.effort) {
-            chat.variables = template_variables::effort("reasoning.effort", &effort)?;
+            chat.variables = reasoning_effort::effort("reasoning.effort", &effort)?;
         }
         let model = model_or(wire.model, DEFAULT_CHAT);
         let truncation = truncation(wire.truncation.as_deref())?;

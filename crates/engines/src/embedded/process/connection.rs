@@ -1,7 +1,7 @@
 //! The server's end of a worker's socket: the frames that wait to be written, and the streams and calls that
 //! wait for the worker's frames.
 //!
-//! Each frame of the worker must be within the limits of `embedded/limits.rs`. `supervise.rs` reads from the
+//! Each frame of the worker must be within the limits of `embedded/limits.rs`. `frame_loop.rs` reads from the
 //! socket and writes to it.
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::json;
 
-use super::definition::tool;
+use super::new_tool::tool;
 
 /// Vestige's kinds of memories.
 const NODE_TYPES: [&str; 8] = ["fact", "concept", "event", "person", "place", "note", "pattern", "decision"];

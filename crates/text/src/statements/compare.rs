@@ -9,7 +9,7 @@ use super::parse::{Class, ParsedText, Word, are_antonyms, is_locative};
 
 /// The relation of a new text to a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Relation {
+pub enum Relation {
     /// Both texts say the same, in the same or in other words.
     Same,
     /// It says the same and more.
@@ -24,7 +24,7 @@ pub(crate) enum Relation {
 
 /// The rule that determined a relation. The accuracy of each was measured on labeled texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum DecisionRule {
+pub enum DecisionRule {
     /// Both texts have the same words in another form or order.
     SameWords,
     /// Both texts have nearly the same words and a high similarity.
@@ -57,7 +57,7 @@ pub struct SimilarityThresholds {
 /// Compares a new text with a known one.
 ///
 /// `similarity` is the cosine of their vectors with the embedder's thresholds, or `None` if unknown.
-pub(crate) fn compare(
+pub fn compare(
     known: &ParsedText,
     incoming: &ParsedText,
     similarity: Option<(f32, SimilarityThresholds)>,

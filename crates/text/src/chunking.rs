@@ -16,13 +16,13 @@ const PIECE_BYTES_MAX: usize = 350;
 
 /// Returns the byte ranges of a text's chunks. They cover all of the text except whitespace between them.
 #[must_use]
-pub(crate) fn chunks(text: &str) -> Vec<Range<usize>> {
+pub fn chunks(text: &str) -> Vec<Range<usize>> {
     parts(text, CHUNK_BYTES_MAX)
 }
 
 /// Splits a chunk into the pieces that are embedded.
 #[must_use]
-pub(crate) fn pieces(chunk: &str) -> Vec<&str> {
+pub fn pieces(chunk: &str) -> Vec<&str> {
     parts(chunk, PIECE_BYTES_MAX).into_iter().map(|range| &chunk[range]).collect()
 }
 

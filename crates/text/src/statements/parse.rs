@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use rust_stemmers::{Algorithm, Stemmer};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::english::{
     ANTONYMS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES, FILLER_WORDS,
@@ -24,7 +25,7 @@ static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The class of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     /// A number, a time, a date or an address.
     Value,
     /// A capitalized word that does not start a sentence.
@@ -37,46 +38,51 @@ pub(crate) enum Class {
 
 /// A content word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Word {
+pub struct Word {
     /// The form used for comparison.
-    pub(crate) stem: String,
+    pub stem: String,
     /// The word as written, in lower case.
-    pub(crate) text: String,
-    pub(crate) class: Class,
+    pub text: String,
+    pub class: Class,
     /// The preceding function word that starts its phrase.
-    pub(crate) preposition: Option<&'static str>,
+    pub preposition: Option<&'static str>,
     /// Whether a comma or a function word that starts a phrase precedes it.
-    pub(crate) starts_phrase: bool,
+    pub starts_phrase: bool,
     /// Whether a negation precedes it, with no content word in between.
-    pub(crate) negated: bool,
+    pub negated: bool,
 }
 
 /// A parsed short text.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ParsedText {
+pub struct ParsedText {
     /// The content words in order, without negations and words that report a change.
-    pub(crate) words: Vec<Word>,
+    pub words: Vec<Word>,
     /// The number of content words before the verb, or of all of them without a verb.
-    pub(crate) subject: usize,
+    pub subject: usize,
     /// The stem of the verb; `be` for its forms.
-    pub(crate) verb: Option<String>,
+    pub verb: Option<String>,
     /// Whether the subject is the writer or belongs to the writer.
-    pub(crate) is_about_writer: bool,
-    pub(crate) negated: bool,
-    pub(crate) reports_change: bool,
-    pub(crate) is_correction: bool,
+    pub is_about_writer: bool,
+    /// Whether its first clause is negated.
+    pub negated: bool,
+    /// Whether it reports a change, such as "no longer" or "moved".
+    pub reports_change: bool,
+    /// Whether it marks itself as a correction, such as "actually".
+    pub is_correction: bool,
     /// Whether the text reports a single past event, which a similar event does not replace.
-    pub(crate) is_past_event: bool,
+    pub is_past_event: bool,
     /// Whether the verb is in the passive voice, such as "is called".
-    pub(crate) is_passive: bool,
+    pub is_passive: bool,
     /// Whether the text asks something, so that it contains nothing to remember.
-    pub(crate) is_question: bool,
+    pub is_question: bool,
     /// Whether the text consists of filler words, such as "ok, thanks".
-    pub(crate) is_filler: bool,
+    pub is_filler: bool,
 }
 
 impl ParsedText {
-    pub(crate) fn of(text: &str) -> Self {
+    /// Parses a text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         let lower = text.to_lowercase().replace('’', "'");
         let clause = lower.split([',', ';', '–', '—']).next().unwrap_or_default();
         let mut parsed = Self {
@@ -170,44 +176,55 @@ impl ParsedText {
     }
 
     /// Returns whether the text contains nothing to remember.
-    pub(crate) fn has_no_content(&self) -> bool {
+    pub fn has_no_content(&self) -> bool {
         self.is_filler || self.is_question
     }
 
     /// Returns whether its verb has one object at a time.
-    pub(crate) fn is_single_valued(&self) -> bool {
+    pub fn is_single_valued(&self) -> bool {
         self.verb.as_deref().is_some_and(|verb| SINGLE_VALUED_VERBS.contains(&verb))
     }
 
     /// Returns whether its verb may have many objects at once.
-    pub(crate) fn is_multi_valued(&self) -> bool {
+    pub fn is_multi_valued(&self) -> bool {
         self.verb.as_deref().is_some_and(|verb| MULTI_VALUED_VERBS.contains(&verb))
     }
 
     /// Returns the subject: the content words before the verb.
-    pub(crate) fn subject(&self) -> &[Word] {
+    pub fn subject(&self) -> &[Word] {
         &self.words[..self.subject]
     }
 
     /// Returns the words after the subject, without the verb.
-    pub(crate) fn predicate(&self) -> impl Iterator<Item = &Word> {
+    pub fn predicate(&self) -> impl Iterator<Item = &Word> {
         let verb = self.verb.as_ref();
         self.words[self.subject..].iter().filter(move |word| Some(&word.stem) != verb)
     }
 }
 
 /// Returns whether a word is a title such as "Dr", after which a dot does not end the sentence.
-pub(crate) fn is_title(word: &str) -> bool {
+pub fn is_title(word: &str) -> bool {
     TITLES.contains(&word)
 }
 
+/// Returns whether a text is at most one sentence. The dot after a title does not end a sentence.
+#[must_use]
+pub fn is_single_sentence(text: &str) -> bool {
+    let ended = |sentence: &&str| {
+        let end =
+            sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
+        !is_title(&end)
+    };
+    text.unicode_sentences().filter(ended).count() <= 1
+}
+
 /// Returns whether two words exclude each other.
-pub(crate) fn are_antonyms(a: &str, b: &str) -> bool {
+pub(super) fn are_antonyms(a: &str, b: &str) -> bool {
     ANTONYMS.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
 }
 
 /// Returns whether a word is a preposition of location or possession.
-pub(crate) fn is_locative(word: Option<&str>) -> bool {
+pub(super) fn is_locative(word: Option<&str>) -> bool {
     word.is_some_and(|word| LOCATIVE_PREPOSITIONS.contains(&word))
 }
 

@@ -151,7 +151,7 @@ fn sentences(message: &str) -> Vec<String> {
             open.push_str(sentence);
             let last =
                 open.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
-            if !crate::smart::is_title(&last) {
+            if !crate::statements::is_title(&last) {
                 found.push(std::mem::take(&mut open).trim().to_owned());
             }
         }

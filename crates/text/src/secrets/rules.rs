@@ -24,11 +24,11 @@ const MEASURED_BYTES_MIN: usize = 8;
 
 /// A text that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SecretMatch {
+pub struct SecretMatch {
     /// The id of the rule whose pattern matched.
-    pub(super) rule: String,
+    pub rule: String,
     /// The range of bytes to redact in the text.
-    pub(super) at: Range<usize>,
+    pub at: Range<usize>,
 }
 
 /// The library's rules that do not depend on a file name.

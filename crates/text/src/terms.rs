@@ -26,17 +26,17 @@ const FINGERPRINT_BYTES: usize = 8;
 
 /// The distinct words of a text with their counts, in order of first occurrence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// Each word with its count, at least 1.
-    pub(crate) counts: Vec<(String, u32)>,
+    pub counts: Vec<(String, u32)>,
     /// The total number of words, without stop words.
-    pub(crate) length: u32,
+    pub length: u32,
 }
 
 /// Returns a fingerprint of all words in order.
 ///
 /// Texts that differ only in punctuation, case and whitespace have the same fingerprint.
-pub(crate) fn fingerprint_of(text: &str) -> u64 {
+pub fn fingerprint_of(text: &str) -> u64 {
     let mut hash = Sha256::new();
     for word in split_words(text) {
         hash.update(word);
@@ -49,7 +49,7 @@ pub(crate) fn fingerprint_of(text: &str) -> u64 {
 impl Terms {
     /// Returns the words of a text without stop words, or with them if there are no others.
     #[must_use]
-    pub(crate) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         let found = Self::count_terms(split_words(text).filter(|word| !STOP_WORDS.contains(&word.as_str())));
         if found.length > 0 { found } else { Self::count_terms(split_words(text)) }
     }
@@ -75,7 +75,7 @@ impl Terms {
     /// Encodes the keyword entry for storage: the fingerprint, then each word's count, length in bytes and
     /// text.
     #[must_use]
-    pub(crate) fn encode(&self, fingerprint: u64) -> Vec<u8> {
+    pub fn encode(&self, fingerprint: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FINGERPRINT_BYTES + self.counts.len() * 8);
         bytes.extend(fingerprint.to_le_bytes());
         for (word, count) in &self.counts {
@@ -88,7 +88,7 @@ impl Terms {
 
     /// Decodes a stored keyword entry: the fingerprint and the words. An incomplete word at the end is
     /// ignored.
-    pub(crate) fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
+    pub fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
         let (fingerprint, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; FINGERPRINT_BYTES], &[]));
         let words = std::iter::from_fn(move || {
             let [count, length, rest @ ..] = bytes else { return None };

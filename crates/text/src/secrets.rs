@@ -1,6 +1,6 @@
 //! The secret scan: finds texts that look like credentials before a memory is stored.
 //!
-//! The rules of gitleaks and others (`secret_scan/rules.rs`) find credentials as programs write them. The
+//! The rules of gitleaks and others (`secrets/rules.rs`) find credentials as programs write them. The
 //! patterns here add passwords and card numbers as people write them.
 
 mod rules;
@@ -8,47 +8,14 @@ mod rules;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use lar_base::Problem;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization as _;
 
-use self::rules::{SecretMatch, SecretRules};
+pub use self::rules::SecretMatch;
+use self::rules::SecretRules;
 
 /// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
-
-/// The handling of texts that contain secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SecretPolicy {
-    /// The memory is refused.
-    #[default]
-    Refuse,
-    /// The secret is redacted and the rest is saved.
-    Redact,
-    /// The memory is refused, and a redacted copy goes to the inbox for the user to decide.
-    Quarantine,
-}
-
-impl SecretPolicy {
-    /// Scans the text of a field, redacts it if the policy says so, and returns the rules that found secrets.
-    ///
-    /// # Errors
-    /// [`lar_base::Code::InvalidParams`] if the text contains secrets and the policy refuses them.
-    pub(crate) fn screen(self, field: &str, text: &mut String) -> Result<Vec<String>, Problem> {
-        let secrets = find(text);
-        if secrets.is_empty() {
-            return Ok(Vec::new());
-        }
-        if self == Self::Redact {
-            *text = redact(text, &secrets);
-            return Ok(secrets.into_iter().map(|secret| secret.rule).collect());
-        }
-        let rules: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
-        let reason =
-            format!("contains what looks like a secret ({}); secrets are not saved", rules.join(", "));
-        Err(Problem::invalid(field, reason))
-    }
-}
 
 static RULES: LazyLock<Option<SecretRules>> = LazyLock::new(|| {
     let rules = SecretRules::read();
@@ -83,7 +50,8 @@ static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// Returns whether a text contains a secret.
-pub(crate) fn has_secret(text: &str) -> bool {
+#[must_use]
+pub fn has_secret(text: &str) -> bool {
     !find(text).is_empty()
 }
 
@@ -91,7 +59,8 @@ pub(crate) fn has_secret(text: &str) -> bool {
 ///
 /// Overlapping matches are merged under the rule of the first. Full-width characters, and invisible
 /// characters in between, do not hide a secret.
-fn find(text: &str) -> Vec<SecretMatch> {
+#[must_use]
+pub fn find(text: &str) -> Vec<SecretMatch> {
     if text.is_ascii() {
         return find_plain(text);
     }
@@ -171,7 +140,8 @@ fn merge_overlaps(mut found: Vec<SecretMatch>) -> Vec<SecretMatch> {
 }
 
 /// Replaces the secrets in a text by [`REDACTED`].
-fn redact(text: &str, secrets: &[SecretMatch]) -> String {
+#[must_use]
+pub fn redact(text: &str, secrets: &[SecretMatch]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut at = 0;
     for secret in secrets {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::checked;
-use crate::check::schema;
+use crate::constraint_check::schema;
 use crate::grammars::Grammars;
 use lar_inference::Constraint;
 

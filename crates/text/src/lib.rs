@@ -1,0 +1,9 @@
+//! Pure analysis of what people write: words, secrets, statements and requests to the memory.
+//!
+//! Nothing here reads a clock, a file or a model. The crate `memory` applies the results.
+
+pub mod chunking;
+pub mod requests;
+pub mod secrets;
+pub mod statements;
+pub mod terms;
