@@ -5,5 +5,6 @@
 pub mod chunking;
 pub mod requests;
 pub mod secrets;
+pub mod stance;
 pub mod statements;
 pub mod terms;

@@ -2,7 +2,8 @@
 
 mod compare;
 mod english;
+mod entries;
 mod parse;
 
-pub use self::compare::{DecisionRule, Relation, SimilarityThresholds, compare};
-pub use self::parse::{ParsedText, is_single_sentence, is_title};
+pub use self::compare::{DecisionRule, Relation, SimilarityThresholds, Statement};
+pub(crate) use self::parse::is_title;

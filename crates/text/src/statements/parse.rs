@@ -11,9 +11,9 @@ use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::english::{
-    ANTONYMS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES, FILLER_WORDS,
-    FUNCTION_WORDS, IRREGULAR_PARTICIPLES, LOCATIVE_PREPOSITIONS, MODALS, MULTI_VALUED_VERBS, NEGATIONS,
-    PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TITLES,
+    ADDITION_WORDS, ANTONYMS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES,
+    FILLER_WORDS, FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS,
+    PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TIME_WORDS, TITLES,
 };
 
 /// Tokens: numbers with their separators (times, addresses, versions), words, and symbols.
@@ -25,7 +25,7 @@ static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The class of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(super) enum Class {
     /// A number, a time, a date or an address.
     Value,
     /// A capitalized word that does not start a sentence.
@@ -38,7 +38,7 @@ pub enum Class {
 
 /// A content word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Word {
+pub(super) struct Word {
     /// The form used for comparison.
     pub stem: String,
     /// The word as written, in lower case.
@@ -52,9 +52,19 @@ pub struct Word {
     pub negated: bool,
 }
 
+impl Word {
+    /// Returns whether the word is a day, a month, a part of a day, a year or a time such as 8:10.
+    pub(super) fn is_time(&self) -> bool {
+        let is_clock = self.text.contains(':') && self.text.starts_with(|c: char| c.is_ascii_digit());
+        let is_year =
+            self.text.len() == 4 && self.text.parse().is_ok_and(|year: u16| (1900..2100).contains(&year));
+        is_clock || is_year || TIME_WORDS.contains(&self.text.as_str())
+    }
+}
+
 /// A parsed short text.
 #[derive(Debug, Clone, Default)]
-pub struct ParsedText {
+pub(super) struct ParsedText {
     /// The content words in order, without negations and words that report a change.
     pub words: Vec<Word>,
     /// The number of content words before the verb, or of all of them without a verb.
@@ -75,6 +85,8 @@ pub struct ParsedText {
     pub is_passive: bool,
     /// Whether the text asks something, so that it contains nothing to remember.
     pub is_question: bool,
+    /// Whether it adds another thing, such as "too".
+    pub is_addition: bool,
     /// Whether the text consists of filler words, such as "ok, thanks".
     pub is_filler: bool,
 }
@@ -88,7 +100,8 @@ impl ParsedText {
         let mut parsed = Self {
             reports_change: has_phrase(clause, CHANGE_PHRASES),
             is_correction: has_phrase(&lower, CORRECTION_PHRASES),
-            is_question: lower.trim_end().ends_with('?') && !lower.contains(". ") && !lower.contains("! "),
+            is_addition: has_phrase(&lower, ADDITION_WORDS),
+            is_question: is_bare_question(&lower),
             ..Self::default()
         };
         let mut all =
@@ -185,21 +198,17 @@ impl ParsedText {
         self.verb.as_deref().is_some_and(|verb| SINGLE_VALUED_VERBS.contains(&verb))
     }
 
-    /// Returns whether its verb may have many objects at once.
-    pub fn is_multi_valued(&self) -> bool {
-        self.verb.as_deref().is_some_and(|verb| MULTI_VALUED_VERBS.contains(&verb))
-    }
-
     /// Returns the subject: the content words before the verb.
     pub fn subject(&self) -> &[Word] {
         &self.words[..self.subject]
     }
+}
 
-    /// Returns the words after the subject, without the verb.
-    pub fn predicate(&self) -> impl Iterator<Item = &Word> {
-        let verb = self.verb.as_ref();
-        self.words[self.subject..].iter().filter(move |word| Some(&word.stem) != verb)
-    }
+/// Returns whether a text is one clause with a question mark. A longer text may also state something.
+fn is_bare_question(text: &str) -> bool {
+    let clause = text.trim().trim_end_matches(['?', '？', '!', ' ']);
+    text.trim_end().ends_with(['?', '？'])
+        && !clause.contains([',', ';', '.', '!', ':', '…', '—', '–', '，', '。', '\n'])
 }
 
 /// Returns whether a word is a title such as "Dr", after which a dot does not end the sentence.
@@ -215,17 +224,12 @@ pub fn is_single_sentence(text: &str) -> bool {
             sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
         !is_title(&end)
     };
-    text.unicode_sentences().filter(ended).count() <= 1
+    text.trim().is_empty() || text.unicode_sentences().filter(ended).count() <= 1
 }
 
 /// Returns whether two words exclude each other.
 pub(super) fn are_antonyms(a: &str, b: &str) -> bool {
     ANTONYMS.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
-}
-
-/// Returns whether a word is a preposition of location or possession.
-pub(super) fn is_locative(word: Option<&str>) -> bool {
-    word.is_some_and(|word| LOCATIVE_PREPOSITIONS.contains(&word))
 }
 
 /// Returns the position of the main verb in the first clause.
