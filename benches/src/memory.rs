@@ -2,6 +2,7 @@
 //!
 //! [`MemoryFixture`] is a Lar without its HTTP server.
 
+mod labeled;
 pub(crate) mod quality;
 pub(crate) mod scale;
 pub(crate) mod smart;

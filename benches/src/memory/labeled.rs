@@ -1,0 +1,61 @@
+//! The labeled sets of `benches/data/memory`, and sealed ones from a folder that the caller names.
+//!
+//! Each set is a folder with `pairs.jsonl`, `chats.jsonl` and `secrets.jsonl`, written independently in one
+//! voice. The rules were made with the calibration sets. The other sets were sealed before (their digests are
+//! in `benches/data/memory/README.md`) and are measured once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// The folder of the sets in the repository.
+const SETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/memory");
+/// Names a folder with further sets.
+const MORE_SETS: &str = "LAR_MEMORY_SETS";
+
+/// A labeled set.
+pub(crate) struct LabeledSet {
+    pub(crate) name: String,
+    folder: PathBuf,
+}
+
+impl LabeledSet {
+    /// Returns every set, by name.
+    pub(crate) fn all() -> anyhow::Result<Vec<Self>> {
+        let more = std::env::var_os(MORE_SETS).map(PathBuf::from);
+        let mut sets = Vec::new();
+        for folder in [Some(PathBuf::from(SETS)), more].into_iter().flatten() {
+            for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+                let folder = entry?.path();
+                if folder.join("pairs.jsonl").is_file() {
+                    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    sets.push(Self { name, folder });
+                }
+            }
+        }
+        sets.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(sets)
+    }
+
+    /// Returns the items of a file of the set.
+    pub(crate) fn items(&self, file: &str) -> anyhow::Result<Vec<Value>> {
+        read(&self.folder.join(file))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Returns a text field of an item.
+pub(crate) fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    item[field].as_str().with_context(|| format!("{} has no text {field}", item["id"]))
+}
+
+/// Returns the texts of a list field of an item; empty if it has none.
+pub(crate) fn texts(item: &Value, field: &str) -> Vec<String> {
+    let list = item[field].as_array().into_iter().flatten();
+    list.filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect()
+}
