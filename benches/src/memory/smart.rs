@@ -100,7 +100,8 @@ fn all_pairs() -> anyhow::Result<Vec<(String, Vec<Pair>)>> {
 async fn writer(fixture: &MemoryFixture, agent: &str) -> anyhow::Result<WriteAccess> {
     let own = &fixture.caller;
     let agent: String = agent.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let caller = Caller::authenticated(own.user(), own.key(), Some(agent), own.scopes().clone(), own.memory());
+    let caller =
+        Caller::authenticated(own.user(), own.key(), Some(agent), own.scopes().clone(), own.memory());
     Ok(fixture.memories.authorize_write(caller, MemoryScope::default()).await?)
 }
 

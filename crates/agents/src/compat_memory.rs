@@ -123,10 +123,11 @@ impl CompatMemory {
             model,
         };
         let activity = recall_and_apply(&self.memories, request).await;
-        let (block, message) = (activity.render_block(), &mut chat.messages[at].content);
-        let original = (!block.is_empty()).then(|| (at, message.clone()));
         // Memories go into the last user message, so that the prefix cache covers the messages before it.
-        message.insert_str(0, &block);
+        let message = &mut chat.messages[at].content;
+        let plain = message.clone();
+        activity.add_to_message(message);
+        let original = (*message != plain).then_some((at, plain));
         Ok(RequestActivity { activity, original })
     }
 

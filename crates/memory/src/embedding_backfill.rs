@@ -13,9 +13,9 @@ use lar_store::{Store, Vectors};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::chunking;
 use crate::embed::Embeddings;
 use crate::indexes::Indexes;
+use lar_text::chunking;
 
 /// The interval between runs without a wake-up, in case an embedder was installed.
 const EVERY: Duration = Duration::from_secs(60);
@@ -83,9 +83,7 @@ impl Backfill {
                 let caller = Caller::internal(some[0].user, some[0].key);
                 let pieces: Vec<Vec<String>> = some
                     .iter()
-                    .map(|chunk| {
-                        lar_text::chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect()
-                    })
+                    .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
                     .collect();
                 let texts = pieces.iter().flatten().cloned().collect();
                 let embedded = self.embeddings.embed(&caller, texts, Priority::Batch).await?;

@@ -30,7 +30,7 @@ impl TurnPrompt {
     pub(super) fn new(mut messages: Vec<ChatMessage>, activity: MemoryActivity) -> Self {
         let plain_last = messages.last().cloned();
         if let Some(last) = messages.last_mut() {
-            last.content.insert_str(0, &activity.render_block());
+            activity.add_to_message(&mut last.content);
         }
         Self { messages, plain_last, activity }
     }
@@ -120,7 +120,7 @@ mod tests {
         let (with_memory, shown) = TurnPrompt::new(messages.clone(), activity.clone()).into_parts();
         assert_eq!((&with_memory[0], &shown), (&messages[0], &activity));
         let last = &with_memory[1].content;
-        assert!(last.contains("Mimi is a cat.") && last.ends_with("\n\nWho is Mimi?"), "{last}");
+        assert!(last.contains("Mimi is a cat.") && last.contains("\n\nWho is Mimi?\n\n(You have"), "{last}");
 
         let mut prompt = TurnPrompt::new(messages.clone(), activity.clone());
         prompt.remove_memory();

@@ -30,6 +30,9 @@ pub struct MemoryActivity {
     /// The candidates added to the inbox.
     #[serde(rename = "waiting", default, skip_serializing_if = "Vec::is_empty")]
     pub suggested: Vec<Suggested>,
+    /// The memories that the user's message asked to list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<Listed>,
     /// The reasons why requests were not carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -49,6 +52,9 @@ pub struct Recalled {
     pub score: f32,
     /// The parts of the score, for a person.
     pub reason: String,
+    /// Whether a newer memory may make it outdated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub possibly_outdated: bool,
     /// Whether the answer cites the memory, as found after the answer ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cited: bool,
@@ -93,6 +99,27 @@ pub struct Forgotten {
 pub struct Suggested {
     /// The candidate's text.
     pub content: String,
+    /// The candidate's id, `cand_…`. Absent in activities of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// The memory that the text would make outdated.
+    #[serde(rename = "instead_of_id", default, skip_serializing_if = "Option::is_none")]
+    pub outdated_id: Option<String>,
+    /// The text of that memory. Absent if it was erased since.
+    #[serde(rename = "instead_of", default, skip_serializing_if = "Option::is_none")]
+    pub outdated_content: Option<String>,
+}
+
+/// A memory listed because the user asked what is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The memory's id, `mem_…`.
+    pub id: String,
+    /// Its text. Empty if it was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
+    /// The date when it happened, or else when it was saved.
+    pub day: String,
 }
 
 /// The ids of an activity's memories, stored with the task and sent in response headers.
@@ -163,6 +190,7 @@ mod tests {
             day: "2026-11-26".into(),
             score: 1.0,
             reason: String::new(),
+            possibly_outdated: false,
             cited: false,
         };
         let cases = [

@@ -40,16 +40,16 @@ pub(super) enum Class {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
     /// The form used for comparison.
-    pub stem: String,
+    pub(super) stem: String,
     /// The word as written, in lower case.
-    pub text: String,
-    pub class: Class,
+    pub(super) text: String,
+    pub(super) class: Class,
     /// The preceding function word that starts its phrase.
-    pub preposition: Option<&'static str>,
+    pub(super) preposition: Option<&'static str>,
     /// Whether a comma or a function word that starts a phrase precedes it.
-    pub starts_phrase: bool,
+    pub(super) starts_phrase: bool,
     /// Whether a negation precedes it, with no content word in between.
-    pub negated: bool,
+    pub(super) negated: bool,
 }
 
 impl Word {
@@ -66,35 +66,35 @@ impl Word {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ParsedText {
     /// The content words in order, without negations and words that report a change.
-    pub words: Vec<Word>,
+    pub(super) words: Vec<Word>,
     /// The number of content words before the verb, or of all of them without a verb.
-    pub subject: usize,
+    pub(super) subject: usize,
     /// The stem of the verb; `be` for its forms.
-    pub verb: Option<String>,
+    pub(super) verb: Option<String>,
     /// Whether the subject is the writer or belongs to the writer.
-    pub is_about_writer: bool,
+    pub(super) is_about_writer: bool,
     /// Whether its first clause is negated.
-    pub negated: bool,
+    pub(super) negated: bool,
     /// Whether it reports a change, such as "no longer" or "moved".
-    pub reports_change: bool,
+    pub(super) reports_change: bool,
     /// Whether it marks itself as a correction, such as "actually".
-    pub is_correction: bool,
+    pub(super) is_correction: bool,
     /// Whether the text reports a single past event, which a similar event does not replace.
-    pub is_past_event: bool,
+    pub(super) is_past_event: bool,
     /// Whether the verb is in the passive voice, such as "is called".
-    pub is_passive: bool,
+    pub(super) is_passive: bool,
     /// Whether the text asks something, so that it contains nothing to remember.
-    pub is_question: bool,
+    pub(super) is_question: bool,
     /// Whether it adds another thing, such as "too".
-    pub is_addition: bool,
+    pub(super) is_addition: bool,
     /// Whether the text consists of filler words, such as "ok, thanks".
-    pub is_filler: bool,
+    pub(super) is_filler: bool,
 }
 
 impl ParsedText {
     /// Parses a text.
     #[must_use]
-    pub fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let lower = text.to_lowercase().replace('’', "'");
         let clause = lower.split([',', ';', '–', '—']).next().unwrap_or_default();
         let mut parsed = Self {
@@ -189,17 +189,17 @@ impl ParsedText {
     }
 
     /// Returns whether the text contains nothing to remember.
-    pub fn has_no_content(&self) -> bool {
+    pub(super) fn has_no_content(&self) -> bool {
         self.is_filler || self.is_question
     }
 
     /// Returns whether its verb has one object at a time.
-    pub fn is_single_valued(&self) -> bool {
+    pub(super) fn is_single_valued(&self) -> bool {
         self.verb.as_deref().is_some_and(|verb| SINGLE_VALUED_VERBS.contains(&verb))
     }
 
     /// Returns the subject: the content words before the verb.
-    pub fn subject(&self) -> &[Word] {
+    pub(super) fn subject(&self) -> &[Word] {
         &self.words[..self.subject]
     }
 }
@@ -212,13 +212,13 @@ fn is_bare_question(text: &str) -> bool {
 }
 
 /// Returns whether a word is a title such as "Dr", after which a dot does not end the sentence.
-pub fn is_title(word: &str) -> bool {
+pub(crate) fn is_title(word: &str) -> bool {
     TITLES.contains(&word)
 }
 
 /// Returns whether a text is at most one sentence. The dot after a title does not end a sentence.
 #[must_use]
-pub fn is_single_sentence(text: &str) -> bool {
+pub(super) fn is_single_sentence(text: &str) -> bool {
     let ended = |sentence: &&str| {
         let end =
             sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();

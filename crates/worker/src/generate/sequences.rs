@@ -14,8 +14,8 @@ use crate::backend::Progress;
 use crate::detokenizer::Detokenizer;
 use crate::prefix_cache::{PromptTokens, SlotGrant};
 use crate::sequence::{PendingDelta, Sequence};
+use crate::sequence_sharing;
 use crate::sequence_sharing::{Assignment, Runner, Waiter};
-use crate::sharing;
 use crate::step_budget::AcceptanceRate;
 use lar_inference::protocol::CallerNumbers;
 
