@@ -2,9 +2,11 @@
 //!
 //! [`MemoryFixture`] is a Lar without its HTTP server.
 
+pub(crate) mod chats;
 mod labeled;
 pub(crate) mod quality;
 pub(crate) mod scale;
+pub(crate) mod secrets;
 pub(crate) mod smart;
 
 use std::path::{Path, PathBuf};

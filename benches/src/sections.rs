@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 33] = [
+const SECTIONS: [(&str, Measure); 35] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -44,6 +44,8 @@ const SECTIONS: [(&str, Measure); 33] = [
     ("Reproducible seeds", |runtime| runtime.block_on(correctness::seeds())),
     ("Memory search quality", |runtime| runtime.block_on(memory::quality::measure())),
     ("Smart ingest decisions", |runtime| runtime.block_on(memory::smart::measure())),
+    ("Memory requests in chat messages", |runtime| runtime.block_on(memory::chats::measure())),
+    ("Secrets in texts", |_| memory::secrets::measure()),
     ("Memory search latency", |runtime| runtime.block_on(memory::scale::searches())),
     ("Memory ingest throughput", |runtime| runtime.block_on(memory::scale::ingests())),
     ("Crash matrix", |_| faults::crash_matrix()),

@@ -14,6 +14,9 @@ const SETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/memory");
 /// Names a folder with further sets.
 const MORE_SETS: &str = "LAR_MEMORY_SETS";
 
+/// Set to print every item whose outcome is unlike its label.
+const SHOW_MISSES: &str = "LAR_MEMORY_MISSES";
+
 /// A labeled set.
 pub(crate) struct LabeledSet {
     pub(crate) name: String,
@@ -23,6 +26,7 @@ pub(crate) struct LabeledSet {
 impl LabeledSet {
     /// Returns every set, by name.
     pub(crate) fn all() -> anyhow::Result<Vec<Self>> {
+        #[expect(clippy::disallowed_methods, reason = "the environment names further sets")]
         let more = std::env::var_os(MORE_SETS).map(PathBuf::from);
         let mut sets = Vec::new();
         for folder in [Some(PathBuf::from(SETS)), more].into_iter().flatten() {
@@ -42,6 +46,27 @@ impl LabeledSet {
     pub(crate) fn items(&self, file: &str) -> anyhow::Result<Vec<Value>> {
         read(&self.folder.join(file))
     }
+
+    /// Returns the texts with and without secrets.
+    pub(crate) fn secrets(&self) -> anyhow::Result<Vec<Value>> {
+        let rotated = self.folder.join("secrets.rot13.jsonl");
+        if !rotated.is_file() {
+            return self.items("secrets.jsonl");
+        }
+        let text = rot13(&std::fs::read_to_string(&rotated)?);
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+}
+
+/// Rotates letters by 13 places. Sets in the repository are stored so.
+fn rot13(text: &str) -> String {
+    let rotate = |c: char, first: u8| char::from((c as u8 - first + 13) % 26 + first);
+    let rotated = text.chars().map(|c| match c {
+        'a'..='z' => rotate(c, b'a'),
+        'A'..='Z' => rotate(c, b'A'),
+        _ => c,
+    });
+    rotated.collect()
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
@@ -58,4 +83,10 @@ pub(crate) fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> 
 pub(crate) fn texts(item: &Value, field: &str) -> Vec<String> {
     let list = item[field].as_array().into_iter().flatten();
     list.filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect()
+}
+
+/// Returns whether items whose outcome is unlike their label are printed.
+#[expect(clippy::disallowed_methods, reason = "the environment asks for details")]
+pub(crate) fn shows_misses() -> bool {
+    std::env::var_os(SHOW_MISSES).is_some()
 }

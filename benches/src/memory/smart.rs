@@ -11,7 +11,7 @@ use lar_memory::{Item, MemoryScope, SmartIngestResult, WriteAccess};
 use lar_store::MemoryList;
 
 use super::MemoryFixture;
-use super::labeled::{LabeledSet, text, texts};
+use super::labeled::{LabeledSet, shows_misses, text, texts};
 use crate::progress::progress;
 
 /// The older, easier pairs: set, label, field of life, first and second text.
@@ -54,7 +54,11 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         let mut outcomes = Vec::new();
         for (at, pair) in pairs.iter().enumerate() {
             let writer = writer(&fixture, &format!("{name}-{at}")).await?;
-            outcomes.push((pair, ingest_pair(&fixture, &writer, pair).await?));
+            let outcome = ingest_pair(&fixture, &writer, pair).await?;
+            if shows_misses() && (outcome.is_lost || outcome.is_hidden && pair.label != "replaces") {
+                eprintln!("{}: {} | {}", pair.label, pair.first, pair.second);
+            }
+            outcomes.push((pair, outcome));
         }
         let crowded = crowded_links(&fixture, &name, &pairs).await?;
         summarize(&mut text, &name, &outcomes, crowded)?;

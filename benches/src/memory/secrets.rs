@@ -1,0 +1,46 @@
+//! The secret scan on labeled texts.
+
+use std::fmt::Write as _;
+
+use lar_text::secrets;
+
+use super::labeled::{LabeledSet, shows_misses, text};
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let mut table = String::from(
+        "Labeled texts with and without secrets. *Machine*: keys, tokens and connection strings as programs\n\
+         write them. *Told*: passwords and codes in people's own words.\n\n\
+         | set | machine: found | told: found | false alarms |\n|---|---|---|---|\n",
+    );
+    for set in LabeledSet::all()? {
+        let (mut machine, mut told, mut alarms) = ((0, 0), (0, 0), (0, 0));
+        for item in set.secrets()? {
+            let found = secrets::has_secret(text(&item, "text")?);
+            let count = match text(&item, "made")? {
+                "machine" => &mut machine,
+                "told" => &mut told,
+                _ => &mut alarms,
+            };
+            if found != (item["secret"] == true) && shows_misses() {
+                eprintln!("{}: {}", item["made"], item["text"]);
+            }
+            *count = (count.0 + usize::from(found), count.1 + 1);
+        }
+        let share = |(part, all): (usize, usize)| part as f64 / all.max(1) as f64;
+        writeln!(
+            table,
+            "| {} | {} of {}: **{:.2}** | {} of {}: **{:.2}** | {} of {}: **{:.3}** |",
+            set.name,
+            machine.0,
+            machine.1,
+            share(machine),
+            told.0,
+            told.1,
+            share(told),
+            alarms.0,
+            alarms.1,
+            share(alarms)
+        )?;
+    }
+    Ok(table)
+}
