@@ -1,4 +1,5 @@
-// The memory activity of a turn: the memories that were recalled and why, and those saved or forgotten, with an undo.
+// The memory activity of a turn: the memories that were recalled and why, those saved or forgotten, with an undo, and
+// questions about memories that the message makes outdated.
 
 import { useState } from "react";
 import { ApiError, type MemoryActivity as Activity } from "./api";
@@ -8,12 +9,14 @@ const memories = memoryApi();
 
 export function MemoryActivity({ activity }: { activity: Activity }) {
   const [undoStatus, setUndoStatus] = useState<string>();
-  const { recalled = [], saved = [], forgotten = [], suggested = [], refused = [] } = activity;
+  const { recalled = [], saved = [], forgotten = [], suggested = [], listed = [], refused = [] } = activity;
   const citedCount = recalled.filter((memory) => memory.cited).length;
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
+    // One undo reverts everything that one decision changed.
+    const decisions = new Map(changed.map((memory) => [memory.change ?? memory.id, memory]));
     try {
-      for (const { id, change } of changed) await memories.undo(id, change);
+      for (const { id, change } of decisions.values()) await memories.undo(id, change);
       setUndoStatus("Undone.");
     } catch (cause) {
       setUndoStatus(cause instanceof ApiError ? cause.message : "Could not undo this. Try again.");
@@ -48,11 +51,29 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
           <strong>Forgotten:</strong> <Content of={memory} />
         </p>
       ))}
-      {suggested.map((memory) => (
-        <p key={memory.content} className="quiet">
-          Added to the inbox: {memory.content}
-        </p>
-      ))}
+      {listed.length > 0 && (
+        <details open>
+          <summary>
+            {listed.length} {listed.length === 1 ? "memory" : "memories"} about this
+          </summary>
+          <ul>
+            {listed.map((memory) => (
+              <li key={memory.id}>
+                <Content of={memory} /> <span className="quiet">{memory.day}</span>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {suggested.map((memory) =>
+        memory.candidate && memory.outdated_content ? (
+          <Question key={memory.content} candidate={memory.candidate} outdated={memory.outdated_content} />
+        ) : (
+          <p key={memory.content} className="quiet">
+            Added to the inbox: {memory.content}
+          </p>
+        ),
+      )}
       {refused.map((reason) => (
         <p key={reason} className="alert">
           {reason}
@@ -65,4 +86,28 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
 
 function Content({ of: { content } }: { of: { content?: string } }) {
   return content ? <>{content}</> : <span className="quiet">(erased)</span>;
+}
+
+/** Asks whether the message replaces a memory. */
+function Question({ candidate, outdated }: { candidate: string; outdated: string }) {
+  const [answer, setAnswer] = useState<string>();
+  const handle = (action: Promise<unknown>, done: string) =>
+    action.then(
+      () => setAnswer(done),
+      (cause) => setAnswer(cause instanceof ApiError ? cause.message : "Could not save this. Try again."),
+    );
+  return (
+    <div>
+      <p>
+        Your memory says: “{outdated}”. {answer ? <span role="status">{answer}</span> : "Update it?"}
+      </p>
+      {!answer && (
+        <div className="choices">
+          <button onClick={() => handle(memories.acceptEntry(candidate), "Updated.")}>Update</button>
+          <button onClick={() => handle(memories.acceptEntry(candidate, undefined, true), "Both are saved.")}>Keep both</button>
+          <button onClick={() => handle(memories.rejectEntry(candidate), "Nothing changed.")}>No</button>
+        </div>
+      )}
+    </div>
+  );
 }

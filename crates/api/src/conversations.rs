@@ -196,6 +196,9 @@ pub struct MemoryActivity {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(deprecated)]
     pub waiting: Vec<Suggested>,
+    /// The memories that the user asked to list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<Listed>,
     /// For each request to memory that Lar did not carry out, the reason, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -215,6 +218,9 @@ pub struct Recalled {
     pub score: f32,
     /// The parts of the score, as text for people.
     pub reason: String,
+    /// Whether a newer memory may make it outdated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub possibly_outdated: bool,
     /// Whether the answer cites the memory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cited: bool,
@@ -277,6 +283,28 @@ pub struct Forgotten {
 pub struct Suggested {
     /// The text: a sentence of the user's message.
     pub content: String,
+    /// The id of the inbox entry, `cand_…`, to accept or reject it. Absent in old conversations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// The id of the memory that the text would make outdated, `mem_…`; absent if there is none.
+    #[serde(default, alias = "instead_of_id", skip_serializing_if = "Option::is_none")]
+    pub outdated_id: Option<String>,
+    /// The text of that memory. Absent if there is none, if it was erased, and for a key without
+    /// `memory:read`.
+    #[serde(default, alias = "instead_of", skip_serializing_if = "Option::is_none")]
+    pub outdated_content: Option<String>,
+}
+
+/// A memory that a turn listed, because the user asked what is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Listed {
+    /// The memory's id, `mem_…`.
+    pub id: String,
+    /// The text; empty if the memory was erased, and for a key without `memory:read`.
+    #[serde(default)]
+    pub content: String,
+    /// The day of `occurred_at`, or else of `created_at`, as `YYYY-MM-DD`.
+    pub day: String,
 }
 
 /// A user message to answer. The response is the stream of the task, after a `message` event with a

@@ -50,6 +50,11 @@ export function MemoryCard({
             <span className="chip">{memory.kind}</span>
             {memory.pinned && <span className="chip ready">Pinned</span>}
             {memory.superseded_by && <span className="chip">Superseded</span>}
+            {result?.possibly_outdated && (
+              <span className="chip" title="A newer memory may replace this one. Decide in the inbox.">
+                Possibly outdated
+              </span>
+            )}
             {memory.tags.map((tag) => (
               <span key={tag} className="chip">
                 #{tag}

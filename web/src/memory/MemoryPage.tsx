@@ -29,7 +29,10 @@ export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: P
   const refresh = useCallback(() => {
     spaces.list().then(({ data }) => setAllSpaces(data), () => {});
     memories.getStats().then(setStats, () => {});
-    memories.listInbox().then(({ data }) => setInboxCount(data.length), () => {});
+    Promise.all([memories.listInbox(), memories.listLinks()]).then(
+      ([entries, links]) => setInboxCount(entries.data.length + links.data.length),
+      () => {},
+    );
   }, [memories]);
   useEffect(refresh, [refresh]);
 

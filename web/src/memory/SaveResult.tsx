@@ -2,7 +2,7 @@
 
 import { ApiError } from "../api";
 import { useState } from "react";
-import type { IngestResult, MemoryApi } from "./api";
+import type { IngestResult, MemoryApi, Resolution } from "./api";
 
 const DECISION_TEXTS: Record<IngestResult["decision"], string> = {
   create: "Saved.",
@@ -30,12 +30,21 @@ export function SaveResult({ result, memories, onChanged, onClose }: Props) {
       },
       (cause: ApiError) => setError(cause.message),
     );
+  const resolve = (link: string, resolution: Resolution) =>
+    memories.resolveLink(link, resolution).then(
+      () => {
+        onChanged();
+        onClose();
+      },
+      (cause: ApiError) => setError(cause.message),
+    );
   return (
     <div className="outcome" role="status">
       <p>
-        <strong>{DECISION_TEXTS[result.decision]}</strong> {result.reason && <span className="quiet">{toSentence(result.reason)}</span>}
+        <strong>{result.link ? "Saved. Does it replace this memory?" : DECISION_TEXTS[result.decision]}</strong> {result.reason && <span className="quiet">{toSentence(result.reason)}</span>}
       </p>
       {result.decision === "supersede" && result.against && <p className="old">{result.against.content}</p>}
+      {result.link && result.against && <p>“{result.against.content}”</p>}
       {result.diff && (
         <p className="diff">
           {result.diff.map((part, index) =>
@@ -45,11 +54,18 @@ export function SaveResult({ result, memories, onChanged, onClose }: Props) {
       )}
       {error && <p className="alert">{error}</p>}
       <div className="actions">
+        {result.link && (
+          <>
+            <button className="primary" onClick={() => resolve(result.link!.id, "replace")}>
+              Replace
+            </button>
+            <button onClick={() => resolve(result.link!.id, "keep_both")}>Keep both</button>
+          </>
+        )}
         {result.memory && <button onClick={undo}>Undo</button>}
         <button className="quiet-button" onClick={onClose}>
           Close
         </button>
-        {result.decision !== "create" && result.confidence != null && <span className="numbers">Such decisions are right {Math.round(result.confidence * 100)}% of the time</span>}
       </div>
     </div>
   );

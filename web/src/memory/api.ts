@@ -26,6 +26,10 @@ export type MemoryChange = Schemas["MemoryChange"] & { before: { content?: [stri
 /** The decision of smart ingest about a new text, and its result. */
 export type IngestResult = Schemas["SmartIngestResult"];
 export type InboxEntry = Schemas["Candidate"];
+/** Two memories of which the newer one may make the older one outdated. */
+export type MemoryLink = Schemas["MemoryLink"];
+/** A decision about a link. */
+export type Resolution = Schemas["ResolveLink"]["resolution"];
 export type Space = Schemas["Space"];
 export type Access = Schemas["NewGrant"]["access"];
 export type Grant = Schemas["Grant"];
@@ -64,9 +68,12 @@ export const memoryApi = (space?: Space) => {
     undo: (id: string, decision?: string | null) => post<Schemas["UndoResult"]>(`/${id}/undo`, { decision } satisfies Schemas["Undo"]),
     getStats: () => get<MemoryStats>("/stats"),
     listInbox: () => get<Page<InboxEntry>>("/inbox"),
-    acceptEntry: (id: string, content?: string) =>
-      post<IngestResult>(`/inbox/${id}/accept`, { content } satisfies Schemas["Accept"]),
+    acceptEntry: (id: string, content?: string, keepBoth = false) =>
+      post<IngestResult>(`/inbox/${id}/accept`, { content, keep_both: keepBoth } satisfies Schemas["Accept"]),
     rejectEntry: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, spaceHeader(space)),
+    listLinks: () => get<Page<MemoryLink>>("/links"),
+    resolveLink: (id: string, resolution: Resolution) =>
+      post<Schemas["ResolvedLink"]>(`/links/${id}`, { resolution } satisfies Schemas["ResolveLink"]),
     keyActivity: () => get<Page<KeyActivity>>("/clients"),
   };
 };

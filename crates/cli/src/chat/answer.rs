@@ -4,7 +4,7 @@
 //! it.
 
 use futures_util::StreamExt as _;
-use lar_api::conversations::{Citations, MemoryActivity, Recalled, TurnStarted};
+use lar_api::conversations::{Citations, Forgotten, MemoryActivity, Recalled, TurnStarted};
 use lar_api::tasks::{TaskEvent, WaitReason};
 use serde::Serialize;
 use serde_json::Value;
@@ -315,15 +315,24 @@ fn render_changes(memory: &MemoryActivity, mode: AnswerMode, lar: &str) -> Vec<S
         }
     }
     lines.extend(memory.forgotten.iter().map(|one| format!("  forgotten: {}", line(&one.content))));
-    lines.extend(
-        memory
-            .suggested
-            .iter()
-            .map(|one| format!("  added to the inbox (`{lar} memory inbox list`): {}", line(&one.content))),
-    );
+    for one in &memory.suggested {
+        lines.push(match &one.outdated_content {
+            Some(outdated) => format!("  your memory says: {}", line(outdated)),
+            None => format!("  added to the inbox (`{lar} memory inbox list`): {}", line(&one.content)),
+        });
+        if let (Some(_), Some(candidate)) = (&one.outdated_id, &one.candidate) {
+            lines.push(format!("    to update it: `{lar} memory inbox accept {}`", plain(candidate)));
+        }
+    }
+    let listed = memory.listed.iter();
+    lines.extend(listed.map(|one| format!("  known ({}): {}", one.day, line(&one.content))));
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
     let saved = memory.saved.iter().map(|one| &one.id);
-    let ids = saved.chain(memory.forgotten.iter().map(|one| &one.id)).filter(|id| !id.is_empty());
+    // One undo reverts everything that one decision forgot.
+    let mut decisions = HashSet::new();
+    let first = |one: &&Forgotten| one.change.as_ref().is_none_or(|change| decisions.insert(change.clone()));
+    let forgotten = memory.forgotten.iter().filter(first).map(|one| &one.id);
+    let ids = saved.chain(forgotten).filter(|id| !id.is_empty());
     match mode {
         AnswerMode::Chat if !memory.saved.is_empty() || !memory.forgotten.is_empty() => {
             lines.push("  to undo: /undo".into());

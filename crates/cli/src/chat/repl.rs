@@ -309,7 +309,10 @@ async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String>
     let forgotten = memory.forgotten.into_iter().map(|one| (one.id, one.change));
     let done: Vec<(String, Option<String>)> =
         saved.chain(forgotten).filter(|(id, _)| !id.is_empty()).collect();
-    for (id, decision) in &done {
+    let mut undone = HashSet::new();
+    // One undo reverts everything that one decision changed.
+    let mut is_first = |decision: &Option<String>| decision.as_ref().is_none_or(|id| undone.insert(id.clone()));
+    for (id, decision) in done.iter().filter(|(_, decision)| is_first(decision)) {
         let undo = Undo { decision: decision.clone() };
         let _: UndoResult = client.post(&format!("memories/{}/undo", encode_segment(id)), &undo).await?;
     }

@@ -145,7 +145,11 @@ pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
         let recalled = memory.recalled.iter_mut().map(|one| &mut one.content);
         let saved = memory.saved.iter_mut().map(|one| &mut one.content);
         let forgotten = memory.forgotten.iter_mut().map(|one| &mut one.content);
-        recalled.chain(saved).chain(forgotten).for_each(String::clear);
+        let listed = memory.listed.iter_mut().map(|one| &mut one.content);
+        recalled.chain(saved).chain(forgotten).chain(listed).for_each(String::clear);
+        for suggested in memory.suggested.iter_mut().chain(&mut memory.waiting) {
+            suggested.outdated_content = None;
+        }
         for saved in &mut memory.saved {
             (saved.superseded_content, saved.instead_of) = (None, None);
         }
