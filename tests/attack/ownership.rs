@@ -14,6 +14,7 @@ struct OtherUsersResources {
     turn: String,
     response: String,
     memory: String,
+    link: String,
     space: String,
     key: String,
     user: String,
@@ -29,6 +30,7 @@ impl OtherUsersResources {
             path if path.contains("/conversations/") => &self.conversation,
             path if path.contains("/tasks/") => &self.task,
             path if path.contains("/responses/") => &self.response,
+            path if path.contains("/memories/links/") => &self.link,
             path if path.contains("/memories/") => &self.memory,
             path if path.contains("/spaces/") => &self.space,
             path if path.contains("/keys/") => &self.key,
@@ -49,6 +51,7 @@ fn body(method: &str, path: &str) -> Value {
         ("POST", "regenerate") => json!({ "max_tokens": 1 }),
         ("POST", "feedback") if path.contains("/conversations/") => json!({ "rating": "bad" }),
         ("POST", "feedback") => json!({ "feedback": "wrong" }),
+        ("POST", _) if path.contains("/memories/links/") => json!({ "resolution": "replace" }),
         ("POST", "grants") => json!({ "user": "mallory", "access": "write" }),
         ("POST", "accept" | "promote" | "demote" | "undo") => json!({}),
         _ => Value::Null,
@@ -76,6 +79,25 @@ fn field_of(answer: &Answer, field: &str) -> String {
     answer.json()[field].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned()
 }
 
+/// Saves a memory that may replace another one; returns the id of the link between them.
+fn link_memory(lar: &Lar, older: &str) -> String {
+    let newer = json!({ "content": "The door code is in the drawer." });
+    let newer = field_of(&lar.post("/lar/v1/memories", &newer), "id");
+    let exported = lar.get("/lar/v1/memories/export").body;
+    let mut lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut line = lines.find(|line| line["id"] == newer.as_str()).unwrap();
+    let link = format!("link_{:032x}", 1);
+    line["links"] = json!([{
+        "id": link, "older": older, "relation": "may_replace", "reason": "another place",
+        "by": line["written_by"], "created_at": "2026-11-30T10:00:00Z",
+    }]);
+    let body = line.to_string();
+    let head = lar.head("POST", "/lar/v1/memories/import", body.len());
+    let imported = lar.raw(&head.replace("application/json", "application/x-ndjson"), body.as_bytes());
+    assert_eq!(imported.status, 200, "{}", imported.body);
+    link
+}
+
 #[test]
 fn requests_for_resources_of_others_are_refused_without_effect() {
     let lar = Lar::start_with("[engines]\nconcurrency = 4\n");
@@ -93,15 +115,17 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
     });
     let response = json!({ "model": "default", "input": "Count to a thousand.", "background": true,
                            "max_output_tokens": 400, "temperature": 0 });
+    let memory = field_of(
+        &lar.post("/lar/v1/memories", &json!({ "content": "The door code is on the fridge." })),
+        "id",
+    );
     let things = OtherUsersResources {
         message: question,
         task: lar.make_task(600).unwrap(),
         turn: running,
         response: field_of(&lar.post("/v1/responses", &response), "id"),
-        memory: field_of(
-            &lar.post("/lar/v1/memories", &json!({ "content": "The door code is on the fridge." })),
-            "id",
-        ),
+        link: link_memory(&lar, &memory),
+        memory,
         space: field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "team" })), "id"),
         key: field_of(&lar.get("/lar/v1/me"), "key_id"),
         user: field_of(&lar.get("/lar/v1/me"), "user_id"),
@@ -175,6 +199,8 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
     assert!(matches!(response["status"].as_str(), Some("completed" | "incomplete")), "{response}");
     let memory = lar.get(&format!("/lar/v1/memories/{}", things.memory)).json();
     assert_eq!(memory["content"], "The door code is on the fridge.");
+    let links = lar.get("/lar/v1/memories/links").json();
+    assert_eq!(links["data"][0]["id"], things.link.as_str());
     assert_eq!(lar.get(&format!("/lar/v1/spaces/{}/grants", things.space)).json()["data"], json!([]));
 }
 

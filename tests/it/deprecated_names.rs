@@ -154,6 +154,7 @@ fn the_description_marks_the_old_names() {
         ("ScoreParts", "words"),
         ("SearchResult", "instead_of"),
         ("SearchResult", "same"),
+        ("SmartIngestResult", "confidence"),
     ] {
         let field = &description["components"]["schemas"][schema]["properties"][old];
         assert_eq!(field["deprecated"], true, "{schema}.{old}: {field}");

@@ -1,10 +1,11 @@
 //! The wire types of `/lar/v1/memories`: a memory, a change of it, and the number of memories.
 //!
-//! The modules have the types of saving (`ingest`), searching, reviewing, the inbox, intents and exports.
+//! The modules have the types of saving (`ingest`), searching, reviewing, the inbox, links, intents and exports.
 
 mod inbox;
 mod ingest;
 mod intent;
+mod links;
 mod review;
 mod search;
 mod transfer;
@@ -16,13 +17,14 @@ pub use ingest::{
     SmartIngestResult,
 };
 pub use intent::{IntentOutcome, UserMessage};
+pub use links::{LinkRelation, LinkedMemory, MemoryLink, ResolveLink, ResolvedLink, ResultLink, SmartLink};
 pub use review::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult};
 pub use search::{
     Filters, Neighbour, NeighbourSide, ScoreParts, SearchMode, SearchRequest, SearchResponse, SearchResult,
     Superseded,
 };
 use serde::{Deserialize, Serialize};
-pub use transfer::{ExportedChange, ExportedMemory, ExportedPassage};
+pub use transfer::{ExportedChange, ExportedLink, ExportedMemory, ExportedPassage};
 use utoipa::ToSchema;
 pub use written::WrittenMemory;
 
@@ -166,6 +168,9 @@ pub struct MemoryStats {
     pub chunks: u64,
     /// The number of chunks without an embedding, which only keyword search finds.
     pub chunks_without_embeddings: u64,
+    /// The number of links that nobody has decided about; 0 from an older Lar.
+    #[serde(default)]
+    pub open_links: u64,
     /// Deprecated: use `chunks`.
     #[schema(deprecated)]
     pub passages: u64,

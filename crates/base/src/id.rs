@@ -99,6 +99,8 @@ ids! {
     ChangeId = "chg";
     /// The id of a candidate in the memory inbox.
     CandidateId = "cand";
+    /// The id of a link between two memories, of which the newer may make the older outdated.
+    LinkId = "link";
     /// The id of one HTTP request.
     RequestId = "req";
 }

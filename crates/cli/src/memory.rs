@@ -378,7 +378,8 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &st
         }
         InboxCommand::Accept { id, content } => {
             let path = format!("memories/inbox/{}/accept", url_path::encode_segment(&id));
-            let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
+            let decided: SmartIngestResult =
+                client.post(&path, &Accept { content, ..Accept::default() }).await?;
             output.show(&decided, || render_decision(&decided, lar))
         }
         InboxCommand::Reject { id } => {

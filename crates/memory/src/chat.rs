@@ -170,7 +170,8 @@ impl Memories {
             && activity.saved.iter().all(|saved| saved.content != text)
             && self.is_new(writer, &item).await?
         {
-            self.suggest(writer, item, "it may be worth saving, but you did not ask for it".into()).await?;
+            let reason = "it may be worth saving, but you did not ask for it".into();
+            self.suggest(writer, item, reason, None).await?;
             activity.suggested.push(Suggested { content: text });
         }
         Ok(())

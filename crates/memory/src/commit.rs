@@ -4,7 +4,8 @@
 
 use lar_base::{MemoryId, Problem, SpaceId};
 use lar_store::{
-    Change, ExportedMemory, IdempotentRequest, Memory, MemoryChange, NewChunk, NewMemory, StoredMemory,
+    AppliedDecision, Change, ExportedMemory, IdempotentRequest, Memory, MemoryDecision, NewChunk, NewMemory,
+    StoredMemory,
 };
 
 use crate::{Error, Memories};
@@ -28,23 +29,19 @@ impl Memories {
         .await
     }
 
-    /// Applies a decision: stores the new memory, if any, and changes others. Returns them all, the new one
-    /// first.
+    /// Applies a decision: stores the new memory, if any, changes others, and stores and resolves links.
     pub(crate) async fn commit_decision(
         &self,
         spaces: Vec<SpaceId>,
-        new: Option<NewMemory>,
-        changes: Vec<MemoryChange>,
+        decision: MemoryDecision,
         change: Change,
         once: Option<IdempotentRequest>,
-    ) -> Result<Vec<Memory>, Problem> {
+    ) -> Result<AppliedDecision, Problem> {
         let memories = self.clone();
         run_detached(async move {
-            let (stored, changed) =
-                memories.store.memories_apply_decision(spaces, new, changes, change, once).await?;
-            let all: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
-            memories.index(&all).await?;
-            Ok(all)
+            let applied = memories.store.memories_apply_decision(spaces, decision, change, once).await?;
+            memories.index(applied.memories().map(numbered).collect()).await?;
+            Ok(applied)
         })
         .await
     }
@@ -61,7 +58,7 @@ impl Memories {
         let memories = self.clone();
         run_detached(async move {
             let undone = memories.store.memory_undo(spaces, id, decision, chunks, change).await?;
-            memories.index(&undone).await?;
+            memories.index(undone.iter().map(numbered).collect()).await?;
             Ok(undone)
         })
         .await
@@ -94,13 +91,18 @@ impl Memories {
         .await
     }
 
-    /// Updates the indexes with these memories.
-    async fn index(&self, memories: &[Memory]) -> Result<(), Error> {
-        for memory in memories {
-            self.indexes.update(memory.space, &[memory.seq]).await?;
+    /// Updates the indexes with these memories, by space and number.
+    async fn index(&self, memories: Vec<(SpaceId, i64)>) -> Result<(), Error> {
+        for (space, seq) in memories {
+            self.indexes.update(space, &[seq]).await?;
         }
         Ok(())
     }
+}
+
+/// Returns the space and the number of a memory.
+fn numbered(memory: &Memory) -> (SpaceId, i64) {
+    (memory.space, memory.seq)
 }
 
 /// Runs `work` to its end, even if the returned future is dropped.

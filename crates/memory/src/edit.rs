@@ -5,7 +5,8 @@ use std::time::Duration;
 use lar_base::{ChangeId, MemoryId, Problem, Timestamp};
 use lar_inference::Priority;
 use lar_store::{
-    Change, ChangeRecord, Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
+    Change, ChangeRecord, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch,
+    MemoryStats,
 };
 
 use crate::strength::{self, Event};
@@ -54,7 +55,7 @@ impl Memories {
         Ok(self.store.memory_list(MemoryList { spaces: reader.spaces.clone(), ..query }).await?)
     }
 
-    /// Returns memory counts and the bytes of RAM that the search indexes take.
+    /// Returns the counts of memories and open links, and the bytes of RAM that the search indexes take.
     ///
     /// # Errors
     /// When the database fails.
@@ -119,8 +120,7 @@ impl Memories {
         let chunks = self.chunks_of(writer, &found, &patch).await?;
         let change = MemoryChange { id, patch, chunks, expected };
         let record = Change::new(writer.caller.key(), action, None);
-        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], record, None).await?;
-        changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
+        self.commit_change(writer, change, record).await
     }
 
     /// Records an event that changes a memory's strength, with an optional reason.
@@ -141,14 +141,13 @@ impl Memories {
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
         let change = MemoryChange { id, patch, chunks: Vec::new(), expected: None };
         let record = Change::new(writer.caller.key(), event.as_str(), reason);
-        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], record, None).await?;
-        changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
+        self.commit_change(writer, change, record).await
     }
 
     /// Undoes the last decision about a memory, in every memory that the decision changed.
     ///
-    /// With `expected`, only if the last decision is that one. An undo is itself a decision, so undoing twice
-    /// would redo the first decision.
+    /// A link that the decision resolved is open again. With `expected`, only if the last decision is that
+    /// one. An undo is itself a decision, so undoing twice would redo the first decision.
     ///
     /// # Errors
     /// [`lar_base::Code::Conflict`] if there is nothing to undo, the last decision is another, or a later
@@ -193,7 +192,7 @@ impl Memories {
         Ok(last.first().map(|record| record.decision))
     }
 
-    /// Erases a memory permanently, with its chunks and its history.
+    /// Erases a memory permanently, with its chunks, its history and its links.
     ///
     /// # Errors
     /// As [`Memories::review`].
@@ -215,6 +214,19 @@ impl Memories {
         self.store.remove_from_answers().await;
         waited?;
         Ok(deleted?)
+    }
+
+    /// Applies a decision that changes one memory, and returns it.
+    async fn commit_change(
+        &self,
+        writer: &WriteAccess,
+        change: MemoryChange,
+        record: Change,
+    ) -> Result<Memory, Problem> {
+        let id = change.id;
+        let decision = MemoryDecision { changes: vec![change], ..MemoryDecision::default() };
+        let applied = self.commit_decision(writer.spaces.clone(), decision, record, None).await?;
+        applied.changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
     /// Drops the indexes of these spaces. The next search rebuilds them.

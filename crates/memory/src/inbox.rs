@@ -5,27 +5,45 @@
 //! all of them sees one entry, and rejecting it removes the text for all of these keys.
 //!
 //! An accepted candidate becomes a memory, visible to every key that may read its space. Accepting also
-//! removes the text from the inbox of all keys of the user.
+//! removes the text from the inbox of all keys of the user. A candidate may correct a memory: accepting it
+//! then supersedes that memory ([`accept`]).
+
+mod accept;
 
 use std::time::Duration;
 
-use lar_base::{CandidateId, Problem, Timestamp};
-use lar_store::{Candidate, MemoryKind, Provenance};
+use lar_base::{CandidateId, MemoryId, Problem, SpaceId, Timestamp};
+use lar_store::{Candidate, Memory, MemoryKind, Provenance};
 
-use crate::smart::SmartIngestResult;
 use crate::{Item, Memories, ReadAccess, WriteAccess, ingest};
 
 /// The time after which a candidate expires.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// A candidate as it is shown to the user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxEntry {
+    /// The candidate, which waits for a decision.
+    pub candidate: Candidate,
+    /// The current memory that it would make outdated; `None` if there is none.
+    pub may_replace: Option<Memory>,
+}
+
 impl Memories {
-    /// Adds a candidate to the inbox, with the reason why it was not saved directly.
+    /// Adds a candidate to the inbox, with the reason why it was not saved directly. `may_replace` is the
+    /// memory of the writer's space that the text would make outdated.
     ///
     /// A text that contains a secret is ignored.
     ///
     /// # Errors
     /// [`lar_base::Code::InvalidParams`] for an invalid text; when the database fails.
-    pub async fn suggest(&self, writer: &WriteAccess, item: Item, reason: String) -> Result<(), Problem> {
+    pub async fn suggest(
+        &self,
+        writer: &WriteAccess,
+        item: Item,
+        reason: String,
+        may_replace: Option<MemoryId>,
+    ) -> Result<(), Problem> {
         let content = ingest::check_content(&item.content)?;
         if lar_text::secrets::has_secret(&content) {
             return Ok(());
@@ -43,6 +61,7 @@ impl Memories {
             },
             reason,
             created_at: Timestamp::now(),
+            may_replace,
         };
         Ok(self.store.candidate_create(candidate).await?)
     }
@@ -56,36 +75,21 @@ impl Memories {
         reader: &ReadAccess,
         after: Option<CandidateId>,
         limit: u32,
-    ) -> Result<Vec<Candidate>, Problem> {
+    ) -> Result<Vec<InboxEntry>, Problem> {
         let since = Timestamp::now().before(WAIT);
         let visible = reader.caller.visible_keys();
-        Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, after, limit).await?)
-    }
-
-    /// Accepts a candidate: saves its text, or `content` instead, with smart ingest.
-    ///
-    /// # Errors
-    /// [`lar_base::Code::NotFound`] if there is no such candidate or the caller may not see it; as
-    /// [`Memories::ingest_smart`].
-    pub async fn accept(
-        &self,
-        writer: &WriteAccess,
-        id: CandidateId,
-        content: Option<String>,
-    ) -> Result<SmartIngestResult, Problem> {
-        let candidate = self.candidate(writer, id).await?;
-        let item = Item {
-            content: content.unwrap_or_else(|| candidate.content.clone()),
-            kind: Some(candidate.kind),
-            source: candidate.provenance.source,
-            conversation: candidate.provenance.conversation,
-            message: candidate.provenance.message,
-            ..Item::default()
-        };
-        let there = WriteAccess { space: candidate.space, ..writer.clone() };
-        let decided = self.ingest_smart(&there, item, None).await?;
-        self.dismiss_text(&there, &candidate.content).await?;
-        Ok(decided)
+        let spaces = || reader.spaces.clone();
+        let candidates = self.store.candidate_list(spaces(), visible, since, after, limit).await?;
+        let ids = candidates.iter().filter_map(|candidate| candidate.may_replace).collect();
+        let memories = self.store.memories_by_id(spaces(), ids).await?;
+        let entries = candidates.into_iter().map(|candidate| {
+            let is_replaced = |memory: &&Memory| {
+                candidate.may_replace == Some(memory.id) && is_current(memory, candidate.space)
+            };
+            let may_replace = memories.iter().find(is_replaced).cloned();
+            InboxEntry { candidate, may_replace }
+        });
+        Ok(entries.collect())
     }
 
     /// Removes a text from the inbox of the writer's space for all keys of the user, who has decided about
@@ -114,4 +118,9 @@ impl Memories {
         let visible = writer.caller.visible_keys();
         Ok(self.store.candidate_get(writer.spaces.clone(), visible, id).await?)
     }
+}
+
+/// Returns whether a memory is in this space and neither deleted nor superseded.
+fn is_current(memory: &Memory, space: SpaceId) -> bool {
+    memory.space == space && memory.deleted_at.is_none() && memory.superseded.is_none()
 }

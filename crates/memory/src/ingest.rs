@@ -142,7 +142,8 @@ impl Memories {
             problem.detail.push_str("; a copy without the secret is in the inbox");
         }
         for (item, rules) in quarantined {
-            self.suggest(writer, item, format!("a secret was removed ({})", rules.join(", "))).await?;
+            let reason = format!("a secret was removed ({})", rules.join(", "));
+            self.suggest(writer, item, reason, None).await?;
         }
         Err(problem)
     }

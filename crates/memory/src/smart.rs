@@ -12,7 +12,7 @@ mod ingest_result;
 mod space_locks;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
-use lar_store::{Change, IdempotentRequest, Memory, MemoryChange, MemoryPatch, NewMemory};
+use lar_store::{Change, IdempotentRequest, Memory, MemoryDecision, NewMemory};
 use lar_text::statements::{
     DecisionRule, ParsedText, Relation, SimilarityThresholds, compare, is_single_sentence,
 };
@@ -22,8 +22,9 @@ pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
 pub(crate) use self::space_locks::SpaceLocks;
 use crate::index::{EmbedderId, Filter, Query};
-use crate::ingest::{self, Item, PreparedItems};
-use crate::strength::{self, Event};
+use crate::ingest::{Item, PreparedItems};
+use crate::strength::Event;
+use crate::supersede::{Rewrite, TRIES_MAX, confirm_change, revive_change, supersede_change};
 use crate::vectors::{self, Quantized};
 use crate::{Memories, WriteAccess};
 
@@ -31,9 +32,6 @@ use crate::{Memories, WriteAccess};
 const CANDIDATES_MAX: usize = 32;
 /// The most bytes in a text that is compared. A longer one is about more than one thing.
 const COMPARED_BYTES_MAX: usize = 400;
-/// The most attempts at a decision when a memory changes meanwhile. Smart ingests of one space run one after
-/// another, so only other kinds of changes can interfere.
-const TRIES_MAX: usize = 4;
 /// The weight of the keyword score in the search for candidates. With one half, neither different words nor
 /// another language hides a candidate.
 const KEYWORD_WEIGHT: f32 = 0.5;
@@ -144,7 +142,6 @@ impl Memories {
         Ok(SmartIngestResult {
             decision: Decision::of(&record.action).ok_or_else(unknown)?,
             reason: record.reason.unwrap_or_default(),
-            confidence: 1.0,
             against: None,
             memory: Some(memory),
             diff: Vec::new(),
@@ -260,11 +257,7 @@ impl Memories {
                 if known.content != new.content {
                     reason = format!("{reason}: “{}”", new.content);
                 }
-                let strength = strength::review(&known.strength, Event::Confirmed.grade(), Timestamp::now());
-                changes.push(memory_change(
-                    known,
-                    MemoryPatch { strength: Some(strength), ..MemoryPatch::default() },
-                ));
+                changes.push(confirm_change(known));
             }
             (Decision::Update | Decision::Merge, Some(known)) => {
                 let content = match decision {
@@ -272,26 +265,25 @@ impl Memories {
                     _ => new.content.clone(),
                 };
                 diff = difference(&known.content, &content);
-                changes.push(self.rewrite_change(writer, known, &new, content).await?);
+                let rewrite =
+                    Rewrite { content, tags: &new.tags, valid_from: new.valid_from, valid_to: new.valid_to };
+                changes.push(self.rewrite_change(writer, known, rewrite).await?);
             }
             // The text equals a superseded memory, which becomes current again.
             (Decision::Supersede, Some(known)) if known.hash == new.hash => {
-                changes.push(memory_change(
-                    known,
-                    MemoryPatch { superseded: Some(None), valid_to: Some(None), ..MemoryPatch::default() },
-                ));
+                changes.push(revive_change(known));
                 if let Some((by, at)) = known.superseded
                     && let Ok(by) = self.store.memory_get(vec![writer.space], by).await
                     && by.superseded.is_none()
                     && by.deleted_at.is_none()
                 {
                     tracing::debug!(%at, "a superseded memory is current again");
-                    changes.push(supersede_change(&by, known.id, &new));
+                    changes.push(supersede_change(&by, known.id, new.valid_from));
                 }
                 reason = explanation(DecisionRule::Changed).to_owned();
             }
             (Decision::Supersede, Some(known)) => {
-                changes.push(supersede_change(known, new.id, &new));
+                changes.push(supersede_change(known, new.id, new.valid_from));
                 stored = Some(new);
             }
             _ => stored = Some(new),
@@ -300,40 +292,19 @@ impl Memories {
             if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
         let change =
             Change::new(writer.caller.key(), action, Some(reason.clone()).filter(|_| against.is_some()));
-        let memories = self.commit_decision(vec![writer.space], stored, changes, change, once).await?;
+        let made = MemoryDecision { new: stored, changes, ..MemoryDecision::default() };
+        let applied = self.commit_decision(vec![writer.space], made, change, once).await?;
         self.metrics.record_ingest(decision.as_str());
-        let memory = memories.into_iter().next();
+        let memory = applied.memories().next().cloned();
         Ok(SmartIngestResult {
             decision,
             reason,
-            confidence: confidence(rule),
             against,
             memory,
             diff,
             redacted: Vec::new(),
             unembedded: None,
         })
-    }
-
-    /// Returns the change that gives a memory another text and the tags of both.
-    async fn rewrite_change(
-        &self,
-        writer: &WriteAccess,
-        known: &Memory,
-        new: &NewMemory,
-        content: String,
-    ) -> Result<MemoryChange, Problem> {
-        let mut tags = known.tags.clone();
-        tags.extend(new.tags.iter().filter(|tag| !known.tags.contains(tag)).cloned());
-        let mut patch = MemoryPatch {
-            tags: ingest::check_tags(tags).ok(),
-            valid_from: new.valid_from.map(Some),
-            valid_to: new.valid_to.map(Some),
-            ..MemoryPatch::default()
-        };
-        self.rewrite(known, &mut patch, content);
-        let chunks = self.chunks_of(writer, known, &patch).await?;
-        Ok(MemoryChange { id: known.id, patch, chunks, expected: Some(known.version) })
     }
 }
 
@@ -383,21 +354,6 @@ const fn precedence(relation: Relation) -> u8 {
     }
 }
 
-fn memory_change(known: &Memory, patch: MemoryPatch) -> MemoryChange {
-    MemoryChange { id: known.id, patch, chunks: Vec::new(), expected: Some(known.version) }
-}
-
-/// Returns the change that supersedes a memory now. Its validity ends when that of the new memory starts.
-fn supersede_change(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChange {
-    let from = new.valid_from.filter(|from| known.valid_from.is_none_or(|start| *from > start));
-    let patch = MemoryPatch {
-        superseded: Some(Some((by, Timestamp::now()))),
-        valid_to: from.map(Some).filter(|_| known.valid_to.is_none()),
-        ..MemoryPatch::default()
-    };
-    memory_change(known, patch)
-}
-
 const fn explanation(rule: DecisionRule) -> &'static str {
     match rule {
         DecisionRule::SameWords => "already saved, in the same words",
@@ -408,20 +364,5 @@ const fn explanation(rule: DecisionRule) -> &'static str {
         DecisionRule::Changed => "reports a change to a memory",
         DecisionRule::OneThing => "another detail of the same thing",
         DecisionRule::None => "no similar memory",
-    }
-}
-
-/// Returns the accuracy of a rule, by Laplace's rule of succession on the calibration set and the second set
-/// (`benches/RESULTS.md`, "Smart ingest decisions").
-const fn confidence(rule: DecisionRule) -> f32 {
-    match rule {
-        DecisionRule::SameWords => 0.96,
-        DecisionRule::SameMeaning => 0.8,
-        DecisionRule::Contained => 0.97,
-        DecisionRule::Negated => 0.9,
-        DecisionRule::OtherValue => 0.97,
-        DecisionRule::Changed => 0.96,
-        DecisionRule::OneThing => 0.92,
-        DecisionRule::None => 0.87,
     }
 }

@@ -1,4 +1,4 @@
-//! Export and import of memories with their vectors and histories.
+//! Export and import of memories with their vectors, histories and links.
 //!
 //! Nothing is lost, and existing vectors are not recomputed. Imported memories are checked and screened like
 //! new ones, because anybody may have written the file.
@@ -15,6 +15,8 @@ const PAGE: u32 = 200;
 const STABILITY_MAX: f64 = 36_500.0;
 /// The maximum dimension of a vector.
 const DIMENSION_MAX: u32 = 8192;
+/// The most characters of the reason of a link, which is a sentence; the rest is cut off.
+const LINK_REASON_CHARS_MAX: usize = 500;
 
 /// A running export of one space, in pages.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Memories {
     }
 
     /// Imports exported memories, all or none, and returns how many are new. Existing memories are left
-    /// unchanged.
+    /// unchanged. Links whose memories exist afterwards are restored.
     ///
     /// In a team space, the importing key becomes the author, so that nobody can write in another user's
     /// name.
@@ -89,7 +91,8 @@ impl Export {
     }
 }
 
-/// Checks and screens an imported memory. `by` replaces the authors of the memory and of its history.
+/// Checks and screens an imported memory. `by` replaces the authors of the memory, of its history and of its
+/// links.
 fn check(
     mut moved: ExportedMemory,
     policy: SecretPolicy,
@@ -99,6 +102,7 @@ fn check(
     if let Some(by) = by {
         memory.provenance.key = by;
         moved.history.iter_mut().for_each(|change| change.key = by);
+        moved.links.iter_mut().for_each(|link| link.key = by);
     }
     memory.content = ingest::check_content(&memory.content)?;
     memory.tags = ingest::check_tags(std::mem::take(&mut memory.tags))?;
@@ -130,6 +134,10 @@ fn check(
         let before = change.before.content.iter_mut().map(|(content, _)| content);
         let texts = before.chain(&mut change.reason).chain(change.before.tags.iter_mut().flatten());
         texts.into_iter().try_for_each(|text| policy.screen("history", text).map(drop))?;
+    }
+    for link in &mut moved.links {
+        policy.screen("links.reason", &mut link.reason)?;
+        link.reason = link.reason.chars().take(LINK_REASON_CHARS_MAX).collect();
     }
     memory.hash = hash(memory);
     moved.chunks = chunks(memory, &moved.chunks)?;

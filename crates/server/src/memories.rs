@@ -6,6 +6,7 @@ mod access;
 pub(crate) mod feedback;
 pub(crate) mod inbox;
 pub(crate) mod intent;
+pub(crate) mod links;
 pub(crate) mod parse;
 pub(crate) mod review;
 pub(crate) mod search;
@@ -137,7 +138,7 @@ pub(crate) async fn list(
 
 /// Count memories
 ///
-/// Returns the numbers of memories and of indexed chunks, and the size of the index.
+/// Returns the numbers of memories, indexed chunks and open links, and the size of the index.
 #[utoipa::path(get, path = "/lar/v1/memories/stats", tag = "memories", params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = MemoryStats)))]
 pub(crate) async fn stats(
@@ -152,6 +153,7 @@ pub(crate) async fn stats(
         pinned: stats.pinned,
         chunks: stats.chunks,
         chunks_without_embeddings: stats.chunks_without_vectors,
+        open_links: stats.open_links,
         passages: stats.chunks,
         passages_without_vectors: stats.chunks_without_vectors,
         index_bytes: index_bytes as u64,

@@ -54,6 +54,8 @@ use crate::{
         memories::inbox::accept,
         memories::inbox::reject,
         memories::inbox::clients,
+        memories::links::list,
+        memories::links::resolve,
         memories::search::search,
         memories::review::promote,
         memories::review::demote,

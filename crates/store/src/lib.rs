@@ -28,6 +28,7 @@ mod memories;
 mod memory_candidates;
 mod memory_changes;
 mod memory_clients;
+mod memory_links;
 mod memory_transfer;
 mod messages;
 mod migrations;
@@ -63,12 +64,13 @@ pub use keys::{KeyRecord, NewKey};
 pub use linked_database::LinkedDatabase;
 pub use location::{away_path, lock_file};
 pub use memories::{
-    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance,
-    StoredMemory, Strength,
+    AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
+    NewMemory, Provenance, StoredMemory, Strength,
 };
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
 pub use memory_clients::{MemoryClient, SpaceUse};
+pub use memory_links::{LinkRelation, LinkResolution, MemoryLink, NewLink};
 pub use memory_transfer::{ExportedMemory, ExportedPage};
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use reserve::Reserve;

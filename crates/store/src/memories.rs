@@ -11,8 +11,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 pub use self::record::{
-    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance,
-    StoredMemory, Strength,
+    AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
+    NewMemory, Provenance, StoredMemory, Strength,
 };
 
 use self::change::change_in_txn;
@@ -20,7 +20,9 @@ use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, placeholders, read_m
 use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
-use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_changes};
+use crate::memory_links::record::NewLink;
+use crate::memory_links::rows::{count_open_links, insert_link_in_txn, resolve_link_in_txn};
+use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_candidates, memory_changes};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that created each. A memory that exists
@@ -49,32 +51,28 @@ impl Store {
         .await
     }
 
-    /// Stores a memory, if there is one, and changes others, as one decision: all of it or nothing. The
-    /// request is recorded with the ids of the decision and of the first memory. Returns the new memory and
-    /// the changed ones.
+    /// Stores a memory, if there is one, changes others, and stores and resolves links, as one decision: all
+    /// of it or nothing. The request is recorded with the ids of the decision and of the first memory. If the
+    /// new memory exists already, the changes and links are about that one.
     ///
     /// # Errors
     /// As [`Store::memories_create`]; [`Error::Version`] when the stored version of a memory differs;
-    /// [`Error::NotFound`] when a memory is not in these spaces; [`Error::Conflict`] when another memory has
-    /// the new content already.
+    /// [`Error::NotFound`] when a memory or link is not in these spaces; [`Error::Conflict`] when another
+    /// memory has the new content already, or the link to resolve is not open.
     pub async fn memories_apply_decision(
         &self,
         spaces: Vec<SpaceId>,
-        new: Option<NewMemory>,
-        changes: Vec<MemoryChange>,
+        decision: MemoryDecision,
         change: Change,
         once: Option<IdempotentRequest>,
-    ) -> Result<(Option<StoredMemory>, Vec<Memory>), Error> {
-        let adds = new.is_some();
+    ) -> Result<AppliedDecision, Error> {
+        let adds = decision.new.is_some() || !decision.links.is_empty();
         let decide = move |connection: &Connection| {
-            let stored = new.as_ref().map(|new| create_in_txn(connection, new, &change)).transpose()?;
-            let changed = changes.iter().map(|one| change_in_txn(connection, &spaces, one, &change));
-            let changed = changed.collect::<Result<Vec<_>, _>>()?;
-            let first = stored.iter().map(|stored| &stored.memory).chain(&changed).next();
-            if let (Some(once), Some(first)) = (&once, first) {
+            let applied = apply_in_txn(connection, &spaces, &decision, &change)?;
+            if let (Some(once), Some(first)) = (&once, applied.memories().next()) {
                 record_request_in_txn(connection, once, &format!("{} {}", change.decision, first.id))?;
             }
-            Ok((stored, changed))
+            Ok(applied)
         };
         // A decision that only changes memories may delete them, which must work on a full disk.
         if adds { self.write(decide).await } else { self.write_freeing(decide).await }
@@ -109,6 +107,29 @@ impl Store {
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = seqs.iter().map(|seq| Value::from(*seq)).chain(spaces.iter().map(text));
+            let rows = query.query_map(params_from_iter(values), read_memory)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Returns the memories with these ids in these spaces, in no order; deleted ones are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_by_id(
+        &self,
+        spaces: Vec<SpaceId>,
+        ids: Vec<MemoryId>,
+    ) -> Result<Vec<Memory>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memories WHERE id IN ({}) AND +space_id IN ({}) AND deleted_at IS NULL",
+                placeholders(ids.len()),
+                placeholders(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let values = ids.iter().map(|id| Value::from(id.to_string())).chain(spaces.iter().map(text));
             let rows = query.query_map(params_from_iter(values), read_memory)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -198,7 +219,7 @@ impl Store {
         .await
     }
 
-    /// Returns the numbers of memories and chunks in these spaces.
+    /// Returns the numbers of memories, chunks and open links in these spaces.
     ///
     /// # Errors
     /// When the database fails.
@@ -231,13 +252,14 @@ impl Store {
                 connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
+            stats.open_links = count_open_links(connection, &spaces)?;
             Ok(stats)
         })
         .await
     }
 
-    /// Erases memories with their chunks and history, and the records of the requests that created them.
-    /// Returns their numbers. Call [`Store::remove_from_answers`] afterwards.
+    /// Erases memories with their chunks, history and links, and the records of the requests that created
+    /// them. Returns their numbers. Call [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
@@ -281,6 +303,42 @@ impl Store {
         };
         self.erase(purge, |purged: &usize| *purged > 0).await
     }
+}
+
+/// Applies a decision. The link is resolved first: the changes end its being open.
+fn apply_in_txn(
+    connection: &Connection,
+    spaces: &[SpaceId],
+    decision: &MemoryDecision,
+    change: &Change,
+) -> Result<AppliedDecision, Error> {
+    let MemoryDecision { new, changes, links, resolved } = decision;
+    if let Some((link, resolution)) = resolved {
+        resolve_link_in_txn(connection, spaces, *link, *resolution, Some(change.decision))?;
+    }
+    let stored = new.as_ref().map(|new| create_in_txn(connection, new, change)).transpose()?;
+    let stored_id = |id: MemoryId| match (new, &stored) {
+        (Some(new), Some(stored)) if new.id == id => stored.memory.id,
+        _ => id,
+    };
+    let mut changed = Vec::with_capacity(changes.len());
+    for one in changes {
+        let mut one = one.clone();
+        if let Some(Some((by, _))) = &mut one.patch.superseded {
+            *by = stored_id(*by);
+            if *by == one.id {
+                return Err(Error::Conflict(format!("memory {by} cannot supersede itself")));
+            }
+        }
+        changed.push(change_in_txn(connection, spaces, &one, change)?);
+    }
+    let mut linked = Vec::with_capacity(links.len());
+    for link in links {
+        let (older, newer) = (stored_id(link.older), stored_id(link.newer));
+        let link = NewLink { older, newer, ..link.clone() };
+        linked.extend(insert_link_in_txn(connection, spaces, &link, change.key)?);
+    }
+    Ok(AppliedDecision { stored, changed, links: linked })
 }
 
 /// Stores a memory unless it exists.
@@ -334,6 +392,7 @@ fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error
         "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by = ?1",
         [id],
     )?;
+    memory_candidates::remove_memory_in_txn(connection, id)?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;
     answer_memories::note_erased_in_txn(connection, id)
 }

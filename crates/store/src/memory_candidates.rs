@@ -5,14 +5,17 @@
 //! exist, even if they share its space: each key adds a text for itself, whether or not another key has added
 //! it. Callers who see several keys' candidates with one text in one space see only the newest.
 
-use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleKeys};
+use lar_base::{CandidateId, ConversationId, MemoryId, SpaceId, Timestamp, UserId, VisibleKeys};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use crate::columns::{parse_column, time};
+use crate::columns::{parse_column, parse_optional_column, time};
 use crate::json_columns::PROVENANCE;
-use crate::memories::rows::{placeholders, text};
+use crate::memories::rows::{exists_in_txn, placeholders, text};
 use crate::{Error, MemoryKind, Provenance, Store};
+
+/// The reason of a candidate whose own reason may have named a memory that was erased.
+const REASON_AFTER_ERASURE: &str = "it may be worth saving";
 
 /// A candidate for a memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,22 +34,35 @@ pub struct Candidate {
     pub reason: String,
     /// The time when it was put into the inbox.
     pub created_at: Timestamp,
+    /// The memory that it would make outdated; `None` if there is none. That memory may have been deleted or
+    /// superseded since: check that it is current and in the same space.
+    pub may_replace: Option<MemoryId>,
 }
 
 impl Store {
-    /// Adds a candidate. A candidate of the same key with this text that still waits stays as it is. Nothing
-    /// is added from an erased conversation of Lar's.
+    /// Adds a candidate. A candidate of the same key with this text that still waits stays as it is; if the
+    /// new one would make a memory outdated, it takes that memory and the reason over. A memory that was
+    /// erased meanwhile is left out, with the reason. Nothing is added from an erased conversation of Lar's.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn candidate_create(&self, candidate: Candidate) -> Result<(), Error> {
+    pub async fn candidate_create(&self, mut candidate: Candidate) -> Result<(), Error> {
         self.write(move |connection| {
             if is_from_an_erased_conversation(connection, &candidate.provenance)? {
                 return Ok(());
             }
+            if let Some(id) = candidate.may_replace
+                && !exists_in_txn(connection, candidate.space, id)?
+            {
+                candidate.may_replace = None;
+                candidate.reason = REASON_AFTER_ERASURE.into();
+            }
             connection.execute(
-                "INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                "INSERT INTO memory_candidates
+                   (id, space_id, key_id, content, kind, source, reason, created_at, may_replace)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT DO UPDATE SET may_replace = excluded.may_replace, reason = excluded.reason
+                   WHERE excluded.may_replace IS NOT NULL",
                 (
                     candidate.id.to_string(),
                     candidate.space.to_string(),
@@ -56,6 +72,7 @@ impl Store {
                     PROVENANCE.encode(&candidate.provenance)?,
                     &candidate.reason,
                     candidate.created_at.as_millis(),
+                    candidate.may_replace.map(|id| id.to_string()),
                 ),
             )?;
             Ok(())
@@ -185,6 +202,13 @@ fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) ->
     Ok(!query.exists([id.to_string()])?)
 }
 
+/// Removes an erased memory from the candidates that would have made it outdated. Their reasons may quote it.
+pub(crate) fn remove_memory_in_txn(connection: &Connection, memory: &str) -> Result<(), Error> {
+    let sql = "UPDATE memory_candidates SET may_replace = NULL, reason = ?2 WHERE may_replace = ?1";
+    connection.prepare_cached(sql)?.execute([memory, REASON_AFTER_ERASURE])?;
+    Ok(())
+}
+
 fn remove_in_txn(
     connection: &Connection,
     space: SpaceId,
@@ -204,6 +228,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         provenance: PROVENANCE.decode(row)?,
         reason: row.get("reason")?,
         created_at: time(row, "created_at")?,
+        may_replace: parse_optional_column(row, "may_replace")?,
     })
 }
 
@@ -235,6 +260,7 @@ mod tests {
                 provenance: Provenance { key, source: None, conversation: Some(conversation), message: None },
                 reason: String::new(),
                 created_at: Timestamp::now(),
+                may_replace: None,
             };
             store.candidate_create(candidate).await.unwrap();
         }

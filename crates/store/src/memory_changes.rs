@@ -13,6 +13,7 @@ use crate::chunks::NewChunk;
 use crate::memories::change::change_in_txn;
 use crate::memories::rows::get_in_txn;
 use crate::memories::{Memory, MemoryChange};
+use crate::memory_links::rows::reopen_links_in_txn;
 use crate::{Error, Store};
 
 impl Store {
@@ -52,8 +53,9 @@ impl Store {
         .await
     }
 
-    /// Undoes the last decision about a memory, in all the memories that it changed. `chunks` are those of
-    /// the contents that are restored. An undo is a decision, too, and can be undone. Returns the memories.
+    /// Undoes the last decision about a memory, in all the memories that it changed. The links that it
+    /// resolved are open again. `chunks` are those of the contents that are restored. An undo is a decision,
+    /// too, and can be undone; that resolves no link again. Returns the memories.
     ///
     /// # Errors
     /// [`Error::Conflict`] when there is nothing to undo, `decision` is no longer the last one, or a later
@@ -93,6 +95,7 @@ impl Store {
                 "UPDATE memory_changes SET undone_by = ?2 WHERE decision = ?1",
                 (decision.to_string(), change.decision.to_string()),
             )?;
+            reopen_links_in_txn(connection, &spaces, decision)?;
             Ok(undone)
         })
         .await

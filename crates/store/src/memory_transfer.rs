@@ -1,4 +1,4 @@
-//! Export and import of memories, with their vectors and their history.
+//! Export and import of memories, with their vectors, their history and their links.
 
 use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
@@ -9,9 +9,10 @@ use crate::json_columns::{PATCH, PROVENANCE, names};
 use crate::memories::rows::{by_hash_in_txn, read_memory};
 use crate::memory_changes::ChangeRecord;
 use crate::memory_changes::rows::read_change;
-use crate::{Embedder, Error, Memory, Store, Vectors};
+use crate::memory_links::rows::{links_of_newer, restore_link_in_txn};
+use crate::{Embedder, Error, Memory, MemoryLink, Store, Vectors};
 
-/// A memory with its chunks and its history.
+/// A memory with its chunks, its history and its links.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportedMemory {
     /// The memory, which may be deleted.
@@ -20,6 +21,8 @@ pub struct ExportedMemory {
     pub chunks: Vec<NewChunk>,
     /// Its changes, oldest first.
     pub history: Vec<ChangeRecord>,
+    /// Its links as the newer memory, oldest first, open or not.
+    pub links: Vec<MemoryLink>,
 }
 
 /// A page of an export.
@@ -35,7 +38,7 @@ pub struct ExportedPage {
 
 impl Store {
     /// Returns at most `limit` memories of a space after `after`, oldest first. An unreadable memory is
-    /// counted and skipped; unreadable chunks and changes are left out.
+    /// counted and skipped; unreadable chunks, changes and links are left out.
     ///
     /// # Errors
     /// When the database fails for another reason, or so badly that the memories cannot be listed.
@@ -68,7 +71,8 @@ impl Store {
     }
 
     /// Stores memories under the ids they have, all or none. A memory whose id or content exists stays as it
-    /// is. Returns the numbers of the new ones.
+    /// is. Then stores the links between memories that exist, also those of memories that existed before; a
+    /// link of two memories that are linked stays as it is. Returns the numbers of the new memories.
     ///
     /// # Errors
     /// [`Error::Conflict`] when an id belongs to a memory in another space.
@@ -81,6 +85,10 @@ impl Store {
             let mut stored = Vec::new();
             for moved in &moved {
                 stored.extend(import_in_txn(connection, space, moved)?);
+            }
+            // An older memory may come after the newer one.
+            for link in moved.iter().flat_map(|moved| &moved.links) {
+                restore_link_in_txn(connection, space, link)?;
             }
             Ok(stored)
         })
@@ -168,7 +176,8 @@ fn moved(connection: &Connection, number: i64) -> Result<ExportedMemory, Error> 
     })?;
     let chunks = readable(chunks_of(connection, memory.seq))?;
     let history = readable(history_of(connection, memory.id))?;
-    Ok(ExportedMemory { memory, chunks, history })
+    let links = readable(links_of_newer(connection, memory.id))?;
+    Ok(ExportedMemory { memory, chunks, history, links })
 }
 
 /// Returns the rows that were read; none if they are damaged.

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0014_conversation_search_rows.sql"),
     include_str!("../migrations/0015_erasures_to_clear.sql"),
     include_str!("../migrations/0016_answer_memories.sql"),
+    include_str!("../migrations/0017_memory_links.sql"),
 ];
 
 /// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.
@@ -370,13 +371,13 @@ mod tests {
         assert_eq!(found, expected.map(|(id, key, text, at)| (id.into(), key.into(), text.into(), at)));
         let note = |id: &str, key: &str| {
             connection.execute(
-                "INSERT INTO memory_candidates VALUES (?1, 'space_x', ?2, 'I play the oboe.', 'fact', '{}', 'why', 5)",
+                "INSERT INTO memory_candidates VALUES (?1, 'space_x', ?2, 'I play the oboe.', 'fact', '{}', 'why', 5, NULL)",
                 [id, key],
             )
         };
         assert!(note("cand_5", "key_2").is_ok(), "another key may save the same text");
         assert!(note("cand_6", "key_1").is_err(), "a key saves a text once");
-        let orphan = "INSERT INTO memory_candidates VALUES ('cand_7', 'space_none', 'key_1', 'x', 'fact', '{}', 'why', 5)";
+        let orphan = "INSERT INTO memory_candidates VALUES ('cand_7', 'space_none', 'key_1', 'x', 'fact', '{}', 'why', 5, NULL)";
         assert!(connection.execute(orphan, []).is_err(), "a missing space is refused");
     }
 
@@ -432,6 +433,55 @@ mod tests {
             ("msg_6 mem_2", false),
         ];
         assert_eq!(found, expected.map(|(row, is_erased)| (row.to_owned(), is_erased)));
+    }
+
+    #[test]
+    fn candidates_of_an_older_schema_replace_no_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::connection::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..16] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 16).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO users VALUES ('user_x', 'someone', 1, NULL);
+                 INSERT INTO spaces VALUES ('space_x', 'user_x', 'personal', '', 1);
+                 INSERT INTO memory_candidates VALUES ('cand_1', 'space_x', 'key_1', 'I play the oboe.', 'fact', '{}', 'why', 1);
+                 INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty, reviewed_at,
+                                       hash, version, created_at, updated_at)
+                 VALUES ('mem_1', 'space_x', 'fact', 'one', '[]', '{}', 0, 1, 1, 1, x'01', 1, 1, 1),
+                        ('mem_2', 'space_x', 'fact', 'two', '[]', '{}', 0, 1, 1, 1, x'02', 1, 1, 1);",
+            )
+            .unwrap();
+        run(&mut connection, &path).unwrap();
+        let kept = "SELECT content, may_replace FROM memory_candidates";
+        let kept: (String, Option<String>) =
+            connection.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(kept, ("I play the oboe.".into(), None));
+        let link = |id: &str, older: &str, newer: &str, rest: &str| {
+            let sql = format!(
+                "INSERT INTO memory_links VALUES ('{id}', 'space_x', '{older}', '{newer}', 'contradicts', 'why', 'key_1', 1, {rest})"
+            );
+            connection.execute(&sql, [])
+        };
+        link("link_1", "mem_1", "mem_2", "NULL, NULL, NULL").unwrap();
+        for (older, newer, rest, why) in [
+            ("mem_1", "mem_2", "NULL, NULL, NULL", "two memories are linked once"),
+            ("mem_2", "mem_2", "NULL, NULL, NULL", "a memory is not linked with itself"),
+            ("mem_2", "mem_9", "NULL, NULL, NULL", "both memories exist"),
+            ("mem_2", "mem_1", "'maybe', 1, NULL", "the resolution is one of four"),
+            ("mem_2", "mem_1", "'merge', NULL, NULL", "a resolution has a time"),
+            ("mem_2", "mem_1", "NULL, NULL, 'chg_1'", "a decision has a resolution"),
+        ] {
+            assert!(link("link_2", older, newer, rest).is_err(), "{why}");
+        }
+        connection.execute("DELETE FROM memories WHERE id = 'mem_1'", []).unwrap();
+        let left: u32 =
+            connection.query_row("SELECT count(*) FROM memory_links", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 use lar_store::{
-    Change, Embedder, ExportedMemory, Memory, MemoryChange, MemoryKind, MemoryPatch, NewChunk, NewMemory,
-    Provenance, Store, Strength, Vectors,
+    Change, Embedder, ExportedMemory, LinkRelation, Memory, MemoryChange, MemoryDecision, MemoryKind,
+    MemoryPatch, NewChunk, NewLink, NewMemory, Provenance, Store, Strength, Vectors,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -55,41 +55,31 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     let correction = new(space, key, 4, "The mill stands on the hill.");
     let superseded =
         MemoryPatch { superseded: Some(Some((id(4), Timestamp::from_millis(5)))), ..MemoryPatch::default() };
-    store
-        .memories_apply_decision(
-            spaces(),
-            Some(correction),
-            vec![patch(id(1), superseded, Vec::new())],
-            change("supersede"),
-            None,
-        )
-        .await?;
+    let link = NewLink {
+        older: id(2),
+        newer: id(4),
+        relation: LinkRelation::MayReplace,
+        reason: "It may have moved.".into(),
+    };
+    let decision = MemoryDecision {
+        new: Some(correction),
+        changes: vec![patch(id(1), superseded, Vec::new())],
+        links: vec![link],
+        resolved: None,
+    };
+    store.memories_apply_decision(spaces(), decision, change("supersede"), None).await?;
     report_step(store).await?;
     let text = "The mill grinds rye. ".repeat(400);
     let edit = MemoryPatch { content: Some((text.clone(), [9; 32])), ..MemoryPatch::default() };
-    store
-        .memories_apply_decision(
-            spaces(),
-            None,
-            vec![patch(id(2), edit, chunks(&text))],
-            change("edit"),
-            None,
-        )
-        .await?;
+    let decision = changes_only(patch(id(2), edit, chunks(&text)));
+    store.memories_apply_decision(spaces(), decision, change("edit"), None).await?;
     report_step(store).await?;
     let decision = store.memory_last_decision(spaces(), id(4)).await?[0].decision;
     store.memory_undo(spaces(), id(4), decision, Vec::new(), change("undo")).await?;
     report_step(store).await?;
     let deleted = MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(7))), ..MemoryPatch::default() };
-    store
-        .memories_apply_decision(
-            spaces(),
-            None,
-            vec![patch(id(3), deleted, Vec::new())],
-            change("forget"),
-            None,
-        )
-        .await?;
+    let decision = changes_only(patch(id(3), deleted, Vec::new()));
+    store.memories_apply_decision(spaces(), decision, change("forget"), None).await?;
     report_step(store).await?;
     store.memories_erase(spaces(), vec![id(3)]).await?;
     report_step(store).await?;
@@ -99,6 +89,10 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
         (10..40).map(|number| new(space, key, number, &format!("Sack {number} holds flour."))).collect();
     store.memories_create(batch, change("create"), None).await?;
     report_step(store).await
+}
+
+fn changes_only(change: MemoryChange) -> MemoryDecision {
+    MemoryDecision { changes: vec![change], ..MemoryDecision::default() }
 }
 
 fn id(number: u32) -> MemoryId {
@@ -164,23 +158,25 @@ fn moved(space: SpaceId, key: KeyId, number: u32) -> ExportedMemory {
         updated_at: at,
         deleted_at: None,
     };
-    ExportedMemory { memory, chunks, history: Vec::new() }
+    ExportedMemory { memory, chunks, history: Vec::new(), links: Vec::new() }
 }
 
-/// Returns a checksum of all memories with their passages and histories, and the number of memories whose
-/// passages do not match their text.
+/// Returns a checksum of all memories with their passages, histories and links, and the number of memories
+/// whose passages do not match their text.
 ///
 /// Times, and ids that differ in each run, are excluded. The passages are computed again from the text to
 /// compare them.
 async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
     let mut dump = String::new();
-    for ExportedMemory { memory, chunks, history } in store.memories_export(space, 0, 1000).await?.memories {
+    for exported in store.memories_export(space, 0, 1000).await?.memories {
+        let ExportedMemory { memory, chunks, history, links } = exported;
         let made = self::chunks(&memory.content);
         let agree = made == chunks;
         let actions: Vec<(String, bool)> =
             history.into_iter().map(|change| (change.action, change.undone_by.is_some())).collect();
+        let linked: Vec<MemoryId> = links.into_iter().map(|link| link.older).collect();
         dump.push_str(&format!(
-            "{} {} {:?} {} {} {agree} {actions:?}\n",
+            "{} {} {:?} {} {} {agree} {actions:?} {linked:?}\n",
             memory.id,
             memory.content,
             memory.superseded.map(|(by, _)| by),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::MemoryKind;
+use super::links::LinkedMemory;
 
 /// A text in the inbox, which may be worth saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -23,6 +24,9 @@ pub struct Candidate {
     pub conversation: Option<String>,
     /// When Lar put the text into the inbox (RFC 3339). Lar keeps it there for 14 days.
     pub created_at: String,
+    /// The memory that the text would make outdated; absent if there is none, or if it is no longer current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_replace: Option<LinkedMemory>,
 }
 
 /// A request to accept a candidate.
@@ -32,6 +36,9 @@ pub struct Accept {
     /// A text to save instead of the candidate's, up to 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// Whether the memory in `may_replace` stays current. If false or missing, the text supersedes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_both: bool,
 }
 
 /// The times when a key last used the memories of a space.

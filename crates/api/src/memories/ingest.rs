@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::links::SmartLink;
 use super::written::WrittenMemory;
 
 /// A request to save a memory.
@@ -109,8 +110,10 @@ pub struct SmartIngestResult {
     /// Why Lar decided so, for people. A key without `memory:read` gets it only for `create` and `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often such a decision is right, 0 to 1, measured on a labeled set; absent if `reason` is absent.
+    /// Deprecated: always absent. The figures came from sets that the rules had been tuned on, and no fresh
+    /// measurement backs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(deprecated)]
     pub confidence: Option<f32>,
     /// The memory that the text was compared with, as it was before the decision; absent if none is similar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +121,10 @@ pub struct SmartIngestResult {
     /// The memory that has the text now; absent for `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<WrittenMemory>,
+    /// The link to a memory that the text may make outdated; absent if there is none. Both memories are current
+    /// until a person decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<SmartLink>,
     /// For `update` and `merge`, how the text of `against` changed, in parts; absent for a key without
     /// `memory:read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

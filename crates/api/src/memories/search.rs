@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::MemoryKind;
+use super::links::ResultLink;
 
 /// A search for memories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -121,6 +122,12 @@ pub struct SearchResult {
     /// The id of the memory that superseded this one; absent if the memory is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
+    /// Whether a newer memory may make this one outdated, and nobody has decided yet; absent if not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub possibly_outdated: bool,
+    /// The links to other memories that nobody has decided about yet; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<ResultLink>,
     /// The relevance, from 0 to 1: higher is better.
     pub score: f32,
     /// The values that `score` is computed from.

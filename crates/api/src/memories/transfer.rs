@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::MemoryKind;
+use super::links::LinkRelation;
 
 /// One line of an export: a memory with its embeddings and its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -77,6 +78,39 @@ pub struct ExportedMemory {
     /// The changes, oldest first.
     #[serde(default)]
     pub history: Vec<ExportedChange>,
+    /// The links to older memories, oldest link first, decided or not; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<ExportedLink>,
+}
+
+/// A link of an exported memory to an older one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedLink {
+    /// The link's id, `link_…`.
+    pub id: String,
+    /// The id of the memory that may be outdated, `mem_…`. If the importing space does not have it, the link
+    /// is left out.
+    pub older: String,
+    /// The relation: `may_replace` or `contradicts`.
+    #[schema(value_type = LinkRelation)]
+    pub relation: String,
+    /// Why Lar linked the memories, for people.
+    pub reason: String,
+    /// The id of the key whose request created the link, `key_…`. In a team space, an import replaces it by
+    /// the importing key.
+    pub by: String,
+    /// When Lar linked the memories (RFC 3339).
+    pub created_at: String,
+    /// The decision: `replace`, `keep_both`, `merge` or `unrelated`; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// When it was decided (RFC 3339); present if `resolution` is, and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<String>,
+    /// The id of the decision in the history of the memories, `chg_…`; absent if no memory changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
 }
 
 /// A chunk of an exported memory, with its vectors.

@@ -61,8 +61,6 @@ pub struct SmartIngestResult {
     pub decision: Decision,
     /// The rule behind the decision, as text for a person.
     pub reason: String,
-    /// The accuracy of such decisions on a labeled set, 0 to 1.
-    pub confidence: f32,
     /// The memory that the text was compared with, before the decision.
     pub against: Option<Memory>,
     /// The memory that now contains the text.
@@ -102,7 +100,6 @@ pub(super) fn reject(parsed: &ParsedText) -> SmartIngestResult {
     SmartIngestResult {
         decision: Decision::Reject,
         reason: reason.into(),
-        confidence: 0.96,
         against: None,
         memory: None,
         diff: Vec::new(),

@@ -9,10 +9,10 @@ use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::memories::{Accept, Candidate as Wire, MemoryClient, SmartIngestResult};
 use lar_base::CandidateId;
-use lar_memory::Memories;
+use lar_memory::{InboxEntry, Memories};
 
 use super::access::{Reading, Writing};
-use super::view::{WriterView, kind_to_wire};
+use super::view::{WriterView, kind_to_wire, show_linked};
 use crate::errors::Failure;
 use crate::extract::{self, Json, PAGE_MAX, Path};
 
@@ -41,9 +41,9 @@ pub(crate) async fn list(
     let limit = page.limit.as_deref().map_or(Ok(PAGE_MAX), |limit| extract::limit(Some(limit)))?;
     let after: Option<CandidateId> = extract::after(page.after.as_deref())?;
     let waiting = memories.inbox(&reader, after, limit).await?;
-    let next =
-        (waiting.len() == limit as usize).then(|| waiting.last().map(|last| last.id.to_string())).flatten();
-    let candidates = waiting.into_iter().map(|candidate| Wire {
+    let last = || waiting.last().map(|last| last.candidate.id.to_string());
+    let next = (waiting.len() == limit as usize).then(last).flatten();
+    let candidates = waiting.into_iter().map(|InboxEntry { candidate, may_replace }| Wire {
         id: candidate.id.to_string(),
         content: candidate.content,
         kind: kind_to_wire(candidate.kind),
@@ -51,13 +51,15 @@ pub(crate) async fn list(
         space: candidate.space.to_string(),
         conversation: candidate.provenance.conversation,
         created_at: candidate.created_at.to_string(),
+        may_replace: may_replace.map(|memory| show_linked(&reader, &memory)),
     });
     Ok(axum::Json(Page { data: candidates.collect(), next }))
 }
 
 /// Accept an inbox entry
 ///
-/// Saves the entry by smart ingest, which compares it with existing memories.
+/// If the entry may replace a memory that is still current, the text supersedes this memory; with `keep_both`,
+/// it is saved beside it. Otherwise saves the text by smart ingest, which compares it with existing memories.
 #[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/accept", tag = "memories", request_body = Accept,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = SmartIngestResult), (status = 404, body = lar_api::ProblemBody)))]
@@ -67,7 +69,8 @@ pub(crate) async fn accept(
     Path(id): Path<String>,
     Json(accept): Json<Accept>,
 ) -> Result<axum::Json<SmartIngestResult>, Failure> {
-    let decided = memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
+    let Accept { content, keep_both } = accept;
+    let decided = memories.accept(&writer, extract::id(&id, "candidate")?, content, keep_both).await?;
     Ok(axum::Json(WriterView::of(&writer).show_decision(&decided)))
 }
 

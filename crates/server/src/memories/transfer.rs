@@ -1,5 +1,5 @@
-//! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with embeddings
-//! and history.
+//! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with embeddings,
+//! history and links.
 
 use std::collections::VecDeque;
 
@@ -11,10 +11,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::stream;
 use lar_api::conversations::ImportResult;
-use lar_api::memories::{ExportedChange, ExportedMemory, ExportedPassage};
+use lar_api::memories::{ExportedChange, ExportedLink, ExportedMemory, ExportedPassage};
 use lar_base::{Problem, SpaceId, Timestamp};
 use lar_memory::{Export, Memories};
-use lar_store::{ChangeRecord, Embedder, Memory, NewChunk, Provenance, Strength, Vectors};
+use lar_store::{
+    ChangeRecord, Embedder, LinkRelation, LinkResolution, Memory, MemoryLink, NewChunk, Provenance, Strength,
+    Vectors,
+};
 
 use super::access::Writing;
 use super::parse::parse_kind;
@@ -27,7 +30,7 @@ use crate::memory_headers::requested_scope;
 /// Export memories
 ///
 /// Streams the memories of the space that the headers select, or of the user's own space, as JSON lines. The
-/// export includes deleted memories, and each memory's embeddings and history.
+/// export includes deleted memories, and each memory's embeddings, history and links to older memories.
 #[utoipa::path(get, path = "/lar/v1/memories/export", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, content_type = "application/x-ndjson", body = ExportedMemory)))]
@@ -48,7 +51,8 @@ pub(crate) async fn export(
 /// Import memories
 ///
 /// Adds exported memories to the space that the headers select, or to the user's own space. Memories that
-/// exist there stay unchanged. Imports all lines or none.
+/// exist there stay unchanged. Restores the links between memories that exist afterwards. Imports all lines or
+/// none.
 #[utoipa::path(post, path = "/lar/v1/memories/import", tag = "memories",
     request_body(content = ExportedMemory, content_type = "application/x-ndjson"),
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
@@ -155,7 +159,22 @@ pub fn memory_line(moved: lar_store::ExportedMemory) -> Result<ExportedMemory, s
         deleted_at: to_text(memory.deleted_at),
         passages: passages.collect(),
         history: history.collect::<Result<_, serde_json::Error>>()?,
+        links: moved.links.into_iter().map(show_link).collect(),
     })
+}
+
+fn show_link(link: MemoryLink) -> ExportedLink {
+    ExportedLink {
+        id: link.id.to_string(),
+        older: link.older.to_string(),
+        relation: link.relation.as_str().into(),
+        reason: link.reason,
+        by: link.key.to_string(),
+        created_at: link.created_at.to_string(),
+        resolution: link.resolution.map(|(resolution, _)| resolution.as_str().into()),
+        resolved_at: link.resolution.map(|(_, at)| at.to_string()),
+        decision: link.decision.map(|id| id.to_string()),
+    }
 }
 
 fn parse_memory(space: SpaceId, line: ExportedMemory) -> Result<lar_store::ExportedMemory, Problem> {
@@ -204,7 +223,36 @@ fn parse_memory(space: SpaceId, line: ExportedMemory) -> Result<lar_store::Expor
     let history = line.history.into_iter().map(|change| parse_change(&memory, change));
     let history = history.collect::<Result<_, _>>()?;
     let passages = line.passages.into_iter().map(parse_passage).collect::<Result<_, _>>()?;
-    Ok(lar_store::ExportedMemory { memory, chunks: passages, history })
+    let links = line.links.into_iter().map(|link| parse_link(&memory, link)).collect::<Result<_, _>>()?;
+    Ok(lar_store::ExportedMemory { memory, chunks: passages, history, links })
+}
+
+fn parse_link(newer: &Memory, link: ExportedLink) -> Result<MemoryLink, Problem> {
+    let resolution = match (link.resolution, link.resolved_at) {
+        (Some(resolution), Some(at)) => {
+            let resolution = resolution.parse::<LinkResolution>();
+            let resolution = resolution.map_err(|reason| Problem::invalid("links.resolution", reason))?;
+            Some((resolution, parse("links.resolved_at", &at)?))
+        }
+        (None, None) => None,
+        _ => {
+            let reason = "must be present if `resolution` is, and only then";
+            return Err(Problem::invalid("links.resolved_at", reason));
+        }
+    };
+    let relation = link.relation.parse::<LinkRelation>();
+    Ok(MemoryLink {
+        id: parse("links.id", &link.id)?,
+        space: newer.space,
+        older: parse("links.older", &link.older)?,
+        newer: newer.id,
+        relation: relation.map_err(|reason| Problem::invalid("links.relation", reason))?,
+        reason: link.reason,
+        key: parse("links.by", &link.by)?,
+        created_at: parse("links.created_at", &link.created_at)?,
+        resolution,
+        decision: link.decision.map(|id| parse("links.decision", &id)).transpose()?,
+    })
 }
 
 fn parse_change(memory: &Memory, change: ExportedChange) -> Result<ChangeRecord, Problem> {

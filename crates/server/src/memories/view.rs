@@ -1,8 +1,8 @@
 //! The memories in responses, with the fields that the caller may read.
 //!
-//! Only this module creates them: [`whole`] for a caller who may read, which [`ReadAccess`] proves,
-//! [`show_results`] for a search, which requires a [`ReadAccess`], too, and [`WriterView`] for a caller who
-//! may write. The tools of Vestige have their own format and ask [`WriterView::readable`]. Exports are in
+//! Only this module creates them: [`whole`], [`show_link`] and [`show_linked`] for a caller who may read, which
+//! [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
+//! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask [`WriterView::readable`]. Exports are in
 //! `transfer.rs`; they require the scope `memory:read`.
 //!
 //! Without the scope `memory:read`, the response to a write contains ids of memories, versions and times of
@@ -11,6 +11,7 @@
 //! what happened to its text. So a writer that tries out texts can still learn whether a similar memory
 //! exists.
 
+mod links;
 mod search_results;
 
 use lar_api::memories::{
@@ -21,6 +22,7 @@ use lar_base::{MemoryId, Scope, Timestamp};
 use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
 use lar_store::{Memory, MemoryKind};
 
+pub(crate) use self::links::{show_link, show_linked};
 pub(crate) use self::search_results::show_results;
 
 /// Returns a memory with all its fields.
@@ -52,7 +54,7 @@ impl WriterView {
 
     /// Returns whether the writer may know why smart ingest made this decision.
     fn tells_why(self, decision: Decision) -> bool {
-        // The reason and the confidence would reveal how the existing memory relates to the text.
+        // The reason would reveal how the existing memory relates to the text.
         self.may_read || matches!(decision, Decision::Create | Decision::Reject)
     }
 
@@ -93,9 +95,10 @@ impl WriterView {
         WireDecided {
             decision: decision_to_wire(decided.decision),
             reason: self.reason(decided).map(ToOwned::to_owned),
-            confidence: self.tells_why(decided.decision).then_some(decided.confidence),
+            confidence: None,
             against: decided.against.as_ref().map(|known| self.show_compared(known)),
             memory: decided.memory.as_ref().map(|memory| self.memory(memory)),
+            link: None,
             diff: decided.diff.iter().filter(|_| self.may_read).map(part).collect(),
             redacted: decided.redacted.clone(),
             unembedded: decided.unembedded.clone(),

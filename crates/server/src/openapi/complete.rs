@@ -3,6 +3,7 @@
 
 use lar_base::{Code, Scope};
 use lar_memory::limits as memory;
+use lar_store::LinkResolution;
 use serde_json::{Map, Value, json};
 
 use crate::auth::cookie_name;
@@ -10,6 +11,7 @@ use crate::conversations::messages::CONTENT_BYTES_MAX as MESSAGE_BYTES_MAX;
 use crate::extract::PAGE_MAX;
 use crate::idempotency::NAME_CHARS_MAX as IDEMPOTENCY_CHARS_MAX;
 use crate::keys::NAME_CHARS_MAX as KEY_NAME_CHARS_MAX;
+use crate::memories::links::RESOLUTIONS;
 use crate::memories::review::REASON_CHARS_MAX;
 use crate::memories::search::LIMIT_MAX;
 
@@ -235,6 +237,7 @@ fn field_limits() -> Vec<(&'static str, &'static str, Value)> {
         ("Feedback", "rating", or_null(&["good", "bad"])),
         ("MemoryFeedback", "feedback", one_of(&["useful", "wrong", "outdated"])),
         ("MemoryFeedback", "reason", json!({ "maxLength": REASON_CHARS_MAX })),
+        ("ResolveLink", "resolution", one_of(&RESOLUTIONS.map(LinkResolution::as_str))),
         ("Review", "reason", json!({ "maxLength": REASON_CHARS_MAX })),
         ("NewGrant", "access", one_of(&["read", "write"])),
         ("NewSpace", "name", name_schema()),

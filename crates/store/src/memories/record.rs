@@ -1,9 +1,10 @@
 //! The types of memories: stored, to be stored, and to be changed.
 
-use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
+use lar_base::{KeyId, LinkId, MemoryId, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::NewChunk;
+use crate::memory_links::record::{LinkResolution, MemoryLink, NewLink};
 
 /// The kind of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -232,6 +233,37 @@ pub struct MemoryChange {
     pub expected: Option<i64>,
 }
 
+/// A decision about memories, which is applied as a whole and undone as a whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryDecision {
+    /// The memory to store; `None` if none is new.
+    pub new: Option<NewMemory>,
+    /// The changes of other memories.
+    pub changes: Vec<MemoryChange>,
+    /// The links to store. A link between two memories that are linked already is left out.
+    pub links: Vec<NewLink>,
+    /// The link that the decision resolves, and how; `None` if it resolves none.
+    pub resolved: Option<(LinkId, LinkResolution)>,
+}
+
+/// The result of a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppliedDecision {
+    /// The new memory, or the one that has its hash; `None` if the decision has no new memory.
+    pub stored: Option<StoredMemory>,
+    /// The changed memories, in the order of the changes.
+    pub changed: Vec<Memory>,
+    /// The links that were created.
+    pub links: Vec<MemoryLink>,
+}
+
+impl AppliedDecision {
+    /// Returns the new memory, if there is one, and then the changed ones.
+    pub fn memories(&self) -> impl Iterator<Item = &Memory> {
+        self.stored.iter().map(|stored| &stored.memory).chain(&self.changed)
+    }
+}
+
 /// The result of storing a memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMemory {
@@ -275,6 +307,8 @@ pub struct MemoryStats {
     pub chunks: u64,
     /// The number of those chunks that have no vectors, which only keyword search finds.
     pub chunks_without_vectors: u64,
+    /// The number of open links, about which nobody has decided.
+    pub open_links: u64,
 }
 
 /// Distinguishes an absent field (outer `None`) from `null` (inner `None`).

@@ -32,6 +32,12 @@ pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: Memory
     found.ok_or_else(|| Error::NotFound(format!("memory {id}")))
 }
 
+/// Returns whether a memory is in this space, even if it is deleted.
+pub(crate) fn exists_in_txn(connection: &Connection, space: SpaceId, id: MemoryId) -> Result<bool, Error> {
+    let mut query = connection.prepare_cached("SELECT 1 FROM memories WHERE id = ?1 AND space_id = ?2")?;
+    Ok(query.exists([id.to_string(), space.to_string()])?)
+}
+
 /// Returns the memory with this number, which must exist.
 pub(super) fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
     Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], read_memory)?)

@@ -133,7 +133,9 @@ impl TableCopy<'_> {
         cuts.retain(|cut| (from..=to).contains(cut));
         cuts.sort_unstable();
         cuts.dedup();
-        cuts.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).collect()
+        // The row at `from` was read. A row at another cut may be unread: the gap after it includes it.
+        let start = |cut: u128| if cut == from { cut } else { cut.saturating_sub(1) };
+        cuts.windows(2).map(|pair| Gap { from: start(pair[0]), to: pair[1] }).collect()
     }
 
     /// Returns the highest rowid that was ever used, if the table records it.

@@ -186,6 +186,26 @@ fn pages_of_noise_cost_their_own_rows_and_no_others() {
     assert!(unreadable <= 1, "{unreadable} tables were unreadable");
 }
 
+/// The walks read nothing, and the only index that names rows lost its first page.
+#[test]
+fn the_row_before_the_first_one_that_an_index_names_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    let pages = |name: &str, rest: &str| {
+        numbers(&connection, &format!("SELECT pageno FROM dbstat WHERE name = '{name}' {rest}"))
+    };
+    let mut lost = pages("sqlite_autoindex_memories_1", "");
+    for (name, order) in [("memories", "ASC"), ("memories", "DESC"), ("memories_by_space", "ASC")] {
+        lost.extend(pages(name, &format!("AND pagetype = 'leaf' ORDER BY path {order} LIMIT 1")));
+    }
+    let least = reachable(&connection, "memories", &lost);
+    assert!(least > 700, "{least}");
+    spoil(&path, &lost);
+    let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
+    assert_eq!(saved(&salvaged, "memories"), least);
+}
+
 /// Decodes the varint at `at`; returns its value and its end.
 fn varint(bytes: &[u8], at: usize) -> (u64, usize) {
     let end = at + bytes[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;

@@ -47,6 +47,8 @@ fn show_hit(hit: Hit) -> SearchResult {
         occurred_at: hit.memory.occurred_at.map(|at| at.to_string()),
         created_at: hit.memory.created_at.to_string(),
         superseded_by: hit.memory.superseded.map(|(by, _)| by.to_string()),
+        possibly_outdated: false,
+        links: Vec::new(),
         score: hit.score,
         parts: ScoreParts {
             keyword: hit.keyword_score,

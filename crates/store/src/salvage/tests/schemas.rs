@@ -60,11 +60,26 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
         (
             12,
             format!(
-                "INSERT INTO memory_candidates
+                "INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at)
                  VALUES ('cand', '{space}', 'key', 'noted', 'fact', '{{}}', 'why', 1)"
             ),
         ),
         (16, format!("INSERT INTO answer_memories VALUES ('{memory}', '{message}')")),
+        (17, format!("UPDATE memory_candidates SET may_replace = '{memory}'")),
+        (
+            17,
+            format!(
+                "INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty,
+                                       reviewed_at, hash, version, created_at, updated_at)
+                 SELECT 'mem_{newer:032x}', space_id, kind, 'newer', tags, source, pinned, stability, difficulty,
+                        reviewed_at, x'01{zeros}', version, created_at, updated_at FROM memories;
+                 INSERT INTO memory_links
+                 VALUES ('link', '{space}', '{memory}', 'mem_{newer:032x}', 'may_replace', 'why', 'key', 1,
+                         'keep_both', 2, NULL)",
+                newer = 2,
+                zeros = "00".repeat(31)
+            ),
+        ),
     ];
     for (_, sql) in steps.iter().filter(|(since, _)| *since <= schema) {
         connection.execute_batch(sql).unwrap();
