@@ -114,7 +114,8 @@ fn is_done(want: &Value, kind: &str, known: &[MemoryId], activity: &MemoryActivi
             has(&saved.content) && saved.superseded_id.is_some() && saved.superseded_id == id(&want["memory"])
         }),
         "suggest" => {
-            let suggested = |outdated: &Option<String>| outdated.is_some() && *outdated == id(&want["memory"]);
+            let suggested =
+                |outdated: &Option<String>| outdated.is_some() && *outdated == id(&want["memory"]);
             is_idle(activity) && activity.suggested.iter().any(|one| suggested(&one.outdated_id))
         }
         "forget" => {

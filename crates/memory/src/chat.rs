@@ -1,7 +1,8 @@
 //! Memory in a chat: recalls memories before an answer and applies the memory intents of the user's message.
 //!
-//! Only the user's own text counts, never an answer, a tool's output or a title. Requests and corrections are
-//! applied immediately and can be undone. Other statements that may be worth remembering go to the inbox.
+//! Only the user's own words count, never an answer, a pasted text, a tool's output or a title. Requests are
+//! carried out immediately and can be undone. Statements that make a memory outdated, or may be worth saving,
+//! go to the inbox.
 //! Recalled memories are given to the model as data, in a block that says so and that no memory can close.
 
 mod activity;
@@ -9,12 +10,13 @@ mod prompt_block;
 
 use std::fmt::Write as _;
 
-use lar_base::{Code, ConversationId, MemoryId, Problem};
+use lar_base::{ChangeId, Code, ConversationId, MemoryId, Problem, Scope, Timestamp};
+use lar_store::{Change, Memory, MemoryChange, MemoryDecision, MemoryList, MemoryPatch};
 
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
-use crate::{Edit, Hit, Item, Memories, ReadAccess, Search, WriteAccess};
-pub use activity::{Forgotten, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
+use crate::{Hit, Item, Memories, ReadAccess, Search, WriteAccess};
+pub use activity::{Forgotten, Listed, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
 use lar_text::requests::{MemoryIntent, parse_intents};
 
 /// The most memories that are recalled for an answer.
@@ -26,15 +28,20 @@ const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 const CONTEXT_SHARE: usize = 4;
 /// The number of bytes at the start of a message that are used as the query.
 const QUERY_BYTES: usize = 1000;
-/// A memory is recalled only with at least this cosine similarity or keyword score. Less relevant memories
-/// mislead a small model more than they help.
+/// A memory is recalled only with at least this cosine similarity, or this share of the message's words by
+/// weight. Less relevant memories mislead a small model more than they help.
 const SIMILARITY_MIN: f32 = 0.4;
-const KEYWORD_SCORE_MIN: f32 = 0.55;
-/// A memory is forgotten only with at least this cosine similarity or keyword score.
+const PRESENCE_MIN: f32 = 0.5;
+/// A single memory is forgotten only with at least this cosine similarity, or this share of the subject's
+/// words by weight.
 const FORGET_SIMILARITY_MIN: f32 = 0.5;
-const FORGET_KEYWORD_SCORE_MIN: f32 = 0.6;
+const FORGET_PRESENCE_MIN: f32 = 0.7;
+/// "Everything about X" means the memories with at least this share of the words of X by weight.
+const ABOUT_PRESENCE_MIN: f32 = 0.99;
 /// The most memories that one message can forget.
-const FORGOTTEN_MAX: usize = 10;
+const FORGOTTEN_MAX: usize = 200;
+/// The most memories that one message can list.
+const LISTED_MAX: usize = 50;
 
 /// The origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +78,17 @@ impl Memories {
         }
         let found = self.search(reader, search).await?;
         let near = |hit: &Hit| {
-            hit.keyword_score >= KEYWORD_SCORE_MIN
+            hit.presence >= PRESENCE_MIN
                 || hit.similarity.is_some_and(|similarity| similarity >= SIMILARITY_MIN)
         };
         Ok(found.hits.iter().filter(|hit| near(hit)).map(to_recalled).collect())
     }
 
-    /// Applies the memory intents of a user's message, and corrections that it makes without being asked.
+    /// Carries out what a user's message asks of the memory, and suggests what it states in passing.
     ///
-    /// `before` is the memory activity of the conversation's earlier turns, oldest first. "Forget that"
-    /// refers to the last turn that saved or suggested something.
+    /// Only requests change memories. A statement that makes a memory outdated becomes a candidate in the
+    /// inbox that asks whether to replace it. `before` is the memory activity of the conversation's earlier
+    /// turns, oldest first. "Forget that" refers to the last turn that saved or suggested something.
     ///
     /// # Errors
     /// None at present: refusals and failures are reported in the activity.
@@ -94,18 +102,23 @@ impl Memories {
         let mut activity = MemoryActivity::default();
         for intent in parse_intents(user_message) {
             let outcome = match intent {
-                MemoryIntent::Remember(what) => self.remember(writer, what, origin, &mut activity).await,
-                MemoryIntent::Forget { what: Some(what), all } => {
-                    self.forget(writer, &what, all, &mut activity).await
+                MemoryIntent::Remember(what) => {
+                    let decided = self.ingest_smart(writer, item(what, origin), None).await;
+                    self.record_saved(writer, decided, &mut activity).await
                 }
-                MemoryIntent::Forget { what: None, .. } => {
+                MemoryIntent::Correct(what) => {
+                    let decided = self.ingest_correction(writer, item(what, origin)).await;
+                    self.record_saved(writer, decided, &mut activity).await
+                }
+                MemoryIntent::Forget { what: None, all: false } => {
                     self.forget_last(writer, before, &mut activity).await
                 }
-                MemoryIntent::LastingStatement(text) => {
-                    self.correct_or_suggest(writer, text, true, origin, &mut activity).await
+                MemoryIntent::Forget { what, all } => {
+                    self.forget(writer, what.as_deref(), all, &mut activity).await
                 }
-                MemoryIntent::OtherStatement(text) => {
-                    self.correct_or_suggest(writer, text, false, origin, &mut activity).await
+                MemoryIntent::List { what } => self.list_known(writer, what.as_deref(), &mut activity).await,
+                MemoryIntent::Statement { text, lasting } => {
+                    self.suggest_statement(writer, text, lasting, origin, &mut activity).await
                 }
             };
             if let Err(problem) = outcome {
@@ -134,14 +147,14 @@ impl Memories {
         Ok(())
     }
 
-    async fn remember(
+    /// Adds what a request saved to the activity, or why it was refused.
+    async fn record_saved(
         &self,
         writer: &WriteAccess,
-        what: String,
-        origin: Origin,
+        decided: Result<SmartIngestResult, Problem>,
         activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
-        let decided = self.ingest_smart(writer, item(what, origin), None).await?;
+        let decided = decided?;
         match decided.decision {
             Decision::Reject => activity.refused.push(decided.reason),
             _ => activity.saved.extend(self.to_saved(writer, decided).await?),
@@ -149,8 +162,8 @@ impl Memories {
         Ok(())
     }
 
-    /// Applies a statement that corrects a memory. Other lasting statements go to the inbox.
-    async fn correct_or_suggest(
+    /// Suggests a statement that makes a memory outdated, or a lasting one that is new.
+    async fn suggest_statement(
         &self,
         writer: &WriteAccess,
         text: String,
@@ -159,49 +172,127 @@ impl Memories {
         activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
         let item = item(text.clone(), origin);
-        match self.correct(writer, item.clone()).await {
-            Ok(Some(decided)) => activity.saved.extend(self.to_saved(writer, decided).await?),
-            Ok(None) => {}
-            // Most likely it contains a secret. The user did not ask to save it, so there is nothing to
-            // report.
-            Err(_) => return Ok(()),
-        }
-        if lasting
-            && activity.saved.iter().all(|saved| saved.content != text)
-            && self.is_new(writer, &item).await?
-        {
-            let reason = "it may be worth saving, but you did not ask for it".into();
-            self.suggest(writer, item, reason, None).await?;
-            activity.suggested.push(Suggested { content: text });
-        }
+        // A failure most likely means that the text contains a secret. The user did not ask to save it, so
+        // there is nothing to report.
+        let Ok(outdated) = self.find_outdated(writer, &item).await else { return Ok(()) };
+        let reason = match &outdated {
+            Some(_) => "it may make a memory outdated, but you did not ask to change it",
+            None if lasting && self.is_new(writer, &item).await? => {
+                "it may be worth saving, but you did not ask for it"
+            }
+            None => return Ok(()),
+        };
+        let replaced = outdated.as_ref().map(|memory| memory.id);
+        let candidate = self.suggest(writer, item, reason.into(), replaced).await?;
+        activity.suggested.push(Suggested {
+            content: text,
+            candidate: candidate.map(|id| id.to_string()),
+            outdated_id: replaced.map(|id| id.to_string()),
+            outdated_content: outdated.map(|memory| memory.content),
+        });
         Ok(())
     }
 
+    /// Forgets the memory that is most clearly about a subject, or all memories that contain its words.
     async fn forget(
         &self,
         writer: &WriteAccess,
-        what: &str,
+        what: Option<&str>,
         all: bool,
         activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
         let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
-        let search = Search { query: start_of(what).to_owned(), limit: FORGOTTEN_MAX, ..Search::default() };
-        let found = self.search(&reader, search).await?;
-        let clear = |hit: &Hit| match all {
-            true => hit.keyword_score >= FORGET_KEYWORD_SCORE_MIN,
-            false => {
-                hit.keyword_score >= FORGET_KEYWORD_SCORE_MIN
-                    || hit.similarity.is_some_and(|similarity| similarity >= FORGET_SIMILARITY_MIN)
-            }
+        let mut found = match (what, all) {
+            (Some(what), true) => self.memories_about(&reader, what, FORGOTTEN_MAX).await?,
+            (Some(what), false) => self.clearest_memory(&reader, what).await?,
+            (None, _) => Vec::new(),
         };
-        let most = if all { FORGOTTEN_MAX } else { 1 };
-        for hit in found.hits.into_iter().filter(clear).take(most) {
-            self.forget_one(writer, hit.memory.id, activity).await?;
+        found.retain(|memory| memory.space == writer.space);
+        if found.is_empty() {
+            activity.refused.push(match what {
+                Some(what) => format!("No memory is clearly about “{}”.", what.trim_end_matches('.')),
+                None => "To forget everything, use the memory page or `lar memory forget`.".into(),
+            });
+            return Ok(());
         }
-        if activity.forgotten.is_empty() {
-            activity.refused.push(format!("No memory is clearly about “{what}”."));
-        }
+        let change = self.forget_memories(writer, &found).await?;
+        activity.forgotten.extend(found.into_iter().map(|memory| Forgotten {
+            id: memory.id.to_string(),
+            content: memory.content,
+            change: Some(change.to_string()),
+        }));
         Ok(())
+    }
+
+    /// Returns the memory that is most clearly about a subject, if any.
+    async fn clearest_memory(&self, reader: &ReadAccess, what: &str) -> Result<Vec<Memory>, Problem> {
+        let search = Search { query: start_of(what).to_owned(), limit: 1, ..Search::default() };
+        let found = self.search(reader, search).await?;
+        let clear = |hit: &Hit| {
+            hit.presence >= FORGET_PRESENCE_MIN
+                || hit.similarity.is_some_and(|similarity| similarity >= FORGET_SIMILARITY_MIN)
+        };
+        Ok(found.hits.into_iter().filter(clear).map(|hit| hit.memory).collect())
+    }
+
+    /// Lists what is known about a subject, or the newest memories.
+    async fn list_known(
+        &self,
+        writer: &WriteAccess,
+        what: Option<&str>,
+        activity: &mut MemoryActivity,
+    ) -> Result<(), Problem> {
+        // A key that may not read memories must not list them.
+        if !writer.caller.has(Scope::MemoryRead) {
+            return Ok(());
+        }
+        let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
+        let found = match what {
+            Some(what) => self.memories_about(&reader, what, LISTED_MAX).await?,
+            None => self.newest_memories(&reader, LISTED_MAX).await?,
+        };
+        activity.listed.extend(found.into_iter().map(|memory| Listed {
+            id: memory.id.to_string(),
+            day: day_of(&memory),
+            content: memory.content,
+        }));
+        Ok(())
+    }
+
+    /// Returns the current memories that contain the words of a subject in any form, best first.
+    async fn memories_about(
+        &self,
+        reader: &ReadAccess,
+        what: &str,
+        limit: usize,
+    ) -> Result<Vec<Memory>, Problem> {
+        let search = Search { query: start_of(what).to_owned(), limit, ..Search::default() };
+        let found = self.search(reader, search).await?;
+        let is_about = |hit: &Hit| hit.presence >= ABOUT_PRESENCE_MIN;
+        Ok(found.hits.into_iter().filter(is_about).map(|hit| hit.memory).collect())
+    }
+
+    async fn newest_memories(&self, reader: &ReadAccess, limit: usize) -> Result<Vec<Memory>, Problem> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let query = MemoryList { spaces: reader.spaces.clone(), limit, ..MemoryList::default() };
+        let mut memories = self.store.memory_list(query).await?;
+        memories.retain(|memory| memory.superseded.is_none());
+        Ok(memories)
+    }
+
+    /// Deletes memories by one decision, which one undo reverts. Returns the decision.
+    async fn forget_memories(&self, writer: &WriteAccess, memories: &[Memory]) -> Result<ChangeId, Problem> {
+        let changes = memories.iter().map(|memory| MemoryChange {
+            id: memory.id,
+            patch: MemoryPatch { deleted_at: Some(Some(Timestamp::now())), ..MemoryPatch::default() },
+            chunks: Vec::new(),
+            expected: None,
+        });
+        let decision = MemoryDecision { changes: changes.collect(), ..MemoryDecision::default() };
+        let change = Change::new(writer.caller.key(), "forget", None);
+        let id = change.decision;
+        self.commit_decision(vec![writer.space], decision, change, None).await?;
+        Ok(id)
     }
 
     /// Undoes the last turn that saved or suggested something.
@@ -241,19 +332,6 @@ impl Memories {
         Ok(())
     }
 
-    async fn forget_one(
-        &self,
-        writer: &WriteAccess,
-        id: MemoryId,
-        activity: &mut MemoryActivity,
-    ) -> Result<(), Problem> {
-        let edit = Edit { deleted: Some(true), ..Edit::default() };
-        let memory = self.edit(writer, id, edit, None).await?;
-        let change = self.last_decision(writer, id).await?.map(|change| change.to_string());
-        activity.forgotten.push(Forgotten { id: id.to_string(), content: memory.content, change });
-        Ok(())
-    }
-
     /// Describes a saved memory for the activity.
     async fn to_saved(
         &self,
@@ -282,7 +360,6 @@ fn item(content: String, origin: Origin) -> Item {
 }
 
 fn to_recalled(hit: &Hit) -> Recalled {
-    let at = hit.memory.occurred_at.unwrap_or(hit.memory.created_at).to_string();
     let mut reason = format!("keywords {:.2}", hit.keyword_score);
     if let Some(similarity) = hit.similarity {
         let _ = write!(reason, ", similarity {similarity:.2}");
@@ -290,11 +367,17 @@ fn to_recalled(hit: &Hit) -> Recalled {
     Recalled {
         id: hit.memory.id.to_string(),
         content: hit.text.clone(),
-        day: at.chars().take(10).collect(),
+        day: day_of(&hit.memory),
+        possibly_outdated: hit.is_possibly_outdated(),
         score: hit.score,
         reason,
         cited: false,
     }
+}
+
+/// Returns the day when something happened, or else when it was saved.
+fn day_of(memory: &Memory) -> String {
+    memory.occurred_at.unwrap_or(memory.created_at).to_string().chars().take(10).collect()
 }
 
 /// Returns at most [`QUERY_BYTES`] from the start of a text.

@@ -33,7 +33,8 @@ impl Memories {
     /// Adds a candidate to the inbox, with the reason why it was not saved directly. `may_replace` is the
     /// memory of the writer's space that the text would make outdated.
     ///
-    /// A text that contains a secret is ignored.
+    /// Returns the candidate's id: that of an earlier one if the key suggested the text before, and `None` if
+    /// nothing was added. A text that contains a secret is ignored.
     ///
     /// # Errors
     /// [`lar_base::Code::InvalidParams`] for an invalid text; when the database fails.
@@ -43,10 +44,10 @@ impl Memories {
         item: Item,
         reason: String,
         may_replace: Option<MemoryId>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<CandidateId>, Problem> {
         let content = ingest::check_content(&item.content)?;
         if lar_text::secrets::has_secret(&content) {
-            return Ok(());
+            return Ok(None);
         }
         let candidate = Candidate {
             id: CandidateId::new(),

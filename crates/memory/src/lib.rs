@@ -35,7 +35,7 @@ mod transfer;
 mod vectors;
 
 pub use access::{MemoryScope, ReadAccess, WriteAccess, check_agent_name};
-pub use chat::{Forgotten, MemoryActivity, MemoryActivityIds, Origin, Recalled, Saved, Suggested};
+pub use chat::{Forgotten, Listed, MemoryActivity, MemoryActivityIds, Origin, Recalled, Saved, Suggested};
 pub use edit::Edit;
 pub use error::Error;
 pub use inbox::InboxEntry;
@@ -44,9 +44,9 @@ pub use ingest::{IngestResult, Item, chunks};
 pub use links::{LinkPage, LinkedPair};
 pub use memories::{Memories, Options};
 pub use metrics::Metrics;
-pub use search::{Detail, Hit, Mode, Search, SearchResults, Stages, Superseded};
+pub use search::{Detail, Hit, HitLink, Mode, Search, SearchResults, Stages, Superseded};
 pub use secret_policy::SecretPolicy;
-pub use smart::{Decision, Difference, SmartIngestResult, decision_on};
+pub use smart::{Decision, Difference, SmartIngestResult};
 pub use transfer::Export;
 pub use vectors::encode_vector;
 

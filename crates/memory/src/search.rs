@@ -7,6 +7,7 @@
 //! A result that differs from a better one only in punctuation, case and whitespace is listed as its
 //! duplicate. A result that differs in a word ("is", "is not") is not. Searching changes nothing.
 
+mod linked;
 mod results;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
 use lar_text::terms::Terms;
+pub use linked::HitLink;
 pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.
@@ -152,7 +154,8 @@ impl Memories {
             stages.rerank = started.elapsed();
         }
         let started = Instant::now();
-        let mut hits = self.load_hits(reader, found, &memories, search.detail).await?;
+        let hits = self.load_hits(reader, found, &memories, search.detail).await?;
+        let mut hits = self.with_linked(reader, hits, &search.filter, search.detail, search.limit).await?;
         stages.read += started.elapsed();
         hits.iter_mut().for_each(|hit| hit.relevance = relevance.get(&hit.memory.seq).copied());
         let started = Instant::now();
@@ -279,9 +282,11 @@ impl Memories {
                 score: hit.score,
                 keyword_score: hit.keyword_score,
                 similarity: hit.similarity,
+                presence: hit.presence,
                 retrievability: hit.retrievability,
                 recency: hit.recency,
                 relevance: None,
+                links: Vec::new(),
                 neighbours,
             });
         }

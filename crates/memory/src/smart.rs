@@ -1,21 +1,20 @@
 //! Smart ingest: a new text is compared with similar memories before it is saved.
 //!
-//! A repeated text reinforces its memory. A text that adds to a memory or corrects it changes that memory.
-//! Any other text becomes a new memory. The rules need no language model.
+//! A repeated text reinforces its memory, and a text that contains a memory and adds to it changes that
+//! memory. A text that certainly replaces a memory supersedes it: the same key or the same sentence with
+//! another value, a plain denial, or a correction that the user states as such. Any other text becomes a new
+//! memory. If it seems to be about the same thing as an older one, the two are linked, and a person decides.
+//! The rules need no language model.
 //!
-//! No decision loses text: the old text stays in the history, the new one is stored in a memory or in the
-//! history, and `undo` reverts the decision. Contradictions are checked before equality. If no rule is
-//! certain, the text becomes a new memory. The rules and their accuracy are in `compare` and
-//! `benches/RESULTS.md`, "Smart ingest decisions".
+//! No decision loses text: the old text stays in the history, and `undo` reverts the decision. The rules are
+//! in `lar_text::statements`, and their accuracy in `benches/RESULTS.md`, "Smart ingest decisions".
 
 mod ingest_result;
 mod space_locks;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
-use lar_store::{Change, IdempotentRequest, Memory, MemoryDecision, NewMemory};
-use lar_text::statements::{
-    DecisionRule, ParsedText, Relation, SimilarityThresholds, compare, is_single_sentence,
-};
+use lar_store::{Change, IdempotentRequest, LinkRelation, Memory, MemoryDecision, NewLink, NewMemory};
+use lar_text::statements::{DecisionRule, Relation, SimilarityThresholds, Statement};
 use lar_text::terms::{Terms, fingerprint_of};
 
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
@@ -30,18 +29,17 @@ use crate::{Memories, WriteAccess};
 
 /// The most memories that a text is compared with.
 const CANDIDATES_MAX: usize = 32;
-/// The most bytes in a text that is compared. A longer one is about more than one thing.
-const COMPARED_BYTES_MAX: usize = 400;
+/// The most bytes in a text that is compared. A longer one is a document.
+const COMPARED_BYTES_MAX: usize = 16 << 10;
 /// The weight of the keyword score in the search for candidates. With one half, neither different words nor
 /// another language hides a candidate.
 const KEYWORD_WEIGHT: f32 = 0.5;
 /// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for: all-MiniLM-L6-v2, by the digest of its
 /// weights.
 const CALIBRATED_EMBEDDER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
-/// Thresholds below which the calibration set has no correct decision and some wrong ones. With another
-/// embedder, only the words decide.
-const SIMILARITY_THRESHOLDS: SimilarityThresholds =
-    SimilarityThresholds { same: 0.85, changed: 0.45, part: 0.5 };
+/// The cosine from which two texts that share words count as being about the same thing. Chosen on the
+/// calibration pairs. With another embedder, only the words decide.
+const SIMILARITY_THRESHOLDS: SimilarityThresholds = SimilarityThresholds { related: 0.4 };
 
 impl Memories {
     /// Saves a text with smart ingest, which compares it with memories of the same space and project.
@@ -55,19 +53,38 @@ impl Memories {
         item: Item,
         once: Option<IdempotentRequest>,
     ) -> Result<SmartIngestResult, Problem> {
-        if item.content.len() <= COMPARED_BYTES_MAX {
-            let parsed = ParsedText::of(&item.content);
-            if !item.content.trim().is_empty() && parsed.has_no_content() {
-                self.metrics.record_ingest(Decision::Reject.as_str());
-                return Ok(reject(&parsed));
-            }
+        self.ingest_as(writer, item, once, Authority::Rules).await
+    }
+
+    /// Saves a text that the user states as a correction. It supersedes the memory that it is about.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest_smart`].
+    pub(crate) async fn ingest_correction(
+        &self,
+        writer: &WriteAccess,
+        item: Item,
+    ) -> Result<SmartIngestResult, Problem> {
+        self.ingest_as(writer, item, None, Authority::User).await
+    }
+
+    async fn ingest_as(
+        &self,
+        writer: &WriteAccess,
+        item: Item,
+        once: Option<IdempotentRequest>,
+        authority: Authority,
+    ) -> Result<SmartIngestResult, Problem> {
+        if let Some(statement) = comparable(&item.content).filter(Statement::has_no_content) {
+            self.metrics.record_ingest(Decision::Reject.as_str());
+            return Ok(reject(&statement));
         }
         let PreparedItems { new, mut redacted, unembedded } =
             self.prepare_or_quarantine(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
         let _lock = self.space_locks.lock(writer.space).await;
         for _ in 0..TRIES_MAX {
-            let judgment = self.judge(writer, &new).await?;
+            let judgment = self.judge(writer, &new).await?.with(authority);
             let new = self.inherit_kind_and_tags(writer, &item, new.clone(), &judgment).await?;
             match self.decide(writer, new, judgment, once.clone()).await {
                 Err(problem) if problem.code == Code::VersionMismatch => {}
@@ -87,27 +104,27 @@ impl Memories {
         Err(Problem::new(Code::VersionMismatch, "other requests keep changing similar memories; try again"))
     }
 
-    /// Saves a text only if it corrects a memory.
+    /// Returns the memory that a text makes outdated, if its words show a change, and saves nothing.
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
-    pub(crate) async fn correct(
+    pub(crate) async fn find_outdated(
         &self,
         writer: &WriteAccess,
-        item: Item,
-    ) -> Result<Option<SmartIngestResult>, Problem> {
-        if !is_comparable(&item.content) || ParsedText::of(&item.content).has_no_content() {
+        item: &Item,
+    ) -> Result<Option<Memory>, Problem> {
+        if comparable(&item.content).is_none_or(|statement| statement.has_no_content()) {
             return Ok(None);
         }
         let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(None) };
-        let _lock = self.space_locks.lock(writer.space).await;
-        let judgment = self.judge(writer, &new).await?;
-        if judgment.relation != Relation::Correction {
-            return Ok(None);
-        }
-        let new = self.inherit_kind_and_tags(writer, &item, new, &judgment).await?;
-        self.decide(writer, new, judgment, None).await.map(Some)
+        let Judgment { relation, rule, against } = self.judge(writer, &new).await?;
+        let shows_change = match relation {
+            Relation::Replaces => true,
+            Relation::MayReplace => matches!(rule, DecisionRule::Changed | DecisionRule::SameKey),
+            _ => false,
+        };
+        Ok(against.filter(|known| shows_change && known.superseded.is_none()))
     }
 
     /// Returns whether no memory is related to this text.
@@ -144,6 +161,7 @@ impl Memories {
             reason: record.reason.unwrap_or_default(),
             against: None,
             memory: Some(memory),
+            link: None,
             diff: Vec::new(),
             redacted: Vec::new(),
             unembedded: None,
@@ -153,16 +171,16 @@ impl Memories {
     /// Compares a text with similar memories and returns the most important relation.
     async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgment, Problem> {
         if let Some(same) = self.store.memory_by_hash(writer.space, new.hash).await? {
-            let known = if same.superseded.is_some() { Relation::Correction } else { Relation::Same };
+            let known = if same.superseded.is_some() { Relation::Replaces } else { Relation::Same };
             return Ok(Judgment { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
         }
-        let incoming = is_comparable(&new.content).then(|| ParsedText::of(&new.content));
+        let incoming = comparable(&new.content);
         let mut best = Judgment { relation: Relation::Other, rule: DecisionRule::None, against: None };
         for (known, similarity) in self.candidates(writer, new).await? {
             let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
                 (Relation::Same, DecisionRule::SameWords)
-            } else if let Some(incoming) = incoming.as_ref().filter(|_| is_comparable(&known.content)) {
-                compare(&ParsedText::of(&known.content), incoming, similarity)
+            } else if let (Some(known), Some(incoming)) = (comparable(&known.content), &incoming) {
+                known.compare(incoming, similarity)
             } else {
                 (Relation::Other, DecisionRule::None)
             };
@@ -227,7 +245,7 @@ impl Memories {
         new: NewMemory,
         judgment: &Judgment,
     ) -> Result<NewMemory, Problem> {
-        let corrects = judgment.relation == Relation::Correction;
+        let corrects = judgment.relation == Relation::Replaces;
         let Some(known) = judgment.against.as_ref().filter(|known| corrects && known.hash != new.hash) else {
             return Ok(new);
         };
@@ -252,6 +270,17 @@ impl Memories {
         let decision = if against.is_some() { decision_for(relation) } else { Decision::Create };
         let mut reason = explanation(rule).to_owned();
         let (mut stored, mut changes, mut diff) = (None, Vec::new(), Vec::new());
+        let link = |known: &Memory, relation| NewLink {
+            older: known.id,
+            newer: new.id,
+            relation,
+            reason: explanation(rule).to_owned(),
+        };
+        let links: Vec<NewLink> = match (&against, relation) {
+            (Some(known), Relation::MayReplace) => vec![link(known, LinkRelation::MayReplace)],
+            (Some(known), Relation::Contradicts) => vec![link(known, LinkRelation::Contradicts)],
+            _ => Vec::new(),
+        };
         match (decision, &against) {
             (Decision::Reinforce, Some(known)) => {
                 if known.content != new.content {
@@ -259,14 +288,14 @@ impl Memories {
                 }
                 changes.push(confirm_change(known));
             }
-            (Decision::Update | Decision::Merge, Some(known)) => {
-                let content = match decision {
-                    Decision::Merge => format!("{}\n{}", known.content, new.content),
-                    _ => new.content.clone(),
+            (Decision::Update, Some(known)) => {
+                diff = difference(&known.content, &new.content);
+                let rewrite = Rewrite {
+                    content: new.content.clone(),
+                    tags: &new.tags,
+                    valid_from: new.valid_from,
+                    valid_to: new.valid_to,
                 };
-                diff = difference(&known.content, &content);
-                let rewrite =
-                    Rewrite { content, tags: &new.tags, valid_from: new.valid_from, valid_to: new.valid_to };
                 changes.push(self.rewrite_change(writer, known, rewrite).await?);
             }
             // The text equals a superseded memory, which becomes current again.
@@ -292,7 +321,7 @@ impl Memories {
             if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
         let change =
             Change::new(writer.caller.key(), action, Some(reason.clone()).filter(|_| against.is_some()));
-        let made = MemoryDecision { new: stored, changes, ..MemoryDecision::default() };
+        let made = MemoryDecision { new: stored, changes, links, resolved: None };
         let applied = self.commit_decision(vec![writer.space], made, change, once).await?;
         self.metrics.record_ingest(decision.as_str());
         let memory = applied.memories().next().cloned();
@@ -301,6 +330,7 @@ impl Memories {
             reason,
             against,
             memory,
+            link: applied.links.into_iter().next(),
             diff,
             redacted: Vec::new(),
             unembedded: None,
@@ -308,27 +338,13 @@ impl Memories {
     }
 }
 
-/// Returns the decision about a text compared with one memory, for benchmarks.
-#[must_use]
-pub fn decision_on(known: &str, incoming: &str, similarity: Option<(f32, SimilarityThresholds)>) -> Decision {
-    let parsed = ParsedText::of(incoming);
-    if parsed.has_no_content() {
-        return Decision::Reject;
-    }
-    if !(is_comparable(known) && is_comparable(incoming)) {
-        return Decision::Create;
-    }
-    decision_for(compare(&ParsedText::of(known), &parsed, similarity).0)
-}
-
-const fn decision_for(relation: Relation) -> Decision {
-    match relation {
-        Relation::Same => Decision::Reinforce,
-        Relation::More => Decision::Update,
-        Relation::Correction => Decision::Supersede,
-        Relation::Part => Decision::Merge,
-        Relation::Other => Decision::Create,
-    }
+/// Who decides that a text replaces a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Authority {
+    /// The rules, which must be certain.
+    Rules,
+    /// The user, who states the text as a correction of whatever it is about.
+    User,
 }
 
 /// The relation of a text to the memory that decides about it.
@@ -338,18 +354,41 @@ struct Judgment {
     against: Option<Memory>,
 }
 
-/// Returns whether a text is a single sentence of limited length, which can be compared with another.
-fn is_comparable(content: &str) -> bool {
-    content.len() <= COMPARED_BYTES_MAX && is_single_sentence(content)
+impl Judgment {
+    /// Returns the judgment with this authority: what the user corrects is replaced.
+    fn with(self, authority: Authority) -> Self {
+        match self.relation {
+            Relation::MayReplace | Relation::Contradicts if authority == Authority::User => {
+                Self { relation: Relation::Replaces, rule: DecisionRule::StatedByUser, ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
-/// Returns the precedence of a relation: corrections first, then the closest relation.
+/// Returns a text prepared for comparisons, or `None` for an empty or long one.
+fn comparable(content: &str) -> Option<Statement> {
+    let fits = content.len() <= COMPARED_BYTES_MAX && !content.trim().is_empty();
+    fits.then(|| Statement::of(content))
+}
+
+const fn decision_for(relation: Relation) -> Decision {
+    match relation {
+        Relation::Same => Decision::Reinforce,
+        Relation::More => Decision::Update,
+        Relation::Replaces => Decision::Supersede,
+        Relation::MayReplace | Relation::Contradicts | Relation::Other => Decision::Create,
+    }
+}
+
+/// Returns the precedence of a relation: replacements first, then the closest relation.
 const fn precedence(relation: Relation) -> u8 {
     match relation {
-        Relation::Correction => 4,
-        Relation::Same => 3,
-        Relation::More => 2,
-        Relation::Part => 1,
+        Relation::Replaces => 5,
+        Relation::Same => 4,
+        Relation::More => 3,
+        Relation::MayReplace => 2,
+        Relation::Contradicts => 1,
         Relation::Other => 0,
     }
 }
@@ -357,12 +396,14 @@ const fn precedence(relation: Relation) -> u8 {
 const fn explanation(rule: DecisionRule) -> &'static str {
     match rule {
         DecisionRule::SameWords => "already saved, in the same words",
-        DecisionRule::SameMeaning => "already saved, in other words",
         DecisionRule::Contained => "repeats a memory and adds to it",
-        DecisionRule::Negated => "contradicts a memory",
-        DecisionRule::OtherValue => "same subject, new value",
-        DecisionRule::Changed => "reports a change to a memory",
-        DecisionRule::OneThing => "another detail of the same thing",
+        DecisionRule::Negated => "denies a memory",
+        DecisionRule::OtherValue => "the same sentence with a new value",
+        DecisionRule::SameKey => "the same key with a new value",
+        DecisionRule::Corrected => "corrects a memory",
+        DecisionRule::StatedByUser => "you corrected it",
+        DecisionRule::Changed => "reports a change of the same thing",
+        DecisionRule::SameSubject => "about the same thing",
         DecisionRule::None => "no similar memory",
     }
 }

@@ -43,13 +43,14 @@ impl Store {
     /// Adds a candidate. A candidate of the same key with this text that still waits stays as it is; if the
     /// new one would make a memory outdated, it takes that memory and the reason over. A memory that was
     /// erased meanwhile is left out, with the reason. Nothing is added from an erased conversation of Lar's.
+    /// Returns the id of the candidate that waits, or `None` if nothing was added.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn candidate_create(&self, mut candidate: Candidate) -> Result<(), Error> {
+    pub async fn candidate_create(&self, mut candidate: Candidate) -> Result<Option<CandidateId>, Error> {
         self.write(move |connection| {
             if is_from_an_erased_conversation(connection, &candidate.provenance)? {
-                return Ok(());
+                return Ok(None);
             }
             if let Some(id) = candidate.may_replace
                 && !exists_in_txn(connection, candidate.space, id)?
@@ -75,7 +76,10 @@ impl Store {
                     candidate.may_replace.map(|id| id.to_string()),
                 ),
             )?;
-            Ok(())
+            let sql = "SELECT id FROM memory_candidates WHERE space_id = ?1 AND key_id = ?2 AND content = ?3";
+            let (space, key) = (candidate.space.to_string(), candidate.provenance.key.to_string());
+            let mut query = connection.prepare_cached(sql)?;
+            Ok(Some(query.query_row((space, key, &candidate.content), |row| parse_column(row, "id"))?))
         })
         .await
     }

@@ -311,7 +311,8 @@ async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String>
         saved.chain(forgotten).filter(|(id, _)| !id.is_empty()).collect();
     let mut undone = HashSet::new();
     // One undo reverts everything that one decision changed.
-    let mut is_first = |decision: &Option<String>| decision.as_ref().is_none_or(|id| undone.insert(id.clone()));
+    let mut is_first =
+        |decision: &Option<String>| decision.as_ref().is_none_or(|id| undone.insert(id.clone()));
     for (id, decision) in done.iter().filter(|(_, decision)| is_first(decision)) {
         let undo = Undo { decision: decision.clone() };
         let _: UndoResult = client.post(&format!("memories/{}/undo", encode_segment(id)), &undo).await?;

@@ -47,12 +47,16 @@ impl MemoryActivity {
             notes.push("You have just saved this to your memory. Confirm it in one short sentence.".into());
         }
         if !self.forgotten.is_empty() {
-            notes.push("You have just deleted this from your memory. Confirm it in one short sentence.".into());
+            notes.push(
+                "You have just deleted this from your memory. Confirm it in one short sentence.".into(),
+            );
         }
         if !self.refused.is_empty() {
             let reasons: Vec<String> = self.refused.iter().map(|reason| escape_for_block(reason)).collect();
             let reasons = reasons.join("; ");
-            notes.push(format!("You have not changed your memory: {reasons}. Tell the user so in one sentence."));
+            notes.push(format!(
+                "You have not changed your memory: {reasons}. Tell the user so in one sentence."
+            ));
         }
         notes
     }

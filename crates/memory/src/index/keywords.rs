@@ -5,6 +5,7 @@
 //! words of dead chunks stay until the index is rebuilt; see `super`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// BM25's term frequency saturation.
 const K1: f32 = 1.2;
@@ -56,8 +57,7 @@ impl Keywords {
             .iter()
             .filter_map(|(word, _)| {
                 let postings = self.words.get(word.as_str())?;
-                let with = postings.chunks.len() as f32;
-                Some((postings, (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()))
+                Some((postings, self.weight(postings.chunks.len())))
             })
             .collect();
         let most: f32 = found.iter().map(|(_, weight)| weight * (K1 + 1.0)).sum();
@@ -71,6 +71,30 @@ impl Keywords {
             }
         }
         scores
+    }
+
+    /// Returns the share of these words, by weight, that some of these chunks contain, 0 to 1.
+    ///
+    /// A word's weight is its logarithm in BM25, whatever its count and the lengths of the chunks.
+    pub(crate) fn presence(&self, words: &[(String, u32)], chunks: &Range<u32>) -> f32 {
+        let (mut present, mut all) = (0.0, 0.0);
+        for (word, _) in words {
+            let postings = self.words.get(word.as_str());
+            let weight = self.weight(postings.map_or(0, |postings| postings.chunks.len()));
+            let is_present = postings.is_some_and(|postings| {
+                let at = postings.chunks.partition_point(|chunk| *chunk < chunks.start);
+                postings.chunks.get(at).is_some_and(|chunk| *chunk < chunks.end)
+            });
+            all += weight;
+            present += if is_present { weight } else { 0.0 };
+        }
+        if all > 0.0 { present / all } else { 0.0 }
+    }
+
+    /// Returns the weight of a word that this many chunks contain.
+    fn weight(&self, with: usize) -> f32 {
+        let (chunks, with) = (self.lengths.len() as f32, with as f32);
+        (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()
     }
 
     /// Returns the share of these words that a chunk contains, 0 to 1.

@@ -66,6 +66,8 @@ pub(crate) struct IndexHit {
     pub(crate) score: f32,
     pub(crate) keyword_score: f32,
     pub(crate) similarity: Option<f32>,
+    /// The share of the query's words, by weight, that the memory contains, 0 to 1.
+    pub(crate) presence: f32,
     /// The retrievability, 0 to 1; 1 for memories that do not decay.
     pub(crate) retrievability: f32,
     /// The age factor, 0.97 to 1.
@@ -89,7 +91,11 @@ impl Index {
         let started = Instant::now();
         let words = self.keywords.score(&query.words.counts);
         let scored = Instant::now();
-        let hits = self.nearest(query, &filter_ids, &words);
+        let mut hits = self.nearest(query, &filter_ids, &words);
+        for hit in &mut hits {
+            let slot = self.by_seq.get(&hit.memory).map(|slot| &self.slots[*slot as usize]);
+            hit.presence = slot.map_or(0.0, |slot| self.keywords.presence(&query.words.counts, &slot.chunks));
+        }
         IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
     }
 
@@ -206,6 +212,7 @@ impl Index {
             score: scored.score * strength_factor(retrievability, recency),
             keyword_score: scored.keyword_score,
             similarity: scored.similarity,
+            presence: 0.0,
             retrievability,
             recency,
             fingerprint: chunk.fingerprint,

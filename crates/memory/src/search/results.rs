@@ -5,6 +5,8 @@ use std::time::Duration;
 use lar_base::{MemoryId, Timestamp};
 use lar_store::Memory;
 
+use super::linked::HitLink;
+
 /// The mode in which a search ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
@@ -40,6 +42,8 @@ pub struct Hit {
     pub keyword_score: f32,
     /// The cosine similarity, −1 to 1, or `None` without vectors.
     pub similarity: Option<f32>,
+    /// The share of the query's words, by weight, that the memory contains in any form, 0 to 1.
+    pub presence: f32,
     /// The probability of recalling the memory now, 0 to 1; 1 for memories that do not decay.
     pub retrievability: f32,
     /// The age factor, 0.97 to 1.
@@ -48,6 +52,8 @@ pub struct Hit {
     pub relevance: Option<f32>,
     /// Memories that differ only in punctuation, case and whitespace.
     pub duplicates: Vec<MemoryId>,
+    /// Its open links to other memories.
+    pub links: Vec<HitLink>,
     /// The memory that it superseded last; `None` if there is none.
     pub supersedes: Option<Superseded>,
     /// The previous and the next turn, with [`Detail::Full`](super::Detail::Full).
@@ -64,10 +70,12 @@ impl Hit {
             score: 1.0,
             keyword_score: 0.0,
             similarity: None,
+            presence: 0.0,
             retrievability: 1.0,
             recency: 1.0,
             relevance: None,
             duplicates: Vec::new(),
+            links: Vec::new(),
             supersedes: None,
             neighbours: (None, None),
         }

@@ -1,10 +1,10 @@
 //! The result of smart ingest, as returned to the caller.
 
-use lar_store::Memory;
+use lar_store::{Memory, MemoryLink};
 use similar::{ChangeTag, TextDiff};
 
 use crate::strength::Event;
-use lar_text::statements::ParsedText;
+use lar_text::statements::Statement;
 
 /// The decision of smart ingest about a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct SmartIngestResult {
     pub against: Option<Memory>,
     /// The memory that now contains the text.
     pub memory: Option<Memory>,
+    /// The link to `against`, about which a person has to decide. `None` if the decision was certain.
+    pub link: Option<MemoryLink>,
     /// The changes to the text of `against` in an update or a merge.
     pub diff: Vec<Difference>,
     /// The rules that found secrets, which were redacted.
@@ -91,8 +93,8 @@ pub(super) fn difference(before: &str, after: &str) -> Vec<Difference> {
     parts
 }
 
-pub(super) fn reject(parsed: &ParsedText) -> SmartIngestResult {
-    let reason = if parsed.is_question {
+pub(super) fn reject(statement: &Statement) -> SmartIngestResult {
+    let reason = if statement.is_question() {
         "a question contains nothing to remember"
     } else {
         "the text contains nothing to remember"
@@ -102,6 +104,7 @@ pub(super) fn reject(parsed: &ParsedText) -> SmartIngestResult {
         reason: reason.into(),
         against: None,
         memory: None,
+        link: None,
         diff: Vec::new(),
         redacted: Vec::new(),
         unembedded: None,

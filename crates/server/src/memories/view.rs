@@ -16,7 +16,7 @@ mod search_results;
 
 use lar_api::memories::{
     Difference, IngestDecision, IngestResult as WireIngested, Memory as Wire, MemoryKind as WireKind,
-    SmartIngestResult as WireDecided, WrittenMemory,
+    SmartIngestResult as WireDecided, SmartLink, WrittenMemory,
 };
 use lar_base::{MemoryId, Scope, Timestamp};
 use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
@@ -98,7 +98,10 @@ impl WriterView {
             confidence: None,
             against: decided.against.as_ref().map(|known| self.show_compared(known)),
             memory: decided.memory.as_ref().map(|memory| self.memory(memory)),
-            link: None,
+            link: decided
+                .link
+                .as_ref()
+                .map(|link| SmartLink { id: link.id.to_string(), older: link.older.to_string() }),
             diff: decided.diff.iter().filter(|_| self.may_read).map(part).collect(),
             redacted: decided.redacted.clone(),
             unembedded: decided.unembedded.clone(),

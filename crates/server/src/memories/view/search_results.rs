@@ -1,7 +1,7 @@
 //! The results of a search in responses.
 
 use lar_api::memories::{
-    Neighbour, NeighbourSide, ScoreParts, SearchMode, SearchResponse, SearchResult, Superseded,
+    Neighbour, NeighbourSide, ResultLink, ScoreParts, SearchMode, SearchResponse, SearchResult, Superseded,
 };
 use lar_memory::{Hit, Mode, SearchResults};
 
@@ -35,6 +35,13 @@ fn show_hit(hit: Hit) -> SearchResult {
         content: before.text,
         until: before.until.to_string(),
     });
+    let possibly_outdated = hit.is_possibly_outdated();
+    let links = hit.links.iter().map(|link| ResultLink {
+        id: link.id.to_string(),
+        memory: link.memory.to_string(),
+        newer: link.is_newer,
+    });
+    let links = links.collect();
     SearchResult {
         neighbours: neighbours.collect(),
         id: hit.memory.id.to_string(),
@@ -47,8 +54,8 @@ fn show_hit(hit: Hit) -> SearchResult {
         occurred_at: hit.memory.occurred_at.map(|at| at.to_string()),
         created_at: hit.memory.created_at.to_string(),
         superseded_by: hit.memory.superseded.map(|(by, _)| by.to_string()),
-        possibly_outdated: false,
-        links: Vec::new(),
+        possibly_outdated,
+        links,
         score: hit.score,
         parts: ScoreParts {
             keyword: hit.keyword_score,

@@ -1,0 +1,137 @@
+//! Linked memories in search results.
+//!
+//! Two memories are linked if the newer one may make the older one outdated. A search returns them together,
+//! the newer one first, and marks the older one. If the search has no conditions, the newer one is returned
+//! even if it does not match the query.
+
+use std::collections::HashSet;
+
+use lar_base::{LinkId, MemoryId, Problem};
+use lar_store::{LinkRelation, MemoryLink};
+
+use super::{Detail, Hit, render_text};
+use crate::index::Filter;
+use crate::{Memories, ReadAccess};
+
+/// An open link of a result to another memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HitLink {
+    /// The link, about which nobody has decided.
+    pub id: LinkId,
+    /// The other memory.
+    pub memory: MemoryId,
+    /// Whether the other memory is the newer one.
+    pub is_newer: bool,
+    /// The relation of the newer memory to the older one.
+    pub relation: LinkRelation,
+}
+
+impl Hit {
+    /// Returns whether a newer memory may make this one outdated.
+    #[must_use]
+    pub fn is_possibly_outdated(&self) -> bool {
+        self.links.iter().any(|link| link.is_newer && link.relation == LinkRelation::MayReplace)
+    }
+}
+
+impl Memories {
+    /// Adds the open links of the hits, and brings linked hits together: at most `limit`.
+    pub(super) async fn with_linked(
+        &self,
+        reader: &ReadAccess,
+        mut hits: Vec<Hit>,
+        filter: &Filter,
+        detail: Detail,
+        limit: usize,
+    ) -> Result<Vec<Hit>, Problem> {
+        if filter.as_of.is_some() || hits.is_empty() {
+            return Ok(hits);
+        }
+        let ids = hits.iter().map(|hit| hit.memory.id).collect();
+        let links = self.store.links_of(reader.spaces.clone(), ids).await?;
+        if links.is_empty() {
+            return Ok(hits);
+        }
+        if *filter == Filter::default() {
+            self.add_newer(reader, &mut hits, &links, detail).await?;
+        }
+        for hit in &mut hits {
+            hit.links = links.iter().filter_map(|link| side_of(link, hit.memory.id)).collect();
+        }
+        let mut hits = bring_together(hits);
+        hits.truncate(limit);
+        Ok(hits)
+    }
+
+    /// Adds the newer memories of links that the search did not find, with the score of the older ones.
+    async fn add_newer(
+        &self,
+        reader: &ReadAccess,
+        hits: &mut Vec<Hit>,
+        links: &[MemoryLink],
+        detail: Detail,
+    ) -> Result<(), Problem> {
+        let is_found = |id: MemoryId| hits.iter().any(|hit| hit.memory.id == id);
+        let missing: Vec<MemoryId> =
+            links.iter().map(|link| link.newer).filter(|id| !is_found(*id)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for memory in self.store.memories_by_id(reader.spaces.clone(), missing).await? {
+            let older = links.iter().find(|link| link.newer == memory.id).map(|link| link.older);
+            let Some(found) = hits.iter().find(|hit| Some(hit.memory.id) == older) else { continue };
+            let whole = 0..u32::try_from(memory.content.len()).unwrap_or(u32::MAX);
+            let (text, is_truncated) = render_text(&memory.content, &whole, detail);
+            let neighbours = match detail {
+                Detail::Full => self.store.memory_neighbours(reader.spaces.clone(), memory.clone()).await?,
+                Detail::Brief | Detail::Summary => (None, None),
+            };
+            let added = Hit {
+                memory,
+                text,
+                is_truncated,
+                neighbours,
+                supersedes: None,
+                duplicates: Vec::new(),
+                links: Vec::new(),
+                ..found.clone()
+            };
+            hits.push(added);
+        }
+        Ok(())
+    }
+}
+
+/// Returns a link as seen from one of its memories, or `None` for another memory.
+fn side_of(link: &MemoryLink, memory: MemoryId) -> Option<HitLink> {
+    let side = |memory, is_newer| Some(HitLink { id: link.id, memory, is_newer, relation: link.relation });
+    match memory {
+        _ if memory == link.older => side(link.newer, true),
+        _ if memory == link.newer => side(link.older, false),
+        _ => None,
+    }
+}
+
+/// Moves linked hits next to each other, newest first, at the place of the best of them.
+fn bring_together(hits: Vec<Hit>) -> Vec<Hit> {
+    let mut left: Vec<Option<Hit>> = hits.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    for at in 0..left.len() {
+        let Some(first) = left[at].take() else { continue };
+        let mut wanted: Vec<MemoryId> = first.links.iter().map(|link| link.memory).collect();
+        let (mut group, mut seen) = (vec![first], HashSet::new());
+        while let Some(id) = wanted.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let found = left.iter_mut().find(|hit| hit.as_ref().is_some_and(|hit| hit.memory.id == id));
+            if let Some(hit) = found.and_then(Option::take) {
+                wanted.extend(hit.links.iter().map(|link| link.memory));
+                group.push(hit);
+            }
+        }
+        group.sort_by(|a, b| b.memory.created_at.cmp(&a.memory.created_at));
+        ordered.extend(group);
+    }
+    ordered
+}
