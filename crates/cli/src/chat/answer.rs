@@ -3,6 +3,8 @@
 //! The memory activity of the turn is printed before the answer, and the memories that the answer cites after
 //! it.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt as _;
 use lar_api::conversations::{Citations, Forgotten, MemoryActivity, Recalled, TurnStarted};
 use lar_api::tasks::{TaskEvent, WaitReason};

@@ -1,6 +1,8 @@
 //! The loop of `lar chat`: reads messages and commands. The first message creates the conversation, so a chat
 //! without a message leaves none.
 
+use std::collections::HashSet;
+
 use lar_api::Page;
 use lar_api::conversations::{Conversation, MemoryActivity, NewConversation, NewMessage, Retry};
 use lar_api::memories::{Undo, UndoResult};

@@ -23,6 +23,13 @@ pub(crate) fn show_results(found: SearchResults) -> SearchResponse {
 }
 
 fn show_hit(hit: Hit) -> SearchResult {
+    let possibly_outdated = hit.is_possibly_outdated();
+    let links = hit.links.iter().map(|link| ResultLink {
+        id: link.id.to_string(),
+        memory: link.memory.to_string(),
+        newer: link.is_newer,
+    });
+    let links = links.collect();
     let (before, after) = &hit.neighbours;
     let sides = [(NeighbourSide::Before, before), (NeighbourSide::After, after)];
     let neighbours = sides.into_iter().filter_map(|(side, memory)| {
@@ -35,13 +42,6 @@ fn show_hit(hit: Hit) -> SearchResult {
         content: before.text,
         until: before.until.to_string(),
     });
-    let possibly_outdated = hit.is_possibly_outdated();
-    let links = hit.links.iter().map(|link| ResultLink {
-        id: link.id.to_string(),
-        memory: link.memory.to_string(),
-        newer: link.is_newer,
-    });
-    let links = links.collect();
     SearchResult {
         neighbours: neighbours.collect(),
         id: hit.memory.id.to_string(),
