@@ -152,11 +152,12 @@ pub struct RecommendedModel {
     pub license: String,
     /// The number of bytes to download.
     pub size_bytes: u64,
-    /// The memory that the loaded model takes with a context of 4,096 tokens, in bytes.
+    /// The estimated memory that the loaded model takes with the current settings, in bytes.
     pub memory_bytes: u64,
     /// The context size that the model was trained for, in tokens.
     pub context_tokens: u32,
-    /// Whether the model fits in four fifths of this machine's memory. The rest is for other programs.
+    /// Whether the model with a context of 4,096 tokens fits in four fifths of this machine's memory. The rest
+    /// is for other programs.
     pub fits: bool,
     /// The decode speed of one answer on this machine, in tokens per second.
     pub tokens_per_second: f64,

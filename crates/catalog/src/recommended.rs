@@ -32,18 +32,19 @@ pub struct ModelRecommendation {
 }
 
 impl ModelRecommendation {
-    /// Returns the memory that the model takes with a context of 4,096 tokens; see
-    /// [`crate::Model::compute_memory`].
+    /// Returns the memory that the compute buffers take; see [`crate::Model::compute_memory`].
     #[must_use]
-    pub fn memory(&self) -> Bytes {
-        let context = 4096 * self.cache_bytes_per_token;
-        Bytes(self.size.get() + context + compute_memory(self.size).get())
+    pub fn compute_memory(&self) -> Bytes {
+        compute_memory(self.size)
     }
 
-    /// Returns whether the model fits in four fifths of this memory. The rest is for other programs.
+    /// Returns whether the model with a context of 4,096 tokens fits in four fifths of this memory. The rest is
+    /// for other programs.
     #[must_use]
     pub fn fits(&self, memory: Bytes) -> bool {
-        self.memory().get() <= memory.get() / 5 * 4
+        let context = 4096 * self.cache_bytes_per_token;
+        let needed = self.size.get() + context + self.compute_memory().get();
+        needed <= memory.get() / 5 * 4
     }
 
     /// Returns whether the model fits in this memory and `tokens_per_second` is at least reading speed.
@@ -87,9 +88,9 @@ recommended! {
     "qwen3-14b", "hf:Qwen/Qwen3-14B-GGUF/Qwen3-14B-Q4_K_M.gguf",
         "strong, with 16 GB of memory", "Apache-2.0", 9000 MB, 9000 MB, 40960, 163_840;
     "gpt-oss-20b", "hf:ggml-org/gpt-oss-20b-GGUF/gpt-oss-20b-mxfp4.gguf",
-        "strong and fast: few weights are active", "Apache-2.0", 12_100 MB, 2200 MB, 131_072, 49_152;
+        "strong, and fast for its size", "Apache-2.0", 12_100 MB, 2200 MB, 131_072, 49_152;
     "qwen3-30b-a3b", "hf:Qwen/Qwen3-30B-A3B-GGUF/Qwen3-30B-A3B-Q4_K_M.gguf",
-        "strong and fast: few weights are active", "Apache-2.0", 18_600 MB, 2100 MB, 40960, 98_304;
+        "strong, and fast for its size", "Apache-2.0", 18_600 MB, 2100 MB, 40960, 98_304;
     "qwen3-32b", "hf:Qwen/Qwen3-32B-GGUF/Qwen3-32B-Q4_K_M.gguf",
         "the strongest in this list, slow without a GPU", "Apache-2.0", 19_800 MB, 19_800 MB, 40960, 262_144;
 }

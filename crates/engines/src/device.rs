@@ -104,23 +104,31 @@ pub fn processor() -> String {
     format!("{}, {} threads", name.trim_start_matches(['\t', ':', ' ']), threads())
 }
 
-/// Returns the estimated bytes of weights that this machine reads per second while it decodes. Measured once,
-/// with one thread per core.
+/// Returns the estimated bytes of weights that this machine reads per second while it decodes: what the memory
+/// provides, or what the cores can compute with, if that is less. The memory bandwidth is measured once, with
+/// one thread per core.
 #[must_use]
 pub fn weights_per_second() -> f64 {
     static FOUND: OnceLock<f64> = OnceLock::new();
-    *FOUND.get_or_init(|| WEIGHTS_SHARE * memory_bandwidth(cores() as usize))
+    *FOUND.get_or_init(|| decode_rate(memory_bandwidth(cores() as usize), cores()))
 }
 
 /// The share of the plain read bandwidth that decoding reaches: see
 /// `docs/decisions/0041-starter-for-the-machine.md`.
 const WEIGHTS_SHARE: f64 = 0.7;
+/// The bytes of 4-bit weights that one core computes with per second, at most: see the same decision.
+const WEIGHTS_PER_CORE: f64 = 10e9;
 /// The memory that the measurement reads: larger than most caches, and small enough for any machine.
 const READ_BYTES: usize = 96 << 20;
 /// The number of passes over that memory.
 const READ_PASSES: usize = 4;
 /// The size of one timed piece: so small that most pieces are read without another program interrupting.
 const TIMED_BYTES: usize = 1 << 20;
+
+/// Returns the bytes of weights per second while a machine with this bandwidth and number of cores decodes.
+fn decode_rate(bandwidth: f64, cores: u32) -> f64 {
+    (WEIGHTS_SHARE * bandwidth).min(WEIGHTS_PER_CORE * f64::from(cores))
+}
 
 /// Measures the bytes per second that this many threads read together when no other program uses their cores.
 /// The result is the sum of every thread's speed in its median piece. The median keeps the result right when
@@ -172,6 +180,13 @@ mod tests {
     fn processor_lists_are_parsed() {
         assert_eq!(["0-7,16", "0", "", "3-1", "x"].map(|list| numbers(list).count()), [9, 1, 0, 0, 0]);
         assert_eq!(numbers(" 0-1,4\n").collect::<Vec<_>>(), [0, 1, 4]);
+    }
+
+    #[test]
+    fn the_slower_of_memory_and_cores_limits_decoding() {
+        assert_eq!(decode_rate(20e9, 2), 14e9, "the memory");
+        assert_eq!(decode_rate(62e9, 2), 20e9, "the cores");
+        assert_eq!(decode_rate(62e9, 16), 0.7 * 62e9, "many cores");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lar_base::{Bytes, Problem, Secret};
-use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_EMBEDDING};
+use lar_catalog::{Catalog, FileRole, Kind, Model};
 use lar_egress::Egress;
 use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
@@ -132,8 +132,6 @@ impl Drivers {
     }
 
     fn encoder(&self, model: &Model, context_tokens: u32) -> Result<Arc<dyn Driver>, Problem> {
-        let starter_tokens_max =
-            STARTER_EMBEDDING.tokens_max.filter(|_| model.digest() == STARTER_EMBEDDING.sha256);
         Ok(Arc::new(Encoder::new(EncoderOptions {
             program: self.options.program.clone(),
             ranks: model.kind == Kind::Rerank,
@@ -141,7 +139,7 @@ impl Drivers {
             tokenizer: self.path(model, FileRole::Tokenizer)?,
             config: self.path(model, FileRole::Config)?,
             pooling: self.catalog.path(model, FileRole::Pooling),
-            tokens_max: starter_tokens_max.unwrap_or(context_tokens),
+            tokens_max: context_tokens,
             threads: self.options.compute.threads,
             memory_max: Some(self.footprint(model, 0).encoder_memory_max()),
             confinement: self.options.confinement,

@@ -212,6 +212,13 @@ impl Gateway {
         self.shared.routes.footprint(model)
     }
 
+    /// Returns the memory that a recommended model which is not installed would take once loaded, with the
+    /// current settings.
+    #[must_use]
+    pub fn expected_footprint(&self, model: &lar_catalog::ModelRecommendation) -> crate::Footprint {
+        self.shared.routes.expected_footprint(model)
+    }
+
     /// Returns the decoding speed of each installed model that was measured on this machine, in tokens per
     /// second by name.
     pub async fn measured_speeds(&self) -> std::collections::BTreeMap<String, f64> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lar_base::{Bytes, KeyId, Problem};
-use lar_catalog::{Catalog, Kind, Model};
+use lar_catalog::{Catalog, Kind, Model, ModelRecommendation};
 use lar_egress::Egress;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::{Engines, device};
@@ -15,7 +15,7 @@ use lar_store::Store;
 use tokio::sync::OnceCell;
 
 use crate::drivers::{Drivers, EngineOptions, Remote};
-use crate::sizing::{self, Footprint};
+use crate::sizing::{self, Footprint, ModelSize};
 use crate::tuning::TuningStore;
 
 /// The pool and the weights that serve a task.
@@ -141,5 +141,12 @@ impl Routes {
     /// Returns the memory that a model takes once loaded.
     pub(crate) fn footprint(&self, model: &Model) -> Footprint {
         self.drivers.footprint(model, self.context_tokens(model))
+    }
+
+    /// Returns the memory that a model which is not installed would take once loaded, without a draft model.
+    pub(crate) fn expected_footprint(&self, model: &ModelRecommendation) -> Footprint {
+        let (size, options) = (ModelSize::from(model), self.options.sizing());
+        let context_tokens = sizing::context_tokens(&size, &options, self.engines.memory_left());
+        sizing::footprint(&size, None, &options, context_tokens)
     }
 }

@@ -97,19 +97,22 @@ pub(crate) async fn recommended(
     let speed = speed::find(&catalog, &gateway).await;
     let wire = |model: &ModelRecommendation| {
         let (tokens_per_second, basis) = speed.of(model);
+        let present = installed.iter().find(|found| found.name == model.name);
+        let footprint =
+            present.map_or_else(|| gateway.expected_footprint(model), |present| gateway.footprint(present));
         RecommendedModel {
             name: model.name.into(),
             source: model.source.into(),
             about: model.about.into(),
             license: model.license.into(),
             size_bytes: model.size.get(),
-            memory_bytes: model.memory().get(),
+            memory_bytes: footprint.total().get(),
             context_tokens: model.context_tokens,
             fits: model.fits(memory),
             tokens_per_second: speed::round(tokens_per_second),
             speed: basis,
             recommended: model.suits(memory, tokens_per_second),
-            installed: installed.iter().any(|found| found.name == model.name),
+            installed: present.is_some(),
         }
     };
     Json(Page { data: RECOMMENDED.iter().map(wire).collect(), next: None })

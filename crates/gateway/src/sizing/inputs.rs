@@ -1,7 +1,7 @@
 //! The inputs of sizing: the facts of a model and the settings that decide its context and its memory.
 
 use lar_base::Bytes;
-use lar_catalog::{Kind, Model};
+use lar_catalog::{Kind, Model, ModelRecommendation, STARTER_EMBEDDING};
 use lar_inference::protocol::CacheType;
 
 /// The facts of a model that decide its size.
@@ -20,12 +20,26 @@ pub(crate) struct ModelSize {
 
 impl From<&Model> for ModelSize {
     fn from(model: &Model) -> Self {
+        // The starter embedder's file states the context of the model that it was made from.
+        let starter = STARTER_EMBEDDING.tokens_max.filter(|_| model.digest() == STARTER_EMBEDDING.sha256);
         Self {
             kind: model.kind,
-            trained_context: model.facts.context_tokens,
+            trained_context: starter.unwrap_or(model.facts.context_tokens),
             weights: model.weights_size(),
             compute: model.compute_memory(),
             cache_bytes_per_token: model.facts.cache_bytes_per_token,
+        }
+    }
+}
+
+impl From<&ModelRecommendation> for ModelSize {
+    fn from(model: &ModelRecommendation) -> Self {
+        Self {
+            kind: Kind::Chat,
+            trained_context: model.context_tokens,
+            weights: model.size,
+            compute: model.compute_memory(),
+            cache_bytes_per_token: model.cache_bytes_per_token,
         }
     }
 }
@@ -67,5 +81,39 @@ pub(crate) mod examples {
             cache_type: CacheType::F16,
             prompt_cache: Bytes(512 * MIB),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starter_embedder_has_the_context_that_it_was_trained_for() {
+        let context_of = |digest: &str| {
+            let model = serde_json::json!({
+                "name": "all-minilm-l6-v2",
+                "kind": "embedding",
+                "files": [{ "role": "weights", "sha256": digest, "size": 90_868_376, "place": "blob" }],
+                "facts": {
+                    "architecture": "bert",
+                    "format": "safetensors",
+                    "quantization": null,
+                    "license": null,
+                    "parameters": 22_713_216,
+                    "context_tokens": 512,
+                    "cache_bytes_per_token": 0,
+                    "chat_template": null,
+                    "start_token": "",
+                    "end_token": "",
+                },
+                "source": STARTER_EMBEDDING.source,
+                "added_at": "2026-11-30T10:00:00.000Z",
+            });
+            let model: Model = serde_json::from_value(model).unwrap();
+            ModelSize::from(&model).trained_context
+        };
+        assert_eq!(context_of(STARTER_EMBEDDING.sha256), 256);
+        assert_eq!(context_of("another embedder"), 512);
     }
 }
