@@ -77,9 +77,12 @@ pub struct RecallArgs {
     /// Search only this team space
     #[arg(long)]
     space: Option<String>,
-    /// Search the memories as of this time: 2026-11-26, or 2026-11-26T10:00:00Z
+    /// Find memories that were true at this time: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     as_of: Option<String>,
+    /// Find memories that Lar knew at this time: 2026-11-26, or 2026-11-26T10:00:00Z
+    #[arg(long)]
+    known_at: Option<String>,
     /// Print the whole text of each memory, with the preceding and the following turn
     #[arg(long)]
     full: bool,
@@ -246,6 +249,7 @@ pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -
         limit: Some(args.limit),
         filters: Some(Filters { tags: args.tags, project, ..Filters::default() }),
         as_of: args.as_of,
+        known_at: args.known_at,
         detail: args.full.then(|| "full".into()),
         rerank: args.rerank,
         ..SearchRequest::default()
