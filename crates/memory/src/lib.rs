@@ -37,7 +37,7 @@ pub use chat::{Forgotten, MemoryActivity, MemoryActivityIds, Origin, Recalled, S
 pub use edit::Edit;
 pub use error::Error;
 pub use index::Filter;
-pub use ingest::{IngestResult, Item, chunks};
+pub use ingest::{IngestPreview, IngestResult, Item, chunks};
 pub use memories::{Memories, Options};
 pub use metrics::Metrics;
 pub use search::{Detail, Hit, Mode, Search, SearchResults, Stages, Superseded};
