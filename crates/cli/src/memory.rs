@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
 use crate::client::Client;
-use crate::importers::{self, ImportSource};
+use crate::importers::{self, ImportArgs};
 use crate::output::{Output, plain, table};
 use crate::{memory_files, transfer, url_path};
 
@@ -165,19 +165,7 @@ pub enum MemoryCommand {
         space: Option<String>,
     },
     /// Import memories that Lar or another program exported; importing twice changes nothing
-    Import {
-        /// The exported file, or the folder of Markdown files
-        file: PathBuf,
-        /// The program that exported the memories [default: Lar]
-        #[arg(long, value_name = "PROGRAM")]
-        from: Option<ImportSource>,
-        /// Only count the memories that would be imported
-        #[arg(long, requires = "from")]
-        dry_run: bool,
-        /// Import into this team space instead of your own space
-        #[arg(long)]
-        space: Option<String>,
-    },
+    Import(ImportArgs),
     /// Review the inbox: suggested memories that you have not accepted yet
     #[command(subcommand)]
     Inbox(InboxCommand),
@@ -323,15 +311,7 @@ pub(crate) async fn run(
         MemoryCommand::Export { file, space, .. } => {
             transfer::export(&client.in_space(space), output, "memories", file).await
         }
-        MemoryCommand::Import { file, from: Some(from), dry_run, space } => {
-            importers::run(&client.in_space(space), output, from, &file, dry_run).await
-        }
-        MemoryCommand::Import { file, space, .. } if file.is_dir() => {
-            memory_files::import(&client.in_space(space), output, &file).await
-        }
-        MemoryCommand::Import { file, space, .. } => {
-            transfer::import(&client.in_space(space), output, "memories", &file).await
-        }
+        MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
         MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;
