@@ -201,8 +201,10 @@ fn read(from: ImportSource, path: &Path, with_turns: bool) -> anyhow::Result<Par
         Source::McpMemory => mcp_memory::parse(&read_text(path)?, &file, &mut read)?,
         Source::Vestige => vestige::parse(&read_text(path)?, &file, &mut read)?,
     }
-    let has_notes = !read.entries.is_empty() || !read.skipped.is_empty() || !read.failed.is_empty();
-    ensure!(has_notes || path.is_file(), "the folder has nothing to import");
+    if matches!(from, Source::Obsidian | Source::Markdown | Source::BasicMemory) {
+        let has_notes = !read.entries.is_empty() || !read.skipped.is_empty() || !read.failed.is_empty();
+        ensure!(has_notes, "the folder has no notes");
+    }
     Ok(read)
 }
 
@@ -297,6 +299,8 @@ mod tests {
         assert!(error(ImportSource::Mem0, "missing").contains("No such file"));
         assert!(error(ImportSource::Obsidian, "missing").contains("No such file"));
         std::fs::create_dir(folder.path().join("empty")).unwrap();
-        assert_eq!(error(ImportSource::Markdown, "empty"), "the folder has nothing to import");
+        assert_eq!(error(ImportSource::Markdown, "empty"), "the folder has no notes");
+        let no_export = error(ImportSource::Claude, "empty");
+        assert!(no_export.ends_with("empty"), "{no_export}");
     }
 }

@@ -1,5 +1,6 @@
 //! The JSON files of a data export: those of a folder, or one file.
 
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -17,14 +18,20 @@ pub(super) const WITHOUT_MEMORIES: &str = "files without memories";
 /// Returns the JSON files of an export. Projects come first, because memories name them.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// If the folder cannot be read or has no JSON file, or the file is still an archive.
 pub(super) fn json_files(path: &Path, read: &mut ParsedExport) -> std::io::Result<Vec<(Location, PathBuf)>> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip")) {
+        return Err(Error::new(ErrorKind::InvalidInput, "unzip the export first"));
+    }
     if path.is_file() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         return Ok(vec![(Location::file(name), path.to_owned())]);
     }
     let mut files = Vec::new();
     add(path, "", &mut files, read)?;
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "the folder has no JSON file"));
+    }
     files.sort_by_key(|(name, _)| (!name.contains("project"), name.clone()));
     Ok(files.into_iter().map(|(name, path)| (Location::file(name), path)).collect())
 }

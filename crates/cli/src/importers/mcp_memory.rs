@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_fails_and_the_others_are_read() {
+    fn an_invalid_line_is_skipped_and_the_others_are_read() {
         let (contents, read) = parsed(
             "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\n{\"type\":\n{\"type\":\"entity\"}\n\n",
         );

@@ -85,13 +85,26 @@ pub(crate) struct ImportReport {
     pub(crate) failed: Vec<Notice>,
 }
 
+/// The JSON output of an import.
+#[derive(Debug, Serialize)]
+struct ReportWithOldNames<'a> {
+    #[serde(flatten)]
+    report: &'a ImportReport,
+    /// Deprecated: use `new`.
+    made: usize,
+    /// Deprecated: use `new`.
+    imported: usize,
+    /// Deprecated: use `skipped` and `refused`.
+    left_out: BTreeMap<&'a str, usize>,
+}
+
 impl ImportReport {
     /// Prints the report of the import of `shown`, with `preview` below it.
     ///
     /// # Errors
     /// As [`ImportReport::check`]; if standard output is closed.
     pub(crate) fn finish(self, output: &Output, shown: &str, preview: &[String]) -> anyhow::Result<()> {
-        output.show(&self, || self.render(shown, preview))?;
+        output.show(&self.with_old_names(), || self.render(shown, preview))?;
         self.check(shown)
     }
 
@@ -128,6 +141,18 @@ impl ImportReport {
             Ok(()) => error,
             Err(unread) => error.context(unread),
         }
+    }
+
+    /// Returns the JSON output, with the names that it had before for one release.
+    fn with_old_names(&self) -> ReportWithOldNames<'_> {
+        let mut left_out = BTreeMap::new();
+        for one in &self.skipped {
+            *left_out.entry(one.reason.as_str()).or_default() += 1;
+        }
+        if !self.refused.is_empty() {
+            left_out.insert("rejected by Lar", self.refused.len());
+        }
+        ReportWithOldNames { report: self, made: self.created, imported: self.created, left_out }
     }
 
     fn render(&self, shown: &str, preview: &[String]) -> String {
@@ -230,7 +255,12 @@ mod tests {
 
     #[test]
     fn the_json_report_names_files_lines_and_items() {
-        let value = serde_json::to_value(report()).unwrap();
+        let value = serde_json::to_value(report().with_old_names()).unwrap();
+        assert_eq!((&value["made"], &value["imported"]), (&value["new"], &value["new"]));
+        assert_eq!(
+            value["left_out"],
+            serde_json::json!({ "deleted": 1, "rejected by Lar": 1, "without text": 7 })
+        );
         assert_eq!((&value["new"], &value["changed"]), (&2.into(), &serde_json::Value::Null));
         assert_eq!(value["skipped"][0]["item"], "item 1");
         assert_eq!(
