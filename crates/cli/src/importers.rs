@@ -300,7 +300,7 @@ mod tests {
         assert!(error(ImportSource::Obsidian, "missing").contains("No such file"));
         std::fs::create_dir(folder.path().join("empty")).unwrap();
         assert_eq!(error(ImportSource::Markdown, "empty"), "the folder has no notes");
-        let no_export = error(ImportSource::Claude, "empty");
-        assert!(no_export.ends_with("empty"), "{no_export}");
+        assert_eq!(error(ImportSource::Claude, "empty"), "the folder has no JSON file");
+        assert_eq!(error(ImportSource::Chatgpt, "export.zip"), "unzip the export first");
     }
 }

@@ -10,7 +10,6 @@ mod conversation;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
 use lar_api::memories::NewMemory;
 use lar_base::Timestamp;
 use serde_json::Value;
@@ -32,7 +31,7 @@ const TEXT: [&str; 3] = ["content", "memory", "text"];
 /// # Errors
 /// If the file or the folder cannot be read.
 pub(super) fn parse(path: &Path, with_turns: bool, read: &mut ParsedExport) -> anyhow::Result<()> {
-    let files = json_files(path, read).with_context(|| path.display().to_string())?;
+    let files = json_files(path, read)?;
     let mut found = Findings::default();
     for (file, path) in files {
         if is_text(&path)? {

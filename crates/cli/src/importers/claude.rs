@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
 use lar_api::memories::NewMemory;
 use serde_json::Value;
 
@@ -28,7 +27,7 @@ const MEMORY_FIELDS: [&str; 3] = ["conversations_memory", "project_memories", "m
 /// # Errors
 /// If the file or the folder cannot be read.
 pub(super) fn parse(path: &Path, with_turns: bool, read: &mut ParsedExport) -> anyhow::Result<()> {
-    let files = json_files(path, read).with_context(|| path.display().to_string())?;
+    let files = json_files(path, read)?;
     let mut projects = BTreeMap::new();
     for (file, path) in files {
         if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {

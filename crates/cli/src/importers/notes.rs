@@ -6,7 +6,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use lar_api::memories::NewMemory;
 
 use super::export_file::read_text;
@@ -63,7 +62,7 @@ pub(super) fn for_each_note(
     read: &mut ParsedExport,
     mut take: impl FnMut(&NotePath, &str, &mut ParsedExport),
 ) -> anyhow::Result<()> {
-    let notes = folder::notes(folder, read).with_context(|| folder.display().to_string())?;
+    let notes = folder::notes(folder, read)?;
     for note in notes {
         match read_text(&note.path) {
             Ok(text) => take(&note, &text, read),

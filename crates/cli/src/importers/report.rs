@@ -131,9 +131,10 @@ impl ImportReport {
     }
 
     /// Prints the report of an import that an error has stopped, and returns the error. What was imported before
-    /// stays imported.
+    /// stays imported. If nothing was, and after a dry run, there is only the error.
     pub(crate) fn stop(self, output: &Output, shown: &str, error: anyhow::Error) -> anyhow::Error {
-        if self.dry_run {
+        let done = self.created + self.changed.unwrap_or(0) + self.unchanged + self.refused.len();
+        if self.dry_run || done == 0 {
             return error;
         }
         let error = error.context("the import stopped; run it again to import the rest");
