@@ -119,6 +119,13 @@ def prepare(work):
     (home / "CLAUDE.md").write_text("# Rules\n- Run the tests before a push\n")
     entity = {"type": "entity", "name": "Anna", "entityType": "person", "observations": ["sings"]}
     (home / "memory.jsonl").write_text(json.dumps(entity) + "\n")
+    (home / "Vault/.obsidian").mkdir(parents=True)
+    (home / "Vault/Anna.md").write_text("---\ncreated: 2026-01-16\n---\nAnna plays the oboe in [[Oslo]].\n")
+    (home / "chatgpt-memories.txt").write_text("[2025-01-02] User restores water mills.\n")
+    (home / "claude-memory.md").write_text("**Work context**\n\nMira restores water mills.\n")
+    for program in ("chatgpt", "claude"):
+        (home / f"{program}-export").mkdir()
+        (home / f"{program}-export/conversations.json").write_text("[]")
     (home / "basic-memory").mkdir()
     (home / "basic-memory/tea.md").write_text("---\ntitle: Tea\n---\n- [fact] Green tea at 80 degrees\n")
 

@@ -1,7 +1,9 @@
 //! The wire types of `/lar/v1/memories`: a memory, a change of it, and the number of memories.
 //!
-//! The modules have the types of saving (`ingest`), searching, reviewing, the inbox, links, intents and exports.
+//! The modules have the types of saving (`ingest`), its dry run, searching, reviewing, the inbox, links, intents
+//! and exports.
 
+mod dry_run;
 mod inbox;
 mod ingest;
 mod intent;
@@ -11,6 +13,7 @@ mod search;
 mod transfer;
 mod written;
 
+pub use dry_run::{DryRunOutcome, DryRunResult, DryRunResults};
 pub use inbox::{Accept, Candidate, MemoryClient};
 pub use ingest::{
     Difference, DifferenceKind, IngestDecision, IngestResult, IngestResults, NewMemories, NewMemory,

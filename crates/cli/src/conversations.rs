@@ -93,9 +93,7 @@ pub(crate) async fn run(
             output.show(&changed, || format!("Restored “{}”.", changed.title))
         }
         ConversationCommand::Export { file } => transfer::export(client, output, "conversations", file).await,
-        ConversationCommand::Import { file } => {
-            transfer::import(client, output, "conversations", &file).await
-        }
+        ConversationCommand::Import { file } => transfer::import_conversations(client, output, &file).await,
     }
 }
 

@@ -1,29 +1,45 @@
-//! `lar memory import --from`: imports memories from the exports of other programs.
+//! `lar memory import`: imports memories that Lar or another program exported.
 //!
-//! Each fact of an export becomes one memory. Skipped items are counted by reason. Importing twice changes
-//! nothing, because the same content from the same source is one memory.
+//! Each fact of an export becomes one memory. Every item that is skipped, refused or unreadable is named with its
+//! file, its line or its number, and the reason; the rest is imported. Importing twice changes nothing, because the
+//! same content from the same source is one memory. Files of other programs are never changed.
 
+mod basic_memory;
+mod chatgpt;
+mod claude;
+mod dialogue;
 mod export_file;
-mod json;
-mod markdown;
+mod export_folder;
+mod folder;
+mod front_matter;
+mod instructions;
+mod json_items;
+mod mcp_memory;
+mod mem0;
+mod memory_list;
+mod notes;
 mod parsed_export;
+mod passages;
+pub(crate) mod report;
+mod sections;
+mod times;
+pub(crate) mod upload;
+mod vestige;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use clap::ValueEnum;
-use lar_api::memories::{IngestResults, NewMemories};
-use serde::Serialize;
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
 
-use crate::output::counted;
+pub(crate) use self::export_file::read_text;
+use self::parsed_export::ParsedExport;
+use self::report::{ImportReport, Location};
+use crate::memory_files;
+use crate::transfer;
 use crate::{Client, Output};
-use export_file::FILE_BYTES_MAX;
-pub(crate) use export_file::read_text;
-use parsed_export::ParsedExport;
 
-/// The number of memories per request.
-const BATCH: usize = 100;
+/// The folder that makes a folder an Obsidian vault.
+const VAULT: &str = ".obsidian";
 /// The number of characters that a dry run prints of a memory.
 const SHOWN_CHARS: usize = 90;
 /// The number of memories that a dry run prints.
@@ -31,146 +47,165 @@ const SHOWN: usize = 5;
 
 /// The programs whose memories can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ImportSource {
-    /// mem0: the result of `get_all`, as JSON
-    Mem0,
-    /// Vestige: the JSON export
-    Vestige,
-    /// The reference MCP memory server: the file memory.jsonl
-    McpMemory,
+pub(crate) enum ImportSource {
+    /// Obsidian: the folder of the vault
+    Obsidian,
+    /// A folder of notes in Markdown
+    Markdown,
     /// basic-memory: the folder of Markdown notes
     BasicMemory,
+    /// ChatGPT: the list of memories as text, or the unzipped data export
+    Chatgpt,
+    /// Claude: the memory as text, or the unzipped data export
+    Claude,
     /// CLAUDE.md, AGENTS.md and similar files
     ClaudeMd,
+    /// mem0: the result of `get_all`, as JSON
+    Mem0,
+    /// The reference MCP memory server: the file memory.jsonl
+    McpMemory,
+    /// Vestige: the JSON export
+    Vestige,
 }
 
-impl ImportSource {
-    const fn source(self) -> &'static str {
-        match self {
-            ImportSource::Mem0 => "mem0",
-            ImportSource::Vestige => "vestige",
-            ImportSource::McpMemory => "mcp-memory",
-            ImportSource::BasicMemory => "basic-memory",
-            ImportSource::ClaudeMd => "claude-md",
-        }
-    }
-}
-
-/// The JSON output of the command.
-#[derive(Debug, Serialize)]
-struct ImportReport {
-    read: usize,
-    made: usize,
-    unchanged: usize,
-    left_out: BTreeMap<&'static str, usize>,
-}
-
-/// Imports the export of `from` in `path`. A dry run only counts the memories.
-pub(crate) async fn run(
-    client: &Client,
-    output: &Output,
-    from: ImportSource,
-    path: &Path,
+/// The arguments of `lar memory import`.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The exported file or folder
+    file: PathBuf,
+    /// The program that exported the memories [default: Lar; Obsidian or Markdown for a folder of notes]
+    #[arg(long, value_name = "PROGRAM")]
+    from: Option<ImportSource>,
+    /// Print what the import would do, and change nothing
+    #[arg(long)]
     dry_run: bool,
-) -> anyhow::Result<()> {
-    let shown = path.display().to_string();
-    let mut read = read(from, path).with_context(|| shown.clone())?;
-    for memory in &mut read.memories {
-        memory.source.get_or_insert_with(|| from.source().into());
+    /// Also import the turns of conversations from the data export of ChatGPT or Claude
+    #[arg(long, requires = "from")]
+    conversations: bool,
+    /// Import into this team space instead of your own space
+    #[arg(long)]
+    space: Option<String>,
+}
+
+/// The format of an import.
+#[derive(Debug, PartialEq, Eq)]
+enum Format {
+    /// Lar's JSON lines.
+    LarFile,
+    /// A folder of Markdown that Lar exported.
+    LarFolder,
+    /// The export of another program.
+    Program(ImportSource),
+}
+
+/// Imports an export, or makes a dry run.
+///
+/// # Errors
+/// If the export cannot be read, or the server cannot be reached; as [`ImportReport::finish`].
+pub(crate) async fn run(client: &Client, output: &Output, args: ImportArgs) -> anyhow::Result<()> {
+    let client = &client.in_space(args.space);
+    let path = args.file.as_path();
+    let format = detect(args.from, path)?;
+    if args.conversations && !matches!(format, Format::Program(ImportSource::Chatgpt | ImportSource::Claude))
+    {
+        bail!("only exports of ChatGPT and Claude have conversations");
     }
-    if !read.skipped.is_empty() {
-        let lines: Vec<String> = read.skipped.iter().map(ToString::to_string).collect();
-        output.remark(&format!("Skipped lines of {shown}: {}", lines.join(", ")));
-    }
-    if dry_run {
-        let done = ImportReport {
-            read: read.memories.len(),
-            made: 0,
-            unchanged: 0,
-            left_out: read.left_out.clone(),
-        };
-        return output.show(&done, || render_dry_run(&read));
-    }
-    let progress = output.progress(read.memories.len() as u64);
-    let mut done = ImportReport { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out };
-    for group in read.memories.chunks(BATCH) {
-        let body = NewMemories { items: group.to_vec() };
-        match client.post::<IngestResults>("memories/batch", &body).await {
-            Ok(all) => {
-                let made = all.items.iter().filter(|one| one.created).count();
-                done.made += made;
-                done.unchanged += all.items.len() - made;
+    match format {
+        Format::LarFile => transfer::import_memories(client, output, path, args.dry_run).await,
+        Format::LarFolder => memory_files::import(client, output, path, args.dry_run).await,
+        Format::Program(from) => {
+            if args.from.is_none() {
+                output.note(&note_about_detection(from, path));
             }
-            // The server rejected the batch, perhaps because of a secret in one memory. Import the memories
-            // one by one.
-            Err(_) => {
-                for memory in group {
-                    match client
-                        .post::<IngestResults>("memories/batch", &NewMemories { items: vec![memory.clone()] })
-                        .await
-                    {
-                        Ok(one) if one.items.iter().any(|one| one.created) => done.made += 1,
-                        Ok(_) => done.unchanged += 1,
-                        Err(error) if error.downcast_ref::<crate::ApiError>().is_some() => {
-                            *done.left_out.entry("rejected by Lar").or_default() += 1;
-                            output.remark(&format!("Skipped a memory: {error:#}"));
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
+            let shown = path.display().to_string();
+            let read = read(from, path, args.conversations).context(shown.clone())?;
+            import(client, output, read, &shown, args.dry_run).await
         }
-        progress.inc(group.len() as u64);
     }
-    progress.finish_and_clear();
-    output.show(&done, || {
-        let left_out = reasons(&done.left_out);
-        let made = counted(done.made, "memory", "memories");
-        format!("Imported {made} from {shown}; {} already existed.{left_out}", done.unchanged)
+}
+
+/// Returns the format of a file or folder, if the program is not named.
+fn detect(from: Option<ImportSource>, path: &Path) -> anyhow::Result<Format> {
+    Ok(match from {
+        Some(from) => Format::Program(from),
+        None if !path.is_dir() => Format::LarFile,
+        None if path.join(VAULT).is_dir() => Format::Program(ImportSource::Obsidian),
+        None if memory_files::is_exported_folder(path)? => Format::LarFolder,
+        None => Format::Program(ImportSource::Markdown),
     })
 }
 
-fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
-    if matches!(from, ImportSource::BasicMemory) != path.is_dir() && from != ImportSource::ClaudeMd {
-        bail!("{} is required", if from == ImportSource::BasicMemory { "a folder" } else { "a file" });
-    }
-    if path.is_file() && path.metadata()?.len() > FILE_BYTES_MAX.get() {
-        bail!("the file is larger than the limit of {FILE_BYTES_MAX}");
-    }
+fn note_about_detection(from: ImportSource, path: &Path) -> String {
+    let path = path.display();
     match from {
-        ImportSource::Mem0 => json::mem0(&read_text(path)?),
-        ImportSource::Vestige => json::vestige(&read_text(path)?),
-        ImportSource::McpMemory => json::mcp_memory(&read_text(path)?),
-        ImportSource::BasicMemory => markdown::basic_memory(path),
-        ImportSource::ClaudeMd => markdown::instructions(&read_text(path)?, path),
+        ImportSource::Obsidian => format!("{path} is an Obsidian vault."),
+        _ => format!("{path} is a folder of notes that Lar did not export. The notes stay as they are."),
     }
 }
 
-fn render_dry_run(read: &ParsedExport) -> String {
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for memory in &read.memories {
-        *kinds.entry(memory.kind.as_deref().unwrap_or("fact")).or_default() += 1;
+async fn import(
+    client: &Client,
+    output: &Output,
+    read: ParsedExport,
+    shown: &str,
+    dry_run: bool,
+) -> anyhow::Result<()> {
+    let ParsedExport { entries, skipped, failed, .. } = read;
+    let mut report =
+        ImportReport { dry_run, read: entries.len(), skipped, failed, ..ImportReport::default() };
+    let progress = output.progress(entries.len() as u64);
+    let saved = upload::save(client, &entries, &progress, &mut report).await;
+    progress.finish_and_clear();
+    match saved {
+        Ok(created) => {
+            let texts = created.iter().map(|at| first_characters(&entries[*at].memory.content));
+            let mut preview: Vec<String> = texts.take(if dry_run { SHOWN } else { 0 }).collect();
+            if dry_run && created.len() > SHOWN {
+                preview.push("…".into());
+            }
+            report.finish(output, shown, &preview)
+        }
+        Err(error) => Err(report.stop(output, shown, error)),
     }
-    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let mut lines = vec![format!(
-        "Would import {} ({}).{} Nothing was changed.",
-        counted(read.memories.len(), "memory", "memories"),
-        kinds.join(", "),
-        reasons(&read.left_out)
-    )];
-    for memory in read.memories.iter().take(SHOWN) {
-        let line: Vec<&str> = memory.content.split_whitespace().collect();
-        lines.push(format!("  {}", line.join(" ").chars().take(SHOWN_CHARS).collect::<String>()));
-    }
-    if read.memories.len() > SHOWN {
-        lines.push("  …".into());
-    }
-    lines.join("\n")
 }
 
-fn reasons(left_out: &BTreeMap<&'static str, usize>) -> String {
-    let parts: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    if parts.is_empty() { String::new() } else { format!(" Skipped: {}.", parts.join(", ")) }
+fn first_characters(content: &str) -> String {
+    let words: Vec<&str> = content.split_whitespace().collect();
+    words.join(" ").chars().take(SHOWN_CHARS).collect()
+}
+
+/// Parses an export.
+fn read(from: ImportSource, path: &Path, with_turns: bool) -> anyhow::Result<ParsedExport> {
+    use ImportSource as Source;
+    match from {
+        Source::Obsidian | Source::Markdown | Source::BasicMemory if !path.is_dir() => {
+            path.metadata()?;
+            bail!("a folder is required");
+        }
+        Source::Mem0 | Source::Vestige | Source::McpMemory | Source::ClaudeMd if !path.is_file() => {
+            path.metadata()?;
+            bail!("a file is required");
+        }
+        _ => {}
+    }
+    let mut read = ParsedExport::default();
+    let file = Location::file(path.file_name().unwrap_or_default().to_string_lossy());
+    match from {
+        Source::Obsidian => notes::parse(path, "obsidian", &mut read)?,
+        Source::Markdown => notes::parse(path, "markdown", &mut read)?,
+        Source::BasicMemory => basic_memory::parse(path, &mut read)?,
+        Source::Chatgpt => chatgpt::parse(path, with_turns, &mut read)?,
+        Source::Claude => claude::parse(path, with_turns, &mut read)?,
+        Source::ClaudeMd => instructions::parse(&read_text(path)?, path, &file, &mut read),
+        Source::Mem0 => mem0::parse(&read_text(path)?, &file, &mut read)?,
+        Source::McpMemory => mcp_memory::parse(&read_text(path)?, &file, &mut read)?,
+        Source::Vestige => vestige::parse(&read_text(path)?, &file, &mut read)?,
+    }
+    if matches!(from, Source::Obsidian | Source::Markdown | Source::BasicMemory) {
+        let has_notes = !read.entries.is_empty() || !read.skipped.is_empty() || !read.failed.is_empty();
+        ensure!(has_notes, "the folder has no notes");
+    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -183,7 +218,7 @@ mod tests {
         let path = folder.path().join("export");
         let mcp = "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\r\n\
                    {\"type\":\"entity\",\"name\":\"Bo\",\"observations\":[\"paints\"]}\r\n";
-        let cases: [(ImportSource, &str, &[&str]); 5] = [
+        let cases: [(ImportSource, &str, &[&str]); 7] = [
             (
                 ImportSource::Mem0,
                 "{ \"results\": [\r\n{ \"memory\": \"Likes tea\" }\r\n] }\r\n",
@@ -201,12 +236,71 @@ mod tests {
                 "# Rules\r\n- Use tabs\r\n- Never push\r\n  to main\r\n",
                 &["Rules: Use tabs", "Rules: Never push to main"],
             ),
+            (ImportSource::Claude, "**Work**\r\n\r\nBuilds mills.\r\n", &["Work: Builds mills."]),
+            (ImportSource::Chatgpt, "Likes tea\r\nLikes rain\r\n", &["Likes tea", "Likes rain"]),
         ];
         for (from, text, contents) in cases {
             std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
-            let read = read(from, &path).unwrap();
-            let found: Vec<&str> = read.memories.iter().map(|memory| memory.content.as_str()).collect();
-            assert_eq!((found.as_slice(), read.left_out.len()), (contents, 0), "{from:?}");
+            let read = read(from, &path, false).unwrap();
+            let found: Vec<&str> = read.entries.iter().map(|entry| entry.memory.content.as_str()).collect();
+            assert_eq!(
+                (found.as_slice(), read.skipped.len(), read.failed.len()),
+                (contents, 0, 0),
+                "{from:?}"
+            );
         }
+    }
+
+    #[test]
+    fn an_empty_file_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("export");
+        for text in ["", "\u{feff}", " \r\n\r\n"] {
+            std::fs::write(&path, text).unwrap();
+            for from in ImportSource::value_variants() {
+                use ImportSource::{BasicMemory, Markdown, Obsidian};
+                if matches!(from, BasicMemory | Markdown | Obsidian) {
+                    continue;
+                }
+                let read = read(*from, &path, false).unwrap();
+                assert_eq!((read.entries.len(), read.failed.len()), (0, 0), "{from:?} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_format_of_a_folder_is_detected() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("vault/.obsidian")).unwrap();
+        std::fs::create_dir_all(at("notes/sub")).unwrap();
+        std::fs::create_dir_all(at("lar")).unwrap();
+        std::fs::write(at("vault/a.md"), "---\nid: mem_1\n---\nText\n").unwrap();
+        std::fs::write(at("notes/sub/a.md"), "Text\n").unwrap();
+        std::fs::write(at("lar/a.md"), "---\nid: mem_1\n---\nText\n").unwrap();
+        let of = |name: &str| detect(None, &at(name)).unwrap();
+        assert_eq!(of("vault"), Format::Program(ImportSource::Obsidian));
+        assert_eq!(of("notes"), Format::Program(ImportSource::Markdown));
+        assert_eq!(of("lar"), Format::LarFolder);
+        assert_eq!(of("lar/a.md"), Format::LarFile);
+        assert_eq!(
+            detect(Some(ImportSource::BasicMemory), &at("vault")).unwrap(),
+            Format::Program(ImportSource::BasicMemory)
+        );
+    }
+
+    #[test]
+    fn a_missing_file_and_the_wrong_kind_of_path_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.json"), "[]").unwrap();
+        let error = |from, name: &str| read(from, &folder.path().join(name), false).unwrap_err().to_string();
+        assert_eq!(error(ImportSource::Obsidian, "a.json"), "a folder is required");
+        assert_eq!(error(ImportSource::Mem0, "."), "a file is required");
+        assert!(error(ImportSource::Mem0, "missing").contains("No such file"));
+        assert!(error(ImportSource::Obsidian, "missing").contains("No such file"));
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        assert_eq!(error(ImportSource::Markdown, "empty"), "the folder has no notes");
+        assert_eq!(error(ImportSource::Claude, "empty"), "the folder has no JSON file");
+        assert_eq!(error(ImportSource::Chatgpt, "export.zip"), "unzip the export first");
     }
 }

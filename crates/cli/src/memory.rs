@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
 use crate::client::Client;
-use crate::importers::{self, ImportSource};
+use crate::importers::{self, ImportArgs};
 use crate::output::{Output, plain, table};
 use crate::{memory_files, transfer, url_path};
 
@@ -77,9 +77,12 @@ pub struct RecallArgs {
     /// Search only this team space
     #[arg(long)]
     space: Option<String>,
-    /// Search the memories as of this time: 2026-11-26, or 2026-11-26T10:00:00Z
+    /// Find memories that were true at this time: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     as_of: Option<String>,
+    /// Find memories that Lar knew at this time: 2026-11-26, or 2026-11-26T10:00:00Z
+    #[arg(long)]
+    known_at: Option<String>,
     /// Print the whole text of each memory, with the preceding and the following turn
     #[arg(long)]
     full: bool,
@@ -162,19 +165,7 @@ pub enum MemoryCommand {
         space: Option<String>,
     },
     /// Import memories that Lar or another program exported; importing twice changes nothing
-    Import {
-        /// The exported file, or the folder of Markdown files
-        file: PathBuf,
-        /// The program that exported the memories [default: Lar]
-        #[arg(long, value_name = "PROGRAM")]
-        from: Option<ImportSource>,
-        /// Only count the memories that would be imported
-        #[arg(long, requires = "from")]
-        dry_run: bool,
-        /// Import into this team space instead of your own space
-        #[arg(long)]
-        space: Option<String>,
-    },
+    Import(ImportArgs),
     /// Review the inbox: suggested memories that you have not accepted yet
     #[command(subcommand)]
     Inbox(InboxCommand),
@@ -246,6 +237,7 @@ pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -
         limit: Some(args.limit),
         filters: Some(Filters { tags: args.tags, project, ..Filters::default() }),
         as_of: args.as_of,
+        known_at: args.known_at,
         detail: args.full.then(|| "full".into()),
         rerank: args.rerank,
         ..SearchRequest::default()
@@ -319,15 +311,7 @@ pub(crate) async fn run(
         MemoryCommand::Export { file, space, .. } => {
             transfer::export(&client.in_space(space), output, "memories", file).await
         }
-        MemoryCommand::Import { file, from: Some(from), dry_run, space } => {
-            importers::run(&client.in_space(space), output, from, &file, dry_run).await
-        }
-        MemoryCommand::Import { file, space, .. } if file.is_dir() => {
-            memory_files::import(&client.in_space(space), output, &file).await
-        }
-        MemoryCommand::Import { file, space, .. } => {
-            transfer::import(&client.in_space(space), output, "memories", &file).await
-        }
+        MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
         MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;

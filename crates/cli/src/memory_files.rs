@@ -2,43 +2,56 @@
 //! of one memory, and then its text.
 //!
 //! An import updates the memory with the `id` of a file if the file differs. A file without an `id` becomes a
-//! new memory, and the import adds the id to the file. A deleted file does not forget its memory.
+//! new memory. The import adds the id to the file only if at least half of the files in its folder are Lar's;
+//! notes that Lar did not export stay as they are. A deleted file does not forget its memory.
+
+mod note_file;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use indicatif::ProgressBar;
 use lar_api::Page;
 use lar_api::memories::{IngestResult, Memory, MemoryPatch, NewMemory, WrittenMemory};
 use serde_json::json;
 
+use self::note_file::{NoteFile, file_name};
+use crate::importers::report::{ImportReport, Location, Notice};
+use crate::importers::upload::{self, Outcome};
 use crate::output::{Output, counted};
-use crate::{Client, url_path};
+use crate::{ApiError, Client, url_path};
 
-/// The maximum number of characters of the text in a file name.
-const NAME_CHARS: usize = 40;
-/// The maximum size of a file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The number of digits of the id in a file name: enough to distinguish the files.
-const ID_DIGITS: usize = 8;
-/// The fields in the front matter, in the order in which they are written.
-const FIELDS: [&str; 9] =
-    ["id", "kind", "tags", "project", "source", "occurred_at", "valid_from", "valid_to", "pinned"];
+/// The start of an id in a file that Lar exported.
+const ID_START: &str = "mem_";
+/// The maximum depth of folders that are searched.
+const DEPTH_MAX: usize = 32;
+/// The folder that makes a folder an Obsidian vault, whose notes are not Lar's.
+const VAULT: &str = ".obsidian";
+/// The number of memories per request of a dry run.
+const BATCH: usize = 100;
 
-/// A parsed file.
-#[derive(Debug, Default, PartialEq)]
-struct Note {
-    fields: BTreeMap<String, String>,
-    content: String,
+/// Returns whether Lar exported Markdown to this folder: whether one of its files has the id of a memory.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn is_exported_folder(folder: &Path) -> anyhow::Result<bool> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if is_markdown(&path) && NoteFile::read(&path).is_ok_and(|note| is_of_lar(&note)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes every current memory to the folder. Overwrites existing files of the same memories.
 pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let there: BTreeMap<String, PathBuf> = files(folder)?
+    let there: BTreeMap<String, PathBuf> = files(folder, &mut Vec::new())?
         .into_iter()
-        .filter_map(|path| Some((read(&path).ok()?.fields.remove("id")?, path)))
+        .filter_map(|path| Some((NoteFile::read(&path).ok()?.fields.remove("id")?, path)))
         .collect();
     let total: lar_api::memories::MemoryStats = client.get("memories/stats").await?;
     let progress = output.progress(total.memories);
@@ -47,8 +60,9 @@ pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> a
         let cursor = after.map(|after: String| format!("&after={after}")).unwrap_or_default();
         let page: Page<Memory> = client.get(&format!("memories?limit=200{cursor}")).await?;
         for memory in page.data.iter().filter(|memory| memory.superseded_by.is_none()) {
-            let path = there.get(&memory.id).cloned().unwrap_or_else(|| folder.join(name(memory)));
-            std::fs::write(&path, note(memory).to_text()).with_context(|| path.display().to_string())?;
+            let path = there.get(&memory.id).cloned().unwrap_or_else(|| folder.join(file_name(memory)));
+            let text = NoteFile::of_memory(memory).to_text();
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
             written += 1;
         }
         progress.inc(page.data.len() as u64);
@@ -63,170 +77,280 @@ pub(crate) async fn export(client: &Client, output: &Output, folder: &Path) -> a
     })
 }
 
-/// Imports the folder: updates changed memories and creates new ones.
-pub(crate) async fn import(client: &Client, output: &Output, folder: &Path) -> anyhow::Result<()> {
-    let files = files(folder)?;
-    let progress = output.progress(files.len() as u64);
-    let (mut made, mut changed, mut same) = (0, 0, 0);
-    for path in &files {
-        let done = import_file(client, path).await.with_context(|| path.display().to_string())?;
-        match done {
-            FileOutcome::Created => made += 1,
-            FileOutcome::Updated => changed += 1,
-            FileOutcome::Unchanged => same += 1,
+/// Imports the folder: updates changed memories and creates new ones. A file that cannot be imported does not
+/// end the import. A dry run changes nothing.
+///
+/// # Errors
+/// If the folder cannot be read, or the server cannot be reached; as [`ImportReport::finish`].
+pub(crate) async fn import(
+    client: &Client,
+    output: &Output,
+    folder: &Path,
+    dry_run: bool,
+) -> anyhow::Result<()> {
+    let mut report = ImportReport { dry_run, changed: Some(0), ..ImportReport::default() };
+    let files = files(folder, &mut report.skipped)?;
+    let notes = read_all(folder, &files, &mut report);
+    let adds_ids = notes.iter().filter(|one| is_of_lar(&one.note)).count() * 2 >= notes.len();
+    report.read = notes.len();
+    let progress = output.progress(notes.len() as u64);
+    let imported = import_notes(client, notes, adds_ids, &progress, &mut report).await;
+    progress.finish_and_clear();
+    if report.created > 0 && !adds_ids && !dry_run {
+        output.note("Most files of the folder are not Lar's, so the new ones got no `id`.");
+    }
+    let shown = folder.display().to_string();
+    match imported {
+        Ok(()) => report.finish(output, &shown, &[]),
+        Err(error) => Err(report.stop(output, &shown, error)),
+    }
+}
+
+async fn import_notes(
+    client: &Client,
+    notes: Vec<FoundNote<'_>>,
+    adds_ids: bool,
+    progress: &ProgressBar,
+    report: &mut ImportReport,
+) -> anyhow::Result<()> {
+    let mut planned = Vec::new();
+    for note in notes {
+        match plan(client, &note).await {
+            Ok(plan) if report.dry_run => planned.push((note, plan)),
+            Ok(plan) => apply(client, note, plan, adds_ids, report).await?,
+            Err(error) => {
+                let reason = upload::refusal(error)?.detail;
+                report.failed.push(Notice { location: note.location, reason });
+            }
         }
         progress.inc(1);
     }
-    progress.finish_and_clear();
-    output.show(&json!({ "made": made, "changed": changed, "unchanged": same }), || {
-        format!("Imported the folder: {made} new, {changed} changed, {same} unchanged.")
-    })
+    preview(client, planned, report).await
 }
 
-enum FileOutcome {
-    Created,
-    Updated,
-    Unchanged,
+/// A file with a memory.
+struct FoundNote<'a> {
+    path: &'a Path,
+    location: Location,
+    note: NoteFile,
+    pinned: bool,
 }
 
-async fn import_file(client: &Client, path: &Path) -> anyhow::Result<FileOutcome> {
-    let mut found = read(path)?;
-    anyhow::ensure!(!found.content.is_empty(), "the file has no text after its front matter");
-    let field = |name: &str| found.fields.get(name).filter(|value| !value.is_empty()).cloned();
-    let pinned = match found.fields.get("pinned").map(String::as_str) {
-        None | Some("" | "false" | "no") => false,
-        Some("true" | "yes") => true,
-        Some(other) => anyhow::bail!("`pinned` must be `true` or `false`, not `{other}`"),
-    };
-    let Some(id) = field("id") else {
-        let new = NewMemory {
-            content: found.content.clone(),
-            kind: field("kind"),
-            tags: tags(found.fields.get("tags")),
-            project: field("project"),
-            source: field("source"),
-            occurred_at: field("occurred_at"),
-            valid_from: field("valid_from"),
-            valid_to: field("valid_to"),
-            ..NewMemory::default()
-        };
-        let made: IngestResult = client.post("memories", &new).await?;
-        if pinned {
-            let patch = MemoryPatch { pinned: Some(true), ..MemoryPatch::default() };
-            let _: WrittenMemory = client.patch(&format!("memories/{}", made.memory.id), &patch).await?;
+/// Reads and parses files. Names those that cannot be read or have no text.
+fn read_all<'a>(folder: &Path, files: &'a [PathBuf], report: &mut ImportReport) -> Vec<FoundNote<'a>> {
+    let mut notes = Vec::with_capacity(files.len());
+    for path in files {
+        let location = Location::file(path.strip_prefix(folder).unwrap_or(path).display().to_string());
+        match NoteFile::read(path).and_then(|note| Ok((note.is_pinned()?, note))) {
+            Ok((_, note)) if note.content.is_empty() => {
+                report.skipped.push(Notice { location, reason: "files without text".into() });
+            }
+            Ok((pinned, note)) => notes.push(FoundNote { path, location, note, pinned }),
+            Err(error) => report.failed.push(Notice { location, reason: format!("{error:#}") }),
         }
-        found.fields.insert("id".into(), made.memory.id);
-        std::fs::write(path, found.to_text())?;
-        return Ok(if made.created { FileOutcome::Created } else { FileOutcome::Unchanged });
+    }
+    notes
+}
+
+/// The change that a file asks for.
+enum Plan {
+    Create(Box<NewMemory>),
+    Update {
+        id: String,
+        patch: Box<MemoryPatch>,
+    },
+    Nothing,
+    /// There is no memory with the id of the file.
+    Missing {
+        id: String,
+    },
+}
+
+/// Decides about a file. Only differences from what an export would write are changes.
+async fn plan(client: &Client, found: &FoundNote<'_>) -> anyhow::Result<Plan> {
+    let note = &found.note;
+    let Some(id) = note.field("id") else { return Ok(Plan::Create(Box::new(new_memory(note)))) };
+    let known = client.get::<Memory>(&format!("memories/{}", url_path::encode_segment(&id))).await;
+    let known = match known {
+        Err(error)
+            if error.downcast_ref::<ApiError>().is_some_and(|ApiError(problem)| problem.status == 404) =>
+        {
+            return Ok(Plan::Missing { id });
+        }
+        known => known?,
     };
-    let known: Memory = client.get(&format!("memories/{}", url_path::encode_segment(&id))).await?;
-    // Compare with what `export` would write, so that only a person's changes count.
-    let as_known = note(&known);
-    let changed = |name: &str| (found.fields.get(name) != as_known.fields.get(name)).then(|| field(name));
+    let as_known = NoteFile::of_memory(&known);
+    let changed = |name: &str| (note.fields.get(name) != as_known.fields.get(name)).then(|| note.field(name));
     let patch = MemoryPatch {
-        content: (found.content != as_known.content).then(|| found.content.clone()),
+        content: (note.content != as_known.content).then(|| note.content.clone()),
         kind: changed("kind").flatten(),
-        tags: Some(tags(found.fields.get("tags"))).filter(|tags| *tags != known.tags),
+        tags: Some(note.tags()).filter(|tags| *tags != known.tags),
         project: changed("project"),
         occurred_at: changed("occurred_at"),
         valid_from: changed("valid_from"),
         valid_to: changed("valid_to"),
-        pinned: Some(pinned).filter(|pinned| *pinned != known.pinned),
+        pinned: Some(found.pinned).filter(|pinned| *pinned != known.pinned),
         deleted: None,
     };
-    if patch == MemoryPatch::default() {
-        return Ok(FileOutcome::Unchanged);
+    let is_same = patch == MemoryPatch::default();
+    Ok(if is_same { Plan::Nothing } else { Plan::Update { id, patch: Box::new(patch) } })
+}
+
+fn new_memory(note: &NoteFile) -> NewMemory {
+    NewMemory {
+        content: note.content.clone(),
+        kind: note.field("kind"),
+        tags: note.tags(),
+        project: note.field("project"),
+        source: note.field("source"),
+        occurred_at: note.field("occurred_at"),
+        valid_from: note.field("valid_from"),
+        valid_to: note.field("valid_to"),
+        ..NewMemory::default()
     }
-    let _: WrittenMemory =
-        client.patch(&format!("memories/{}", url_path::encode_segment(&id)), &patch).await?;
-    Ok(FileOutcome::Updated)
 }
 
-fn note(memory: &Memory) -> Note {
-    let tags = (!memory.tags.is_empty())
-        .then(|| serde_json::to_string(&memory.tags).expect("a list of texts serializes"));
-    let values = [
-        ("id", Some(memory.id.clone())),
-        ("kind", Some(memory.kind.to_string())),
-        ("tags", tags),
-        ("project", memory.project.clone()),
-        ("source", memory.source.clone()),
-        ("occurred_at", memory.occurred_at.clone()),
-        ("valid_from", memory.valid_from.clone()),
-        ("valid_to", memory.valid_to.clone()),
-        ("pinned", memory.pinned.then(|| "true".into())),
-    ];
-    let fields = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Note { fields: fields.collect(), content: memory.content.trim().to_owned() }
-}
-
-impl Note {
-    fn to_text(&self) -> String {
-        let mut text = String::from("---\n");
-        let known = FIELDS.iter().filter_map(|name| self.fields.get_key_value(*name));
-        let others = self.fields.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
-        for (name, value) in known.chain(others) {
-            let _ = writeln!(text, "{name}: {value}");
+/// Makes the change of a file.
+///
+/// # Errors
+/// If the server cannot be reached.
+async fn apply(
+    client: &Client,
+    found: FoundNote<'_>,
+    plan: Plan,
+    adds_ids: bool,
+    report: &mut ImportReport,
+) -> anyhow::Result<()> {
+    let FoundNote { path, location, mut note, pinned } = found;
+    let refused = match plan {
+        Plan::Nothing => {
+            report.unchanged += 1;
+            None
         }
-        text.push_str("---\n");
-        text.push_str(&self.content);
-        text.push('\n');
-        text
+        Plan::Missing { id } => {
+            report.failed.push(Notice { location: location.clone(), reason: missing(&id) });
+            None
+        }
+        Plan::Update { id, patch } => {
+            let memory = format!("memories/{}", url_path::encode_segment(&id));
+            match client.patch::<WrittenMemory>(&memory, &patch).await {
+                Ok(_) => {
+                    report.changed = report.changed.map(|changed| changed + 1);
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        }
+        Plan::Create(new) => match create(client, &new, pinned).await {
+            Ok(made) => {
+                report.created += usize::from(made.created);
+                report.unchanged += usize::from(!made.created);
+                if adds_ids {
+                    note.fields.insert("id".into(), made.memory.id);
+                    if let Err(error) = std::fs::write(path, note.to_text()) {
+                        let reason = format!("saved, but the id cannot be written to the file: {error}");
+                        report.failed.push(Notice { location: location.clone(), reason });
+                    }
+                }
+                None
+            }
+            Err(error) => Some(error),
+        },
+    };
+    if let Some(error) = refused {
+        report.refused.push(Notice { location, reason: upload::refusal(error)?.detail });
     }
+    Ok(())
+}
 
-    fn of(text: &str) -> Self {
-        let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let Some((head, content)) = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"))
-        else {
-            return Self { fields: BTreeMap::new(), content: text.trim().to_owned() };
-        };
-        let fields = head.lines().filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        });
-        Self { fields: fields.collect(), content: content.trim().to_owned() }
+fn missing(id: &str) -> String {
+    format!("there is no memory {id}; remove the line `id` to save the file as a new memory")
+}
+
+async fn create(client: &Client, new: &NewMemory, pinned: bool) -> anyhow::Result<IngestResult> {
+    let made: IngestResult = client.post("memories", new).await?;
+    if pinned {
+        let patch = MemoryPatch { pinned: Some(true), ..MemoryPatch::default() };
+        let _: WrittenMemory = client.patch(&format!("memories/{}", made.memory.id), &patch).await?;
     }
+    Ok(made)
 }
 
-fn read(path: &Path) -> anyhow::Result<Note> {
-    let size = std::fs::metadata(path)?.len();
-    anyhow::ensure!(size <= FILE_BYTES_MAX, "the file has {size} bytes; the limit is {FILE_BYTES_MAX}");
-    Ok(Note::of(&crate::importers::read_text(path)?))
-}
-
-/// Parses tags: a JSON array, as `export` writes them, or `a, b` with or without brackets and `#`.
-fn tags(text: Option<&String>) -> Vec<String> {
-    let Some(text) = text else { return Vec::new() };
-    if let Ok(tags) = serde_json::from_str(text) {
-        return tags;
+/// Counts the changes of files, after asking the server which texts it would refuse and which it has.
+async fn preview(
+    client: &Client,
+    planned: Vec<(FoundNote<'_>, Plan)>,
+    report: &mut ImportReport,
+) -> anyhow::Result<()> {
+    let mut asked = Vec::new();
+    for (found, plan) in planned {
+        match plan {
+            Plan::Nothing => report.unchanged += 1,
+            Plan::Missing { id } => {
+                report.failed.push(Notice { location: found.location, reason: missing(&id) });
+            }
+            Plan::Create(new) => asked.push((found.location, *new, true)),
+            // The tags, the kind and the times are checked as those of a new memory.
+            Plan::Update { .. } => asked.push((found.location, new_memory(&found.note), false)),
+        }
     }
-    let listed = text.trim_start_matches('[').trim_end_matches(']').split(',');
-    let tags = listed.map(|tag| tag.trim().trim_matches('"').trim_start_matches('#').to_owned());
-    tags.filter(|tag| !tag.is_empty()).collect()
+    for group in asked.chunks(BATCH) {
+        let memories = group.iter().enumerate().map(|(at, (_, memory, _))| (at, memory.clone()));
+        let outcomes = upload::preview(client, memories.collect()).await?;
+        for ((location, _, is_new), (_, outcome)) in group.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Refused(reason) => {
+                    report.refused.push(Notice { location: location.clone(), reason });
+                }
+                Outcome::Created(_) if *is_new => report.created += 1,
+                Outcome::Unchanged(_) if *is_new => report.unchanged += 1,
+                Outcome::Created(_) | Outcome::Unchanged(_) => {
+                    report.changed = report.changed.map(|changed| changed + 1);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
-/// Returns a file name such as `2026-11-26 the-rent-is-1240-euros 1a2b3c4d.md`, with characters that every
-/// file system allows.
-fn name(memory: &Memory) -> String {
-    let day: String = memory.occurred_at.as_ref().unwrap_or(&memory.created_at).chars().take(10).collect();
-    let words: String = memory.content.chars().take(NAME_CHARS).collect();
-    let words: Vec<String> = words
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let digits = memory.id.len().saturating_sub(ID_DIGITS);
-    format!("{day} {} {}.md", words.join("-"), memory.id.get(digits..).unwrap_or(&memory.id))
+fn is_of_lar(note: &NoteFile) -> bool {
+    note.fields.get("id").is_some_and(|id| id.starts_with(ID_START))
 }
 
-/// Returns the Markdown files of a folder, sorted by name. Skips links and folders.
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_file() && path.extension().is_some_and(|ending| ending == "md") {
-            files.push(path);
+fn is_markdown(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "md")
+}
+
+/// Returns the Markdown files of a folder and its subfolders, sorted by name. Names the links, the hidden files
+/// and the vaults in it, which are skipped.
+fn files(folder: &Path, skipped: &mut Vec<Notice>) -> anyhow::Result<Vec<PathBuf>> {
+    let (mut files, mut waiting) = (Vec::new(), vec![(folder.to_owned(), 0)]);
+    while let Some((path, depth)) = waiting.pop() {
+        let entries = std::fs::read_dir(&path).with_context(|| path.display().to_string())?;
+        for entry in entries {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let reason = if kind.is_dir() {
+                match () {
+                    () if is_hidden => continue,
+                    () if path.join(VAULT).is_dir() => "Obsidian vaults (import them on their own)",
+                    () if depth < DEPTH_MAX => {
+                        waiting.push((path, depth + 1));
+                        continue;
+                    }
+                    () => "folders that are nested too deeply",
+                }
+            } else if !is_markdown(&path) || is_hidden {
+                continue;
+            } else if kind.is_file() {
+                files.push(path);
+                continue;
+            } else {
+                "links"
+            };
+            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            skipped.push(Notice { location: Location::file(name), reason: reason.into() });
         }
     }
     files.sort();
@@ -238,21 +362,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exported_memory_file_is_read_back_unchanged() {
-        let text = "---\nid: mem_1\nkind: fact\ntags: [\"a b\",\"c\"]\nsource: https://example.com:80/x\n---\nOne: two.\n\n--- three\n";
-        let note = Note::of(text);
-        assert_eq!(note.fields["source"], "https://example.com:80/x");
-        assert_eq!(note.content, "One: two.\n\n--- three");
-        assert_eq!(Note::of(&note.to_text()), note);
-        assert_eq!(Note::of("no head\n---\nat all").content, "no head\n---\nat all");
-        assert_eq!(Note::of("\u{feff}---\r\nkind: note\r\n---\r\nText\r\n").fields["kind"], "note");
+    fn a_folder_is_lars_if_a_file_in_it_has_the_id_of_a_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("own.md", "---\nid: 42\n---\nA note of another program\n");
+        write("sub/lar.md", "---\nid: mem_1\n---\nText\n");
+        assert!(!is_exported_folder(folder.path()).unwrap(), "a file in a subfolder does not count");
+        assert!(is_exported_folder(&folder.path().join("sub")).unwrap());
     }
 
     #[test]
-    fn tags_are_read_as_people_write_them() {
-        for text in ["[\"a\",\"b\"]", "a, b", "[a, b]", "#a, #b", "a,b,"] {
-            assert_eq!(tags(Some(&text.to_owned())), ["a", "b"], "{text}");
+    fn files_of_subfolders_are_found_and_vaults_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.md", "sub/b.md", "vault/.obsidian/app.json", "vault/c.md", ".git/d.md", "e.txt"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "text").unwrap();
         }
-        assert_eq!(tags(None), [""; 0]);
+        let mut skipped = Vec::new();
+        let files = files(folder.path(), &mut skipped).unwrap();
+        assert_eq!(files, [folder.path().join("a.md"), folder.path().join("sub/b.md")]);
+        let skipped: Vec<String> = skipped.iter().map(|one| one.location.to_string()).collect();
+        assert_eq!(skipped, ["vault"]);
     }
 }

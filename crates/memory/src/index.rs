@@ -10,6 +10,7 @@ pub(crate) mod hybrid_score;
 mod keywords;
 mod scan;
 mod search;
+mod validity;
 mod vector_store;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use lar_store::{IndexedMemory, MemoryKind, Strength};
 use self::keywords::Keywords;
 pub use self::search::Filter;
 pub(crate) use self::search::{IndexHit, Query};
+use self::validity::Validity;
 use self::vector_store::VectorStore;
 use crate::vectors;
 use lar_text::terms::Terms;
@@ -66,9 +68,7 @@ struct Slot {
     tags: Box<[u32]>,
     project: Option<u32>,
     occurred_at: Timestamp,
-    known_from: Timestamp,
-    true_from: Timestamp,
-    ended_at: Option<Timestamp>,
+    validity: Validity,
     strength: Strength,
     chunks: Range<u32>,
 }
@@ -152,7 +152,6 @@ impl Index {
         tags.iter().for_each(|tag| add_slot(&mut self.tagged, *tag, slot));
         let project = memory.project.as_ref().map(|project| intern(&mut self.projects, project));
         project.iter().for_each(|project| add_slot(&mut self.of_project, *project, slot));
-        let ended_at = [memory.superseded_at, memory.valid_to].into_iter().flatten().min();
         self.slots.push(Slot {
             seq: memory.seq,
             version: memory.version,
@@ -162,9 +161,7 @@ impl Index {
             tags: tags.into(),
             project,
             occurred_at: memory.occurred_at.unwrap_or(memory.created_at),
-            known_from: memory.created_at,
-            true_from: memory.valid_from.unwrap_or(memory.created_at),
-            ended_at,
+            validity: Validity::of(memory),
             strength: Strength {
                 stability: memory.stability,
                 difficulty: 1.0,

@@ -3,6 +3,8 @@
 //! The memory is stored in one commit with its keyword entries and vectors, and it is on disk before the
 //! caller gets the answer.
 
+mod dry_run;
+
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_inference::Priority;
 use lar_store::{
@@ -10,6 +12,7 @@ use lar_store::{
 };
 use sha2::{Digest as _, Sha256};
 
+pub use self::dry_run::IngestPreview;
 use crate::secret_policy::SecretPolicy;
 use crate::{Error, Memories, WriteAccess, strength};
 use lar_text::chunking;

@@ -40,7 +40,7 @@ pub use edit::Edit;
 pub use error::Error;
 pub use inbox::InboxEntry;
 pub use index::Filter;
-pub use ingest::{IngestResult, Item, chunks};
+pub use ingest::{IngestPreview, IngestResult, Item, chunks};
 pub use links::{LinkPage, LinkedPair};
 pub use memories::{Memories, Options};
 pub use metrics::Metrics;

@@ -37,6 +37,7 @@ use crate::{
         conversations::messages::feedback,
         memories::create,
         memories::create_batch,
+        memories::dry_run::create,
         memories::list,
         memories::stats,
         memories::show,

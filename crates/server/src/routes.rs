@@ -192,6 +192,7 @@ fn lar() -> Routes {
         .route("/conversations/{id}/stop", post(conversations::stop))
         .route("/memories", post(memories::create).get(memories::list))
         .route("/memories/batch", post(memories::create_batch))
+        .route("/memories/batch/dry-run", post(memories::dry_run::create))
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
         .route("/memories/intents", post(memories::intent::create))

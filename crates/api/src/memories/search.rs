@@ -18,9 +18,19 @@ pub struct SearchRequest {
     /// The memories to search. If missing: all that are neither superseded nor past their `valid_to`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filters: Option<Filters>,
-    /// Finds what was known or true at this time: RFC 3339, or a day such as `2025-06-01`. Now if missing.
+    /// Finds memories that were true at this time, also if they were saved later: RFC 3339, or a day such as
+    /// `2025-06-01`. Now if missing.
+    ///
+    /// A memory is true from its `valid_from`, or else `occurred_at`, or else `created_at`, until its
+    /// `valid_to`, or else until it was superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// Finds memories that Lar knew at this time: saved by then, and not superseded by then. RFC 3339, or a
+    /// day such as `2025-06-01`. Now if missing.
+    ///
+    /// With `as_of` too, finds what Lar took to be true at `as_of`, by what it knew at `known_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_at: Option<String>,
     /// How much of each memory to return.
     ///
     /// `brief` is one line of up to 160 characters, `summary` (the default) the matching chunk, and `full`

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::hybrid_score::{recency, strength_factor};
 use super::scan::{ChunkScore, Scan};
+use super::validity::Period;
 use super::{Index, Slot};
 use crate::strength;
 use crate::vectors::Quantized;
@@ -35,8 +36,11 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only memories of events before this time.
     pub until: Option<Timestamp>,
-    /// The time at which memories must be known or valid. The default is now.
+    /// Only memories that were true at this time, also if Lar learned of them later. The default is now.
     pub as_of: Option<Timestamp>,
+    /// Only memories that Lar knew at this time: saved by then, and not superseded by then. The default is
+    /// now.
+    pub known_at: Option<Timestamp>,
     /// Whether to include superseded memories and those no longer valid.
     pub superseded: bool,
 }
@@ -238,21 +242,15 @@ struct FilterIds {
 
 impl Slot {
     fn matches(&self, filter_ids: &FilterIds, filter: &Filter, now: Timestamp) -> bool {
+        let Filter { as_of, known_at, superseded, .. } = *filter;
+        let period = Period { as_of, known_at, superseded, now };
         self.alive
             && (filter.kinds.is_empty() || filter.kinds.contains(&self.kind))
             && filter_ids.tags.iter().all(|tag| self.tags.contains(tag))
             && filter_ids.project.is_none_or(|project| self.project == Some(project))
             && filter.since.is_none_or(|since| self.occurred_at >= since)
             && filter.until.is_none_or(|until| self.occurred_at < until)
-            && self.is_valid(filter, now)
-    }
-
-    /// Returns whether the memory was known or valid at the filter's time, and neither superseded nor expired
-    /// by then.
-    fn is_valid(&self, filter: &Filter, now: Timestamp) -> bool {
-        let at = filter.as_of.unwrap_or(now);
-        let is_started = filter.as_of.is_none() || self.known_from.min(self.true_from) <= at;
-        is_started && (filter.superseded || self.ended_at.is_none_or(|ended| at < ended))
+            && self.validity.holds(&period)
     }
 }
 

@@ -39,6 +39,7 @@ struct SearchArguments {
     tags: Vec<String>,
     project: Option<String>,
     as_of: Option<String>,
+    known_at: Option<String>,
     detail: Option<String>,
     token_budget: Option<usize>,
 }
@@ -126,6 +127,7 @@ async fn find(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolRes
             tags: arguments.tags,
             project: arguments.project,
             as_of: arguments.as_of.map(|time| parse_time("as_of", &time)).transpose()?,
+            known_at: arguments.known_at.map(|time| parse_time("known_at", &time)).transpose()?,
             ..Filter::default()
         },
         detail: parse_detail(arguments.detail.as_deref())?,

@@ -44,6 +44,7 @@ fn to_search(request: SearchRequest) -> Result<Search, Problem> {
             since: at("filters.since", since)?,
             until: at("filters.until", until)?,
             as_of: at("as_of", request.as_of)?,
+            known_at: at("known_at", request.known_at)?,
             superseded,
         },
         detail: parse_detail(request.detail.as_deref())?,
