@@ -96,8 +96,10 @@ fn the_memory_of_a_turn_has_both_names() {
     assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": "My dentist is Dr. Okafor." })).status, 201);
     let id = lar.post("/lar/v1/conversations", &json!({})).json()["id"].as_str().unwrap().to_owned();
     let path = format!("/lar/v1/conversations/{id}");
-    for content in ["My dentist is Dr. Weber now.", "I play the oboe in an orchestra. Which reeds are good?"]
-    {
+    for content in [
+        "No, that's wrong, my dentist is Dr. Weber.",
+        "I play the oboe in an orchestra. Which reeds are good?",
+    ] {
         let sent = lar.post(&format!("{path}/messages"), &json!({ "content": content, "max_tokens": 4 }));
         assert_eq!(sent.status, 200, "{}", sent.body);
     }

@@ -22,11 +22,20 @@ test("a memory is saved, listed, corrected, undone, edited, pinned, forgotten an
   await expect(page.getByRole("status")).toContainText("Saved.");
   await expectAccessible(page);
   await saveMemory(page, "The boat is called Fiete.");
-  await expect(page.getByRole("status")).toContainText("Saved; supersedes an older memory.");
-  await expect(card(page, "Nele")).toContainText("Superseded");
-  await page.getByRole("status").getByRole("button", { name: "Undo" }).click();
+  const question = page.getByRole("status");
+  await expect(question).toContainText("Does it replace this memory?");
+  await expect(question).toContainText("The boat is called Nele.");
+  await expectAccessible(page);
+  await question.getByRole("button", { name: "Undo" }).click();
   await expect(card(page, "Fiete")).toHaveCount(0);
+  await saveMemory(page, "The boat is called Fiete.");
+  await question.getByRole("button", { name: "Replace" }).click();
+  await expect(card(page, "Nele")).toContainText("Superseded");
+  await card(page, "Fiete").getByRole("button", { name: /^History/ }).click();
+  await card(page, "Fiete").getByRole("button", { name: "Undo last change" }).click();
   await expect(card(page, "Nele")).not.toContainText("Superseded");
+  await card(page, "Fiete").getByRole("button", { name: "Undo last change" }).click();
+  await expect(card(page, "Fiete")).toHaveCount(0);
 
   const boat = card(page, "The boat is called");
   await boat.getByRole("button", { name: /^Edit/ }).click();

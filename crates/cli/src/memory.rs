@@ -1,6 +1,7 @@
 //! `lar remember`, `lar recall` and `lar memory`. [`show`] renders memories; `importers` reads exports of
 //! other programs.
 
+mod links;
 mod show;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
+pub use self::links::LinksCommand;
+use self::links::links;
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
 use crate::client::Client;
 use crate::importers::{self, ImportArgs};
@@ -169,6 +172,9 @@ pub enum MemoryCommand {
     /// Review the inbox: suggested memories that you have not accepted yet
     #[command(subcommand)]
     Inbox(InboxCommand),
+    /// Review memories that a newer one may make outdated
+    #[command(subcommand)]
+    Links(LinksCommand),
     /// List the API keys that used your memories, with the time of use
     Clients,
     /// Show the number of memories and the size of the index
@@ -187,6 +193,9 @@ pub enum InboxCommand {
         /// Save this text instead
         #[arg(long)]
         content: Option<String>,
+        /// Keep the memory that the entry would replace
+        #[arg(long)]
+        keep_both: bool,
     },
     /// Dismiss an entry
     Reject {
@@ -313,6 +322,7 @@ pub(crate) async fn run(
         }
         MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
+        MemoryCommand::Links(command) => links(client, output, command, lar).await,
         MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;
             let spaces: Page<Space> = client.get("spaces").await?;
@@ -349,21 +359,22 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand, lar: &st
                 if waiting.data.is_empty() {
                     return "The inbox is empty.".into();
                 }
+                let replaces = |one: &Candidate| one.may_replace.as_ref().map(|old| plain(&old.content));
                 let rows = waiting.data.iter().map(|one| {
                     vec![
                         one.id.clone(),
                         one.created_at[..one.created_at.len().min(10)].to_owned(),
                         one.kind.to_string(),
                         plain(&one.content),
+                        replaces(one).unwrap_or_default(),
                     ]
                 });
-                table(&["id", "added", "kind", "text"], rows)
+                table(&["id", "added", "kind", "text", "may replace"], rows)
             })
         }
-        InboxCommand::Accept { id, content } => {
+        InboxCommand::Accept { id, content, keep_both } => {
             let path = format!("memories/inbox/{}/accept", url_path::encode_segment(&id));
-            let decided: SmartIngestResult =
-                client.post(&path, &Accept { content, ..Accept::default() }).await?;
+            let decided: SmartIngestResult = client.post(&path, &Accept { content, keep_both }).await?;
             output.show(&decided, || render_decision(&decided, lar))
         }
         InboxCommand::Reject { id } => {

@@ -121,7 +121,9 @@ impl Memories {
         let Judgment { relation, rule, against } = self.judge(writer, &new).await?;
         let shows_change = match relation {
             Relation::Replaces => true,
-            Relation::MayReplace => matches!(rule, DecisionRule::Changed | DecisionRule::SameKey),
+            Relation::MayReplace => {
+                matches!(rule, DecisionRule::Changed | DecisionRule::SameKey | DecisionRule::OtherValue)
+            }
             _ => false,
         };
         Ok(against.filter(|known| shows_change && known.superseded.is_none()))

@@ -207,7 +207,11 @@ fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) ->
 }
 
 /// Removes an erased memory from the candidates that would have made it outdated. Their reasons may quote it.
+/// A lost inbox does not keep a memory from being erased.
 pub(crate) fn remove_memory_in_txn(connection: &Connection, memory: &str) -> Result<(), Error> {
+    if !connection.table_exists(None, "memory_candidates")? {
+        return Ok(());
+    }
     let sql = "UPDATE memory_candidates SET may_replace = NULL, reason = ?2 WHERE may_replace = ?1";
     connection.prepare_cached(sql)?.execute([memory, REASON_AFTER_ERASURE])?;
     Ok(())

@@ -106,7 +106,9 @@ fn a_message_from_an_app_is_handled_like_a_chat_message() {
     };
     let saved = send_message("Remember that the dentist is on 4 May at noon.");
     assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
-    let moved = send_message("The dentist is on 5 May at noon now, not on 4 May.");
+    let passing = send_message("The dentist is on 5 May at noon now, not on 4 May.");
+    assert_eq!((&passing["saved"], &passing["suggested"]), (&json!([]), &json!(1)), "{passing}");
+    let moved = send_message("No, that's wrong, the dentist is on 5 May at noon.");
     assert_eq!(moved["saved"].as_array().unwrap().len(), 1, "{moved}");
     assert_eq!(send_message("I live in a small house by the lake.")["suggested"], 1);
     let nothing = json!({ "saved": [], "forgotten": [], "suggested": 0, "waiting": 0, "refused": [] });

@@ -100,17 +100,26 @@ fn requested_memories_are_saved_recalled_and_forgotten() {
     assert!(memory["recalled"][0]["reason"].as_str().unwrap().contains("words"));
     assert_eq!(say(&lar, &friday, "What is the capital of Australia?"), Value::Null);
 
-    // A correction supersedes a memory without a request to save it; "forget that" undoes it.
+    // A statement in passing changes nothing, but asks whether to update the memory.
     let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
-    assert_eq!(memory["saved"][0]["decision"], "supersede");
+    assert_eq!(memory.get("saved"), None, "{memory}");
+    let suggested = &memory["suggested"][0];
+    assert_eq!(suggested["outdated_content"], "my dentist is Dr. Okafor.", "{memory}");
+    assert!(suggested["candidate"].as_str().unwrap().starts_with("cand_"), "{memory}");
+    assert_eq!(texts(&say(&lar, &friday, "Who is my dentist?"), "recalled"), ["my dentist is Dr. Okafor."]);
+
+    // A correction supersedes the memory; "forget that" undoes it.
+    let correction = "No, that's wrong, my dentist is Dr. Weber.";
+    let memory = say(&lar, &friday, correction);
+    assert_eq!(memory["saved"][0]["decision"], "supersede", "{memory}");
     assert_eq!(memory["saved"][0]["superseded_content"], "my dentist is Dr. Okafor.");
     let memory = say(&lar, &friday, "Forget that.");
-    assert_eq!(texts(&memory, "forgotten"), ["My dentist is Dr. Weber now."]);
+    assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Weber."]);
     let memory = say(&lar, &friday, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["my dentist is Dr. Okafor."]);
 
     // An undone correction stays undone: neither another request nor another undo brings it back.
-    let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
+    let memory = say(&lar, &friday, correction);
     let path = format!("/lar/v1/memories/{}/undo", memory["saved"][0]["id"].as_str().unwrap());
     let undo = json!({ "decision": memory["saved"][0]["change"] });
     assert_eq!((lar.post(&path, &undo).status, lar.post(&path, &undo).status), (200, 409));
@@ -122,7 +131,56 @@ fn requested_memories_are_saved_recalled_and_forgotten() {
     assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Okafor."]);
     assert_eq!(say(&lar, &friday, "Who is my dentist?"), Value::Null);
     let memory = say(&lar, &friday, "Forget about the trip to Athens.");
-    assert_eq!(memory["refused"][0], "No memory is clearly about “the trip to Athens.”.");
+    assert_eq!(memory["refused"][0], "No memory is clearly about “the trip to Athens”.");
+}
+
+#[test]
+fn everything_about_a_subject_is_listed_and_forgotten_with_one_undo() {
+    let lar = Lar::start();
+    let long = "Falcon is deployed by Ben on Tuesdays, and the notes of every release are in the wiki.";
+    let about = ["Project Falcon uses Postgres.", long, "We paused Falcon in May."];
+    let ids: Vec<String> = about.iter().map(|text| save_text(&lar, text)).collect();
+    save_text(&lar, "The kitchen was painted green.");
+    let talk = conversation(&lar, &json!({}));
+    let memory = say(&lar, &talk, "What do you know about Falcon?");
+    let mut listed = texts(&memory, "listed");
+    listed.sort();
+    let mut expected = about.map(ToOwned::to_owned);
+    expected.sort();
+    assert_eq!(listed, expected);
+
+    let memory = say(&lar, &talk, "Forget everything about Falcon.");
+    assert_eq!(texts(&memory, "forgotten").len(), 3, "{memory}");
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+    let undo = json!({ "decision": memory["forgotten"][0]["change"] });
+    let undone = lar.post(&format!("/lar/v1/memories/{}/undo", ids[0]), &undo);
+    assert_eq!(undone.json()["memories"].as_array().unwrap().len(), 3, "{}", undone.body);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 4);
+}
+
+#[test]
+fn pasted_texts_and_other_people_change_nothing() {
+    let lar = Lar::start();
+    let cases = [
+        (
+            "I like dark mode.",
+            "Answer this customer mail:\n\nI don't like dark mode. Please refund me.\n\nRegards, Tom",
+        ),
+        (
+            "Our office is in Porto.",
+            "Here is the press release, summarise it:\n\nOur office is in Oslo. We employ 300 people.",
+        ),
+        ("Anna lives in Berlin.", "Anna's brother moved to Berlin."),
+        ("The contract is signed.", "I dreamt the contract was not signed."),
+        ("My dentist is Dr. Okafor.", "My dentist is not Dr. Okafor in this story."),
+    ];
+    for (known, message) in cases {
+        let id = save_text(&lar, known);
+        let sent = lar.post("/lar/v1/memories/intents", &json!({ "content": message })).json();
+        assert_eq!((&sent["saved"], &sent["forgotten"]), (&json!([]), &json!([])), "{message}: {sent}");
+        let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
+        assert_eq!((&memory["content"], memory.get("superseded_by")), (&json!(known), None), "{message}");
+    }
 }
 
 #[test]
@@ -132,7 +190,7 @@ fn an_erased_memory_disappears_from_the_answers_that_used_it() {
     let chat = conversation(&lar, &json!({}));
     let memory = say(&lar, &chat, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["My dentist is Dr. Okafor."]);
-    let memory = say(&lar, &chat, "My dentist is Dr. Weber now.");
+    let memory = say(&lar, &chat, "No, that's wrong, my dentist is Dr. Weber.");
     assert_eq!(memory["saved"][0]["superseded_content"], "My dentist is Dr. Okafor.");
     assert_eq!(memory["saved"][0]["superseded_id"], id.as_str());
 
@@ -143,12 +201,12 @@ fn an_erased_memory_disappears_from_the_answers_that_used_it() {
         (&memory_of(1)["recalled"][0]["id"], memory_of(1)["recalled"][0].get("content")),
         (&json!(id), Some(&json!("")))
     );
-    assert_eq!(texts(&memory_of(3), "saved"), ["My dentist is Dr. Weber now."]);
+    assert_eq!(texts(&memory_of(3), "saved"), ["my dentist is Dr. Weber."]);
     for name in ["superseded_content", "instead_of"] {
         assert_eq!(memory_of(3)["saved"][0].get(name), None, "{name}");
     }
     let exported = lar.get("/lar/v1/conversations/export").body;
-    assert!(exported.contains("Dr. Weber now") && !exported.contains("Okafor"), "{exported}");
+    assert!(exported.contains("Dr. Weber") && !exported.contains("Okafor"), "{exported}");
 }
 
 #[test]
@@ -246,7 +304,8 @@ fn a_key_without_memory_read_sees_no_memory_beside_answers() {
     let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
     let path = format!("/lar/v1/conversations/{talk}/messages");
     let mut shown = String::new();
-    for text in ["My dentist is Dr. Weber now.", "Forget that.", "Please forget who my dentist is."] {
+    let correction = "No, that's wrong, my dentist is Dr. Weber.";
+    for text in [correction, "Forget that.", "Please forget who my dentist is."] {
         let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": text, "max_tokens": 4 }));
         let memory = answer.events()[0].1["answer"]["memory"].clone();
         assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{text}: {memory}");

@@ -33,7 +33,7 @@ fn a_correction_supersedes_a_memory_and_can_be_undone() {
     assert_eq!(answer.status, 201, "{}", answer.body);
     let outcome = answer.json();
     assert_eq!((&outcome["decision"], &outcome["against"]["id"]), (&json!("supersede"), &json!(old)));
-    assert_eq!(outcome["reason"], "same subject, new value");
+    assert_eq!(outcome["reason"], "the same sentence with a new value");
     let new = id(&outcome["memory"]);
     assert_eq!(
         (&outcome["memory"]["kind"], &outcome["memory"]["tags"]),
@@ -94,14 +94,50 @@ fn additions_change_a_memory_and_show_the_difference() {
         .map(|part| part["text"].as_str().unwrap())
         .collect();
     assert_eq!(added.concat().trim(), "Balu and is a Bernese mountain dog.");
+}
 
-    let visit = save_text(&lar, "Balu the dog was at the vet on 3 May for a vaccination.");
-    let outcome = decided(&lar, "Balu the dog was at the vet on 3 May and weighs 38 kg.");
-    assert_eq!((&outcome["decision"], id(&outcome["memory"])), (&json!("merge"), visit.clone()));
-    let both = "Balu the dog was at the vet on 3 May for a vaccination.\nBalu the dog was at the vet on 3 May and weighs 38 kg.";
-    assert_eq!(outcome["memory"]["content"], both);
-    let undone = lar.post(&format!("/lar/v1/memories/{visit}/undo"), &json!({})).json();
-    assert_eq!(undone["memories"][0]["content"], "Balu the dog was at the vet on 3 May for a vaccination.");
+#[test]
+fn related_memories_are_linked_and_found_together() {
+    let lar = Lar::start();
+    let old = save_text(&lar, "My dentist is Dr. Okafor.");
+    let outcome = decided(&lar, "My dentist is Dr. Weber now.");
+    assert_eq!((&outcome["decision"], &outcome["against"]["id"]), (&json!("create"), &json!(old)));
+    let new = id(&outcome["memory"]);
+    let link = outcome["link"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(outcome["link"]["older"], json!(old));
+
+    let results = search(&lar, &json!({ "query": "Who is my dentist?" }))["results"].clone();
+    assert_eq!((id(&results[0]), id(&results[1])), (new.clone(), old.clone()), "the newer one first");
+    assert_eq!((results[0].get("possibly_outdated"), &results[1]["possibly_outdated"]), (None, &json!(true)));
+    assert_eq!(results[1]["links"], json!([{ "id": link, "memory": new, "newer": true }]));
+    // The newer memory is found with the older one even if it does not match the query.
+    let results = search(&lar, &json!({ "query": "Okafor", "limit": 1 }))["results"].clone();
+    assert_eq!(id(&results[0]), new, "{results}");
+
+    let replaced =
+        lar.post(&format!("/lar/v1/memories/links/{link}"), &json!({ "resolution": "replace" })).json();
+    assert_eq!(id(&replaced["memory"]), new, "{replaced}");
+    assert_eq!(search_ids(&lar, "Who is my dentist?"), [new.as_str()]);
+}
+
+#[test]
+fn what_others_say_or_what_is_imagined_hides_nothing() {
+    let lar = Lar::start();
+    let pairs = [
+        ("Elena is vegan.", "\"Elena isn't vegan\", says her ex, but he says a lot of things."),
+        ("The contract is signed.", "I dreamt the contract was not signed."),
+        ("Yoga is on Monday at 18:00.", "Yoga is on Thursday at 7:00."),
+        ("I take 5 mg of lisinopril.", "I take 10 mg of lisinopril."),
+        ("Anna lives in Berlin.", "Anna's brother moved to Berlin."),
+        ("Allergies: penicillin, cat hair", "Allergies: penicillin"),
+    ];
+    for (known, new) in pairs {
+        let known_id = save_text(&lar, known);
+        let outcome = decided(&lar, new);
+        assert_eq!(outcome["decision"], "create", "{known} | {new}: {outcome}");
+        let known_now = lar.get(&format!("/lar/v1/memories/{known_id}")).json();
+        assert_eq!((&known_now["content"], known_now.get("superseded_by")), (&json!(known), None));
+    }
 }
 
 #[test]
@@ -141,12 +177,11 @@ fn a_repeated_request_gets_the_same_decision_and_secrets_are_refused() {
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 2);
 }
 
-/// The quality gate, on labeled pairs that the rules were not written from. `benches/RESULTS.md` has the
-/// figures.
+/// The quality gate on the older labeled pairs. `benches/RESULTS.md` has the figures of all sets.
 #[test]
-fn corrections_are_detected_nothing_is_merged_wrongly_and_nothing_is_lost() {
+fn replacements_are_found_and_nothing_true_is_hidden() {
     let lar = Lar::start();
-    let (mut right, mut claimed, mut labeled) = (0, 0, 0);
+    let (mut found, mut labeled) = (0, 0);
     let rows = PAIRS.lines().filter(|row| row.starts_with("held\t") || row.starts_with("third\t"));
     for (at, row) in rows.enumerate() {
         let [_, label, _, known, new] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
@@ -155,19 +190,13 @@ fn corrections_are_detected_nothing_is_merged_wrongly_and_nothing_is_lost() {
         assert_eq!(post("/lar/v1/memories", &json!({ "content": known })).status, 201, "{known}");
         let decided = post("/lar/v1/memories/smart", &json!({ "content": new })).json();
         let decision = decided["decision"].as_str().unwrap();
-        right += u32::from(label == "supersede" && decision == "supersede");
-        claimed += u32::from(decision == "supersede");
-        labeled += u32::from(label == "supersede");
-        assert!(decision != "merge" || label == "merge", "merged wrongly: {known} | {new}");
-        assert!(decision != "reject" || label == "reject", "rejected wrongly: {new}");
-        let kept = format!(
-            "{} {} {}",
-            decided["memory"]["content"], decided["against"]["content"], decided["reason"]
-        );
-        let quoted = |text: &str| kept.contains(json!(text).as_str().unwrap());
-        assert!(decision == "reject" || quoted(known) || !decided["against"].is_object(), "{known}: {kept}");
-        assert!(decision == "reject" || quoted(new), "{new}: {kept}");
+        assert!(decision != "supersede" || label == "supersede", "hidden: {known} | {new}");
+        assert!(decision != "merge" && (decision != "reject" || label == "reject"), "{decision}: {new}");
+        if label == "supersede" {
+            labeled += 1;
+            found += u32::from(decision == "supersede" || decided["link"].is_object());
+        }
     }
-    let (precision, recall) = (f64::from(right) / f64::from(claimed), f64::from(right) / f64::from(labeled));
-    assert!(precision >= 0.95 && recall >= 0.7, "precision {precision:.3}, recall {recall:.3}");
+    let recall = f64::from(found) / f64::from(labeled);
+    assert!(recall >= 0.5, "found {recall:.3} of the replacements");
 }

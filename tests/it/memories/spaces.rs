@@ -363,7 +363,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_repeating_a_known_fact() {
             (
                 "Balu the dog was at the vet on 3 May for a vaccination.",
                 "Balu the dog was at the vet on 3 May and weighs 38 kg.",
-                "merge",
+                "create",
             ),
             ("The backup server is at 10.0.0.12.", "The backup server is at 10.0.0.47.", "supersede"),
         ] {
@@ -375,7 +375,9 @@ fn a_key_without_memory_read_is_shown_no_memory_by_repeating_a_known_fact() {
                 assert_eq!(decided["against"]["content"], known);
                 assert!(decided["reason"].is_string() && decided.get("confidence").is_none(), "{decided}");
             } else {
-                assert_eq!(fields(&decided), ["against", "decision", "memory"]);
+                let linked: &[&str] = if decision == "create" { &["link"] } else { &[] };
+                let shown = [&["against", "decision"], linked, &["memory"]].concat();
+                assert_eq!(fields(&decided), shown);
                 assert_eq!(fields(&decided["against"]), ["id"]);
                 assert_eq!(fields(&decided["memory"]), UNREAD);
             }

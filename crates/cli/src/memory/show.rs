@@ -39,7 +39,14 @@ pub(super) fn render_decision(decided: &SmartIngestResult, lar: &str) -> String 
         .filter(|known| decided.decision != IngestDecision::Reinforce && known.id != id)
     {
         let known = known.content.as_ref().unwrap_or(&known.id);
-        rendered.push_str(&format!("\nSupersedes: {}", plain(known)));
+        match &decided.link {
+            Some(link) => rendered.push_str(&format!(
+                "\nMay replace: {}\nTo replace it: {lar} memory links replace {}",
+                plain(known),
+                link.id
+            )),
+            None => rendered.push_str(&format!("\nSupersedes: {}", plain(known))),
+        }
     }
     for part in &decided.diff {
         let sign = match part.change.as_str() {
@@ -87,6 +94,9 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
         if let Some(before) = &result.supersedes {
             let until: String = before.until.chars().take(10).collect();
             rendered.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
+        }
+        if result.possibly_outdated {
+            rendered.push_str("\n  (possibly outdated)");
         }
         for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == NeighbourSide::After) {
             rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));

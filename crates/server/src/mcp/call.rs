@@ -145,6 +145,9 @@ fn render_hit(hit: &Hit) -> String {
     if let Some(before) = &hit.supersedes {
         text.push_str(&format!("\n(until {}: “{}”)", day(before.until), before.text));
     }
+    if hit.is_possibly_outdated() {
+        text.push_str("\n(possibly outdated: see the newer memory)");
+    }
     text
 }
 
@@ -173,6 +176,13 @@ fn describe_decision(view: WriterView, decided: &SmartIngestResult) -> String {
         (Decision::Supersede, Some(known)) if known.id.to_string() != id => match view.readable(known) {
             Some(known) => format!("Saved as {id}. Supersedes {}: “{}”", known.id, known.content),
             None => format!("Saved as {id}. Supersedes {}.", known.id),
+        },
+        (Decision::Create, Some(known)) if decided.link.is_some() => match view.readable(known) {
+            Some(known) => format!(
+                "Saved as {id}. It may make {} outdated: “{}”. Both are kept until the user decides.",
+                known.id, known.content
+            ),
+            None => format!("Saved as {id}. It may make {} outdated.", known.id),
         },
         (Decision::Supersede | Decision::Create, _) => format!("Saved as {id}."),
     }

@@ -49,13 +49,10 @@ impl WriterView {
 
     /// Returns the reason for a decision if the writer may know it.
     pub(crate) fn reason(self, decided: &SmartIngestResult) -> Option<&str> {
-        self.tells_why(decided.decision).then_some(decided.reason.as_str())
-    }
-
-    /// Returns whether the writer may know why smart ingest made this decision.
-    fn tells_why(self, decision: Decision) -> bool {
         // The reason would reveal how the existing memory relates to the text.
-        self.may_read || matches!(decision, Decision::Create | Decision::Reject)
+        let is_unrelated =
+            decided.against.is_none() && matches!(decided.decision, Decision::Create | Decision::Reject);
+        (self.may_read || is_unrelated).then_some(decided.reason.as_str())
     }
 
     /// Returns a memory that the request created or changed.

@@ -173,6 +173,15 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     if let Some(rule) = replacement(known, incoming, &difference) {
         return Some((Relation::Replaces, rule));
     }
+    if incoming.is_addition && !known.is_addition {
+        return Some((Relation::Other, DecisionRule::None));
+    }
+    if is_exchange(known, incoming, &difference) {
+        // Two events of one kind are two events.
+        let is_past = known.is_past_event && incoming.is_past_event;
+        let link = (Relation::MayReplace, DecisionRule::OtherValue);
+        return Some(if is_past { (Relation::Other, DecisionRule::None) } else { link });
+    }
     if known.negated != incoming.negated || incoming.reports_change && !difference.gone.is_empty() {
         return None;
     }
@@ -259,6 +268,17 @@ fn is_same_word(a: &Word, b: &Word) -> bool {
     a.stem == b.stem || short.len() >= 5 && long.len() - short.len() <= 2 && long.starts_with(short.as_str())
 }
 
+/// Returns whether two sentences about the same subject differ in one word at the same place.
+fn is_exchange(known: &ParsedText, incoming: &ParsedText, difference: &WordDifference) -> bool {
+    let ([gone], [new]) = (&difference.gone[..], &difference.new[..]) else { return false };
+    gone == new
+        && known.negated == incoming.negated
+        && known.verb == incoming.verb
+        && *gone >= known.subject
+        && has_equal_subject(known, incoming)
+        && known.is_single_valued()
+}
+
 /// Returns the rule by which the new text certainly replaces the known one, if any.
 ///
 /// Times, days and doses never replace each other: there may be two of them.
@@ -282,7 +302,9 @@ fn replacement(
             && word.class != Class::Verb
             && known.words.iter().any(|other| !other.negated && is_same_word(word, other))
     });
-    if denied && gone.is_empty() && !new.is_empty() && new.iter().all(|word| !word.is_time()) {
+    // Another time is a qualifier, unless it takes the place of a time.
+    let adds_time = new.iter().any(|word| word.is_time()) && !known.words.iter().any(Word::is_time);
+    if denied && gone.is_empty() && !new.is_empty() && !adds_time {
         return Some(DecisionRule::Corrected);
     }
     let ([gone], [new]) = (&gone[..], &new[..]) else { return None };
@@ -300,7 +322,7 @@ fn replacement(
     if !in_predicate || !has_one_value || is_dose(known, difference.gone[0]) {
         return None;
     }
-    let is_number = |word: &Word| word.text.starts_with(|c: char| c.is_ascii_digit());
+    let is_number = |word: &Word| word.stem.starts_with(|c: char| c.is_ascii_digit());
     if is_number(gone) && is_number(new) {
         return Some(DecisionRule::OtherValue);
     }
@@ -359,6 +381,16 @@ mod tests {
             ("The contract is signed.", "The contract is not signed.", Relation::Replaces),
             ("Our dog is called Balu.", "Our dog is called Rex, not Balu.", Relation::Replaces),
             (
+                "The dentist is on 4 May at noon.",
+                "The dentist is on 5 May at noon now, not on 4 May.",
+                Relation::Replaces,
+            ),
+            (
+                "The oven runs ten degrees too hot.",
+                "The oven runs twenty degrees too hot.",
+                Relation::Replaces,
+            ),
+            (
                 "The retry limit in the payment worker is 3.",
                 "The retry limit in the payment worker is 5.",
                 Relation::Replaces,
@@ -386,6 +418,7 @@ mod tests {
             ("The bus comes at 8:10.", "The bus comes at 8:40."),
             ("The login page uses OAuth.", "The login page tests were moved to tests/auth."),
             ("The API accepts JSON.", "The API doesn't accept JSON larger than 2 MB."),
+            ("We meet in room 3.", "We meet in room 4, not in room 3, on Fridays."),
             ("We use Postgres.", "Tom would be happier if we didn't use Postgres."),
             ("Anna lives in Berlin.", "Anna's brother moved to Berlin."),
             ("Ben works at Siemens.", "Ben's wife quit her job at Siemens."),
@@ -401,6 +434,7 @@ mod tests {
             ("Elena is vegan.", "\"Elena isn't vegan\", says her ex, but he says a lot of things."),
             ("Allergies: penicillin, cat hair", "Allergies: penicillin"),
             ("I visited Kyoto in 2019.", "I visited Kyoto in 2024."),
+            ("My dentist is Dr. Okafor.", "My dentist is Dr. Weber now."),
             ("Service A calls service B.", "Service B calls service A."),
             ("I like coffee.", "I like coffee cake."),
             ("Room 12 has 30 seats.", "Room 14 has 30 seats."),
@@ -412,6 +446,19 @@ mod tests {
             let relation = relation(known, incoming);
             let keeps = matches!(relation, Relation::MayReplace | Relation::Contradicts | Relation::Other);
             assert!(keeps, "{relation:?}: {known} | {incoming}");
+        }
+    }
+
+    #[test]
+    fn texts_that_may_replace_another_say_why() {
+        let cases = [
+            ("My dentist is Dr. Okafor.", "My dentist is Dr. Weber now.", DecisionRule::OtherValue),
+            ("The bus comes at 8:10.", "The bus comes at 8:40.", DecisionRule::OtherValue),
+            ("on-call this week: Samir", "on-call this week: Ivana", DecisionRule::SameKey),
+        ];
+        for (known, incoming, rule) in cases {
+            let found = Statement::of(known).compare(&Statement::of(incoming), None);
+            assert_eq!(found, (Relation::MayReplace, rule), "{known} | {incoming}");
         }
     }
 
