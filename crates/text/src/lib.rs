@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a model. The crate `memory` applies the results.
 
 pub mod chunking;
+pub mod own_words;
 pub mod requests;
 pub mod secrets;
 pub mod stance;

@@ -1,202 +1,267 @@
-//! Detection of memory intents in a chat message: requests to remember or forget, and statements about the
-//! user.
+//! What a chat message asks of the user's memory: to remember, correct, forget or list something. And what the
+//! user states about themselves in passing.
 //!
-//! Only English is understood, sentence by sentence, and a request must start its sentence. "I remember that
-//! …", "remember when …?", quotations, translations and code are no requests. An ambiguous sentence has no
-//! effect.
+//! Only the user's own words count (`own_words`). A request may stand anywhere in a sentence, in any of the
+//! languages of `requests/languages/`. "I remember that …", "remember when …?" and instructions about the
+//! present answer are no requests. An ambiguous sentence has no effect.
 
-use std::sync::LazyLock;
+mod clean;
+pub(crate) mod languages;
+mod matching;
+mod statements;
+mod template;
 
-use regex::Regex;
-use unicode_segmentation::UnicodeSegmentation as _;
+use std::ops::Range;
 
-/// The most bytes in a message with intents. A longer one is probably a text to work on.
-const MESSAGE_BYTES_MAX: usize = 2000;
-/// The number of sentences that are examined.
-const SENTENCES_MAX: usize = 12;
-/// The most bytes in a statement.
-const STATEMENT_BYTES_MAX: usize = 300;
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-/// The memory intent of a sentence.
+use self::clean::Cleaner;
+use self::languages::List;
+use self::matching::{Place, find, matches_start};
+use crate::own_words::{OwnText, Sentence};
+
+/// The number of own sentences that are examined.
+const SENTENCES_MAX: usize = 40;
+/// The most facts of a list after "remember the following:".
+const FACTS_MAX: usize = 12;
+
+/// What a sentence means for the user's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemoryIntent {
     /// A request to remember this text.
     Remember(String),
+    /// A correction: this text is right, and what the memory holds against it is wrong or outdated.
+    ///
+    /// The user says so themselves. The text may refer to what was said before: "it's on Friday".
+    Correct(String),
     /// A request to forget one or more memories.
     Forget {
-        /// The subject to forget. `None` means the memory saved last.
+        /// The bare subject to forget, such as "my address". `None` means the memory saved last, or with `all`
+        /// everything about the user.
         what: Option<String>,
-        /// Whether to forget every matching memory and not only the best match.
+        /// Whether to forget every memory about the subject, and not only the best match.
         all: bool,
     },
-    /// A statement that may be worth remembering.
-    LastingStatement(String),
-    /// Any other statement, which may correct a memory.
-    OtherStatement(String),
+    /// A question about what the memory holds.
+    List {
+        /// The subject. `None` means everything about the user.
+        what: Option<String>,
+    },
+    /// Any other statement of the user. It may make a memory outdated, but the user asks for nothing.
+    Statement {
+        /// The statement, without a question after it.
+        text: String,
+        /// Whether it states something lasting about the user, their people or their things.
+        lasting: bool,
+    },
 }
 
-/// Greetings and polite phrases before a request.
-const POLITE_PREFIX: &str = r"(?:(?:hey|hi|ok|okay|thanks|thank you|also|and|so|well|lar)\b[,!.]?\s+)*(?:please\s+)?(?:(?:can|could|will|would|should)\s+you\s+(?:please\s+)?|you\s+(?:can|should|may|must)\s+(?:please\s+)?|i\s+(?:want|need|would like|'d like)\s+you\s+to\s+|please\s+)?";
-
-static REMEMBER: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"^{POLITE_PREFIX}(?:remember(?:\s+that\s+|\s*[:,]\s*|\s+(?:this|the following)\s*:\s*|\s+)|(?:do not|don't|never)\s+forget\s+that\s+|(?:keep|bear)\s+in\s+mind(?:\s+that\s+|\s*[:,]\s*)|(?:take|make)\s+a\s+note(?:\s+that\s+|\s*[:,]\s*)|note(?:\s+that\s+|\s*[:]\s*)|for\s+future\s+reference\s*[:,]\s*|memori[sz]e(?:\s+this\s*:\s*|\s+that\s+)|(?:save|store|add|put)(?:\s+this)?\s+(?:in|to|into)\s+(?:your\s+|the\s+)?memory(?:\s+that\s+|\s*[:,]\s*)|(?:save|store)\s+(?:this|the following)\s*:\s*)(?P<what>\S.*)$"
-    ))
-});
-static FORGET: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"^{POLITE_PREFIX}(?:forget\s+(?P<all>everything\s+|all\s+)?(?:what\s+i\s+(?:said|told\s+you)\s+)?(?:(?:that|about)\s+)?|(?:delete|erase|remove)\s+(?:the\s+|your\s+|that\s+)?(?:memory|(?P<many>memories))\s+(?:about|of|that)\s+|(?:delete|erase|remove)\s+from\s+(?:your\s+|the\s+)?memory\s+(?:that\s+)?)(?P<what>\S.*)$"
-    ))
-});
-/// Matches "Forget that" and similar requests without a subject.
-static FORGET_LAST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"^{POLITE_PREFIX}(?:forget\s+(?:that|this)|(?:do not|don't)\s+(?:remember|save|keep)\s+(?:that|this))(?:\s+(?:again|please))?\s*[.!]*$"
-    ))
-});
-/// Texts after "remember" that are no facts: questions, tasks, and talk about remembering itself.
-static NO_FACT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(?:when|how|what|why|who|where|which|whether|if|to|me|it|this|that|them|nothing|everything|anything|things?|all)\b|^(?:that|the)\s+\w+[.?!]*$",
-    )
-});
-/// Texts after "forget" that name no memory.
-static NO_MEMORY: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(?:it|me|this|everything|all|nothing|how|to|the\s+(?:previous|last|above|semicolon)|(?:all|any)?\s*(?:previous|prior|earlier)|(?:your|the|these|those)\s+(?:previous\s+)?(?:instructions?|rules|prompt))\b",
-    )
-});
-/// Statements in the present about the user, and statements about their people and things.
-static LASTING_STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^(?:(?:i\s+am|i'm|we\s+are|we're)\s+(?:an?\s+\w+|allergic|vegetarian|vegan|married|learning|from|based|based\s+in)\b|(?:i|we)\s+(?:always\s+|usually\s+|never\s+|mostly\s+)?(?:live|work|use|prefer|like|love|hate|play|speak|drink|eat|drive|own|study|teach|run|deploy|host)\s+\S+|(?:my|our)\s+(?:\w+\s+){1,4}(?:is|are|was|were|has|have|lives?|starts?|works?|likes?|goes|plays?)\s+\S+)",
-    )
-});
-/// Words of statements about the current chat or moment, which are not lasting.
-static PASSING: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b(?:question|error|problem|issue|guess|point|idea|code|prompt|this|that|it|here|following|above|below|answer|version|sure|sorry|going|getting|trying|looking|wondering)\b",
-    )
-});
-
-/// Returns the memory intents of a message, in order. Empty if the message is a text to work on.
+/// Returns the memory intents of a message, in order.
 #[must_use]
 pub fn parse_intents(message: &str) -> Vec<MemoryIntent> {
-    let message = message.replace('’', "'");
-    if message.len() > MESSAGE_BYTES_MAX || message.contains("```") {
-        return Vec::new();
+    let composed: String;
+    let message = if is_nfc(message) {
+        message
+    } else {
+        composed = message.nfc().collect();
+        &composed
+    };
+    let own = OwnText::read(message);
+    let mut parser = Parser { message, own: &own, found: Vec::new(), next: 0 };
+    while parser.next < own.sentences.len().min(SENTENCES_MAX) {
+        let index = parser.next;
+        parser.next += 1;
+        parser.read_sentence(index);
     }
-    let mut found = Vec::new();
-    for sentence in sentences(&message).into_iter().take(SENTENCES_MAX) {
-        // Quoted text, and text after a task ("Translate: …"), is not the user's own statement.
-        let quoted = sentence.contains(['"', '“', '”', '«', '»']);
-        if quoted || is_task(&sentence) {
-            break;
+    statements::withdraw_jokes(&own, &mut parser.found);
+    parser.found.into_iter().map(|(_, intent)| intent).collect()
+}
+
+struct Parser<'a> {
+    message: &'a str,
+    own: &'a OwnText,
+    /// The intents, each with the index of its sentence.
+    found: Vec<(usize, MemoryIntent)>,
+    /// The sentence to read next.
+    next: usize,
+}
+
+impl Parser<'_> {
+    fn read_sentence(&mut self, index: usize) {
+        let sentence = &self.own.sentences[index];
+        let folded = &self.own.folded[sentence.at.clone()];
+        let is_done = self.read_forget(index, sentence, folded)
+            || self.read_list(index, sentence, folded)
+            || self.read_remember(index, sentence, folded)
+            || self.read_correct(index, sentence, folded);
+        if !is_done {
+            self.read_statement(index, sentence.at.clone());
         }
-        if let Some(intent) = parse_sentence(&sentence) {
-            found.push(intent);
+    }
+
+    fn read_forget(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        if find(sentence, folded, List::ForgetMe).is_some() {
+            return self.push(index, MemoryIntent::Forget { what: None, all: true });
         }
-    }
-    found
-}
-
-fn parse_sentence(sentence: &str) -> Option<MemoryIntent> {
-    if FORGET_LAST.is_match(sentence) {
-        return Some(MemoryIntent::Forget { what: None, all: false });
-    }
-    if let Some(what) = capture_what(&FORGET, sentence) {
-        let all =
-            FORGET.captures(sentence).is_some_and(|found| found.name("all").or(found.name("many")).is_some());
-        return (!NO_MEMORY.is_match(&what)).then_some(MemoryIntent::Forget { what: Some(what), all });
-    }
-    if let Some(what) = capture_what(&REMEMBER, sentence) {
-        let fact = !NO_FACT.is_match(&what) && what.split_whitespace().count() >= 3;
-        return fact.then_some(MemoryIntent::Remember(what));
-    }
-    let says = sentence.len() <= STATEMENT_BYTES_MAX
-        && !sentence.ends_with(['?', '!'])
-        && sentence.split_whitespace().count() >= 3;
-    let lasting = LASTING_STATEMENT.is_match(sentence) && !PASSING.is_match(sentence);
-    says.then(|| {
-        if lasting {
-            MemoryIntent::LastingStatement(sentence.to_owned())
-        } else {
-            MemoryIntent::OtherStatement(sentence.to_owned())
-        }
-    })
-}
-
-/// Captures the subject of a request, without the question mark of "can you remember …?".
-fn capture_what(pattern: &Regex, sentence: &str) -> Option<String> {
-    let what = pattern.captures(sentence)?.name("what")?.as_str().trim();
-    Some(what.trim_end_matches('?').trim_end().to_owned())
-}
-
-/// Returns whether a sentence is a task on the text that follows it.
-fn is_task(sentence: &str) -> bool {
-    static TASK: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"^(?:please\s+)?(?:translate|summari[sz]e|rewrite|rephrase|correct|explain|write|continue|improve|shorten|proofread|fix|give|list|in\s+this\s+(?:story|text|poem))\b",
-        )
-    });
-    TASK.is_match(sentence)
-}
-
-/// Splits a message into sentences. The dot after a title, as in "Dr. Okafor", does not end a sentence.
-fn sentences(message: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for line in message.lines() {
-        let mut open = String::new();
-        for sentence in line.unicode_sentences() {
-            open.push_str(sentence);
-            let last =
-                open.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
-            if !crate::statements::is_title(&last) {
-                found.push(std::mem::take(&mut open).trim().to_owned());
+        for (list, all) in [(List::ForgetAll, true), (List::Forget, false)] {
+            let Some(place) = find(sentence, folded, list) else { continue };
+            let clean = Cleaner::new(self.message, sentence, place.language);
+            let Some(what) = place.text().and_then(|at| clean.subject(folded, at)) else { continue };
+            if clean.is_me(&what) {
+                if all {
+                    return self.push(index, MemoryIntent::Forget { what: None, all });
+                }
+                continue;
+            }
+            if !matches_start(&what.to_lowercase(), List::NoMemory, place.language) {
+                return self.push(index, MemoryIntent::Forget { what: Some(what), all });
             }
         }
-        found.push(open.trim().to_owned());
+        find(sentence, folded, List::ForgetThis).is_some()
+            && self.push(index, MemoryIntent::Forget { what: None, all: false })
     }
-    found.retain(|sentence| !sentence.is_empty());
-    found
-}
 
-fn pattern(pattern: &str) -> Regex {
-    #[expect(clippy::expect_used, reason = "constants, each used by the test below")]
-    Regex::new(&format!("(?is){pattern}")).expect("a regular expression")
+    fn read_list(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        if find(sentence, folded, List::KnownOfMe).is_some() {
+            return self.push(index, MemoryIntent::List { what: None });
+        }
+        let Some(place) = find(sentence, folded, List::Known) else { return false };
+        let clean = Cleaner::new(self.message, sentence, place.language);
+        let Some(what) = place.text().and_then(|at| clean.subject(folded, at)) else { return false };
+        let what = (!clean.is_me(&what)).then_some(what);
+        self.push(index, MemoryIntent::List { what })
+    }
+
+    fn read_remember(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        if let Some(place) = find(sentence, folded, List::RememberThis)
+            && self.read_reference(index, sentence, folded, &place, MemoryIntent::Remember)
+        {
+            return true;
+        }
+        let Some(place) = find(sentence, folded, List::Remember) else { return false };
+        let clean = Cleaner::new(self.message, sentence, place.language);
+        let text = clean.texts(folded, &place.texts).filter(|text| clean.is_fact(text));
+        text.is_some_and(|text| {
+            self.read_before(index, sentence, &place);
+            self.push(index, MemoryIntent::Remember(text))
+        })
+    }
+
+    fn read_correct(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        for (list, must_be_own) in [(List::Correct, false), (List::CorrectOwn, true)] {
+            let Some(place) = find(sentence, folded, list) else { continue };
+            let clean = Cleaner::new(self.message, sentence, place.language);
+            let Some(text) = clean.texts(folded, &place.texts).filter(|text| clean.is_fact(text)) else {
+                continue;
+            };
+            let is_own = || matches_start(&text.to_lowercase(), List::Own, place.language);
+            if !must_be_own || is_own() {
+                return self.push(index, MemoryIntent::Correct(text));
+            }
+        }
+        let Some(place) = find(sentence, folded, List::CorrectThis) else { return false };
+        self.read_reference(index, sentence, folded, &place, MemoryIntent::Correct)
+    }
+
+    /// Reads a request about a text beside it: in its sentence, before it, or after it.
+    fn read_reference(
+        &mut self,
+        index: usize,
+        sentence: &Sentence,
+        folded: &str,
+        place: &Place,
+        intent: fn(String) -> MemoryIntent,
+    ) -> bool {
+        let clean = Cleaner::new(self.message, sentence, place.language);
+        for at in [0..place.at.start, place.at.end..folded.len()] {
+            if let Some(text) = clean.texts(folded, &[at]).filter(|text| clean.is_fact(text)) {
+                return self.push(index, intent(text));
+            }
+        }
+        if folded.trim_end().ends_with([':', '：']) && self.read_facts(index, intent) {
+            return true;
+        }
+        if let Some(before) = self.statement_before(index) {
+            let sentence = &self.own.sentences[before];
+            let folded = &self.own.folded[sentence.at.clone()];
+            let clean = Cleaner::new(self.message, sentence, place.language);
+            if let Some(text) = clean.texts(folded, &[0..folded.len()]) {
+                self.found.retain(|(from, found)| {
+                    *from != before || !matches!(found, MemoryIntent::Statement { .. })
+                });
+                return self.push(index, intent(text));
+            }
+        }
+        self.read_next(index, place.language, intent)
+    }
+
+    /// Reads each line or sentence after "remember the following:" as a fact.
+    fn read_facts(&mut self, index: usize, intent: fn(String) -> MemoryIntent) -> bool {
+        let first = index + 1;
+        let Some(paragraph) = self.own.sentences.get(first).map(|sentence| sentence.paragraph) else {
+            return false;
+        };
+        let mut last = first;
+        for sentence in self.own.sentences[first..].iter().take(FACTS_MAX) {
+            let folded = &self.own.folded[sentence.at.clone()];
+            let clean = Cleaner::of_guess(self.message, sentence);
+            if sentence.paragraph != paragraph || statements::is_question(sentence, folded) {
+                break;
+            }
+            last += 1;
+            if let Some(text) = clean.texts(folded, &[0..folded.len()]) {
+                self.found.push((index, intent(text)));
+            }
+        }
+        self.next = last;
+        last > first
+    }
+
+    /// Reads the sentence after a request such as "Please save this."
+    fn read_next(&mut self, index: usize, language: usize, intent: fn(String) -> MemoryIntent) -> bool {
+        let Some(next) = self.own.sentences.get(index + 1) else { return false };
+        let folded = &self.own.folded[next.at.clone()];
+        if statements::is_question(next, folded) {
+            return false;
+        }
+        let clean = Cleaner::new(self.message, next, language);
+        let text = clean.texts(folded, &[0..folded.len()]).filter(|text| clean.is_fact(text));
+        text.is_some_and(|text| {
+            self.next = index + 2;
+            self.push(index, intent(text))
+        })
+    }
+
+    /// Returns the nearest sentence before another that states something.
+    fn statement_before(&self, index: usize) -> Option<usize> {
+        (0..index).rev().find(|before| {
+            let sentence = &self.own.sentences[*before];
+            let folded = &self.own.folded[sentence.at.clone()];
+            let is_taken = self.found.iter().any(|(from, found)| {
+                from == before && !matches!(found, MemoryIntent::Statement { .. })
+            });
+            !is_taken && statements::says_something(sentence, folded)
+        })
+    }
+
+    /// Reads the statement before a request in its sentence: "I moved, so remember …".
+    fn read_before(&mut self, index: usize, sentence: &Sentence, place: &Place) {
+        let start = sentence.at.start;
+        self.read_statement(index, start..start + place.at.start);
+    }
+
+    fn read_statement(&mut self, index: usize, at: Range<usize>) {
+        let sentence = &self.own.sentences[index];
+        if let Some(statement) = statements::statement(self.message, self.own, sentence, at) {
+            self.found.push((index, statement));
+        }
+    }
+
+    fn push(&mut self, index: usize, intent: MemoryIntent) -> bool {
+        self.found.push((index, intent));
+        true
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MESSAGES: &str = include_str!("../../../benches/data/intents.tsv");
-
-    /// The quality gate: almost no false requests (precision) and few missed ones (recall).
-    #[test]
-    fn parse_intents_finds_requests_and_nothing_else() {
-        let (mut correct, mut detected, mut requested) = (0, 0, 0);
-        for row in MESSAGES.lines().filter(|row| !row.starts_with('#')) {
-            let mut columns = row.split('\t');
-            let (label, message) = (columns.next().unwrap(), columns.next().unwrap());
-            let expected = columns.next().unwrap_or_default();
-            let intents = parse_intents(message);
-            let request = intents.iter().find(|intent| {
-                !matches!(intent, MemoryIntent::LastingStatement(_) | MemoryIntent::OtherStatement(_))
-            });
-            let is_correct = match (label, request) {
-                ("remember", Some(MemoryIntent::Remember(what))) => what == expected,
-                ("forget", Some(MemoryIntent::Forget { what, .. })) => {
-                    what.as_deref().unwrap_or_default() == expected
-                }
-                _ => false,
-            };
-            correct += u32::from(is_correct);
-            detected += u32::from(request.is_some());
-            requested += u32::from(matches!(label, "remember" | "forget"));
-        }
-        let precision = f64::from(correct) / f64::from(detected);
-        let recall = f64::from(correct) / f64::from(requested);
-        assert!(precision >= 0.95 && recall >= 0.8, "precision {precision:.3}, recall {recall:.3}");
-    }
-}
+mod tests;

@@ -1,0 +1,133 @@
+//! Turns the words of a request into the text to store: without chatter, polite words and emoji.
+
+use std::ops::Range;
+
+use super::languages::{List, languages};
+use super::matching::matches_start;
+use super::statements;
+use crate::own_words::{Sentence, fold, trimmed};
+
+/// The least words of a fact, and the least characters in languages without blanks.
+const FACT_WORDS_MIN: usize = 2;
+const FACT_CHARS_MIN: usize = 4;
+/// The most bytes of a fact or subject.
+const TEXT_BYTES_MAX: usize = 1000;
+/// The most pieces of chatter that are removed from each end.
+const CHATTER_MAX: usize = 8;
+
+/// Cleans texts of one sentence.
+pub(super) struct Cleaner<'a> {
+    message: &'a str,
+    sentence: &'a Sentence,
+    language: usize,
+}
+
+impl<'a> Cleaner<'a> {
+    pub(super) fn new(message: &'a str, sentence: &'a Sentence, language: usize) -> Self {
+        Self { message, sentence, language }
+    }
+
+    /// Returns a cleaner for the language that a sentence is probably written in.
+    pub(super) fn of_guess(message: &'a str, sentence: &'a Sentence) -> Self {
+        Self::new(message, sentence, sentence.languages.trailing_zeros() as usize)
+    }
+
+    /// Returns the texts at some ranges of the sentence, joined by colons. `None` if nothing is left.
+    pub(super) fn texts(&self, folded: &str, ranges: &[Range<usize>]) -> Option<String> {
+        let mut texts = Vec::new();
+        for range in ranges {
+            let range = statements::without_question(self.sentence, folded, range.clone());
+            let text = &self.message[self.sentence.at.clone()][range];
+            texts.push(self.strip(text, true));
+        }
+        texts.retain(|text| !text.is_empty());
+        let text = texts.join(": ");
+        (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
+    }
+
+    /// Returns the bare subject at a range of the sentence.
+    pub(super) fn subject(&self, folded: &str, range: Range<usize>) -> Option<String> {
+        let range = statements::without_question(self.sentence, folded, range);
+        let text = &self.message[self.sentence.at.clone()][range];
+        let text = self.strip(text, false);
+        let text = text.trim_end_matches(['.', '。', '।']).trim_end().to_owned();
+        (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
+    }
+
+    /// Returns whether a text may be a fact: long enough, and no question or task for the present answer.
+    pub(super) fn is_fact(&self, text: &str) -> bool {
+        let folded = fold(text);
+        let is_long = text.split_whitespace().count() >= FACT_WORDS_MIN
+            || (!text.is_ascii() && text.chars().count() >= FACT_CHARS_MIN);
+        is_long
+            && !matches_start(&folded, List::NoFact, self.language)
+            && !statements::has_word(&folded, List::OnlyNow, self.language)
+    }
+
+    /// Returns whether a subject is the user: "me".
+    pub(super) fn is_me(&self, subject: &str) -> bool {
+        matches_start(&fold(subject), List::Me, self.language)
+    }
+
+    /// Removes chatter at both ends, and one pair of quotation marks around the text.
+    fn strip(&self, text: &str, is_fact: bool) -> String {
+        let language = &languages().all[self.language];
+        let mut text = text.trim();
+        for _ in 0..CHATTER_MAX {
+            let before = text;
+            text = text.trim_start_matches([' ', ',', ':', ';', '-', '–', '—', '…', '.', '•', '*', '，', '：', '、', '\u{3000}']);
+            text = trim_end(text);
+            let folded = fold(text);
+            for list in [List::Openers, List::Joins] {
+                if let Some(found) = language.regex(list).and_then(|regex| regex.find(&folded)) {
+                    // The match includes the character after the phrase.
+                    text = &text[found.end()..];
+                    break;
+                }
+            }
+            let folded = fold(text);
+            if let Some(at) = language.ending().and_then(|regex| regex.find(&folded)) {
+                text = &text[..at.start()];
+            }
+            if text == before {
+                break;
+            }
+        }
+        let text = unquoted(text);
+        let range = trimmed(text, 0..text.len());
+        let text = &text[range];
+        if is_fact { text.to_owned() } else { text.trim_end_matches([',', '.']).to_owned() }
+    }
+}
+
+/// Removes blanks, emoji, and the marks of questions and exclamations at the end.
+fn trim_end(text: &str) -> &str {
+    let is_chatter = |letter: char| {
+        letter.is_whitespace()
+            || matches!(letter, '!' | '?' | '！' | '？' | ',' | ';' | ':' | '，' | '~' | '～' | '、' | '：' | '-' | '–' | '—')
+            || matches!(letter, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{200d}')
+    };
+    let mut text = text;
+    loop {
+        let before = text;
+        text = text.trim_end_matches(is_chatter);
+        for smiley in [":)", ":-)", ";)", ";-)", ":D", ":(", "<3", "^^", "(:", "xD", ":p", ":P", "..."] {
+            text = text.strip_suffix(smiley).unwrap_or(text);
+        }
+        if text == before {
+            return text;
+        }
+    }
+}
+
+/// Removes a pair of quotation marks around a whole text.
+fn unquoted(text: &str) -> &str {
+    const PAIRS: [(char, char); 6] = [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('\'', '\'')];
+    for (open, close) in PAIRS {
+        let inner = text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
+        if let Some(inner) = inner.filter(|inner| !inner.contains([open, close])) {
+            return inner;
+        }
+    }
+    text
+}

@@ -1,0 +1,70 @@
+//! Finds the phrases of a list in a sentence.
+
+use std::ops::Range;
+
+use super::languages::{Hit, List, languages};
+use crate::own_words::Sentence;
+
+/// A phrase found in a sentence.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The index of the language.
+    pub(super) language: usize,
+    /// The phrase with the chatter and polite words around it, in bytes of the sentence.
+    pub(super) at: Range<usize>,
+    /// The texts of the request.
+    pub(super) texts: Vec<Range<usize>>,
+}
+
+impl Place {
+    /// Returns the first text of the request.
+    pub(super) fn text(&self) -> Option<Range<usize>> {
+        self.texts.first().cloned()
+    }
+}
+
+/// Finds a phrase of a list in a sentence, first in the languages that it is probably written in.
+///
+/// Returns `None` after words of another's speech: "she says: remember …".
+pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Option<Place> {
+    let mut tried = 0_u32;
+    let mut candidates: Vec<usize> = Vec::new();
+    for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
+        if tried & 1 << hit.language == 0 {
+            tried |= 1 << hit.language;
+            candidates.push(hit.language);
+        }
+    }
+    candidates.sort_by_key(|language| sentence.languages & 1 << language == 0);
+    candidates.into_iter().find_map(|language| {
+        let found = languages().all[language].captures(list, folded)?;
+        let whole = found.get(0)?.range();
+        let texts = found.iter().skip(1).flatten().map(|text| text.range()).collect();
+        (!is_reported_before(sentence, whole.start)).then_some(Place { language, at: whole, texts })
+    })
+}
+
+/// Returns whether words of another's speech stand before a position.
+fn is_reported_before(sentence: &Sentence, position: usize) -> bool {
+    let position = sentence.at.start + position;
+    has_words(&sentence.hits, sentence, |hit| {
+        hit.at.end <= position && hit.list == List::Reported && !is_own_speech(sentence, hit)
+    })
+}
+
+/// Returns whether a word of speech belongs to the user's own: "I told you".
+fn is_own_speech(sentence: &Sentence, speech: &Hit) -> bool {
+    has_words(&sentence.hits, sentence, |hit| {
+        hit.list == List::OwnSpeech && hit.at.start <= speech.at.start && speech.at.end <= hit.at.end
+    })
+}
+
+/// Returns whether a hit in one of the sentence's languages fulfils a condition.
+pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_wanted: impl Fn(&Hit) -> bool) -> bool {
+    hits.iter().any(|hit| sentence.languages & 1 << hit.language != 0 && is_wanted(hit))
+}
+
+/// Returns whether a text in lower case starts with a phrase of a list.
+pub(super) fn matches_start(folded: &str, list: List, language: usize) -> bool {
+    languages().all[language].regex(list).is_some_and(|regex| regex.is_match(folded.trim()))
+}
