@@ -21,7 +21,7 @@ use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
-use lar_text::terms::Terms;
+use lar_text::terms::QueryTerms;
 pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.
@@ -208,7 +208,7 @@ impl Memories {
         vector: Option<(EmbedderId, Quantized)>,
         stages: &mut Stages,
     ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
-        let words = Terms::of(query);
+        let words = QueryTerms::of(query);
         let unreadable = vector.is_none() && readable::scrambled_form(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.keyword_weight);

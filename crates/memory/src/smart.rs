@@ -16,7 +16,7 @@ use lar_store::{Change, IdempotentRequest, Memory, MemoryChange, MemoryPatch, Ne
 use lar_text::statements::{
     DecisionRule, ParsedText, Relation, SimilarityThresholds, compare, is_single_sentence,
 };
-use lar_text::terms::{Terms, fingerprint_of};
+use lar_text::terms::{QueryTerms, fingerprint_of};
 
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
@@ -192,7 +192,7 @@ impl Memories {
             Some((embedder_id, Quantized { scale, bytes }))
         });
         let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
-        let words = Terms::of(&new.content);
+        let words = QueryTerms::of(&new.content);
         let filter = Filter { project: new.project.clone(), ..Filter::default() };
         let look = move |index: &crate::index::Index| {
             let vector = vector.as_ref().filter(|(embedder_id, _)| index.embedder_id() == Some(embedder_id));

@@ -1,10 +1,16 @@
 //! An inverted index with BM25 (Robertson and Zaragoza 2009, with Lucene's logarithm, which is never
 //! negative).
 //!
+//! A word of a query may have several forms. The chunks that have one of them count as those of one word, with
+//! one document frequency (Pirkola 1998, structured queries).
+//!
 //! The statistics cover one space, so other users' texts neither influence a ranking nor leak through it. The
 //! words of dead chunks stay until the index is rebuilt; see `super`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use lar_text::terms::{QueryTerms, StoredTerm};
 
 /// BM25's term frequency saturation.
 const K1: f32 = 1.2;
@@ -20,7 +26,7 @@ pub(crate) struct Keywords {
     total_length: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Postings {
     /// The chunks that contain the word, ascending.
     chunks: Vec<u32>,
@@ -28,41 +34,78 @@ struct Postings {
     counts: Vec<u8>,
 }
 
+/// The words of a query in an index, with the chunks that have each.
+#[derive(Debug, Default)]
+pub(crate) struct FoundWords<'a> {
+    /// The words that some chunk has.
+    words: Vec<FoundWord<'a>>,
+    /// The number of words that no chunk has.
+    unknown: usize,
+}
+
+#[derive(Debug)]
+struct FoundWord<'a> {
+    postings: Cow<'a, Postings>,
+    /// The word's rarity: BM25's inverse document frequency.
+    weight: f32,
+}
+
 impl Keywords {
     /// Adds the next chunk.
-    pub(crate) fn push<'a>(&mut self, words: impl Iterator<Item = (&'a str, u32)>) {
+    pub(crate) fn push<'a>(&mut self, terms: impl Iterator<Item = StoredTerm<'a>>) {
         let chunk = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
         let mut length = 0_u32;
-        for (word, count) in words {
-            length += count;
-            let postings = match self.words.get_mut(word) {
+        for StoredTerm { term, count, is_other_form, .. } in terms {
+            length += if is_other_form { 0 } else { count };
+            let postings = match self.words.get_mut(term) {
                 Some(postings) => postings,
-                None => self.words.entry(word.into()).or_default(),
+                None => self.words.entry(term.into()).or_default(),
             };
-            postings.chunks.push(chunk);
-            postings.counts.push(u8::try_from(count).unwrap_or(u8::MAX));
+            let count = u8::try_from(count).unwrap_or(u8::MAX);
+            // A label may repeat a word of the text.
+            match (postings.chunks.last(), postings.counts.last_mut()) {
+                (Some(last), Some(counted)) if *last == chunk => *counted = counted.saturating_add(count),
+                _ => {
+                    postings.chunks.push(chunk);
+                    postings.counts.push(count);
+                }
+            }
         }
         let length = u16::try_from(length).unwrap_or(u16::MAX);
         self.lengths.push(length);
         self.total_length += u64::from(length);
     }
 
-    /// Returns each chunk's BM25 score divided by the highest possible score of the query's words, 0 to 1.
-    pub(crate) fn score(&self, words: &[(String, u32)]) -> Vec<f32> {
+    /// Looks up the words of a query.
+    pub(crate) fn find(&self, query: &QueryTerms) -> FoundWords<'_> {
+        let mut found = FoundWords::default();
+        for word in &query.words {
+            let mut forms = word.forms.iter().filter_map(|form| self.words.get(form.as_str()));
+            let Some(first) = forms.next() else {
+                found.unknown += 1;
+                continue;
+            };
+            let postings = forms.fold(Cow::Borrowed(first), |all, form| Cow::Owned(all.union(form)));
+            let weight = self.rarity(postings.chunks.len());
+            found.words.push(FoundWord { postings, weight });
+        }
+        found
+    }
+
+    /// Returns BM25's weight of a word that is in this many chunks.
+    fn rarity(&self, with: usize) -> f32 {
+        let (chunks, with) = (self.lengths.len() as f32, with as f32);
+        (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()
+    }
+
+    /// Returns each chunk's BM25 score divided by the highest possible score of the found words, 0 to 1.
+    pub(crate) fn score(&self, found: &FoundWords<'_>) -> Vec<f32> {
         let mut scores = vec![0.0_f32; self.lengths.len()];
         let chunks = self.lengths.len() as f32;
         let average = (self.total_length as f32 / chunks.max(1.0)).max(1.0);
-        let found: Vec<(&Postings, f32)> = words
-            .iter()
-            .filter_map(|(word, _)| {
-                let postings = self.words.get(word.as_str())?;
-                let with = postings.chunks.len() as f32;
-                Some((postings, (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()))
-            })
-            .collect();
-        let most: f32 = found.iter().map(|(_, weight)| weight * (K1 + 1.0)).sum();
+        let most: f32 = found.words.iter().map(|word| word.weight * (K1 + 1.0)).sum();
         let (base, per_word) = (K1 * (1.0 - B), K1 * B / average);
-        for (postings, weight) in found {
+        for FoundWord { postings, weight } in &found.words {
             let worth = weight * (K1 + 1.0) / most;
             for (chunk, count) in postings.chunks.iter().zip(&postings.counts) {
                 let at = *chunk as usize;
@@ -73,14 +116,21 @@ impl Keywords {
         scores
     }
 
-    /// Returns the share of these words that a chunk contains, 0 to 1.
-    pub(crate) fn share(&self, words: &[(String, u32)], chunk: u32) -> f32 {
-        let has = |word: &str| {
-            let postings = self.words.get(word);
-            postings.is_some_and(|postings| postings.chunks.binary_search(&chunk).is_ok())
-        };
-        let shared = words.iter().filter(|(word, _)| has(word)).count();
-        shared as f32 / words.len().max(1) as f32
+    /// Sets the scores of chunks to 0 that contain less than this share of the query's words.
+    pub(crate) fn drop_below_share(&self, scores: &mut [f32], found: &FoundWords<'_>, share_min: f32) {
+        if share_min <= 0.0 {
+            return;
+        }
+        let mut shared = vec![0_u32; scores.len()];
+        for chunk in found.words.iter().flat_map(|word| &word.postings.chunks) {
+            shared[*chunk as usize] += 1;
+        }
+        let least = share_min * (found.words.len() + found.unknown) as f32;
+        for (score, shared) in scores.iter_mut().zip(shared) {
+            if (shared as f32) < least {
+                *score = 0.0;
+            }
+        }
     }
 
     /// Returns the approximate number of bytes that the index takes.
@@ -91,8 +141,47 @@ impl Keywords {
     }
 }
 
+impl Postings {
+    /// Returns the chunks of both. A chunk that has both forms has the larger count: a text may be indexed under
+    /// two forms of one word.
+    fn union(&self, other: &Self) -> Self {
+        let mut all = Self::default();
+        let entries = |postings: &Self| {
+            postings.chunks.iter().copied().zip(postings.counts.iter().copied()).collect::<Vec<_>>()
+        };
+        let (ones, others) = (entries(self), entries(other));
+        let (mut ones, mut others) = (ones.into_iter().peekable(), others.into_iter().peekable());
+        loop {
+            let (chunk, count) = match (ones.peek().copied(), others.peek().copied()) {
+                (None, None) => return all,
+                (Some((chunk, count)), Some((other, other_count))) if chunk == other => {
+                    ones.next();
+                    others.next();
+                    (chunk, count.max(other_count))
+                }
+                (Some((chunk, count)), other) if other.is_none_or(|(other, _)| chunk < other) => {
+                    ones.next();
+                    (chunk, count)
+                }
+                (_, Some(entry)) => {
+                    others.next();
+                    entry
+                }
+                (Some(entry), None) => {
+                    ones.next();
+                    entry
+                }
+            };
+            all.chunks.push(chunk);
+            all.counts.push(count);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use lar_text::terms::QueryWord;
+
     use super::*;
 
     /// The random generator of `scripts/bm25-reference.py`.
@@ -117,23 +206,61 @@ mod tests {
         }
     }
 
+    fn stored(words: &[(String, u32)]) -> impl Iterator<Item = StoredTerm<'_>> {
+        words.iter().map(|(term, count)| StoredTerm {
+            term,
+            count: *count,
+            is_other_form: false,
+            is_label: false,
+        })
+    }
+
+    fn query(words: &[&[&str]]) -> QueryTerms {
+        let word =
+            |forms: &&[&str]| QueryWord { forms: forms.iter().map(|form| (*form).to_owned()).collect() };
+        QueryTerms { words: words.iter().map(word).collect() }
+    }
+
     #[test]
     fn bm25_scores_match_the_reference() {
         let mut made = Numbers(42);
         let mut keywords = Keywords::default();
         for _ in 0..100 {
             let length = 5 + made.next() % 40;
-            let words = made.words(length);
-            keywords.push(words.iter().map(|(word, count)| (word.as_str(), *count)));
+            keywords.push(stored(&made.words(length)));
         }
         for line in include_str!("bm25-reference.txt").lines() {
             let length = 1 + made.next() % 5;
-            let scores = keywords.score(&made.words(length));
+            let words = made.words(length);
+            let forms: Vec<[&str; 1]> = words.iter().map(|(word, _)| [word.as_str()]).collect();
+            let query = query(&forms.iter().map(<[&str; 1]>::as_slice).collect::<Vec<_>>());
+            let scores = keywords.score(&keywords.find(&query));
             let best = scores.iter().copied().fold(0.0, f32::max);
             for (score, reference) in scores.iter().zip(line.split(' ')) {
                 let reference: f32 = reference.parse().unwrap();
                 assert!((score / best - reference).abs() < 1e-4, "{} is not {reference}", score / best);
             }
         }
+    }
+
+    #[test]
+    fn forms_of_a_word_count_as_one_word() {
+        let mut keywords = Keywords::default();
+        for words in [&[("cat", 1)][..], &[("de/katz", 1), ("es/gat", 1)], &[("dog", 1)], &[("es/gat", 2)]] {
+            let words: Vec<(String, u32)> =
+                words.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
+            keywords.push(stored(&words));
+        }
+        let cat = keywords.find(&query(&[&["cat", "de/katz", "es/gat", "fr/chat"]]));
+        assert_eq!((cat.words.len(), cat.unknown), (1, 0));
+        assert_eq!(cat.words[0].postings.chunks, [0, 1, 3]);
+        assert_eq!(cat.words[0].postings.counts, [1, 1, 2]);
+        assert_eq!(cat.words[0].weight, keywords.rarity(3));
+        let both = keywords.find(&query(&[&["cat", "es/gat"], &["bird"]]));
+        let mut scores = vec![1.0; 4];
+        keywords.drop_below_share(&mut scores, &both, 0.5);
+        assert_eq!(scores, [1.0, 1.0, 0.0, 1.0]);
+        keywords.drop_below_share(&mut scores, &both, 0.6);
+        assert_eq!(scores, [0.0; 4]);
     }
 }

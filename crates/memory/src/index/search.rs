@@ -15,7 +15,7 @@ use super::scan::{ChunkScore, Scan};
 use super::{Index, Slot};
 use crate::strength;
 use crate::vectors::Quantized;
-use lar_text::terms::Terms;
+use lar_text::terms::QueryTerms;
 
 /// The number of chunks for each additional thread of a search.
 const CHUNKS_PER_THREAD: usize = 50_000;
@@ -44,8 +44,8 @@ pub struct Filter {
 /// A query on one index.
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
-    pub(crate) words: &'a Terms,
-    /// The share of the query's words that a chunk must contain, 0 to 1.
+    pub(crate) words: &'a QueryTerms,
+    /// The share of the query's words that a chunk must contain to have a keyword score, 0 to 1.
     pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
@@ -87,7 +87,9 @@ impl Index {
     pub(crate) fn search(&self, query: &Query<'_>) -> IndexResults {
         let Some(filter_ids) = self.resolve_filter(query) else { return IndexResults::default() };
         let started = Instant::now();
-        let words = self.keywords.score(&query.words.counts);
+        let found = self.keywords.find(query.words);
+        let mut words = self.keywords.score(&found);
+        self.keywords.drop_below_share(&mut words, &found, query.share_min);
         let scored = Instant::now();
         let hits = self.nearest(query, &filter_ids, &words);
         IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
@@ -191,10 +193,6 @@ impl Index {
         let chunk = &self.chunks[scored.chunk as usize];
         let slot = &self.slots[chunk.slot as usize];
         if !slot.matches(filter_ids, query.filter, query.now) {
-            return None;
-        }
-        let shares = |min: f32| self.keywords.share(&query.words.counts, scored.chunk) >= min;
-        if query.share_min > 0.0 && !shares(query.share_min) {
             return None;
         }
         let retrievability =
@@ -327,6 +325,7 @@ fn threads() -> usize {
 #[cfg(test)]
 mod tests {
     use lar_store::{IndexedChunk, IndexedMemory};
+    use lar_text::terms::Terms;
 
     use super::super::EmbedderId;
     use super::*;
@@ -388,7 +387,7 @@ mod tests {
     /// Scores every chunk, without bounds and without the lists of tags and projects.
     fn full_scan(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
         let Some(filter_ids) = index.resolve_filter(query) else { return Vec::new() };
-        let words = index.keywords.score(&query.words.counts);
+        let words = index.keywords.score(&index.keywords.find(query.words));
         let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
         let hits = (0..words.len()).filter_map(|at| index.hit(query, &filter_ids, scan.exact(at)?));
         let mut hits: Vec<(i64, f32)> = hits.map(|hit| (hit.memory, hit.score)).collect();
@@ -415,7 +414,7 @@ mod tests {
             Filter { tags: tagged(&["unknown"]), ..Filter::default() },
         ];
         for round in 0..60 {
-            let (words, vector) = (Terms::of(&made.text()), Quantized::of(&made.vector()));
+            let (words, vector) = (QueryTerms::of(&made.text()), Quantized::of(&made.vector()));
             let query = Query {
                 words: &words,
                 share_min: 0.0,
