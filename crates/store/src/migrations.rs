@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0014_conversation_search_rows.sql"),
     include_str!("../migrations/0015_erasures_to_clear.sql"),
     include_str!("../migrations/0016_answer_memories.sql"),
+    include_str!("../migrations/0018_keyword_versions.sql"),
 ];
 
 /// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.
