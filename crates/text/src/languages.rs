@@ -10,6 +10,9 @@ use std::sync::LazyLock;
 
 pub use self::detection::{TextLanguages, detect};
 
+/// Irregular English words and their base forms.
+const IRREGULAR_ENGLISH: &str = include_str!("languages/irregular-english.toml");
+
 /// A language with a file of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -293,6 +296,18 @@ impl Script {
     }
 }
 
+/// Returns the base form of an irregular English word in lower case, such as *break* of *broken*.
+#[must_use]
+pub fn english_base_form(word: &str) -> Option<&'static str> {
+    static BASES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+        let table = read_file(IRREGULAR_ENGLISH);
+        let lines = ["verbs", "nouns"].into_iter().flat_map(|name| text_of(table, name).lines());
+        let forms = lines.filter_map(|line| line.split_once(' '));
+        forms.flat_map(|(base, forms)| forms.split_whitespace().map(move |form| (form, base))).collect()
+    });
+    BASES.get(word).copied()
+}
+
 fn parse(file: &str) -> LanguageData {
     let table = read_file(file);
     let set = |name: &str| text_of(table, name).split_whitespace().collect();
@@ -365,5 +380,16 @@ mod tests {
         for script in [Script::Latin, Script::Cyrillic, Script::Arabic, Script::Han, Script::Kana] {
             assert_eq!(script.languages().next(), Some(script.default_language()));
         }
+    }
+
+    #[test]
+    fn irregular_forms_have_one_base() {
+        for (form, base) in [("broke", "break"), ("broken", "break"), ("went", "go"), ("children", "child")] {
+            assert_eq!(english_base_form(form), Some(base));
+        }
+        assert_eq!(english_base_form("break"), None);
+        let table = read_file(IRREGULAR_ENGLISH);
+        let verbs = text_of(table, "verbs").lines().filter(|line| !line.is_empty()).count();
+        assert!(verbs >= 140, "{verbs}");
     }
 }

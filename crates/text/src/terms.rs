@@ -175,6 +175,7 @@ mod tests {
             "move×2 postgr×1 cafe×1 menu×1"
         );
         assert_eq!(terms_of("to be or not to be"), "to×2 be×2 or×1 not×1", "only stop words");
+        assert_eq!(terms_of("The vase broke, it is broken."), "vase×1 break×2");
         assert_eq!(terms_of("On May 3rd, 1,000 people in the US"), "may×1 3×1 1000×1 peopl×1 us×1");
         assert_eq!(terms_of("The Straße is ﬁne and I like it 🎻"), "strass×1 fine×1 like×1 🎻×1");
         assert_eq!(terms_of(" … !"), "");

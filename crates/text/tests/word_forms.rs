@@ -56,9 +56,9 @@ const CASES: &[Case] = &[
     Case {
         language: "English",
         sentence: "There was a {} when I was at my friend's house.",
-        meet: "running=runs; moved=moving;
+        meet: "break=broken; break=broke; broken=breaking; children=child; knife=knives; running=ran; running=runs; moved=moving;
             cafe=café; naïve=naive; email=e-mail; e-mail=email; Straße=STRASSE; May 3=3rd May; O'Neil=ONeil;
-            yaml=config.yaml; allergies=allergy; ﬁnal=final; US team=US team; ＦＵＬＬ=full",
+            yaml=config.yaml; allergies=allergy; ﬁnal=final; US team=US team; ＦＵＬＬ=full; went=goes",
         differ: "care=car; plane=plan; rose=rise; 35=3.5; 🎻=🎸; note=not; version2=version3",
     },
     Case {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::languages::Language;
+use crate::languages::{Language, english_base_form};
 
 /// The most bytes in a form, without its language. A longer word is truncated; it is more likely encoded data
 /// than a word.
@@ -123,7 +123,8 @@ fn main_form(word: &str, language: Language) -> String {
     // An English form must not depend on accents: they are those of other languages.
     if language == Language::English {
         let plain = without_accents(word, "");
-        return if plain.is_ascii() { stem(&plain, language).into_owned() } else { plain };
+        let base = english_base_form(&plain).unwrap_or(&plain);
+        return if base.is_ascii() { stem(base, language).into_owned() } else { plain };
     }
     without_accents(&stem(word, language), language.data().distinct)
 }
