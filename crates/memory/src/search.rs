@@ -28,10 +28,10 @@ pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
 /// The least similarity of a memory without any word of the query. MiniLM gives unrelated texts less.
 const SIMILARITY_MIN: f32 = 0.25;
-/// The least share of the query's words that a memory must contain if the embedder cannot read the query.
-/// Scripts without spaces are indexed letter by letter, and any two sentences share some (two unrelated Thai
-/// ones: 0.57).
-const UNREADABLE_SHARE_MIN: f32 = 0.8;
+/// The least share of the query's words, weighted by rarity, that a memory must contain if the embedder cannot
+/// read the query. Of 75 questions in Chinese, Japanese and Thai among 1,025 texts, 72 keep the memory that
+/// answers them (2026-11-30).
+const UNREADABLE_SHARE_MIN: f32 = 0.3;
 /// The characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 

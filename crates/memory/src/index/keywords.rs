@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use lar_text::terms::{QueryTerms, StoredTerm};
 
@@ -41,6 +42,16 @@ pub(crate) struct FoundWords<'a> {
     words: Vec<FoundWord<'a>>,
     /// The number of words that no chunk has.
     unknown: usize,
+}
+
+/// How many of a query's words a memory contains, weighted by rarity. Neither the length of the memory nor the
+/// number of occurrences counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Presence {
+    /// The share of all words of the query, 0 to 1.
+    pub(crate) of_all: f32,
+    /// The share of those words that any memory of the space contains, 0 to 1.
+    pub(crate) of_known: f32,
 }
 
 #[derive(Debug)]
@@ -116,21 +127,39 @@ impl Keywords {
         scores
     }
 
-    /// Sets the scores of chunks to 0 that contain less than this share of the query's words.
+    /// Sets the scores of chunks to 0 that contain less than this share of the query's words, as in
+    /// [`Presence::of_all`].
     pub(crate) fn drop_below_share(&self, scores: &mut [f32], found: &FoundWords<'_>, share_min: f32) {
         if share_min <= 0.0 {
             return;
         }
-        let mut shared = vec![0_u32; scores.len()];
-        for chunk in found.words.iter().flat_map(|word| &word.postings.chunks) {
-            shared[*chunk as usize] += 1;
+        let mut shared = vec![0.0_f32; scores.len()];
+        for FoundWord { postings, weight } in &found.words {
+            postings.chunks.iter().for_each(|chunk| shared[*chunk as usize] += weight);
         }
-        let least = share_min * (found.words.len() + found.unknown) as f32;
+        // Sums of the same weights in another order differ by rounding.
+        let least = share_min * self.weight_of_all(found) * (1.0 - 1e-5);
         for (score, shared) in scores.iter_mut().zip(shared) {
-            if (shared as f32) < least {
+            if shared < least {
                 *score = 0.0;
             }
         }
+    }
+
+    /// Returns how many of the words the chunks of a memory contain.
+    pub(crate) fn presence(&self, found: &FoundWords<'_>, chunks: Range<u32>) -> Presence {
+        let has = |word: &&FoundWord<'_>| {
+            let first = word.postings.chunks.partition_point(|chunk| *chunk < chunks.start);
+            word.postings.chunks.get(first).is_some_and(|chunk| *chunk < chunks.end)
+        };
+        let present: f32 = found.words.iter().filter(has).map(|word| word.weight).sum();
+        let share = |of: f32| if of > 0.0 { (present / of).min(1.0) } else { 0.0 };
+        Presence { of_all: share(self.weight_of_all(found)), of_known: share(found.known_weight()) }
+    }
+
+    /// Returns the weight of all words of a query. An unknown word is rarer than any other.
+    fn weight_of_all(&self, found: &FoundWords<'_>) -> f32 {
+        found.known_weight() + found.unknown as f32 * self.rarity(0)
     }
 
     /// Returns the approximate number of bytes that the index takes.
@@ -138,6 +167,12 @@ impl Keywords {
         let postings: usize =
             self.words.iter().map(|(word, postings)| word.len() + 80 + postings.chunks.capacity() * 5).sum();
         postings + self.lengths.capacity() * 2
+    }
+}
+
+impl FoundWords<'_> {
+    fn known_weight(&self) -> f32 {
+        self.words.iter().map(|word| word.weight).sum()
     }
 }
 
@@ -244,6 +279,25 @@ mod tests {
     }
 
     #[test]
+    fn presence_is_independent_of_length_and_count() {
+        let mut keywords = Keywords::default();
+        let other: Vec<(String, u32)> = (0..50).map(|at| (format!("other{at}"), 3)).collect();
+        let falcon = |count| vec![("falcon".to_owned(), count)];
+        let texts = [falcon(1), falcon(9), [falcon(1), other.clone()].concat(), other, falcon(1)];
+        texts.iter().for_each(|text| keywords.push(stored(text)));
+        let presence = |words: &[&[&str]], chunks| keywords.presence(&keywords.find(&query(words)), chunks);
+        let whole = Presence { of_all: 1.0, of_known: 1.0 };
+        for chunks in [0..1, 1..2, 2..3, 3..5] {
+            assert_eq!(presence(&[&["falcon"]], chunks), whole);
+        }
+        assert_eq!(presence(&[&["falcon"]], 3..4), Presence::default());
+        let with_unknown = presence(&[&["falcon"], &["budget"]], 0..1);
+        assert_eq!(with_unknown.of_known, 1.0);
+        assert!(with_unknown.of_all < 0.5, "the unknown word is rarer: {with_unknown:?}");
+        assert_eq!(presence(&[], 0..1), Presence::default());
+    }
+
+    #[test]
     fn forms_of_a_word_count_as_one_word() {
         let mut keywords = Keywords::default();
         for words in [&[("cat", 1)][..], &[("de/katz", 1), ("es/gat", 1)], &[("dog", 1)], &[("es/gat", 2)]] {
@@ -258,9 +312,9 @@ mod tests {
         assert_eq!(cat.words[0].weight, keywords.rarity(3));
         let both = keywords.find(&query(&[&["cat", "es/gat"], &["bird"]]));
         let mut scores = vec![1.0; 4];
-        keywords.drop_below_share(&mut scores, &both, 0.5);
+        keywords.drop_below_share(&mut scores, &both, 0.1);
         assert_eq!(scores, [1.0, 1.0, 0.0, 1.0]);
-        keywords.drop_below_share(&mut scores, &both, 0.6);
-        assert_eq!(scores, [0.0; 4]);
+        keywords.drop_below_share(&mut scores, &both, 0.5);
+        assert_eq!(scores, [0.0; 4], "no text has a bird");
     }
 }

@@ -11,6 +11,7 @@ use lar_store::MemoryKind;
 use rayon::prelude::*;
 
 use super::hybrid_score::{recency, strength_factor};
+use super::keywords::Presence;
 use super::scan::{ChunkScore, Scan};
 use super::{Index, Slot};
 use crate::strength;
@@ -45,7 +46,8 @@ pub struct Filter {
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) words: &'a QueryTerms,
-    /// The share of the query's words that a chunk must contain to have a keyword score, 0 to 1.
+    /// The share of the query's words, weighted by rarity, that a chunk must contain to have a keyword score, 0
+    /// to 1.
     pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
@@ -65,6 +67,9 @@ pub(crate) struct IndexHit {
     pub(crate) chunk: Range<u32>,
     pub(crate) score: f32,
     pub(crate) keyword_score: f32,
+    /// How many of the query's words the memory contains, as a floor for relevance that works for texts of any
+    /// length and language.
+    pub(crate) presence: Presence,
     pub(crate) similarity: Option<f32>,
     /// The retrievability, 0 to 1; 1 for memories that do not decay.
     pub(crate) retrievability: f32,
@@ -91,7 +96,11 @@ impl Index {
         let mut words = self.keywords.score(&found);
         self.keywords.drop_below_share(&mut words, &found, query.share_min);
         let scored = Instant::now();
-        let hits = self.nearest(query, &filter_ids, &words);
+        let mut hits = self.nearest(query, &filter_ids, &words);
+        for hit in &mut hits {
+            let chunks = self.by_seq.get(&hit.memory).map(|slot| self.slots[*slot as usize].chunks.clone());
+            hit.presence = self.keywords.presence(&found, chunks.unwrap_or_default());
+        }
         IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
     }
 
@@ -203,6 +212,7 @@ impl Index {
             chunk: chunk.start..chunk.start + chunk.length,
             score: scored.score * strength_factor(retrievability, recency),
             keyword_score: scored.keyword_score,
+            presence: Presence::default(),
             similarity: scored.similarity,
             retrievability,
             recency,
