@@ -28,10 +28,12 @@ const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 const CONTEXT_SHARE: usize = 4;
 /// The number of bytes at the start of a message that are used as the query.
 const QUERY_BYTES: usize = 1000;
-/// A memory is recalled only with at least this cosine similarity, or this share of the message's words by
-/// weight. Less relevant memories mislead a small model more than they help.
+/// A memory is recalled only with at least this cosine similarity, or these shares by weight of all words of
+/// the message and of those that some memory contains. Less relevant memories mislead a small model more than
+/// they help.
 const SIMILARITY_MIN: f32 = 0.4;
-const PRESENCE_MIN: f32 = 0.5;
+const PRESENCE_MIN: f32 = 0.2;
+const PRESENCE_OF_KNOWN_MIN: f32 = 0.5;
 /// A single memory is forgotten only with at least this cosine similarity, or this share of the subject's
 /// words by weight.
 const FORGET_SIMILARITY_MIN: f32 = 0.5;
@@ -78,7 +80,7 @@ impl Memories {
         }
         let found = self.search(reader, search).await?;
         let near = |hit: &Hit| {
-            hit.presence >= PRESENCE_MIN
+            hit.presence >= PRESENCE_MIN && hit.presence_of_known >= PRESENCE_OF_KNOWN_MIN
                 || hit.similarity.is_some_and(|similarity| similarity >= SIMILARITY_MIN)
         };
         Ok(found.hits.iter().filter(|hit| near(hit)).map(to_recalled).collect())

@@ -25,7 +25,7 @@ pub(crate) use self::search::{IndexHit, Query};
 use self::validity::Validity;
 use self::vector_store::VectorStore;
 use crate::vectors;
-use lar_text::terms::Terms;
+use lar_text::terms::decode_entry;
 
 /// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`]
 /// chunks.
@@ -134,7 +134,7 @@ impl Index {
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let first = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
         for chunk in &memory.chunks {
-            let (fingerprint, words) = Terms::decode(&chunk.words);
+            let (fingerprint, words) = decode_entry(&chunk.words);
             self.chunks.push(Chunk { slot, start: chunk.start, length: chunk.length, fingerprint });
             self.keywords.push(words);
             let vectors = chunk.vectors.as_ref();

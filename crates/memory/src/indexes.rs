@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use crate::index::{Filter, Query};
     use crate::{ingest, strength};
-    use lar_text::terms::Terms;
+    use lar_text::terms::QueryTerms;
 
     const WRITERS: u64 = 4;
     const EACH: u64 = 60;
@@ -255,7 +255,7 @@ mod tests {
     }
 
     async fn count_hits(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
-        let words = Terms::of(&format!("number{number}"));
+        let words = QueryTerms::of(&format!("number{number}"));
         let look = move |index: &Index| {
             let filter = Filter::default();
             let now = Timestamp::now();

@@ -16,7 +16,8 @@ pub use self::dry_run::IngestPreview;
 use crate::secret_policy::SecretPolicy;
 use crate::{Error, Memories, WriteAccess, strength};
 use lar_text::chunking;
-use lar_text::terms::{Terms, fingerprint_of};
+use lar_text::days::Day;
+use lar_text::terms::{Labels, encode_entry};
 
 /// The most bytes in a memory.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
@@ -319,26 +320,32 @@ pub(crate) fn prepare(
     for (at, range) in chunking::chunks(content).into_iter().enumerate() {
         let chunk_text = &content[range.clone()];
         let mut pieces: Vec<String> = chunking::pieces(chunk_text).into_iter().map(str::to_owned).collect();
-        let mut keyword_text = chunk_text.to_owned();
-        if at == 0 {
-            if let (Some(before), Some(first)) = (before, pieces.first()) {
-                pieces.push(format!("{}\n{first}", end_of(before)));
-            }
-            let day = occurred_at.map(Timestamp::day_in_words).unwrap_or_default();
-            for also in tags.iter().map(String::as_str).chain([day.as_str()]) {
-                keyword_text.push('\n');
-                keyword_text.push_str(also);
-            }
+        if let (0, Some(before), Some(first)) = (at, before, pieces.first()) {
+            pieces.push(format!("{}\n{first}", end_of(before)));
         }
         prepared.chunks.push(NewChunk {
             start: u32::try_from(range.start).unwrap_or(u32::MAX),
             length: u32::try_from(range.len()).unwrap_or(u32::MAX),
-            words: Terms::of(&keyword_text).encode(fingerprint_of(chunk_text)),
+            words: keyword_entry(chunk_text, at == 0, tags, occurred_at),
             vectors: None,
         });
         prepared.pieces.push(pieces);
     }
     prepared
+}
+
+/// Returns the keyword entry of a chunk. The first chunk of a memory has the words of its labels as well.
+pub(crate) fn keyword_entry(
+    chunk_text: &str,
+    is_first: bool,
+    tags: &[String],
+    occurred_at: Option<Timestamp>,
+) -> Vec<u8> {
+    let labels = match is_first {
+        true => Labels { tags, day: occurred_at.map(|at| Day::of_millis(at.as_millis())) },
+        false => Labels::default(),
+    };
+    encode_entry(chunk_text, labels)
 }
 
 /// Splits a text into chunks without vectors, for callers that have vectors from elsewhere.

@@ -21,6 +21,7 @@ mod inbox;
 mod index;
 mod indexes;
 mod ingest;
+mod keyword_backfill;
 mod links;
 mod memories;
 mod metrics;

@@ -10,6 +10,7 @@ use crate::client_uses::ClientUses;
 use crate::embed::Embeddings;
 use crate::embedding_backfill::{Backfill, Wake};
 use crate::indexes::Indexes;
+use crate::keyword_backfill::KeywordBackfill;
 use crate::metrics::Metrics;
 use crate::secret_policy::SecretPolicy;
 use crate::smart::SpaceLocks;
@@ -36,8 +37,8 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// Creates the service and starts its background tasks: embedding backfill and recording the clients'
-    /// last use.
+    /// Creates the service and starts its background tasks: embedding backfill, keyword backfill and recording
+    /// the clients' last use.
     pub fn start(
         store: Store,
         gateway: Gateway,
@@ -52,6 +53,7 @@ impl Memories {
         let space_locks = SpaceLocks::default();
         let embedding = Backfill::new(store.clone(), embeddings.clone(), indexes.clone(), backfill.clone());
         tasks.spawn(embedding.run(tasks.stopping()));
+        tasks.spawn(KeywordBackfill::new(store.clone(), indexes.clone()).run(tasks.stopping()));
         tasks.spawn(client_uses.clone().run(tasks.stopping()));
         Self { store, embeddings, indexes, gateway, client_uses, backfill, space_locks, metrics, options }
     }

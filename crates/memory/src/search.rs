@@ -22,7 +22,7 @@ use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
-use lar_text::terms::Terms;
+use lar_text::terms::QueryTerms;
 pub use linked::HitLink;
 pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
@@ -30,10 +30,10 @@ pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
 /// The least similarity of a memory without any word of the query. MiniLM gives unrelated texts less.
 const SIMILARITY_MIN: f32 = 0.25;
-/// The least share of the query's words that a memory must contain if the embedder cannot read the query.
-/// Scripts without spaces are indexed letter by letter, and any two sentences share some (two unrelated Thai
-/// ones: 0.57).
-const UNREADABLE_SHARE_MIN: f32 = 0.8;
+/// The least share of the query's words, weighted by rarity, that a memory must contain if the embedder cannot
+/// read the query. Of 75 questions in Chinese, Japanese and Thai among 1,025 texts, 72 keep the memory that
+/// answers them (2026-11-30).
+const UNREADABLE_SHARE_MIN: f32 = 0.3;
 /// The characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 
@@ -211,7 +211,7 @@ impl Memories {
         vector: Option<(EmbedderId, Quantized)>,
         stages: &mut Stages,
     ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
-        let words = Terms::of(query);
+        let words = QueryTerms::of(query);
         let unreadable = vector.is_none() && readable::scrambled_form(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.keyword_weight);
@@ -282,7 +282,8 @@ impl Memories {
                 score: hit.score,
                 keyword_score: hit.keyword_score,
                 similarity: hit.similarity,
-                presence: hit.presence,
+                presence: hit.presence.of_all,
+                presence_of_known: hit.presence.of_known,
                 retrievability: hit.retrievability,
                 recency: hit.recency,
                 relevance: None,

@@ -15,7 +15,7 @@ mod space_locks;
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
 use lar_store::{Change, IdempotentRequest, LinkRelation, Memory, MemoryDecision, NewLink, NewMemory};
 use lar_text::statements::{DecisionRule, Relation, SimilarityThresholds, Statement};
-use lar_text::terms::{Terms, fingerprint_of};
+use lar_text::terms::{QueryTerms, fingerprint_of};
 
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
@@ -209,7 +209,7 @@ impl Memories {
             Some((embedder_id, Quantized { scale, bytes }))
         });
         let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
-        let words = Terms::of(&new.content);
+        let words = QueryTerms::of(&new.content);
         let filter = Filter { project: new.project.clone(), ..Filter::default() };
         let look = move |index: &crate::index::Index| {
             let vector = vector.as_ref().filter(|(embedder_id, _)| index.embedder_id() == Some(embedder_id));

@@ -22,6 +22,7 @@ mod idempotency;
 mod inspection;
 mod json_columns;
 mod keys;
+mod keyword_entries;
 mod linked_database;
 mod location;
 mod memories;
@@ -61,6 +62,7 @@ pub use idempotency::IdempotentRequest;
 pub use inspection::{Inspection, inspect, wal_copies};
 pub use json_columns::NewerValue;
 pub use keys::{KeyRecord, NewKey};
+pub use keyword_entries::{ChunkToIndex, NewKeywordEntry};
 pub use linked_database::LinkedDatabase;
 pub use location::{away_path, lock_file};
 pub use memories::{

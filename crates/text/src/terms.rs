@@ -1,128 +1,166 @@
-//! The tokenizer of the keyword index: the normalized words of a text with their counts.
+//! The words of the keyword index: those of a text with their counts, and those of a query with all forms that
+//! find them.
 //!
-//! Text is split at word boundaries (Unicode annex 29), lower-cased, stripped of accents and stemmed
-//! (Snowball, English words only). Stop words are removed. Each ideograph is a word.
+//! A text is split into words, whose forms depend on its detected language. A short query does not show its
+//! language reliably, and its words may be in texts of any language. So each of its words has the forms of
+//! every language of its script, and a text that has one of them has the word. Forms of another language than
+//! the default of their script begin with the language, so that French *car* is not English *care*.
+//!
+//! Stop words are removed. The accents, stems and digraphs are in `forms`, the boundaries in `words`.
+
+mod entry;
+mod forms;
+mod query;
+mod words;
 
 use std::collections::HashMap;
 
-use rust_stemmers::{Algorithm, Stemmer};
 use sha2::{Digest as _, Sha256};
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::is_combining_mark;
-use unicode_segmentation::UnicodeSegmentation as _;
 
-/// The most bytes in a word. A longer one is truncated; it is more likely encoded data than a word.
-const WORD_BYTES_MAX: usize = 64;
-/// Words that are too common to search for.
-const STOP_WORDS: &[&str] = &[
-    "a", "about", "am", "an", "and", "are", "as", "at", "be", "but", "by", "did", "do", "does", "for",
-    "from", "had", "has", "have", "he", "how", "i", "if", "in", "into", "is", "it", "me", "my", "no", "not",
-    "of", "on", "or", "our", "she", "such", "that", "the", "their", "then", "there", "these", "they", "this",
-    "to", "was", "we", "what", "when", "where", "which", "who", "will", "with", "you", "your",
-];
+pub use self::entry::{Labels, StoredTerm, decode_entry, encode_entry};
+pub use self::query::{QueryTerms, QueryWord};
+use self::words::{Unit, UnitKind};
+use crate::languages::{Language, TextLanguages, detect};
 
-/// The bytes of a stored entry before its words.
-const FINGERPRINT_BYTES: usize = 8;
+/// The version of the words in stored keyword entries. It grows with every change of how a text is split or
+/// folded; entries of another version are computed again.
+pub const TERMS_VERSION: u32 = 1;
+/// The fewest characters of a part of a word such as `config.yaml` that is searched on its own.
+const PART_CHARS_MIN: usize = 2;
 
 /// The distinct words of a text with their counts, in order of first occurrence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Each word with its count, at least 1.
     pub counts: Vec<(String, u32)>,
+    /// Other forms that find the text, with their counts. They do not add to the length.
+    pub other_forms: Vec<(String, u32)>,
     /// The total number of words, without stop words.
     pub length: u32,
 }
 
 /// Returns a fingerprint of all words in order.
 ///
-/// Texts that differ only in punctuation, case and whitespace have the same fingerprint.
+/// Texts that differ only in punctuation, case and whitespace have the same fingerprint. Emoji, currencies and
+/// signs such as `+`, `%` and a minus before a number count as words; accents are not removed.
+#[must_use]
 pub fn fingerprint_of(text: &str) -> u64 {
+    use unicode_segmentation::UnicodeSegmentation as _;
+    let text = words::normalize(text);
     let mut hash = Sha256::new();
-    for word in split_words(text) {
-        hash.update(word);
-        hash.update([0]);
+    let mut before = "";
+    let mut pieces = text.split_word_bounds().peekable();
+    while let Some(piece) = pieces.next() {
+        let next = pieces.peek().copied().unwrap_or_default();
+        if piece.contains(char::is_alphanumeric) || words::is_emoji(piece) || is_sign(before, piece, next) {
+            hash.update(forms::lower(piece, Language::English));
+            hash.update([0]);
+        }
+        before = piece;
     }
     let digest: [u8; 32] = hash.finalize().into();
     u64::from_le_bytes(std::array::from_fn(|at| digest[at]))
+}
+
+/// Returns whether a piece between two others is a sign that changes what a text says.
+fn is_sign(before: &str, piece: &str, next: &str) -> bool {
+    let is_word_before = before.ends_with(char::is_alphanumeric);
+    let is_number_next = next.starts_with(char::is_numeric);
+    match piece {
+        "-" | "−" => is_number_next && !is_word_before,
+        "#" => is_word_before || is_number_next,
+        ">" => !before.is_empty() && !before.ends_with('\n'),
+        _ => piece
+            .contains(['$', '€', '£', '¥', '₽', '₹', '₩', '₺', '₴', '%', '+', '°', '<', '=', '≠', '≤', '≥']),
+    }
 }
 
 impl Terms {
     /// Returns the words of a text without stop words, or with them if there are no others.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let found = Self::count_terms(split_words(text).filter(|word| !STOP_WORDS.contains(&word.as_str())));
-        if found.length > 0 { found } else { Self::count_terms(split_words(text)) }
+        Self::in_languages(text, detect(text))
     }
 
-    fn count_terms(words: impl Iterator<Item = String>) -> Self {
-        let stemmer = Stemmer::create(Algorithm::English);
-        let mut found = Self::default();
-        let mut positions: HashMap<String, usize> = HashMap::new();
-        for word in words {
-            let stem = if word.is_ascii() { stemmer.stem(&word).into_owned() } else { word };
-            found.length = found.length.saturating_add(1);
-            match positions.get(&stem) {
-                Some(position) => found.counts[*position].1 += 1,
-                None => {
-                    positions.insert(stem.clone(), found.counts.len());
-                    found.counts.push((stem, 1));
+    /// Returns the words of a text in known languages.
+    fn in_languages(text: &str, languages: TextLanguages) -> Self {
+        let text = words::normalize(text);
+        let units = words::split(&text);
+        let is_mixed_case = text.contains(char::is_lowercase);
+        let content = units.iter().filter(|unit| !is_stop_word(unit, languages, is_mixed_case));
+        let found = Self::count(content, languages);
+        if found.length > 0 { found } else { Self::count(units.iter(), languages) }
+    }
+
+    fn count<'a>(units: impl Iterator<Item = &'a Unit>, languages: TextLanguages) -> Self {
+        let (mut words, mut others) = (TermCounts::default(), TermCounts::default());
+        for unit in units {
+            match unit.kind {
+                UnitKind::Word(script) => {
+                    let language = languages.of(script);
+                    let mut forms = forms::of_text(&unit.text, language).into_iter();
+                    forms.by_ref().take(1).for_each(|form| words.add(form));
+                    let or = languages.or(script).map(|language| forms::of_text(&unit.text, language));
+                    let joined = unit.joined_to.as_ref().map(|before| format!("{before}{}", unit.text));
+                    let more = parts(&unit.text).chain(joined.as_deref());
+                    let more = more.flat_map(|part| forms::of_text(part, language));
+                    forms.chain(or.into_iter().flatten()).chain(more).for_each(|form| others.add(form));
                 }
+                UnitKind::Number => words.add(forms::of_number(&unit.text)),
+                UnitKind::Emoji | UnitKind::Fixed(_) => words.add(unit.text.clone()),
+                UnitKind::Part => others.add(unit.text.clone()),
             }
         }
-        found
-    }
-
-    /// Encodes the keyword entry for storage: the fingerprint, then each word's count, length in bytes and
-    /// text.
-    #[must_use]
-    pub fn encode(&self, fingerprint: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(FINGERPRINT_BYTES + self.counts.len() * 8);
-        bytes.extend(fingerprint.to_le_bytes());
-        for (word, count) in &self.counts {
-            bytes.push(u8::try_from(*count).unwrap_or(u8::MAX));
-            bytes.push(u8::try_from(word.len()).unwrap_or(u8::MAX));
-            bytes.extend(word.as_bytes());
-        }
-        bytes
-    }
-
-    /// Decodes a stored keyword entry: the fingerprint and the words. An incomplete word at the end is
-    /// ignored.
-    pub fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
-        let (fingerprint, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; FINGERPRINT_BYTES], &[]));
-        let words = std::iter::from_fn(move || {
-            let [count, length, rest @ ..] = bytes else { return None };
-            let (word, rest) = rest.split_at_checked(usize::from(*length))?;
-            bytes = rest;
-            Some((std::str::from_utf8(word).ok()?, u32::from(*count)))
-        });
-        (u64::from_le_bytes(*fingerprint), words)
+        let length = words.total;
+        others.counts.retain(|(form, _)| !words.positions.contains_key(form));
+        Self { counts: words.counts, other_forms: others.counts, length }
     }
 }
 
-fn split_words(text: &str) -> impl Iterator<Item = String> + '_ {
-    let folded = text.unicode_words().map(|word| {
-        let mut folded: String =
-            word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase).collect();
-        for ending in ["'s", "’s", "'", "’"] {
-            if let Some(rest) = folded.strip_suffix(ending) {
-                folded.truncate(rest.len());
+/// Counts terms and keeps the order of their first occurrence.
+#[derive(Debug, Default)]
+struct TermCounts {
+    counts: Vec<(String, u32)>,
+    positions: HashMap<String, usize>,
+    total: u32,
+}
+
+impl TermCounts {
+    fn add(&mut self, term: String) {
+        self.total = self.total.saturating_add(1);
+        match self.positions.get(&term) {
+            Some(position) => self.counts[*position].1 += 1,
+            None => {
+                self.positions.insert(term.clone(), self.counts.len());
+                self.counts.push((term, 1));
             }
         }
-        let mut end = folded.len().min(WORD_BYTES_MAX);
-        while !folded.is_char_boundary(end) {
-            end -= 1;
-        }
-        folded.truncate(end);
-        folded
-    });
-    folded.filter(|word| !word.is_empty())
+    }
+}
+
+/// Returns the parts of a word such as `config.yaml` or `user_id`.
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    let is_whole = !word.contains(['.', '_', ':']);
+    let parts = word.split(['.', '_', ':']).filter(move |_| !is_whole);
+    parts.filter(|part| part.chars().count() >= PART_CHARS_MIN && !part.starts_with(char::is_numeric))
+}
+
+/// Returns whether a unit is a stop word of its language. In a text with small letters, a word in capitals is
+/// a name, such as US, IT or WHO.
+fn is_stop_word(unit: &Unit, languages: TextLanguages, is_mixed_case: bool) -> bool {
+    let UnitKind::Word(script) = unit.kind else { return false };
+    let is_name = unit.text.chars().count() > 1 && unit.text.chars().all(char::is_uppercase);
+    !(is_name && is_mixed_case) && is_stop_word_of(&unit.text, languages.of(script))
+}
+
+/// Returns whether a word, in any case, is a stop word of a language.
+fn is_stop_word_of(word: &str, language: Language) -> bool {
+    let lower = word.to_lowercase().replace('’', "'");
+    language.is_stop_word(&lower) || language.is_stop_word(&forms::lower(word, language))
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn terms_of(text: &str) -> String {
@@ -137,8 +175,16 @@ mod tests {
             "move×2 postgr×1 cafe×1 menu×1"
         );
         assert_eq!(terms_of("to be or not to be"), "to×2 be×2 or×1 not×1", "only stop words");
-        assert_eq!(terms_of("東京 Straße ﬁne"), "東×1 京×1 straße×1 fine×1");
+        assert_eq!(terms_of("The vase broke, it is broken."), "vase×1 break×2");
+        assert_eq!(terms_of("On May 3rd, 1,000 people in the US"), "may×1 3×1 1000×1 peopl×1 us×1");
+        assert_eq!(terms_of("The Straße is ﬁne and I like it 🎻"), "strass×1 fine×1 like×1 🎻×1");
         assert_eq!(terms_of(" … !"), "");
+    }
+
+    #[test]
+    fn words_of_another_language_begin_with_it() {
+        assert_eq!(terms_of("Meine Katzen schlafen in den Häusern."), "de/katz×1 de/schlaf×1 de/haus×1");
+        assert_eq!(terms_of("Мои кошки живут дома"), "кошк×1 живут×1 дом×1");
     }
 
     #[test]
@@ -149,22 +195,20 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn keyword_entries_round_trip(text in any::<String>()) {
-            let words = Terms::of(&text);
-            let encoded = words.encode(fingerprint_of(&text));
-            let (fingerprint, read) = Terms::decode(&encoded);
-            prop_assert_eq!(fingerprint, fingerprint_of(&text));
-            let read: Vec<(String, u32)> = read.map(|(word, count)| (word.to_owned(), count)).collect();
-            let written = words.counts.into_iter().map(|(word, count)| (word, count.min(255)));
-            let written: Vec<(String, u32)> = written.collect();
-            prop_assert_eq!(read, written);
+    #[test]
+    fn fingerprints_depend_on_signs_that_change_the_text() {
+        for (one, other) in [
+            ("I love 🎻", "I love 🎸"),
+            ("I write C", "I write C++"),
+            ("I write C", "I write C#"),
+            ("It costs $5", "It costs €5"),
+            ("It is 5 °C", "It is -5 °C"),
+            ("x < 5", "x > 5"),
+            ("Das ist schon da", "Das ist schön da"),
+            ("ılık", "ilik"),
+        ] {
+            assert_ne!(fingerprint_of(one), fingerprint_of(other), "{one} {other}");
         }
-
-        #[test]
-        fn decode_accepts_any_bytes(bytes in any::<Vec<u8>>()) {
-            let _ = Terms::decode(&bytes).1.count();
-        }
+        assert_eq!(fingerprint_of("- a well-known\n> fact"), fingerprint_of("A well known fact."));
     }
 }

@@ -11,12 +11,13 @@ use lar_store::MemoryKind;
 use rayon::prelude::*;
 
 use super::hybrid_score::{recency, strength_factor};
+use super::keywords::Presence;
 use super::scan::{ChunkScore, Scan};
 use super::validity::Period;
 use super::{Index, Slot};
 use crate::strength;
 use crate::vectors::Quantized;
-use lar_text::terms::Terms;
+use lar_text::terms::QueryTerms;
 
 /// The number of chunks for each additional thread of a search.
 const CHUNKS_PER_THREAD: usize = 50_000;
@@ -48,8 +49,9 @@ pub struct Filter {
 /// A query on one index.
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
-    pub(crate) words: &'a Terms,
-    /// The share of the query's words that a chunk must contain, 0 to 1.
+    pub(crate) words: &'a QueryTerms,
+    /// The share of the query's words, weighted by rarity, that a chunk must contain to have a keyword score, 0
+    /// to 1.
     pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
@@ -69,9 +71,10 @@ pub(crate) struct IndexHit {
     pub(crate) chunk: Range<u32>,
     pub(crate) score: f32,
     pub(crate) keyword_score: f32,
+    /// How many of the query's words the memory contains, as a floor for relevance that works for texts of any
+    /// length and language.
+    pub(crate) presence: Presence,
     pub(crate) similarity: Option<f32>,
-    /// The share of the query's words, by weight, that the memory contains, 0 to 1.
-    pub(crate) presence: f32,
     /// The retrievability, 0 to 1; 1 for memories that do not decay.
     pub(crate) retrievability: f32,
     /// The age factor, 0.97 to 1.
@@ -93,12 +96,14 @@ impl Index {
     pub(crate) fn search(&self, query: &Query<'_>) -> IndexResults {
         let Some(filter_ids) = self.resolve_filter(query) else { return IndexResults::default() };
         let started = Instant::now();
-        let words = self.keywords.score(&query.words.counts);
+        let found = self.keywords.find(query.words);
+        let mut words = self.keywords.score(&found);
+        self.keywords.drop_below_share(&mut words, &found, query.share_min);
         let scored = Instant::now();
         let mut hits = self.nearest(query, &filter_ids, &words);
         for hit in &mut hits {
-            let slot = self.by_seq.get(&hit.memory).map(|slot| &self.slots[*slot as usize]);
-            hit.presence = slot.map_or(0.0, |slot| self.keywords.presence(&query.words.counts, &slot.chunks));
+            let chunks = self.by_seq.get(&hit.memory).map(|slot| self.slots[*slot as usize].chunks.clone());
+            hit.presence = self.keywords.presence(&found, chunks.unwrap_or_default());
         }
         IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
     }
@@ -203,10 +208,6 @@ impl Index {
         if !slot.matches(filter_ids, query.filter, query.now) {
             return None;
         }
-        let shares = |min: f32| self.keywords.share(&query.words.counts, scored.chunk) >= min;
-        if query.share_min > 0.0 && !shares(query.share_min) {
-            return None;
-        }
         let retrievability =
             if slot.decays { strength::retrievability(&slot.strength, query.now) as f32 } else { 1.0 };
         let recency = recency(slot.occurred_at, query.now);
@@ -215,8 +216,8 @@ impl Index {
             chunk: chunk.start..chunk.start + chunk.length,
             score: scored.score * strength_factor(retrievability, recency),
             keyword_score: scored.keyword_score,
+            presence: Presence::default(),
             similarity: scored.similarity,
-            presence: 0.0,
             retrievability,
             recency,
             fingerprint: chunk.fingerprint,
@@ -332,6 +333,7 @@ fn threads() -> usize {
 #[cfg(test)]
 mod tests {
     use lar_store::{IndexedChunk, IndexedMemory};
+    use lar_text::terms::Terms;
 
     use super::super::EmbedderId;
     use super::*;
@@ -393,7 +395,7 @@ mod tests {
     /// Scores every chunk, without bounds and without the lists of tags and projects.
     fn full_scan(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
         let Some(filter_ids) = index.resolve_filter(query) else { return Vec::new() };
-        let words = index.keywords.score(&query.words.counts);
+        let words = index.keywords.score(&index.keywords.find(query.words));
         let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
         let hits = (0..words.len()).filter_map(|at| index.hit(query, &filter_ids, scan.exact(at)?));
         let mut hits: Vec<(i64, f32)> = hits.map(|hit| (hit.memory, hit.score)).collect();
@@ -420,7 +422,7 @@ mod tests {
             Filter { tags: tagged(&["unknown"]), ..Filter::default() },
         ];
         for round in 0..60 {
-            let (words, vector) = (Terms::of(&made.text()), Quantized::of(&made.vector()));
+            let (words, vector) = (QueryTerms::of(&made.text()), Quantized::of(&made.vector()));
             let query = Query {
                 words: &words,
                 share_min: 0.0,

@@ -44,6 +44,8 @@ pub struct Hit {
     pub similarity: Option<f32>,
     /// The share of the query's words, by weight, that the memory contains in any form, 0 to 1.
     pub presence: f32,
+    /// As `presence`, of those words that some memory contains.
+    pub presence_of_known: f32,
     /// The probability of recalling the memory now, 0 to 1; 1 for memories that do not decay.
     pub retrievability: f32,
     /// The age factor, 0.97 to 1.
@@ -71,6 +73,7 @@ impl Hit {
             keyword_score: 0.0,
             similarity: None,
             presence: 0.0,
+            presence_of_known: 0.0,
             retrievability: 1.0,
             recency: 1.0,
             relevance: None,
