@@ -17,14 +17,21 @@ fn commands_talk_to_the_running_server() {
     assert!((1..=8).contains(&tokens), "{answer}");
     assert!(output_text(&lar.cli(&["conversations", "list"])).contains("Say hello."));
     assert!(output_text(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
-    assert!(output_text(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
+    let printed = lar.cli(&["open", "--print"]);
+    assert!(output_text(&printed).contains("/#sign-in=") && printed.stderr.is_empty());
+    // Without a terminal no browser is opened. The link alone is on standard output.
+    let opened = lar.cli(&["open"]);
+    let link = String::from_utf8_lossy(&opened.stdout).into_owned();
+    assert!(link.starts_with("http://") && link.lines().count() == 1, "{link}");
+    let output = String::from_utf8_lossy(&opened.stderr).into_owned();
+    assert!(output.starts_with("No browser was opened. Open this link in one"), "{output}");
     assert!(output_text(&lar.cli(&["doctor"])).contains("Lar is running at"));
     let made = lar.cli(&["keys", "create", "editor"]);
     // The key alone is on standard output, so that it can be written to a file.
     let key = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(key.starts_with("lar_") && key.lines().count() == 1, "{key}");
     let output = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert_eq!(output, "This key is shown only once. Store it where editor can read it.\n");
+    assert_eq!(output, "This key is shown only once. Store it where `editor` can read it.\n");
 }
 
 #[test]
@@ -276,7 +283,7 @@ fn commands_that_need_a_running_server_start_none() {
     let (code, screen) = opened.ended();
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("no Lar is running") && !screen.contains("sign-in"), "{screen}");
-    assert!(!screen.contains("browser") && !screen.contains("Starting one"), "{screen}");
+    assert!(!screen.contains("browser") && !screen.contains("starts one"), "{screen}");
     assert!(!home.path().join("data/sign-in.html").exists());
 }
 

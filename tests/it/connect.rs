@@ -298,6 +298,23 @@ fn the_printed_steps_work_when_copied() {
 }
 
 #[test]
+fn the_printed_settings_for_home_assistant_admit_other_machines() {
+    let data = tempfile::tempdir().unwrap();
+    let mut test_home = TestHome { lar: Lar::start_on(data.path()), home: tempfile::tempdir().unwrap() };
+    let output = test_home.connect(&["home-assistant", "--print"]);
+    let [make, settings]: [String; 2] = copied(&output).try_into().unwrap();
+    test_home.shell(&make);
+    let port = lar_tests::free_port();
+    let settings = settings.replace("11434", &port.to_string()).replace("LAR-MACHINE", "lar.home");
+    fs::write(data.path().join("lar.toml"), settings).unwrap();
+    assert_eq!(test_home.lar.stop(), Some(0));
+    test_home.lar = Lar::start_on(data.path());
+    let head = format!("GET /api/tags HTTP/1.1\r\nhost: lar.home:{port}\r\nconnection: close\r\n\r\n");
+    let answer = test_home.lar.raw_at(&format!("127.0.0.1:{port}"), &head, b"");
+    assert_eq!(answer.status, 200, "without a key: {}", answer.body);
+}
+
+#[test]
 fn the_printed_steps_quote_folder_names_for_the_shell() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("my data");

@@ -7,7 +7,7 @@ export function SignIn({ error }: { error?: string }) {
       <h1>Lar</h1>
       {error && (
         <p role="alert" className="alert">
-          {error}
+          <ErrorText text={error} />
         </p>
       )}
       <p>You sign in to Lar with a link. To get a link, run this command on the machine where Lar runs:</p>
@@ -17,4 +17,10 @@ export function SignIn({ error }: { error?: string }) {
       <p className="quiet">A sign-in link works once, within 10 minutes. This browser then stays signed in for 30 days.</p>
     </main>
   );
+}
+
+/** An error of the API as a sentence: such a text starts in lower case and has commands in backticks. */
+function ErrorText({ text }: { text: string }) {
+  const parts = (text.charAt(0).toUpperCase() + text.slice(1)).split("`");
+  return <>{parts.map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
 }

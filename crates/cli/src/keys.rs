@@ -65,7 +65,7 @@ pub(crate) async fn run(
             let secret = made.secret.clone().unwrap_or_default();
             // Standard output has only the secret, so that it can be redirected to a file that an app reads.
             output.show(&made, || secret)?;
-            output.note(&format!("This key is shown only once. Store it where {} can read it.", made.name));
+            output.note(&format!("This key is shown only once. Store it where `{}` can read it.", made.name));
             Ok(())
         }
         KeyCommand::Revoke { id } => {

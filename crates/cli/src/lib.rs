@@ -79,7 +79,7 @@ pub enum Command {
     /// Serve the Model Context Protocol on standard input and output, for editors and agents
     Mcp(mcp::McpArgs),
     /// Show the state of each model's engine
-    #[command(visible_alias = "pools")]
+    #[command(alias = "pools")]
     Ps,
     /// Show engines, memory and recent tasks, updated every second
     Top,

@@ -25,7 +25,7 @@ pub enum ModelCommand {
         /// A name for the model [default: derived from the source]
         #[arg(long)]
         name: Option<String>,
-        /// Download a chat model that suits this machine, and an embedding model
+        /// Download a chat model that suits this machine, and an embedder
         #[arg(long, conflicts_with_all = ["source", "name"])]
         starter: bool,
         /// With --starter: download the smallest chat model

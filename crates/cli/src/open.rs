@@ -24,22 +24,24 @@ pub(crate) async fn run(
     print: bool,
 ) -> anyhow::Result<()> {
     let link: SignInLink = client.post("sign-in/links", &Value::Null).await?;
+    let is_opened = !print && output.terminal && !output.json && open_browser(data_dir, &link.url).is_ok();
+    if !print && !is_opened {
+        output.note("No browser was opened. Open this link in one within 10 minutes; it works once:");
+    }
     output.show(&link, || link.url.clone())?;
-    if !print && output.terminal && !output.json {
-        let browser = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-        let opened = redirect(data_dir, &link.url).and_then(|file| {
-            let mut command = lar_sandbox::command(browser, Inherit::Session);
-            command.arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-        });
-        let remark = match opened {
-            Ok(_) => {
-                "Opening a browser. If it cannot read the file that Lar gave it, open the link above in it."
-            }
-            Err(_) => "Open the link in a browser. It works once, within 10 minutes.",
-        };
-        output.remark(remark);
+    if is_opened {
+        output.remark("Opening a browser. If it does not show Lar, open the link above in it.");
     }
     Ok(())
+}
+
+/// Starts the browser with a file that redirects to the link. The browser may fail later, or be unable to read
+/// the file.
+fn open_browser(data_dir: &Path, url: &str) -> std::io::Result<()> {
+    let browser = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let file = redirect(data_dir, url)?;
+    let mut command = lar_sandbox::command(browser, Inherit::Session);
+    command.arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
 }
 
 /// Writes the file that redirects to the link. The next call replaces it. Its link works only once.

@@ -160,7 +160,7 @@ async fn start(
             }
             Err(error) => return Err(error),
         };
-    output.remark("No Lar is running. Starting one for this command…");
+    output.remark("No Lar is running. This command starts one and stops it at the end.");
     let client = Client::new(egress, &instance.url(), instance.owner_key.clone());
     let stop = CancellationToken::new();
     let served = tokio::spawn(instance.serve(stop.clone()));

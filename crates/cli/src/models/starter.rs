@@ -1,4 +1,4 @@
-//! `lar models pull --starter`: downloads a chat model that suits the machine, and an embedding model.
+//! `lar models pull --starter`: downloads a chat model that suits the machine, and an embedder.
 //!
 //! The server chooses the models. The chat model becomes `default` if there was none, or if `default` was the
 //! smallest starter model. A default that a user chose stays.

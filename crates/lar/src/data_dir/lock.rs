@@ -157,7 +157,7 @@ fn holder_of(file: &File) -> Option<Holder> {
 fn directory_in_use(data_dir: &Path, holder: Option<&Holder>, server: Option<&ServerFile>) -> String {
     let what = match (holder, server) {
         (Some(holder), Some(server)) if holder.pid == server.pid => {
-            format!("is already served by {holder} at {}", server.url)
+            format!("is already served by {holder} at {} (`lar open` opens it in a browser)", server.url)
         }
         // Lar takes the lock before it announces itself, and releases it after it withdraws the announcement.
         (Some(holder), _) if holder.program.as_deref() == Some(LAR) => {
@@ -239,7 +239,10 @@ mod tests {
         let start = "the data directory /data is";
         assert_eq!(
             message(Some(&holder(12, "lar")), Some(&server)),
-            format!("{start} already served by process 12 (lar) at http://127.0.0.1:5270; {STEP}")
+            format!(
+                "{start} already served by process 12 (lar) at http://127.0.0.1:5270 (`lar open` opens it in a \
+                 browser); {STEP}"
+            )
         );
         let passing = format!(
             "{start} in use by process 12 (lar), which is starting, stopping or running a command; {WAIT}"
