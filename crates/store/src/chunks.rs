@@ -2,6 +2,7 @@
 //!
 //! The search indexes are kept in memory and built from these rows; nothing else stores them.
 
+mod neighbours;
 mod record;
 
 use std::collections::HashMap;
@@ -9,6 +10,8 @@ use std::collections::HashMap;
 use lar_base::{KeyId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use self::neighbours::neighbour_words_in_txn;
+pub(crate) use self::neighbours::neighbours_in_txn;
 pub use self::record::{Embedder, NewChunk, Vectors};
 
 use crate::columns::{optional_time, parse_column, time};
@@ -62,6 +65,10 @@ pub struct IndexedMemory {
     pub created_at: Timestamp,
     /// Its chunks, in the order of their offsets.
     pub chunks: Vec<IndexedChunk>,
+    /// The keyword entry of the last chunk of the previous turn; `None` if it follows none.
+    pub words_before: Option<Vec<u8>>,
+    /// The keyword entry of the first chunk of the next turn; `None` if none follows it.
+    pub words_after: Option<Vec<u8>>,
 }
 
 /// A chunk without vectors of the current embedder.
@@ -102,6 +109,7 @@ impl Store {
             let rows = query.query_map((space.to_string(), after, limit), indexed)?;
             let mut memories: Vec<IndexedMemory> = rows.collect::<Result<_, _>>()?;
             chunks_in_txn(connection, &mut memories)?;
+            neighbour_words_in_txn(connection, &mut memories)?;
             Ok(memories)
         })
         .await
@@ -120,6 +128,7 @@ impl Store {
             )?;
             let mut found: Vec<IndexedMemory> = query.query_row([seq], indexed).optional()?.into_iter().collect();
             chunks_in_txn(connection, &mut found)?;
+            neighbour_words_in_txn(connection, &mut found)?;
             Ok(found.pop())
         })
         .await
@@ -267,5 +276,7 @@ fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
         reviewed_at: time(row, "reviewed_at")?,
         created_at: time(row, "created_at")?,
         chunks: Vec::new(),
+        words_before: None,
+        words_after: None,
     })
 }

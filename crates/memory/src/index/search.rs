@@ -390,6 +390,8 @@ mod tests {
                 reviewed_at: now,
                 created_at: now,
                 chunks,
+                words_before: None,
+                words_after: None,
             }
         }
     }
