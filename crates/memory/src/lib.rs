@@ -22,6 +22,7 @@ mod index;
 mod indexes;
 mod ingest;
 mod keyword_backfill;
+mod keyword_entry;
 mod memories;
 mod metrics;
 mod readable;

@@ -15,36 +15,64 @@ const IRREGULAR_ENGLISH: &str = include_str!("languages/irregular-english.toml")
 
 /// A language with a file of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Language {
+    /// English, in any country.
     English,
+    /// German, Deutsch.
     German,
+    /// French, français.
     French,
+    /// Spanish, español.
     Spanish,
+    /// Italian, italiano.
     Italian,
+    /// Portuguese, português.
     Portuguese,
+    /// Dutch, Nederlands.
     Dutch,
+    /// Swedish, svenska.
     Swedish,
+    /// Danish, dansk.
     Danish,
+    /// Norwegian, norsk bokmål.
     Norwegian,
+    /// Finnish, suomi.
     Finnish,
+    /// Hungarian, magyar.
     Hungarian,
+    /// Romanian, română.
     Romanian,
+    /// Turkish, Türkçe.
     Turkish,
+    /// Polish, polski.
     Polish,
+    /// Czech, čeština.
     Czech,
+    /// Vietnamese, tiếng Việt.
     Vietnamese,
+    /// Russian, русский.
     Russian,
+    /// Ukrainian, українська.
     Ukrainian,
+    /// Greek, ελληνικά.
     Greek,
+    /// Arabic, العربية.
     Arabic,
+    /// Persian, فارسی.
     Persian,
+    /// Hebrew, עברית.
     Hebrew,
+    /// Hindi, हिन्दी.
     Hindi,
+    /// Tamil, தமிழ்.
     Tamil,
+    /// Thai, ภาษาไทย.
     Thai,
+    /// Japanese, 日本語.
     Japanese,
+    /// Chinese, 中文, with simplified or traditional characters.
     Chinese,
+    /// Korean, 한국어.
     Korean,
 }
 
@@ -88,7 +116,7 @@ pub struct LanguageData {
     pub distinct: &'static str,
     /// The words that stand before an apostrophe, such as French *l*.
     pub elisions: HashSet<&'static str>,
-    /// What stands for a letter where the keyboard lacks it, such as German *ae* for *ä*.
+    /// The letters that are written for another where the keyboard lacks it, such as German *ae* for *ä*.
     pub digraphs: Vec<(&'static str, &'static str)>,
     /// Endings of inflected words that the stemmer leaves, each with that of the base form.
     pub endings: Vec<(&'static str, &'static str)>,

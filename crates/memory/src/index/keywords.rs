@@ -79,8 +79,8 @@ pub(crate) struct FoundWords<'a> {
     unknown: usize,
 }
 
-/// How many of a query's words a memory contains, weighted by rarity. Neither the length of the memory nor the
-/// number of occurrences counts.
+/// The share of a query's words that a memory contains, weighted by rarity. Neither the length of the memory nor
+/// the number of occurrences counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Presence {
     /// The share of all words of the query, 0 to 1.

@@ -67,8 +67,8 @@ pub(crate) struct IndexHit {
     pub(crate) chunk: Range<u32>,
     pub(crate) score: f32,
     pub(crate) keyword_score: f32,
-    /// How many of the query's words the memory contains, as a floor for relevance that works for texts of any
-    /// length and language.
+    /// The share of the query's words that the memory contains: a measure of relevance for texts of any length
+    /// and language.
     pub(crate) presence: Presence,
     pub(crate) similarity: Option<f32>,
     /// The retrievability, 0 to 1; 1 for memories that do not decay.

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::IndexedMemory;
+use super::record::IndexedMemory;
 use crate::{Error, Store};
 
 impl Store {
