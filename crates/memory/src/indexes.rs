@@ -321,6 +321,7 @@ mod tests {
                 words: &words,
                 share_min: 0.0,
                 vector: None,
+                times: &[],
                 filter: &filter,
                 now,
                 limit: 10,

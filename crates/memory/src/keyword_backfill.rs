@@ -105,6 +105,7 @@ mod tests {
                 words: &words,
                 share_min: 0.0,
                 vector: None,
+                times: &[],
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: 1000,

@@ -9,3 +9,4 @@ pub mod requests;
 pub mod secrets;
 pub mod statements;
 pub mod terms;
+pub mod time_expressions;

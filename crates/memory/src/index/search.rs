@@ -10,12 +10,13 @@ use lar_base::{Instant, Timestamp};
 use lar_store::MemoryKind;
 use rayon::prelude::*;
 
-use super::hybrid_score::{recency, strength_factor};
+use super::hybrid_score::{lift_by_time, recency, strength_factor};
 use super::keywords::Presence;
 use super::scan::{ChunkScore, Scan};
 use super::{Index, Slot};
 use crate::strength;
 use crate::vectors::Quantized;
+use lar_text::days::Day;
 use lar_text::terms::QueryTerms;
 
 /// The number of chunks for each additional thread of a search.
@@ -51,6 +52,8 @@ pub(crate) struct Query<'a> {
     pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
+    /// The times that the query names. Memories of these times rank higher.
+    pub(crate) times: &'a [Range<Day>],
     pub(crate) filter: &'a Filter,
     pub(crate) now: Timestamp,
     /// The most memories to return.
@@ -174,7 +177,8 @@ impl Index {
     /// Returns the best of these chunks.
     ///
     /// All get an upper bound first. Those with the largest bounds are scored first, so that few others can
-    /// still be among the best. Decay and age only reduce a score, so the bounds stay valid.
+    /// still be among the best. Decay and age only reduce a score, so the bounds stay valid; the lift of a named
+    /// time is added to them.
     fn scan_range(
         &self,
         query: &Query<'_>,
@@ -184,6 +188,11 @@ impl Index {
         room: usize,
     ) -> Best {
         let (from, mut bounds) = (chunks.start, scan.bounds(chunks));
+        if !query.times.is_empty() {
+            for (chunk, bound) in self.chunks[from..].iter().zip(&mut bounds) {
+                *bound = lift_by_time(*bound, self.slots[chunk.slot as usize].occurred_at, query.times);
+            }
+        }
         let mut best = Best::new(room);
         let score = |at: usize| scan.exact(from + at).and_then(|scored| self.hit(query, filter_ids, scored));
         for at in largest(&bounds, room.saturating_mul(2)) {
@@ -210,7 +219,8 @@ impl Index {
         Some(IndexHit {
             memory: slot.seq,
             chunk: chunk.start..chunk.start + chunk.length,
-            score: scored.score * strength_factor(retrievability, recency),
+            score: lift_by_time(scored.score, slot.occurred_at, query.times)
+                * strength_factor(retrievability, recency),
             keyword_score: scored.keyword_score,
             presence: Presence::default(),
             similarity: scored.similarity,
@@ -425,12 +435,15 @@ mod tests {
             Filter { project: Some("falcon".into()), superseded: true, ..Filter::default() },
             Filter { tags: tagged(&["unknown"]), ..Filter::default() },
         ];
+        let today = Day::of_millis(1_700_000_000_000);
+        let times = [today.plus(-200)..today.plus(-100)];
         for round in 0..60 {
             let (words, vector) = (QueryTerms::of(&made.text()), Quantized::of(&made.vector()));
             let query = Query {
                 words: &words,
                 share_min: 0.0,
                 vector: (round % 4 != 3).then_some(&vector),
+                times: if round % 5 == 0 { &times } else { &[] },
                 filter: &filters[round % filters.len()],
                 now: Timestamp::from_millis(1_700_000_000_000),
                 limit: [1, 10, 200][round % 3],
