@@ -14,6 +14,7 @@ mod validity;
 mod vector_store;
 
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::ops::Range;
 
 use lar_base::Timestamp;
@@ -25,13 +26,18 @@ pub(crate) use self::search::{IndexHit, Query};
 use self::validity::Validity;
 use self::vector_store::VectorStore;
 use crate::vectors;
-use lar_text::terms::decode_entry;
+use lar_text::terms::{StoredTerm, decode_entry};
 
 /// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`]
 /// chunks.
 const DEAD_SHARE: usize = 4;
 /// The number of dead chunks up to which an index is never rebuilt.
 const DEAD_MIN: usize = 1000;
+
+/// The most distinct words at the end of the previous turn, and at the start of the next turn, that find a turn
+/// as well: about as many as fit in 400 characters. All words of a long answer would hide those of a short
+/// question.
+const NEIGHBOUR_WORDS_MAX: usize = 40;
 
 /// The embedder of an index's vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +77,8 @@ struct Slot {
     validity: Validity,
     strength: Strength,
     chunks: Range<u32>,
+    /// The hash of the words of its neighbours.
+    neighbours: u64,
 }
 
 #[derive(Debug)]
@@ -133,10 +141,13 @@ impl Index {
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let first = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
-        for chunk in &memory.chunks {
+        for (at, chunk) in memory.chunks.iter().enumerate() {
             let (fingerprint, words) = decode_entry(&chunk.words);
             self.chunks.push(Chunk { slot, start: chunk.start, length: chunk.length, fingerprint });
-            self.keywords.push(words);
+            let before = memory.words_before.as_deref().filter(|_| at == 0).map(last_words);
+            let after =
+                memory.words_after.as_deref().filter(|_| at + 1 == memory.chunks.len()).map(first_words);
+            self.keywords.push(words, before.into_iter().chain(after).flatten());
             let vectors = chunk.vectors.as_ref();
             if let (Some((digest, bytes)), Some(embedder_id)) = (vectors, &self.embedder_id)
                 && *digest == embedder_id.digest
@@ -168,8 +179,17 @@ impl Index {
                 reviewed_at: memory.reviewed_at,
             },
             chunks: first..first + u32::try_from(memory.chunks.len()).unwrap_or(0),
+            neighbours: hash_of_neighbours(memory),
         });
         self.by_seq.insert(memory.seq, slot);
+    }
+
+    /// Replaces a memory if the words of its neighbours changed.
+    pub(crate) fn put_for_neighbours(&mut self, memory: &IndexedMemory) {
+        let slot = self.by_seq.get(&memory.seq).map(|slot| &self.slots[*slot as usize]);
+        if slot.is_none_or(|slot| slot.neighbours != hash_of_neighbours(memory)) {
+            self.put(memory);
+        }
     }
 
     /// Removes a memory. Its chunks become dead.
@@ -180,6 +200,30 @@ impl Index {
             self.dead += slot.chunks.len();
         }
     }
+}
+
+/// Returns the words at the start of an entry's text.
+fn first_words(entry: &[u8]) -> Vec<StoredTerm<'_>> {
+    words_of(entry).take(NEIGHBOUR_WORDS_MAX).collect()
+}
+
+/// Returns the words at the end of an entry's text.
+fn last_words(entry: &[u8]) -> Vec<StoredTerm<'_>> {
+    let mut words: Vec<StoredTerm<'_>> = words_of(entry).collect();
+    words.split_off(words.len().saturating_sub(NEIGHBOUR_WORDS_MAX))
+}
+
+/// Returns the words of an entry's text in the order of their first occurrence, without labels. A repeated word
+/// of a neighbour counts once, because it shows no more of what a turn is about.
+fn words_of(entry: &[u8]) -> impl Iterator<Item = StoredTerm<'_>> {
+    let words = decode_entry(entry).1.filter(|term| !term.is_label && !term.is_other_form);
+    words.map(|term| StoredTerm { count: 1, ..term })
+}
+
+fn hash_of_neighbours(memory: &IndexedMemory) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    (&memory.words_before, &memory.words_after).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns the number of a name and assigns the next number to a new name.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lar_base::{Instant, SpaceId, error_chain};
-use lar_store::Store;
+use lar_store::{IndexedMemory, Store};
 
 use crate::Error;
 use crate::index::{EmbedderId, Index};
@@ -29,6 +29,13 @@ struct SpaceIndex {
     building: tokio::sync::Mutex<()>,
     /// The memories that changed while an index is being built; `None` if none is.
     changed: Mutex<Option<Vec<i64>>>,
+}
+
+impl SpaceIndex {
+    /// Returns whether there is no index and none is being built.
+    fn is_idle(&self) -> bool {
+        lock(&self.changed).is_none() && self.index.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
 }
 
 impl Indexes {
@@ -56,26 +63,44 @@ impl Indexes {
         searched.await.map_err(Error::abort_error("the search"))?.ok_or(Error::Index)
     }
 
-    /// Updates the index of a space with the current state of these memories in the database.
+    /// Updates the index of a space with the current state of these memories in the database. The words of a
+    /// turn also find its neighbours, so these are updated too.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn update(&self, space: SpaceId, seqs: &[i64]) -> Result<(), Error> {
         let space_index = self.space_index(space);
         for seq in seqs {
-            if let Some(changed) = lock(&space_index.changed).as_mut() {
-                changed.push(*seq);
-            }
-            if space_index.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
-                continue;
-            }
-            let found = self.store.memory_to_index(*seq).await?;
-            let mut index = space_index.index.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(index) = index.as_mut() {
-                match &found {
-                    Some(memory) => index.put(memory),
-                    None => index.remove(*seq),
-                }
+            self.update_one(&space_index, *seq, Index::put).await?;
+        }
+        if space_index.is_idle() {
+            return Ok(());
+        }
+        let neighbours = self.store.neighbours_to_index(seqs.to_vec()).await?;
+        for seq in neighbours.into_iter().filter(|seq| !seqs.contains(seq)) {
+            self.update_one(&space_index, seq, Index::put_for_neighbours).await?;
+        }
+        Ok(())
+    }
+
+    async fn update_one(
+        &self,
+        space_index: &SpaceIndex,
+        seq: i64,
+        put: fn(&mut Index, &IndexedMemory),
+    ) -> Result<(), Error> {
+        if let Some(changed) = lock(&space_index.changed).as_mut() {
+            changed.push(seq);
+        }
+        if space_index.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Ok(());
+        }
+        let found = self.store.memory_to_index(seq).await?;
+        let mut index = space_index.index.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = index.as_mut() {
+            match &found {
+                Some(memory) => put(index, memory),
+                None => index.remove(seq),
             }
         }
         Ok(())
@@ -254,6 +279,39 @@ mod tests {
         }
     }
 
+    /// The words of a turn find its neighbours as long as it is there, also if an index is built in between.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn words_of_a_turn_find_its_neighbours() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("lar.db")).unwrap();
+        let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
+        let (indexes, key) = (Indexes::new(store.clone()), KeyId::new());
+        let mut turns: Vec<NewMemory> = (0..3).map(|number| memory(space, key, number)).collect();
+        let ids: Vec<MemoryId> = turns.iter().map(|turn| turn.id).collect();
+        turns[1].after = Some(ids[0]);
+        turns[2].after = Some(ids[1]);
+        for (number, turn) in (0..).zip(turns) {
+            assert_eq!(count_hits(&indexes, space, 9).await, 0, "builds the index");
+            let stored =
+                store.memories_create(vec![turn], Change::new(key, "create", None), None).await.unwrap();
+            indexes.update(space, &[stored[0].memory.seq]).await.unwrap();
+            assert_eq!(count_hits(&indexes, space, number).await, if number == 0 { 1 } else { 2 });
+        }
+        let counts = async |numbers: [u64; 3]| {
+            let mut counts = Vec::new();
+            for number in numbers {
+                counts.push(count_hits(&indexes, space, number).await);
+            }
+            counts
+        };
+        assert_eq!(counts([0, 1, 2]).await, [2, 3, 2]);
+        indexes.forget(space);
+        assert_eq!(counts([0, 1, 2]).await, [2, 3, 2], "the same after a new build");
+        let erased = store.memories_erase(vec![space], vec![ids[1]]).await.unwrap();
+        indexes.update(space, &erased).await.unwrap();
+        assert_eq!(counts([0, 1, 2]).await, [1, 0, 1]);
+    }
+
     async fn count_hits(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
         let words = QueryTerms::of(&format!("number{number}"));
         let look = move |index: &Index| {
@@ -263,6 +321,7 @@ mod tests {
                 words: &words,
                 share_min: 0.0,
                 vector: None,
+                times: &[],
                 filter: &filter,
                 now,
                 limit: 10,

@@ -12,12 +12,11 @@ use lar_store::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::keyword_entry::keyword_entry;
 pub use self::dry_run::IngestPreview;
 use crate::secret_policy::SecretPolicy;
 use crate::{Error, Memories, WriteAccess, strength};
 use lar_text::chunking;
-use lar_text::days::Day;
-use lar_text::terms::{Labels, encode_entry};
 
 /// The most bytes in a memory.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
@@ -332,20 +331,6 @@ pub(crate) fn prepare(
         prepared.pieces.push(pieces);
     }
     prepared
-}
-
-/// Returns the keyword entry of a chunk. The first chunk of a memory has the words of its labels as well.
-pub(crate) fn keyword_entry(
-    chunk_text: &str,
-    is_first: bool,
-    tags: &[String],
-    occurred_at: Option<Timestamp>,
-) -> Vec<u8> {
-    let labels = match is_first {
-        true => Labels { tags, day: occurred_at.map(|at| Day::of_millis(at.as_millis())) },
-        false => Labels::default(),
-    };
-    encode_entry(chunk_text, labels)
 }
 
 /// Splits a text into chunks without vectors, for callers that have vectors from elsewhere.

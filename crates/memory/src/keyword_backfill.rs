@@ -11,8 +11,9 @@ use lar_store::{ChunkToIndex, NewKeywordEntry, Store};
 use lar_text::terms::TERMS_VERSION;
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
 use crate::indexes::Indexes;
-use crate::{Error, ingest};
+use crate::keyword_entry::keyword_entry;
 
 /// The number of chunks that are replaced in one commit.
 const PAGE: u32 = 200;
@@ -79,7 +80,7 @@ impl KeywordBackfill {
 }
 
 fn compute_entry(chunk: ChunkToIndex) -> NewKeywordEntry {
-    let words = ingest::keyword_entry(&chunk.text, chunk.is_first, &chunk.tags, chunk.occurred_at);
+    let words = keyword_entry(&chunk.text, chunk.is_first, &chunk.tags, chunk.occurred_at);
     NewKeywordEntry { seq: chunk.seq, before: chunk.words, words }
 }
 
@@ -91,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::index::{Filter, Index, Query};
-    use crate::strength;
+    use crate::{ingest, strength};
 
     /// The words of every entry before this version.
     const OLD_WORDS: &[u8] = b"\0\0\0\0\0\0\0\0\x01\x03old";
@@ -104,6 +105,7 @@ mod tests {
                 words: &words,
                 share_min: 0.0,
                 vector: None,
+                times: &[],
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: 1000,

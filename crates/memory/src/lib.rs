@@ -22,6 +22,7 @@ mod index;
 mod indexes;
 mod ingest;
 mod keyword_backfill;
+mod keyword_entry;
 mod links;
 mod memories;
 mod metrics;

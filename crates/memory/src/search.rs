@@ -22,7 +22,9 @@ use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
+use lar_text::days::Day;
 use lar_text::terms::QueryTerms;
+use lar_text::time_expressions::time_expressions;
 pub use linked::HitLink;
 pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
 
@@ -212,6 +214,9 @@ impl Memories {
         stages: &mut Stages,
     ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
         let words = QueryTerms::of(query);
+        let now = Timestamp::now();
+        let asked_at = search.filter.as_of.unwrap_or(now);
+        let times = time_expressions(query, Day::of_millis(asked_at.as_millis()));
         let unreadable = vector.is_none() && readable::scrambled_form(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.keyword_weight);
@@ -224,8 +229,9 @@ impl Memories {
                 words: &words,
                 share_min,
                 vector: vector.as_ref().filter(|_| !other).map(|(_, vector)| vector),
+                times: &times,
                 filter: &filter,
-                now: Timestamp::now(),
+                now,
                 limit: limit.saturating_mul(2),
                 weight: weight.unwrap_or(hybrid_score::KEYWORD_WEIGHT),
             };

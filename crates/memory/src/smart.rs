@@ -217,6 +217,7 @@ impl Memories {
                 words: &words,
                 share_min: 0.0,
                 vector: vector.map(|(_, vector)| vector),
+                times: &[],
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: CANDIDATES_MAX,

@@ -2,84 +2,21 @@
 //!
 //! The search indexes are kept in memory and built from these rows; nothing else stores them.
 
+mod neighbours;
 mod record;
 
 use std::collections::HashMap;
 
-use lar_base::{KeyId, SpaceId, Timestamp, UserId};
+use lar_base::SpaceId;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-pub use self::record::{Embedder, NewChunk, Vectors};
+use self::neighbours::neighbour_words_in_txn;
+pub(crate) use self::neighbours::neighbours_in_txn;
+pub use self::record::{Embedder, IndexedChunk, IndexedMemory, NewChunk, UnembeddedChunk, Vectors};
 
 use crate::columns::{optional_time, parse_column, time};
 use crate::json_columns::read_names;
-use crate::memories::MemoryKind;
 use crate::{Error, Store};
-
-/// A chunk, as an index needs it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IndexedChunk {
-    /// Its number, which only grows.
-    pub seq: i64,
-    /// Its offset in the content in bytes.
-    pub start: u32,
-    /// The length of the chunk, in bytes.
-    pub length: u32,
-    /// Its keyword entry, as in [`NewChunk::words`].
-    pub words: Vec<u8>,
-    /// The digest of the embedder, and the vectors as in [`Vectors`]; `None` if it has no vectors.
-    pub vectors: Option<(String, Vec<u8>)>,
-}
-
-/// A memory, as an index needs it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IndexedMemory {
-    /// Its number, which only grows.
-    pub seq: i64,
-    /// The number of its version, which each change increases by one.
-    pub version: i64,
-    /// The kind, by which a search can be filtered.
-    pub kind: MemoryKind,
-    /// The tags, in the order and case in which they were sent.
-    pub tags: Vec<String>,
-    /// The project that it belongs to; `None` if it belongs to none.
-    pub project: Option<String>,
-    /// When it happened or was said; `None` if unknown.
-    pub occurred_at: Option<Timestamp>,
-    /// The start of its validity; `None` if it has none.
-    pub valid_from: Option<Timestamp>,
-    /// The end of its validity; `None` if it has none.
-    pub valid_to: Option<Timestamp>,
-    /// When another memory superseded it; `None` if none did.
-    pub superseded_at: Option<Timestamp>,
-    /// Whether it is exempt from decay.
-    pub pinned: bool,
-    /// The days until the probability of recall falls to 0.9 (FSRS-6).
-    pub stability: f64,
-    /// When it was last reviewed or, before that, created.
-    pub reviewed_at: Timestamp,
-    /// When it was stored.
-    pub created_at: Timestamp,
-    /// Its chunks, in the order of their offsets.
-    pub chunks: Vec<IndexedChunk>,
-}
-
-/// A chunk without vectors of the current embedder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnembeddedChunk {
-    /// The number of the chunk, under which its vectors will be stored.
-    pub seq: i64,
-    /// The number of the memory that has the chunk, as in [`IndexedMemory::seq`].
-    pub memory_seq: i64,
-    /// The space of the memory that has the chunk.
-    pub space: SpaceId,
-    /// The owner of that space.
-    pub user: UserId,
-    /// The key that wrote its memory.
-    pub key: KeyId,
-    /// The text to embed: the part of the memory's content that the chunk covers.
-    pub text: String,
-}
 
 impl Store {
     /// Returns at most `limit` memories of a space after `after`, in order, as an index needs them. Deleted
@@ -102,6 +39,7 @@ impl Store {
             let rows = query.query_map((space.to_string(), after, limit), indexed)?;
             let mut memories: Vec<IndexedMemory> = rows.collect::<Result<_, _>>()?;
             chunks_in_txn(connection, &mut memories)?;
+            neighbour_words_in_txn(connection, &mut memories)?;
             Ok(memories)
         })
         .await
@@ -120,6 +58,7 @@ impl Store {
             )?;
             let mut found: Vec<IndexedMemory> = query.query_row([seq], indexed).optional()?.into_iter().collect();
             chunks_in_txn(connection, &mut found)?;
+            neighbour_words_in_txn(connection, &mut found)?;
             Ok(found.pop())
         })
         .await
@@ -267,5 +206,7 @@ fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
         reviewed_at: time(row, "reviewed_at")?,
         created_at: time(row, "created_at")?,
         chunks: Vec::new(),
+        words_before: None,
+        words_after: None,
     })
 }

@@ -259,7 +259,8 @@ impl Store {
     }
 
     /// Erases memories with their chunks, history and links, and the records of the requests that created
-    /// them. Returns their numbers. Call [`Store::remove_from_answers`] afterwards.
+    /// them. Returns their numbers and those of their neighbours in dialogues, which are found by other words
+    /// now. Call [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
@@ -275,8 +276,10 @@ impl Store {
                 let seq =
                     connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0));
                 let seq = seq.optional()?.ok_or_else(|| Error::NotFound(format!("memory {id}")))?;
+                let neighbours = chunks::neighbours_in_txn(connection, seq)?;
                 erase_in_txn(connection, seq, &id.to_string())?;
                 erased.push(seq);
+                erased.extend(neighbours);
             }
             Ok(erased)
         };

@@ -11,3 +11,4 @@ pub mod secrets;
 pub mod stance;
 pub mod statements;
 pub mod terms;
+pub mod time_expressions;

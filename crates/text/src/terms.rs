@@ -13,7 +13,7 @@ mod forms;
 mod query;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
@@ -37,6 +37,25 @@ pub struct Terms {
     pub other_forms: Vec<(String, u32)>,
     /// The total number of words, without stop words.
     pub length: u32,
+}
+
+/// The forms of a text's words, to look up the words of another text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundTerms(HashSet<String>);
+
+impl FoundTerms {
+    /// Returns the forms of a text's words.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let Terms { counts, other_forms, .. } = Terms::of(text);
+        Self(counts.into_iter().chain(other_forms).map(|(form, _)| form).collect())
+    }
+
+    /// Returns whether the text has a word in one of its forms.
+    #[must_use]
+    pub fn has(&self, word: &QueryWord) -> bool {
+        word.forms.iter().any(|form| self.0.contains(form))
+    }
 }
 
 /// Returns a fingerprint of all words in order.

@@ -1,10 +1,8 @@
 //! The memory activity of one turn: its stored form, and the detection of citations.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
-use lar_text::terms::Terms;
+use lar_text::terms::{FoundTerms, QueryTerms};
 
 /// An answer cites a memory if it contains 1/`CITED_SHARE` of the memory's words that are not in the
 /// question, or [`CITED_WORDS`] of them, whichever is less.
@@ -161,17 +159,11 @@ impl MemoryActivity {
     ///
     /// An answer cites a memory if it contains enough of the memory's words that are not in the question.
     pub fn cite(&mut self, question: &str, answer: &str) {
-        let [question, answer] = [question, answer].map(|text| {
-            Terms::of(text).counts.into_iter().map(|(word, _)| word).collect::<HashSet<String>>()
-        });
+        let [question, answer] = [question, answer].map(FoundTerms::of);
         for recalled in &mut self.recalled {
-            let fresh: Vec<String> = Terms::of(&recalled.content)
-                .counts
-                .into_iter()
-                .map(|(word, _)| word)
-                .filter(|word| !question.contains(word))
-                .collect();
-            let repeated = fresh.iter().filter(|word| answer.contains(*word)).count();
+            let words = QueryTerms::of(&recalled.content).words;
+            let fresh: Vec<_> = words.iter().filter(|word| !question.has(word)).collect();
+            let repeated = fresh.iter().filter(|word| answer.has(word)).count();
             let enough = fresh.len().div_ceil(CITED_SHARE).min(CITED_WORDS);
             recalled.cited = repeated > 0 && repeated >= enough;
         }

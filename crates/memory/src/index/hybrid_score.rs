@@ -1,14 +1,17 @@
 //! The score of hybrid search.
 //!
-//! `score = (weight · keyword + (1 − weight) · similarity) · decay factor · age factor`. The keyword score is
-//! `BM25 ⁄ (highest possible BM25 of the query)`. The similarity is the cosine, or 0 if that is negative. Both
-//! are between 0 and 1 in any store, so scores are comparable everywhere. The factors for decay and age have
-//! lower bounds.
+//! `score = (weight · keyword + (1 − weight) · similarity + time lift) · decay factor · age factor`. The keyword
+//! score is `BM25 ⁄ (highest possible BM25 of the query)`. The similarity is the cosine, or 0 if that is negative.
+//! Both are between 0 and 1 in any store, so scores are comparable everywhere. The time lift is that of memories
+//! of a time that the query names. The factors for decay and age have lower bounds.
 //!
 //! Rank fusion, which needs no weight, is worse with a weak embedder. [`super::keywords`] computes BM25,
 //! [`super::scan`] the similarities, and [`crate::strength`] the retrievability.
 
+use std::ops::Range;
+
 use lar_base::Timestamp;
+use lar_text::days::Day;
 
 /// The weight of the keyword score with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S
 /// finds all of its sessions at 0.5 and 0.6. It is calibrated per embedder (`benches/RESULTS.md`, "Memory
@@ -20,6 +23,9 @@ const DECAY_PENALTY_MAX: f32 = 0.1;
 const AGE_PENALTY_MAX: f32 = 0.03;
 /// The time constant of the age penalty: after this many days it is 63 % of its maximum.
 const AGE_DAYS: f32 = 90.0;
+/// The lift of a memory of a time that the query names. It raises the turns found among the best ten of a set of
+/// long dialogues from 0.683 to 0.700 (2026-11-30).
+const TIME_LIFT: f32 = 0.1;
 /// The milliseconds of a day.
 const DAY_MS: f32 = 86_400_000.0;
 
@@ -29,6 +35,18 @@ const DAY_MS: f32 = 86_400_000.0;
 pub(super) fn combine(weight: f32, keyword_score: f32, similarity: Option<f32>) -> f32 {
     similarity
         .map_or(keyword_score, |similarity| weight * keyword_score + (1.0 - weight) * similarity.max(0.0))
+}
+
+/// Returns the score with the lift of a memory of these times, at most 1. A score of 0 stays 0: a time alone
+/// finds nothing.
+#[inline(always)]
+pub(super) fn lift_by_time(score: f32, occurred_at: Timestamp, times: &[Range<Day>]) -> f32 {
+    let day = Day::of_millis(occurred_at.as_millis());
+    if score > 0.0 && times.iter().any(|time| time.contains(&day)) {
+        (score + TIME_LIFT).min(1.0)
+    } else {
+        score
+    }
 }
 
 /// Returns the age factor at `now` of a memory about an event at `occurred_at`, 0.97 to 1.
@@ -52,6 +70,17 @@ mod tests {
         assert_eq!(combine(0.25, 1.0, Some(0.5)), 0.625);
         assert_eq!(combine(0.25, 1.0, Some(-0.5)), 0.25, "a negative similarity counts as none");
         assert_eq!(combine(0.25, 0.5, None), 0.5, "without a vector, only keywords count");
+    }
+
+    #[test]
+    fn a_memory_of_a_named_time_is_lifted() {
+        let times = [Day(10)..Day(12), Day(20)..Day(21)];
+        let lift =
+            |score, day: i64| lift_by_time(score, Timestamp::from_millis(day * 86_400_000 + 5), &times);
+        assert_eq!([9, 10, 11, 12, 20].map(|day| lift(0.5, day)), [0.5, 0.6, 0.6, 0.5, 0.6]);
+        assert_eq!(lift(0.95, 10), 1.0, "a score is at most 1");
+        assert_eq!(lift(0.0, 10), 0.0, "a time alone finds nothing");
+        assert_eq!(lift_by_time(0.5, Timestamp::from_millis(0), &[]), 0.5);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn has_any(text: &str, letters: &str) -> bool {
     text.chars().any(|letter| letters.contains(letter))
 }
 
-/// Persian has letters of its own, and other function words.
+/// Tells Persian from Arabic by its own letters and function words.
 fn detect_arabic<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Language {
     let mut persian = usize::from(has_any(text, "پچژگ"));
     let mut arabic = usize::from(has_any(text, "ةأإىؤ"));

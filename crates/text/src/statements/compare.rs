@@ -7,7 +7,7 @@
 use super::entries::Entries;
 use super::parse::{Class, ParsedText, Word, are_antonyms, is_single_sentence};
 use crate::stance::Stance;
-use crate::terms::Terms;
+use crate::terms::{FoundTerms, QueryTerms};
 
 /// The most bytes in a sentence whose grammar is compared.
 const SENTENCE_BYTES_MAX: usize = 400;
@@ -73,7 +73,9 @@ pub struct Statement {
     /// The grammar of a single sentence.
     sentence: Option<ParsedText>,
     stance: Stance,
-    terms: Terms,
+    /// The content words, with all forms that find them.
+    words: QueryTerms,
+    found: FoundTerms,
 }
 
 impl Statement {
@@ -85,7 +87,8 @@ impl Statement {
             entries: Entries::of(text),
             sentence: is_sentence.then(|| ParsedText::of(text)),
             stance: Stance::of(text),
-            terms: Terms::of(text),
+            words: QueryTerms::of(text),
+            found: FoundTerms::of(text),
         }
     }
 
@@ -138,26 +141,21 @@ impl Statement {
 
     /// Returns whether two texts are about the same thing.
     fn is_related(&self, incoming: &Self, similarity: Option<(f32, SimilarityThresholds)>) -> bool {
-        let shared = self.shared_words(incoming);
+        let shared = self.words_in(incoming).max(incoming.words_in(self));
         let share = self.share_of_common_words(incoming);
         shared >= SHARED_WORDS_MIN
             && similarity.map_or(share >= SHARE_MIN, |(cosine, thresholds)| cosine >= thresholds.related)
     }
 
-    /// Returns the number of content words that two texts have in common.
-    fn shared_words(&self, other: &Self) -> usize {
-        self.terms.counts.iter().filter(|(word, _)| other.has_word(word)).count()
+    /// Returns the number of content words of this text that another one has.
+    fn words_in(&self, other: &Self) -> usize {
+        self.words.words.iter().filter(|word| other.found.has(word)).count()
     }
 
     /// Returns the mean of the shares of each text's content words that the other has, 0 to 1.
     fn share_of_common_words(&self, other: &Self) -> f32 {
-        let shared = self.shared_words(other) as f32;
-        let share = |terms: &Terms| shared / terms.counts.len().max(1) as f32;
-        f32::midpoint(share(&self.terms), share(&other.terms)).min(1.0)
-    }
-
-    fn has_word(&self, word: &str) -> bool {
-        self.terms.counts.iter().any(|(own, _)| own == word)
+        let share = |a: &Self, b: &Self| a.words_in(b) as f32 / a.words.words.len().max(1) as f32;
+        f32::midpoint(share(self, other), share(other, self))
     }
 }
 

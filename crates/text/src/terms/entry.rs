@@ -12,10 +12,10 @@ const FINGERPRINT_BYTES: usize = 8;
 const OTHER_FORM: u8 = 0x80;
 /// The largest count. One more occurrence of so frequent a word changes no score.
 const COUNT_MAX: u8 = 0x7f;
-/// What separates the words of the text from those of the labels: a count and a length of zero.
+/// The end of the words of the text and the start of those of the labels: a count and a length of zero.
 const LABELS_START: [u8; 2] = [0, 0];
 
-/// What a memory is labelled with.
+/// The labels of a memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Labels<'a> {
     /// Its tags.
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_told_from_the_text() {
+    fn labels_are_separate_from_the_text() {
         let tags = ["garden".to_owned()];
         let entry =
             encode_entry("Ich pflanze Rosen.", Labels { tags: &tags, day: Day::of_date(2023, 5, 30) });

@@ -14,7 +14,7 @@ use crate::languages::{Language, english_base_form};
 /// The most bytes in a form, without its language. A longer word is truncated; it is more likely encoded data
 /// than a word.
 const FORM_BYTES_MAX: usize = 64;
-/// What separates the code of a language from a form. No word contains it.
+/// The end of the code of a language before a form. No word contains it.
 const LANGUAGE_END: char = '/';
 /// The fewest letters that remain of a word without an ending.
 const REST_MIN: usize = 2;
