@@ -284,11 +284,15 @@ impl Reader<'_> {
         }
         let has_pause = ends_line && text.ends_with([':', '：']);
         let mut at = at;
-        if self.starts_with(List::TextTask, &at) {
+        let colon = text.find([':', '：']).map_or(at.end, |colon| at.start + colon);
+        let is_for_memory =
+            self.hits_in(&at).iter().any(|hit| hit.list == List::Memory && hit.at.end <= colon);
+        if !is_for_memory && self.starts_with(List::TextTask, &at) {
             // What follows a colon is the text of the task.
-            if let Some((colon, _)) = text.match_indices([':', '：']).next() {
-                at = at.start..at.start + colon;
-            }
+            at.end = colon;
+            self.body = Some(Body::Open);
+        } else if let Some(colon) = self.colon_of_write_task(&at) {
+            at = at.start..colon;
             self.body = Some(Body::Open);
         } else if has_pause && self.requests_memory(&at) {
             self.facts = FACTS_BYTES_MAX;
@@ -304,6 +308,14 @@ impl Reader<'_> {
         let hits = self.hits_in(&at);
         let languages = languages().guess(&self.folded[at.clone()], &hits);
         self.sentences.push(Sentence { at, line, paragraph, hits, languages });
+    }
+
+    /// Returns the colon in a task to write a text: what follows is to be written.
+    fn colon_of_write_task(&self, at: &Range<usize>) -> Option<usize> {
+        if !self.starts_with(List::WriteTask, at) {
+            return None;
+        }
+        self.folded[at.clone()].find([':', '：']).map(|colon| at.start + colon)
     }
 
     /// Returns whether a sentence that ends a line announces a text: "I got this mail".
@@ -362,7 +374,7 @@ impl Reader<'_> {
         hits.iter().filter(|hit| hit.list == list).any(|hit| {
             let is_new = tried & 1 << hit.language == 0;
             tried |= 1 << hit.language;
-            is_new && languages().all[hit.language].regex(list).is_some_and(|regex| regex.is_match(text))
+            is_new && languages().all[hit.language].is_match(list, text)
         })
     }
 

@@ -18,10 +18,12 @@ use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 use self::clean::Cleaner;
 use self::languages::List;
 use self::matching::{Place, find, matches_start};
-use crate::own_words::{OwnText, Sentence};
+use crate::own_words::{OwnText, Sentence, fold};
 
 /// The number of own sentences that are examined.
 const SENTENCES_MAX: usize = 40;
+/// The most bytes of a sentence that only denies something.
+const DENIAL_BYTES_MAX: usize = 60;
 /// The most facts of a list after "remember the following:".
 const FACTS_MAX: usize = 12;
 
@@ -100,67 +102,123 @@ impl Parser<'_> {
     }
 
     fn read_forget(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
-        if find(sentence, folded, List::ForgetMe).is_some() {
+        if !find(sentence, folded, List::ForgetMe).is_empty() {
             return self.push(index, MemoryIntent::Forget { what: None, all: true });
         }
         for (list, all) in [(List::ForgetAll, true), (List::Forget, false)] {
-            let Some(place) = find(sentence, folded, list) else { continue };
-            let clean = Cleaner::new(self.message, sentence, place.language);
-            let Some(what) = place.text().and_then(|at| clean.subject(folded, at)) else { continue };
-            if clean.is_me(&what) {
-                if all {
+            for place in find(sentence, folded, list) {
+                let Some(what) = self.subject(sentence, folded, &place) else { continue };
+                if !self.is_me(sentence, &place, &what) {
+                    return self.push(index, MemoryIntent::Forget { what: Some(what), all });
+                } else if all {
                     return self.push(index, MemoryIntent::Forget { what: None, all });
                 }
-                continue;
-            }
-            if !matches_start(&what.to_lowercase(), List::NoMemory, place.language) {
-                return self.push(index, MemoryIntent::Forget { what: Some(what), all });
             }
         }
-        find(sentence, folded, List::ForgetThis).is_some()
+        !find(sentence, folded, List::ForgetThis).is_empty()
             && self.push(index, MemoryIntent::Forget { what: None, all: false })
     }
 
     fn read_list(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
-        if find(sentence, folded, List::KnownOfMe).is_some() {
+        if !find(sentence, folded, List::KnownOfMe).is_empty() {
             return self.push(index, MemoryIntent::List { what: None });
         }
-        let Some(place) = find(sentence, folded, List::Known) else { return false };
+        for place in find(sentence, folded, List::Known) {
+            if let Some(what) = self.subject(sentence, folded, &place) {
+                let what = (!self.is_me(sentence, &place, &what)).then_some(what);
+                return self.push(index, MemoryIntent::List { what });
+            }
+        }
+        false
+    }
+
+    /// Returns the subject of a request to forget or list, if memories may be about it.
+    fn subject(&self, sentence: &Sentence, folded: &str, place: &Place) -> Option<String> {
         let clean = Cleaner::new(self.message, sentence, place.language);
-        let Some(what) = place.text().and_then(|at| clean.subject(folded, at)) else { return false };
-        let what = (!clean.is_me(&what)).then_some(what);
-        self.push(index, MemoryIntent::List { what })
+        let what = clean.subject(folded, place.text()?)?;
+        let lower = fold(&what);
+        let is_memory = !matches_start(&lower, List::NoMemory, place.language)
+            && !statements::has_word(&lower, List::Work, place.language);
+        is_memory.then_some(what)
+    }
+
+    /// Returns whether a subject is the user.
+    fn is_me(&self, sentence: &Sentence, place: &Place, what: &str) -> bool {
+        Cleaner::new(self.message, sentence, place.language).is_me(what)
     }
 
     fn read_remember(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
-        if let Some(place) = find(sentence, folded, List::RememberThis)
-            && self.read_reference(index, sentence, folded, &place, MemoryIntent::Remember)
-        {
-            return true;
+        for place in find(sentence, folded, List::RememberThis) {
+            if self.read_reference(index, sentence, folded, &place, MemoryIntent::Remember) {
+                return true;
+            }
         }
-        let Some(place) = find(sentence, folded, List::Remember) else { return false };
-        let clean = Cleaner::new(self.message, sentence, place.language);
-        let text = clean.texts(folded, &place.texts).filter(|text| clean.is_fact(text));
-        text.is_some_and(|text| {
-            self.read_before(index, sentence, &place);
-            self.push(index, MemoryIntent::Remember(text))
-        })
+        for list in [List::Remember, List::Whenever, List::Note] {
+            for place in find(sentence, folded, list) {
+                let clean = Cleaner::new(self.message, sentence, place.language);
+                let text = match place.text() {
+                    Some(at) if list == List::Whenever => clean.statement(at),
+                    _ => clean.texts(folded, &place.texts),
+                };
+                let text = text.filter(|text| clean.is_fact(text));
+                let is_about_work = |text: &String| {
+                    list == List::Note && statements::has_word(&fold(text), List::Work, place.language)
+                };
+                if let Some(text) = text.filter(|text| !is_about_work(text)) {
+                    self.read_before(index, sentence, &place);
+                    return self.push(index, MemoryIntent::Remember(text));
+                }
+            }
+        }
+        false
     }
 
     fn read_correct(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
-        for (list, must_be_own) in [(List::Correct, false), (List::CorrectOwn, true)] {
-            let Some(place) = find(sentence, folded, list) else { continue };
-            let clean = Cleaner::new(self.message, sentence, place.language);
-            let Some(text) = clean.texts(folded, &place.texts).filter(|text| clean.is_fact(text)) else {
-                continue;
-            };
-            let is_own = || matches_start(&text.to_lowercase(), List::Own, place.language);
-            if !must_be_own || is_own() {
-                return self.push(index, MemoryIntent::Correct(text));
+        for list in [List::Meant, List::Correct, List::CorrectOwn] {
+            for place in find(sentence, folded, list) {
+                let clean = Cleaner::new(self.message, sentence, place.language);
+                let text = clean.texts(folded, &place.texts).filter(|text| clean.is_correction(text));
+                let pauses = place.text().is_some_and(|at| ends_with_pause(&folded[..at.start]));
+                let is_exact = match list {
+                    List::Meant => true,
+                    List::Correct => pauses || place.texts.len() > 1,
+                    _ => false,
+                };
+                let is_right = |text: &String| is_exact || clean.is_own(text);
+                if let Some(text) = text.filter(is_right) {
+                    return self.push(index, MemoryIntent::Correct(text));
+                }
             }
         }
-        let Some(place) = find(sentence, folded, List::CorrectThis) else { return false };
-        self.read_reference(index, sentence, folded, &place, MemoryIntent::Correct)
+        let this = find(sentence, folded, List::CorrectThis);
+        this.iter().any(|place| self.read_reference(index, sentence, folded, place, MemoryIntent::Correct))
+            || self.read_correction_after(index, sentence, folded)
+    }
+
+    /// Reads a sentence that only denies something, such as "That's wrong." or "No.": the next one is right.
+    fn read_correction_after(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        let denies = |list: List| {
+            let is_short = folded.len() <= DENIAL_BYTES_MAX && sentence.hits.iter().any(|hit| hit.list == list);
+            is_short.then(|| denial_language(sentence, folded, list)).flatten()
+        };
+        let Some(next) = self.own.sentences.get(index + 1) else { return false };
+        let (language, is_weak) = match (denies(List::Correct), denies(List::CorrectOwn)) {
+            (Some(language), _) => (language, false),
+            (None, Some(language)) => (language, true),
+            (None, None) => return false,
+        };
+        let after = &self.own.folded[next.at.clone()];
+        let clean = Cleaner::new(self.message, next, language);
+        let text = clean.texts(after, &[0..after.len()]).filter(|text| clean.is_correction(text));
+        let is_right = |text: &String| {
+            next.paragraph == sentence.paragraph
+                && statements::says_something(next, after)
+                && (clean.is_own(text) || !is_weak)
+        };
+        text.filter(is_right).is_some_and(|text| {
+            self.next = index + 2;
+            self.push(index, MemoryIntent::Correct(text))
+        })
     }
 
     /// Reads a request about a text beside it: in its sentence, before it, or after it.
@@ -173,26 +231,23 @@ impl Parser<'_> {
         intent: fn(String) -> MemoryIntent,
     ) -> bool {
         let clean = Cleaner::new(self.message, sentence, place.language);
-        for at in [0..place.at.start, place.at.end..folded.len()] {
-            if let Some(text) = clean.texts(folded, &[at]).filter(|text| clean.is_fact(text)) {
-                return self.push(index, intent(text));
-            }
+        let fact_at = |at: Range<usize>| clean.texts(folded, &[at]).filter(|text| clean.is_fact(text));
+        let after = place.at.end..folded.len();
+        let announces = folded[..place.at.end].trim_end().ends_with([':', '：']);
+        let beside = fact_at(0..place.at.start);
+        if let Some(text) = beside.or_else(|| fact_at(after.clone()).filter(|_| announces)) {
+            return self.push(index, intent(text));
         }
-        if folded.trim_end().ends_with([':', '：']) && self.read_facts(index, intent) {
+        if announces && self.read_facts(index, intent) {
             return true;
         }
-        if let Some(before) = self.statement_before(index) {
-            let sentence = &self.own.sentences[before];
-            let folded = &self.own.folded[sentence.at.clone()];
-            let clean = Cleaner::new(self.message, sentence, place.language);
-            if let Some(text) = clean.texts(folded, &[0..folded.len()]) {
-                self.found.retain(|(from, found)| {
-                    *from != before || !matches!(found, MemoryIntent::Statement { .. })
-                });
-                return self.push(index, intent(text));
-            }
+        if let Some(text) = self.text_before(index, place.language, intent) {
+            return self.push(index, intent(text));
         }
-        self.read_next(index, place.language, intent)
+        match fact_at(after) {
+            Some(text) => self.push(index, intent(text)),
+            None => self.read_next(index, place.language, intent),
+        }
     }
 
     /// Reads each line or sentence after "remember the following:" as a fact.
@@ -232,16 +287,44 @@ impl Parser<'_> {
         })
     }
 
-    /// Returns the nearest sentence before another that states something.
-    fn statement_before(&self, index: usize) -> Option<usize> {
-        (0..index).rev().find(|before| {
-            let sentence = &self.own.sentences[*before];
+    /// Takes the statement before a request: for a correction, with those before it in the same paragraph.
+    fn text_before(
+        &mut self,
+        index: usize,
+        language: usize,
+        intent: fn(String) -> MemoryIntent,
+    ) -> Option<String> {
+        let corrects = matches!(intent(String::new()), MemoryIntent::Correct(_));
+        let last = (0..index).rev().find(|before| self.is_free_statement(*before))?;
+        let paragraph = self.own.sentences[last].paragraph;
+        let mut first = last;
+        while corrects
+            && first > 0
+            && self.own.sentences[first - 1].paragraph == paragraph
+            && self.is_free_statement(first - 1)
+        {
+            first -= 1;
+        }
+        let texts = (first..=last).filter_map(|before| {
+            let sentence = &self.own.sentences[before];
             let folded = &self.own.folded[sentence.at.clone()];
-            let is_taken = self.found.iter().any(|(from, found)| {
-                from == before && !matches!(found, MemoryIntent::Statement { .. })
-            });
-            !is_taken && statements::says_something(sentence, folded)
-        })
+            Cleaner::new(self.message, sentence, language).texts(folded, &[0..folded.len()])
+        });
+        let text = texts.collect::<Vec<_>>().join(" ");
+        self.found.retain(|(from, found)| {
+            !(first..=last).contains(from) || !matches!(found, MemoryIntent::Statement { .. })
+        });
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Returns whether a sentence states something that no request has taken.
+    fn is_free_statement(&self, index: usize) -> bool {
+        let sentence = &self.own.sentences[index];
+        let folded = &self.own.folded[sentence.at.clone()];
+        let is_taken = self.found.iter().any(|(from, found)| {
+            *from == index && !matches!(found, MemoryIntent::Statement { .. })
+        });
+        !is_taken && statements::says_something(sentence, folded)
     }
 
     /// Reads the statement before a request in its sentence: "I moved, so remember …".
@@ -261,6 +344,20 @@ impl Parser<'_> {
         self.found.push((index, intent));
         true
     }
+}
+
+/// Returns the language in which a sentence is nothing but a phrase that a correction follows.
+fn denial_language(sentence: &Sentence, folded: &str, list: List) -> Option<usize> {
+    const TEXT: &str = "x y z";
+    let denial = format!("{}, {TEXT}", folded.trim_end_matches(['.', '!', ' ', '。', '！']));
+    let places = find(sentence, &denial, list);
+    places.into_iter().find(|place| place.text().is_some_and(|at| &denial[at] == TEXT)).map(|place| place.language)
+}
+
+/// Returns whether a text ends with a comma, a colon, a dash or the end of a sentence.
+fn ends_with_pause(text: &str) -> bool {
+    let marks = [',', ':', ';', '-', '–', '—', '.', '!', '…', '，', '：', '、', '。', '！'];
+    text.trim_end_matches([' ', '\u{3000}', '"']).ends_with(marks)
 }
 
 #[cfg(test)]

@@ -176,7 +176,10 @@ fn mark_runs(message: &str, lines: &mut [Line]) {
         )
         .ok()
     });
-    let headers = lines.iter().filter(|line| line.kind == LineKind::Header).count();
+    let is_prose = |line: Option<&Line>| line.is_some_and(|line| line.kind == LineKind::Prose);
+    // One header alone is a header if more text follows on the next line.
+    let is_mail = lines.iter().filter(|line| line.kind == LineKind::Header).count() > 1
+        || lines.iter().position(|line| line.kind == LineKind::Header).is_some_and(|at| is_prose(lines.get(at + 1)));
     let speaks = |line: &Line| {
         line.kind == LineKind::Prose
             && SPEAKER.as_ref().is_some_and(|speaker| speaker.is_match(message[line.at.clone()].trim()))
@@ -189,7 +192,7 @@ fn mark_runs(message: &str, lines: &mut [Line]) {
         let alike = row.map_or(0, |row| rows.iter().filter(|other| **other == Some(row)).count());
         if alike >= ROWS_MIN {
             line.kind = LineKind::Technical;
-        } else if headers < 2 && line.kind == LineKind::Header {
+        } else if !is_mail && line.kind == LineKind::Header {
             line.kind = LineKind::Prose;
         } else if speakers >= DIALOGUE_LINES_MIN && speaks(line) {
             line.kind = LineKind::Dialogue;

@@ -31,7 +31,7 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Lette
         line.kind == LineKind::Prose
             && text.chars().count() <= SHORT_LINE_CHARS
             && languages_with(hits, &line.at, list).any(|language| {
-                languages().all[language].regex(list).is_some_and(|regex| regex.is_match(text))
+                languages().all[language].is_match(list, text)
             })
     };
     let is_salutation = |at: usize, list: List| {

@@ -5,13 +5,15 @@ use std::ops::Range;
 use super::languages::{List, languages};
 use super::matching::matches_start;
 use super::statements;
-use crate::own_words::{Sentence, fold, trimmed};
+use crate::own_words::{Sentence, fold};
 
 /// The least words of a fact, and the least characters in languages without blanks.
 const FACT_WORDS_MIN: usize = 2;
 const FACT_CHARS_MIN: usize = 4;
 /// The most bytes of a fact or subject.
 const TEXT_BYTES_MAX: usize = 1000;
+/// The most bytes of a piece of chatter at the end.
+const CHATTER_BYTES_MAX: usize = 60;
 /// The most pieces of chatter that are removed from each end.
 const CHATTER_MAX: usize = 8;
 
@@ -38,30 +40,45 @@ impl<'a> Cleaner<'a> {
         for range in ranges {
             let range = statements::without_question(self.sentence, folded, range.clone());
             let text = &self.message[self.sentence.at.clone()][range];
-            texts.push(self.strip(text, true));
+            texts.push(self.strip(text, &[List::Openers, List::Joins]));
         }
         texts.retain(|text| !text.is_empty());
         let text = texts.join(": ");
         (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
     }
 
+    /// Returns the statement at a range of the sentence. `None` if nothing is left.
+    pub(super) fn statement(&self, range: Range<usize>) -> Option<String> {
+        let text = self.strip(&self.message[self.sentence.at.clone()][range], &[List::Openers]);
+        (!text.is_empty()).then_some(text)
+    }
+
     /// Returns the bare subject at a range of the sentence.
     pub(super) fn subject(&self, folded: &str, range: Range<usize>) -> Option<String> {
         let range = statements::without_question(self.sentence, folded, range);
         let text = &self.message[self.sentence.at.clone()][range];
-        let text = self.strip(text, false);
-        let text = text.trim_end_matches(['.', '。', '।']).trim_end().to_owned();
+        let text = self.strip(text, &[List::Openers, List::Joins]);
+        let text = text.trim_end_matches(['.', '。', '।', ',']).trim_end().to_owned();
         (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
     }
 
     /// Returns whether a text may be a fact: long enough, and no question or task for the present answer.
     pub(super) fn is_fact(&self, text: &str) -> bool {
-        let folded = fold(text);
+        self.is_correction(text) && !matches_start(&fold(text), List::NoFact, self.language)
+    }
+
+    /// Returns whether a text may correct something. Unlike other facts, it may start with "it".
+    pub(super) fn is_correction(&self, text: &str) -> bool {
         let is_long = text.split_whitespace().count() >= FACT_WORDS_MIN
             || (!text.is_ascii() && text.chars().count() >= FACT_CHARS_MIN);
-        is_long
-            && !matches_start(&folded, List::NoFact, self.language)
-            && !statements::has_word(&folded, List::OnlyNow, self.language)
+        is_long && !statements::has_word(&fold(text), List::OnlyNow, self.language)
+    }
+
+    /// Returns whether a text is about the user and their things, and not about the text at hand.
+    pub(super) fn is_own(&self, text: &str) -> bool {
+        let folded = fold(text);
+        matches_start(&folded, List::Own, self.language)
+            && !statements::has_word(&folded, List::Work, self.language)
     }
 
     /// Returns whether a subject is the user: "me".
@@ -69,8 +86,9 @@ impl<'a> Cleaner<'a> {
         matches_start(&fold(subject), List::Me, self.language)
     }
 
-    /// Removes chatter at both ends, and one pair of quotation marks around the text.
-    fn strip(&self, text: &str, is_fact: bool) -> String {
+    /// Removes chatter at both ends, and one pair of quotation marks around the text. `starts` are the lists of
+    /// chatter at the start.
+    fn strip(&self, text: &str, starts: &[List]) -> String {
         let language = &languages().all[self.language];
         let mut text = text.trim();
         for _ in 0..CHATTER_MAX {
@@ -78,26 +96,34 @@ impl<'a> Cleaner<'a> {
             text = text.trim_start_matches([' ', ',', ':', ';', '-', '–', '—', '…', '.', '•', '*', '，', '：', '、', '\u{3000}']);
             text = trim_end(text);
             let folded = fold(text);
-            for list in [List::Openers, List::Joins] {
+            for list in starts.iter().copied() {
                 if let Some(found) = language.regex(list).and_then(|regex| regex.find(&folded)) {
                     // The match includes the character after the phrase.
                     text = &text[found.end()..];
                     break;
                 }
             }
-            let folded = fold(text);
+            let tail = tail_of(text);
+            let folded = fold(&text[tail..]);
             if let Some(at) = language.ending().and_then(|regex| regex.find(&folded)) {
-                text = &text[..at.start()];
+                text = &text[..tail + at.start()];
             }
             if text == before {
                 break;
             }
         }
         let text = unquoted(text);
-        let range = trimmed(text, 0..text.len());
-        let text = &text[range];
-        if is_fact { text.to_owned() } else { text.trim_end_matches([',', '.']).to_owned() }
+        text.trim().to_owned()
     }
+}
+
+/// Returns the position of the last bytes of a text, in which chatter may stand.
+fn tail_of(text: &str) -> usize {
+    let mut at = text.len().saturating_sub(CHATTER_BYTES_MAX);
+    while !text.is_char_boundary(at) {
+        at += 1;
+    }
+    at
 }
 
 /// Removes blanks, emoji, and the marks of questions and exclamations at the end.

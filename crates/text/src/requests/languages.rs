@@ -20,7 +20,7 @@ const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
 const WORD_ENDS: &str = r#"[\s.,;:!?…)(\]\["“”«»。，、！？：；）（」』~–—-]"#;
 /// Characters that end a clause: marks, symbols and emoji.
 const CLAUSE_ENDS: &str =
-    r"[.,;:!?…)(।。，、！？：；）（」』~～–—\u{2190}-\u{2bff}\u{1f000}-\u{1faff}-]";
+    r"[.,;:!?…)(।。，、！？：；）（」』~～–—\u{2190}-\u{2bff}\u{1f000}-\u{1faff}]|-\s";
 
 /// Marks before the first word of a sentence.
 const SENTENCE_START: &str = r#"^[\s.,;:…!?"'¡¿•*–—-]*"#;
@@ -80,12 +80,18 @@ lists! {
     Remember = "remember", Clause;
     /// Requests to remember what stands before or after: "remember that please".
     RememberThis = "remember_this", Clause;
+    /// Weak requests to remember, which may also concern the answer at hand: "note that …".
+    Note = "note", Clause;
+    /// Standing instructions, which are saved as a whole: "whenever I ask …".
+    Whenever = "whenever", Clause;
     /// Starts of texts that are no facts: "remember when …".
     NoFact = "no_fact", TextStart;
     /// Words that restrict a request to the present answer: "in this chat".
     OnlyNow = "only_now", Words;
     /// Corrections: "that's wrong, …".
     Correct = "correct", Clause;
+    /// Corrections of what was said just before: "I meant …".
+    Meant = "meant", Clause;
     /// Corrections if the text is about the user: "no, …".
     CorrectOwn = "correct_own", Clause;
     /// Requests to correct the memory after what stands before or after: "update your notes".
@@ -122,7 +128,11 @@ lists! {
     Passing = "passing", Words;
     /// Words that only a request to the memory has: "your memory".
     Memory = "memory", Words;
-        /// Starts of tasks on a text: "translate".
+        /// Words for the text or answer at hand: "paragraph".
+    Work = "work", Words;
+    /// Starts of tasks to write a text, which is not fiction: "write a mail".
+    WriteTask = "write_task", Start;
+    /// Starts of tasks on a text: "translate".
     TextTask = "text_task", Start;
     /// Words that introduce a text: "here is the mail".
     Introduces = "introduces", Words;
@@ -185,6 +195,8 @@ pub(crate) struct Language {
     spaced: bool,
     phrases: Vec<Vec<Phrase>>,
     regexes: Vec<OnceLock<Option<Regex>>>,
+    /// The expressions of requests whose text lasts to the end of the sentence.
+    open_regexes: Vec<OnceLock<Option<Regex>>>,
     ending: OnceLock<Option<Regex>>,
 }
 
@@ -315,8 +327,9 @@ impl Language {
             texts.filter_map(|text| Phrase::parse(text.as_str()?)).collect()
         });
         let phrases: Vec<Vec<Phrase>> = phrases.collect();
-        let regexes = List::ALL.iter().map(|_| OnceLock::new()).collect();
-        Some(Self { code, question_at_end, spaced, phrases, regexes, ending: OnceLock::new() })
+        let unread = || List::ALL.iter().map(|_| OnceLock::new()).collect();
+        let ending = OnceLock::new();
+        Some(Self { code, question_at_end, spaced, phrases, regexes: unread(), open_regexes: unread(), ending })
     }
 
     fn phrases(&self, list: List) -> &[Phrase] {
@@ -334,9 +347,21 @@ impl Language {
         self.ending.get_or_init(compile).as_ref()
     }
 
-    /// Returns the first match of a list in a text in lower case.
-    pub(crate) fn captures<'a>(&self, list: List, folded: &'a str) -> Option<Captures<'a>> {
-        self.regex(list)?.captures(folded)
+    /// Returns whether a phrase of a list stands at its place in a text in lower case.
+    pub(crate) fn is_match(&self, list: List, folded: &str) -> bool {
+        let open = || self.open_regex(list).is_some_and(|regex| regex.is_match(folded));
+        self.regex(list).is_some_and(|regex| regex.is_match(folded)) || open()
+    }
+
+    fn open_regex(&self, list: List) -> Option<&Regex> {
+        let compile = || if list.form() == Form::Clause { self.compile_clause(list, true) } else { None };
+        self.open_regexes[list as usize].get_or_init(compile).as_ref()
+    }
+
+    /// Returns the matches of a list of requests: first of phrases with an end of their own, which are more
+    /// exact, then of those that take the rest of the sentence.
+    pub(crate) fn captures<'a>(&self, list: List, folded: &'a str) -> impl Iterator<Item = Captures<'a>> {
+        [self.regex(list), self.open_regex(list)].into_iter().flatten().filter_map(|regex| regex.captures(folded))
     }
 
     fn compile(&self, list: List) -> Option<Regex> {
@@ -345,7 +370,7 @@ impl Language {
         }
         let any = self.any(list);
         let pattern = match list.form() {
-            Form::Clause => self.clause(list),
+            Form::Clause => return self.compile_clause(list, false),
             Form::Start => format!("{SENTENCE_START}{}(?:{any})(?:$|{})", self.opened(), self.word_end()),
             Form::LineStart => format!(r"^[\s*•–—-]*(?:{any})(?:$|{})", self.word_end()),
             Form::TextStart => format!("^(?:{any})(?:$|{})", self.word_end()),
@@ -356,8 +381,14 @@ impl Language {
         build(&pattern)
     }
 
-    /// Returns the pattern of a request, which starts a clause or follows polite words.
-    fn clause(&self, list: List) -> String {
+    /// Compiles the requests whose text lasts to the end of the sentence, or the others. A request starts a
+    /// clause, or follows polite words.
+    fn compile_clause(&self, list: List, is_open: bool) -> Option<Regex> {
+        let phrases = self.phrases(list).iter().filter(|phrase| phrase.ends_with_text() == is_open);
+        let patterns: Vec<String> = phrases.map(|phrase| phrase.to_pattern(self.spaced)).collect();
+        if patterns.is_empty() {
+            return None;
+        }
         let gap = gap(self.spaced);
         let polite = self.either(&[List::Polite]);
         let closers = self.either(&[List::Closers, List::Polite]);
@@ -365,16 +396,11 @@ impl Language {
         let blank = if self.spaced { "" } else { r"|\s+" };
         let pause = format!(r"[,;:!?…)–—，、。；：！？]+\s*|\.\s+|\s-+\s+{blank}");
         let start = format!("(?:{SENTENCE_START}|{pause}){}", self.opened());
-        let (open, closed): (Vec<_>, Vec<_>) =
-            self.phrases(list).iter().partition(|phrase| phrase.ends_with_text());
-        let join = |phrases: Vec<&Phrase>| {
-            phrases.iter().map(|phrase| phrase.to_pattern(self.spaced)).collect::<Vec<_>>().join("|")
+        let end = match is_open {
+            true => r"\s*$".to_owned(),
+            false => format!(r"(?:{gap}{closers})*\s*(?:$|{CLAUSE_ENDS})"),
         };
-        let open = (!open.is_empty()).then(|| format!(r"(?:{})\s*$", join(open)));
-        let closed = (!closed.is_empty())
-            .then(|| format!(r"(?:{})(?:{gap}{closers})*\s*(?:$|{CLAUSE_ENDS})", join(closed)));
-        let either: Vec<String> = open.into_iter().chain(closed).collect();
-        format!("(?:{start}|{politely})(?:{})", either.join("|"))
+        build(&format!("(?:{start}|{politely})(?:{}){end}", patterns.join("|")))
     }
 
     /// Returns the pattern of chatter and polite words before a request.
@@ -439,7 +465,8 @@ mod tests {
         for language in &languages().all {
             for list in List::ALL.iter().copied().filter(|list| list.form() != Form::Words) {
                 let is_empty = language.phrases(list).is_empty();
-                assert_eq!(language.regex(list).is_none(), is_empty, "{}: {}", language.code, list.key());
+                let is_compiled = language.regex(list).is_some() || language.open_regex(list).is_some();
+                assert_eq!(is_compiled, !is_empty, "{}: {}", language.code, list.key());
             }
             assert!(language.ending().is_some(), "{}", language.code);
         }

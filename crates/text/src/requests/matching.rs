@@ -23,10 +23,10 @@ impl Place {
     }
 }
 
-/// Finds a phrase of a list in a sentence, first in the languages that it is probably written in.
+/// Finds the phrases of a list in a sentence, first in the languages that it is probably written in.
 ///
-/// Returns `None` after words of another's speech: "she says: remember …".
-pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Option<Place> {
+/// Leaves out those after words of another's speech: "she says: remember …".
+pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> {
     let mut tried = 0_u32;
     let mut candidates: Vec<usize> = Vec::new();
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
@@ -36,12 +36,15 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Option<Plac
         }
     }
     candidates.sort_by_key(|language| sentence.languages & 1 << language == 0);
-    candidates.into_iter().find_map(|language| {
-        let found = languages().all[language].captures(list, folded)?;
-        let whole = found.get(0)?.range();
-        let texts = found.iter().skip(1).flatten().map(|text| text.range()).collect();
-        (!is_reported_before(sentence, whole.start)).then_some(Place { language, at: whole, texts })
-    })
+    let mut places = Vec::new();
+    for language in candidates {
+        for found in languages().all[language].captures(list, folded) {
+            let texts = found.iter().skip(1).flatten().map(|text| text.range()).collect();
+            places.extend(found.get(0).map(|whole| Place { language, at: whole.range(), texts }));
+        }
+    }
+    places.retain(|place| !is_reported_before(sentence, place.at.start));
+    places
 }
 
 /// Returns whether words of another's speech stand before a position.
@@ -66,5 +69,5 @@ pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_wanted: impl Fn(&H
 
 /// Returns whether a text in lower case starts with a phrase of a list.
 pub(super) fn matches_start(folded: &str, list: List, language: usize) -> bool {
-    languages().all[language].regex(list).is_some_and(|regex| regex.is_match(folded.trim()))
+    languages().all[language].is_match(list, folded.trim())
 }

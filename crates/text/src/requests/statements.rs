@@ -39,10 +39,10 @@ pub(super) fn statement(
     };
     let is_unsure =
         has_words(&sentence.hits, sentence, |hit| is_inside(hit) && matches!(hit.list, List::Unsure | List::Reported));
-    if is_unsure || starts(sentence, part, List::Question) || starts(sentence, part, List::TextTask) {
+    if is_unsure || starts(sentence, part, List::Question) || starts(sentence, part, List::TextTask) || starts(sentence, part, List::WriteTask) {
         return None;
     }
-    let text = clean.texts(folded, &[inner.clone()])?;
+    let text = clean.statement(inner.clone())?;
     if !is_long(&text) {
         return None;
     }
@@ -109,7 +109,7 @@ fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
     sentence.hits.iter().filter(|hit| hit.list == list && sentence.languages & 1 << hit.language != 0).any(|hit| {
         let is_new = tried & 1 << hit.language == 0;
         tried |= 1 << hit.language;
-        is_new && languages().all[hit.language].regex(list).is_some_and(|regex| regex.is_match(folded.trim()))
+        is_new && languages().all[hit.language].is_match(list, folded.trim())
     })
 }
 

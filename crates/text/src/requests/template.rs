@@ -53,16 +53,17 @@ impl Phrase {
     fn pattern(&self, spaced: bool, captured: bool) -> String {
         let gap = gap(spaced);
         let is_optional = |item: &[Atom]| matches!(item, [Atom::Optional(_)]);
-        let last_required = self.items.iter().rposition(|item| !is_optional(item));
+        let first_required = self.items.iter().position(|item| !is_optional(item)).unwrap_or_default();
         let mut pattern = String::new();
         for (at, item) in self.items.iter().enumerate() {
             let text: String = item.iter().map(|atom| atom.pattern(spaced, captured)).collect();
-            match last_required {
-                Some(last) if is_optional(item) && at < last => pattern += &format!("(?:{text}{gap})?"),
-                Some(last) if at > last => pattern += &format!("(?:{gap}{text})?"),
-                Some(last) if at < last => pattern += &format!("{text}{gap}"),
-                _ => pattern += &text,
-            }
+            pattern += &match item.as_slice() {
+                [Atom::Optional(_)] if at < first_required => format!("(?:{text}{gap})?"),
+                [Atom::Optional(_)] if at > first_required => format!("(?:{gap}{text})?"),
+                [Atom::Pause] => text,
+                _ if at > first_required => format!("{gap}{text}"),
+                _ => text,
+            };
         }
         pattern
     }
@@ -112,7 +113,9 @@ impl Atom {
         match self {
             Self::Literal(text) => literal(text),
             Self::AnyEnd => r"[^\s,.;:!?]*".into(),
-            Self::Pause => format!(r"\s*{PAUSE}"),
+            // In languages without blanks, a blank is a pause, too.
+            Self::Pause if spaced => format!(r"\s*{PAUSE}"),
+            Self::Pause => format!(r"(?:\s*{PAUSE}|\s+)"),
             Self::Text if captured => ".+?".into(),
             Self::Text => "(.+?)".into(),
             Self::Optional(phrases) => format!("(?:{})?", any(phrases)),
@@ -139,7 +142,8 @@ impl Atom {
 
 /// Returns the pattern of what stands between two words.
 pub(super) fn gap(spaced: bool) -> &'static str {
-    if spaced { r"[\s,:;…–—-]+" } else { r"[\s，、：；,:;…–—-]*" }
+    // A hyphen within a word is no gap.
+    if spaced { r"(?:[\s,:;…–—]|-+\s)+" } else { r"[\s，、：；,:;…–—-]*" }
 }
 
 fn literal(text: &str) -> String {
@@ -200,7 +204,10 @@ fn parse_phrase(rest: &mut Letters<'_>, end: Option<char>) -> Option<Phrase> {
                     }
                     '…' => item.push(Atom::Text),
                     '*' => item.push(Atom::AnyEnd),
-                    ',' => item.push(Atom::Pause),
+                    ',' => {
+                        phrase.push(&mut item);
+                        phrase.items.push(vec![Atom::Pause]);
+                    }
                     ')' | ']' | '>' => return None,
                     _ => match item.last_mut() {
                         Some(Atom::Literal(text)) => text.push(letter),
@@ -263,6 +270,8 @@ mod tests {
     fn a_comma_in_a_phrase_needs_a_pause() {
         assert_eq!(captures("don't forget, …", "don't forget, it's late").unwrap(), ["it's late"]);
         assert_eq!(captures("don't forget, …", "don't forget to call"), None);
+        assert_eq!(captures("that is old [now], …", "that is old, it's new").unwrap(), ["it's new"]);
+        assert_eq!(captures("that is old [now], …", "that is old now: it's new").unwrap(), ["it's new"]);
     }
 
     #[test]
