@@ -17,7 +17,7 @@ use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
-pub use self::links::LinksCommand;
+pub(crate) use self::links::LinksCommand;
 use self::links::links;
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
 use crate::client::Client;

@@ -109,6 +109,8 @@ mod tests {
             reviewed_at: day(50),
             created_at: day(50),
             chunks: Vec::new(),
+            words_before: None,
+            words_after: None,
         };
         assert_eq!(Validity::of(&memory).true_from, day(10));
         memory.valid_from = None;

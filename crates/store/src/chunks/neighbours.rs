@@ -81,7 +81,9 @@ mod tests {
     use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 
     use super::*;
-    use crate::{Change, MemoryKind, MemoryPatch, NewChunk, NewMemory, Provenance, Strength};
+    use crate::{
+        Change, MemoryChange, MemoryDecision, MemoryKind, MemoryPatch, NewChunk, NewMemory, Provenance, Strength,
+    };
 
     fn turn(space: SpaceId, number: u8, after: Option<MemoryId>) -> NewMemory {
         let chunk =
@@ -135,7 +137,8 @@ mod tests {
         assert_eq!(store.neighbours_to_index(vec![1, 4]).await.unwrap(), [2, 2]);
         let patch = MemoryPatch { deleted_at: Some(Some(Timestamp::now())), ..MemoryPatch::default() };
         let deletion = crate::MemoryChange { id: ids[2], patch, chunks: Vec::new(), expected: None };
-        store.memories_apply_decision(vec![space], None, vec![deletion], change(), None).await.unwrap();
+        let deletion = MemoryDecision { changes: vec![deletion], ..MemoryDecision::default() };
+        store.memories_apply_decision(vec![space], deletion, change(), None).await.unwrap();
         assert_eq!(
             words(&store, space).await,
             [(1, None, first(2)), (2, last(1), first(4)), (4, last(2), None)]
