@@ -149,7 +149,16 @@ struct Found {
 }
 
 impl Found {
-    fn into_text(self, folded: String) -> OwnText {
+    fn into_text(mut self, folded: String) -> OwnText {
+        let hits: Vec<Hit> = self.sentences.iter().flat_map(|sentence| sentence.hits.clone()).collect();
+        let texts: Vec<&str> = self.sentences.iter().map(|sentence| &folded[sentence.at.clone()]).collect();
+        let likely = languages().guess(&texts.concat(), &hits);
+        for sentence in &mut self.sentences {
+            let common = sentence.hits.iter().filter(|hit| hit.list == List::Common).count();
+            if common < LANGUAGE_WORDS_MIN && likely.count_ones() == 1 {
+                sentence.languages |= likely;
+            }
+        }
         OwnText { folded, sentences: self.sentences }
     }
 }
@@ -298,9 +307,9 @@ impl Reader<'_> {
             self.facts = FACTS_BYTES_MAX;
         } else if has_pause {
             self.body = Some(Body::Open);
-        } else if ends_line
-            && self.introduces(&at)
-            && !(ends_paragraph && line + 1 == self.lines.len())
+        } else if self.introduces(&at)
+            && (text.ends_with(['?', '？']) || ends_line)
+            && !(ends_line && ends_paragraph && line + 1 == self.lines.len())
         {
             self.body = Some(Body::Open);
         }
@@ -348,6 +357,9 @@ impl Reader<'_> {
         let Some(first) = self.sentences.first() else { return false };
         let Some(before) = paragraph.start.checked_sub(1) else { return false };
         let body = self.range(&(first.line + 1..before.max(first.line + 1)));
+        if self.message[body.clone()].trim().is_empty() {
+            return false;
+        }
         let guess = |at: &Range<usize>| languages().guess(&self.folded[at.clone()], &self.hits_in(at));
         let (body, here) = (guess(&body), guess(&self.range(paragraph)));
         body & here == 0 && first.languages & here != 0

@@ -22,6 +22,9 @@ use crate::own_words::{OwnText, Sentence, fold};
 
 /// The number of own sentences that are examined.
 const SENTENCES_MAX: usize = 40;
+/// The first words of a subject or a correction in which a word such as "paragraph" tells what it is about.
+const SUBJECT_WORDS: usize = 2;
+const CORRECTION_WORDS: usize = 3;
 /// The most bytes of a sentence that only denies something.
 const DENIAL_BYTES_MAX: usize = 60;
 /// The most facts of a list after "remember the following:".
@@ -94,8 +97,9 @@ impl Parser<'_> {
         let folded = &self.own.folded[sentence.at.clone()];
         let is_done = self.read_forget(index, sentence, folded)
             || self.read_list(index, sentence, folded)
-            || self.read_remember(index, sentence, folded)
-            || self.read_correct(index, sentence, folded);
+            || self.read_remember(index, sentence, folded, &[List::Remember, List::Whenever])
+            || self.read_correct(index, sentence, folded)
+            || self.read_remember(index, sentence, folded, &[List::Note]);
         if !is_done {
             self.read_statement(index, sentence.at.clone());
         }
@@ -124,7 +128,9 @@ impl Parser<'_> {
             return self.push(index, MemoryIntent::List { what: None });
         }
         for place in find(sentence, folded, List::Known) {
-            if let Some(what) = self.subject(sentence, folded, &place) {
+            let clean = Cleaner::new(self.message, sentence, place.language);
+            let what = self.subject(sentence, folded, &place).filter(|what| !clean.is_doubt(what));
+            if let Some(what) = what {
                 let what = (!self.is_me(sentence, &place, &what)).then_some(what);
                 return self.push(index, MemoryIntent::List { what });
             }
@@ -138,7 +144,8 @@ impl Parser<'_> {
         let what = clean.subject(folded, place.text()?)?;
         let lower = fold(&what);
         let is_memory = !matches_start(&lower, List::NoMemory, place.language)
-            && !statements::has_word(&lower, List::Work, place.language);
+            && !clean.is_work_subject(&what, SUBJECT_WORDS)
+            && !clean.is_for_now();
         is_memory.then_some(what)
     }
 
@@ -147,13 +154,13 @@ impl Parser<'_> {
         Cleaner::new(self.message, sentence, place.language).is_me(what)
     }
 
-    fn read_remember(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+    fn read_remember(&mut self, index: usize, sentence: &Sentence, folded: &str, lists: &[List]) -> bool {
         for place in find(sentence, folded, List::RememberThis) {
             if self.read_reference(index, sentence, folded, &place, MemoryIntent::Remember) {
                 return true;
             }
         }
-        for list in [List::Remember, List::Whenever, List::Note] {
+        for list in lists.iter().copied() {
             for place in find(sentence, folded, list) {
                 let clean = Cleaner::new(self.message, sentence, place.language);
                 let text = match place.text() {
@@ -161,10 +168,7 @@ impl Parser<'_> {
                     _ => clean.texts(folded, &place.texts),
                 };
                 let text = text.filter(|text| clean.is_fact(text));
-                let is_about_work = |text: &String| {
-                    list == List::Note && statements::has_word(&fold(text), List::Work, place.language)
-                };
-                if let Some(text) = text.filter(|text| !is_about_work(text)) {
+                if let Some(text) = text.filter(|text| list != List::Note || !clean.is_work(text)) {
                     self.read_before(index, sentence, &place);
                     return self.push(index, MemoryIntent::Remember(text));
                 }
@@ -174,6 +178,10 @@ impl Parser<'_> {
     }
 
     fn read_correct(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        // "Here's my letter, correct it please."
+        if sentence.hits.iter().any(|hit| hit.list == List::Introduces) {
+            return false;
+        }
         for list in [List::Meant, List::Correct, List::CorrectOwn] {
             for place in find(sentence, folded, list) {
                 let clean = Cleaner::new(self.message, sentence, place.language);
@@ -181,10 +189,13 @@ impl Parser<'_> {
                 let pauses = place.text().is_some_and(|at| ends_with_pause(&folded[..at.start]));
                 let is_exact = match list {
                     List::Meant => true,
-                    List::Correct => pauses || place.texts.len() > 1,
+                    List::Correct => pauses,
                     _ => false,
                 };
-                let is_right = |text: &String| is_exact || clean.is_own(text);
+                let has_two = place.texts.len() > 1;
+                let is_right = |text: &String| {
+                    !clean.is_work_subject(text, CORRECTION_WORDS) && (has_two || is_exact || clean.is_own(text))
+                };
                 if let Some(text) = text.filter(is_right) {
                     return self.push(index, MemoryIntent::Correct(text));
                 }
@@ -213,6 +224,7 @@ impl Parser<'_> {
         let is_right = |text: &String| {
             next.paragraph == sentence.paragraph
                 && statements::says_something(next, after)
+                && !clean.is_work_subject(text, CORRECTION_WORDS)
                 && (clean.is_own(text) || !is_weak)
         };
         text.filter(is_right).is_some_and(|text| {
@@ -231,7 +243,9 @@ impl Parser<'_> {
         intent: fn(String) -> MemoryIntent,
     ) -> bool {
         let clean = Cleaner::new(self.message, sentence, place.language);
-        let fact_at = |at: Range<usize>| clean.texts(folded, &[at]).filter(|text| clean.is_fact(text));
+        let corrects = matches!(intent(String::new()), MemoryIntent::Correct(_));
+        let is_right = |text: &String| if corrects { clean.is_correction(text) } else { clean.is_fact(text) };
+        let fact_at = |at: Range<usize>| clean.texts(folded, &[at]).filter(is_right);
         let after = place.at.end..folded.len();
         let announces = folded[..place.at.end].trim_end().ends_with([':', '：']);
         let beside = fact_at(0..place.at.start);
@@ -351,7 +365,8 @@ fn denial_language(sentence: &Sentence, folded: &str, list: List) -> Option<usiz
     const TEXT: &str = "x y z";
     let denial = format!("{}, {TEXT}", folded.trim_end_matches(['.', '!', ' ', '。', '！']));
     let places = find(sentence, &denial, list);
-    places.into_iter().find(|place| place.text().is_some_and(|at| &denial[at] == TEXT)).map(|place| place.language)
+    let is_last = |place: &Place| place.texts.last().is_some_and(|at| &denial[at.clone()] == TEXT);
+    places.into_iter().find(is_last).map(|place| place.language)
 }
 
 /// Returns whether a text ends with a comma, a colon, a dash or the end of a sentence.

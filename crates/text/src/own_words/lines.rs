@@ -73,6 +73,8 @@ const TECHNICAL: &[&str] = &[
     r#"File ""#,
     r"at [\w$.<>]+\(",
     r"[✓✗✔✘] ",
+    // The choices of a quiz.
+    r"[a-hA-H]\) \S",
     // Structured data and markup.
     r"[{}\]]",
     r#"\[\s*(?:["{\[\d]|$)"#,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Abbreviations, without their last dot, after which a sentence goes on.
 const ABBREVIATIONS: &[&str] = &[
-    "approx", "bzw", "ca", "ggf", "inkl", "max", "min", "nr", "ok", "p.ej", "resp", "sra", "st", "str", "tel",
+    "apt", "approx", "av", "avda", "bzw", "ca", "dept", "ggf", "inkl", "max", "min", "nr", "ok", "p.ej", "resp", "sra", "st", "str", "tel",
     "usw", "vs", "г", "им", "кв", "ул",
 ];
 
@@ -91,6 +91,10 @@ fn goes_on(before: &str, after: &str) -> bool {
     crate::statements::is_title(&word)
         || ABBREVIATIONS.contains(&word.as_str())
         || is_short
+        // "no. 8841", but "No. It's Friday."
+        || (word == "no"
+            && before.trim().len() > word.len()
+            && next.is_some_and(|next| next.is_lowercase() || next.is_ascii_digit()))
         || is_date
         || (is_abbreviation && next.is_some_and(|next| next.is_lowercase() || next.is_ascii_digit()))
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::languages::{List, languages};
+use super::languages::{Hit, List, languages};
 use super::matching::matches_start;
 use super::statements;
 use crate::own_words::{Sentence, fold};
@@ -71,14 +71,40 @@ impl<'a> Cleaner<'a> {
     pub(super) fn is_correction(&self, text: &str) -> bool {
         let is_long = text.split_whitespace().count() >= FACT_WORDS_MIN
             || (!text.is_ascii() && text.chars().count() >= FACT_CHARS_MIN);
-        is_long && !statements::has_word(&fold(text), List::OnlyNow, self.language)
+        is_long && !self.is_for_now()
     }
 
-    /// Returns whether a text is about the user and their things, and not about the text at hand.
+    /// Returns whether the sentence speaks of the present answer only: "in this chat".
+    pub(super) fn is_for_now(&self) -> bool {
+        let is_now = |hit: &Hit| hit.list == List::OnlyNow && hit.language == self.language;
+        self.sentence.hits.iter().any(is_now)
+    }
+
+    /// Returns whether a text is about the user and their things.
     pub(super) fn is_own(&self, text: &str) -> bool {
+        matches_start(&fold(text), List::Own, self.language) && !self.is_doubt(text)
+    }
+
+    /// Returns whether a text is about the text or answer at hand: "the second paragraph".
+    pub(super) fn is_work(&self, text: &str) -> bool {
+        statements::has_word(&fold(text), List::Work, self.language)
+    }
+
+    /// Returns whether a text speaks of the text or answer at hand in its first words or at its end. "My mother's
+    /// test results" does not.
+    pub(super) fn is_work_subject(&self, subject: &str, first_words: usize) -> bool {
+        let folded = fold(subject);
+        let hits = languages().scan(&folded);
+        let words = |end: usize| folded[..end].split_whitespace().count();
+        let mut work = hits.iter().filter(|hit| hit.list == List::Work && hit.language == self.language);
+        work.any(|hit| hit.at.end == folded.len() || words(hit.at.end) <= first_words)
+    }
+
+    /// Returns whether a text is a doubt, or reports what someone says.
+    pub(super) fn is_doubt(&self, text: &str) -> bool {
         let folded = fold(text);
-        matches_start(&folded, List::Own, self.language)
-            && !statements::has_word(&folded, List::Work, self.language)
+        statements::has_word(&folded, List::Unsure, self.language)
+            || statements::has_word(&folded, List::Reported, self.language)
     }
 
     /// Returns whether a subject is the user: "me".

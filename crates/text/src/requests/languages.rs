@@ -25,6 +25,9 @@ const CLAUSE_ENDS: &str =
 /// Marks before the first word of a sentence.
 const SENTENCE_START: &str = r#"^[\s.,;:…!?"'¡¿•*–—-]*"#;
 
+/// Languages with a script of their own.
+const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
+
 /// Codes and phrases of the languages.
 const SOURCES: &[(&str, &str)] = &[
     ("en", include_str!("languages/en.toml")),
@@ -281,7 +284,7 @@ impl Languages {
         }
         let most = counts.iter().copied().max().unwrap_or(0);
         if most == 0 {
-            return set_of(&|code| !matches!(code, "ru" | "zh" | "ja" | "ko" | "hi" | "th"));
+            return set_of(&|code| !OTHER_SCRIPTS.contains(&code));
         }
         let best = counts.iter().enumerate().filter(|(_, count)| **count == most);
         best.fold(0, |set, (at, _)| set | 1 << at)
@@ -290,7 +293,6 @@ impl Languages {
 
 /// Returns the language of a text that is mostly in a script of its own.
 fn script_of(text: &str) -> Option<&'static str> {
-    const SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
     let (mut letters, mut counts) = (0_usize, [0_usize; 6]);
     for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
         let script = match letter {
@@ -313,7 +315,7 @@ fn script_of(text: &str) -> Option<&'static str> {
         counts[1] = 0;
     }
     let (script, count) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
-    (*count > letters).then_some(SCRIPTS[script])
+    (*count > letters).then_some(OTHER_SCRIPTS[script])
 }
 
 impl Language {
@@ -332,6 +334,11 @@ impl Language {
         Some(Self { code, question_at_end, spaced, phrases, regexes: unread(), open_regexes: unread(), ending })
     }
 
+    /// Returns whether the language is written in Latin letters.
+    pub(crate) fn is_latin(&self) -> bool {
+        !OTHER_SCRIPTS.contains(&self.code)
+    }
+
     fn phrases(&self, list: List) -> &[Phrase] {
         &self.phrases[list as usize]
     }
@@ -345,6 +352,11 @@ impl Language {
     pub(crate) fn ending(&self) -> Option<&Regex> {
         let compile = || build(&format!(r"{}{}\s*$", gap(self.spaced), self.either(&[List::Closers])));
         self.ending.get_or_init(compile).as_ref()
+    }
+
+    /// Returns whether a text in lower case starts with chatter, as people do before a request.
+    pub(crate) fn starts_with_chatter(&self, folded: &str) -> bool {
+        self.regex(List::Openers).is_some_and(|regex| regex.is_match(folded.trim_start()))
     }
 
     /// Returns whether a phrase of a list stands at its place in a text in lower case.

@@ -30,7 +30,10 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> 
     let mut tried = 0_u32;
     let mut candidates: Vec<usize> = Vec::new();
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
-        if tried & 1 << hit.language == 0 {
+        let is_likely = sentence.languages & 1 << hit.language != 0;
+        // A short denial means something else in other languages. And scripts are not mixed within a request.
+        let may_differ = list != List::CorrectOwn && languages().all[hit.language].is_latin();
+        if tried & 1 << hit.language == 0 && (is_likely || may_differ) {
             tried |= 1 << hit.language;
             candidates.push(hit.language);
         }
@@ -43,8 +46,18 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> 
             places.extend(found.get(0).map(|whole| Place { language, at: whole.range(), texts }));
         }
     }
-    places.retain(|place| !is_reported_before(sentence, place.at.start));
+    places.retain(|place| {
+        !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place)
+    });
     places
+}
+
+/// Returns whether a colon after other words leads to a phrase: "From the docs: keep in mind …".
+fn is_attributed(folded: &str, place: &Place) -> bool {
+    let start = folded[place.at.clone()].trim_start_matches([' ', '\u{3000}']);
+    let before = folded[..place.at.start].trim_end();
+    let has_colon = start.starts_with([':', '：']) || before.ends_with([':', '：']);
+    has_colon && !before.is_empty() && !languages().all[place.language].starts_with_chatter(before)
 }
 
 /// Returns whether words of another's speech stand before a position.

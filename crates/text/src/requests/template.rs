@@ -37,6 +37,9 @@ pub(super) struct Phrase {
 /// Blanks and the marks that people put where they pause.
 const PAUSE: &str = r"[,:;!…–—，、：；．-]";
 
+/// Any word.
+const ANY_WORD: &str = r"[^\s,.;:!?]+";
+
 impl Phrase {
     /// Parses a phrase. Returns `None` if a bracket is not closed.
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -58,6 +61,15 @@ impl Phrase {
         for (at, item) in self.items.iter().enumerate() {
             let text: String = item.iter().map(|atom| atom.pattern(spaced, captured)).collect();
             pattern += &match item.as_slice() {
+                // A word that may be any word matches as few as possible.
+                [Atom::Optional(choices)] if is_any_word(choices) && at < first_required => {
+                    format!("(?:{ANY_WORD}{gap})??")
+                }
+                [Atom::Optional(choices)] if is_any_word(choices) && at > first_required => {
+                    format!("(?:{gap}{ANY_WORD})??")
+                }
+                [Atom::AnyEnd] if at > first_required => format!("{gap}{ANY_WORD}"),
+                [Atom::AnyEnd] => ANY_WORD.into(),
                 [Atom::Optional(_)] if at < first_required => format!("(?:{text}{gap})?"),
                 [Atom::Optional(_)] if at > first_required => format!("(?:{gap}{text})?"),
                 [Atom::Pause] => text,
@@ -138,6 +150,11 @@ impl Atom {
             Self::AnyEnd | Self::Pause | Self::Text | Self::Optional(_) => Vec::new(),
         }
     }
+}
+
+/// Returns whether a choice stands for any word.
+fn is_any_word(choices: &[Phrase]) -> bool {
+    matches!(choices, [Phrase { items }] if matches!(items.as_slice(), [item] if item.as_slice() == [Atom::AnyEnd]))
 }
 
 /// Returns the pattern of what stands between two words.
