@@ -1,0 +1,88 @@
+//! A user name and a password in one line without a noun: "admin / Qx!48zPl", "bob@example.org : Tulip-92!".
+
+use std::ops::Range;
+
+use super::Told;
+use super::language::Kind;
+use super::values::{Link, is_ordinary_shape};
+use crate::secrets::SecretMatch;
+use crate::secrets::values::{Shape, is_placeholder};
+
+/// Names of accounts.
+const ACCOUNTS: &[&str] = &["admin", "administrator", "root", "guest", "user", "gast", "usuario", "utilisateur", "superuser", "sysadmin", "pi"];
+
+/// Adds the passwords after account names and e-mail addresses, and in `user:password` after a noun for both.
+pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+    let bytes = told.text.as_bytes();
+    for account in ACCOUNTS {
+        for (start, _) in told.lower.match_indices(account) {
+            let free = start == 0 || !bytes[start - 1].is_ascii_alphanumeric() && !b"_-./@:".contains(&bytes[start - 1]);
+            if free {
+                found.extend(pair(told.text, start + account.len()));
+            }
+        }
+    }
+    for (at, _) in told.text.match_indices('@') {
+        let is_host = |b: &&u8| b.is_ascii_alphanumeric() || b".-".contains(b);
+        let host_len = bytes[at + 1..].iter().take(80).take_while(is_host).count();
+        let named = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
+        let host = told.text[at + 1..at + 1 + host_len].trim_end_matches('.');
+        let is_host = host.rsplit_once('.').is_some_and(|(_, last)| last.len() > 1 && last.bytes().all(|b| b.is_ascii_alphabetic()));
+        if named && is_host {
+            found.extend(pair(told.text, at + 1 + host_len));
+        }
+    }
+    for (at, nouns) in told.languages.nouns(&told.lower) {
+        if let Some(noun) = nouns.iter().find(|noun| noun.kind == Kind::Login)
+            && let Some(at) = told.noun_range(&at, noun)
+        {
+            found.extend(joined_pair(told.text, at.end));
+        }
+    }
+}
+
+/// Reads a sign and a password after the name of an account.
+fn pair(text: &str, end: usize) -> Option<SecretMatch> {
+    let rest = &text[end..text.floor_char_boundary(end + 120)];
+    let sign = rest.trim_start_matches([' ', '`', '*', '"', '\'']);
+    let spaced = sign.len() < rest.len();
+    let after = ["//", "->", "/", ":", "|", "→", "–"].iter().find_map(|one| sign.strip_prefix(one))?;
+    let value_start = after.trim_start_matches([' ', '`', '*', '"', '\'']);
+    let both_spaced = spaced && value_start.len() < after.len();
+    let value = password(value_start, both_spaced)?;
+    let start = end + (rest.len() - value_start.len());
+    Some(SecretMatch { rule: "password of a login".into(), at: start..start + value.len() })
+}
+
+/// Reads `user:password` or `user/password` within a few words after a noun.
+fn joined_pair(text: &str, end: usize) -> Option<SecretMatch> {
+    let limit = text.floor_char_boundary(end + 80);
+    let window = &text[end..limit];
+    let line = &window[..window.find('\n').unwrap_or(window.len())];
+    let words = line.split_whitespace().take(6);
+    words.into_iter().find_map(|word| {
+        let word_at = word.as_ptr() as usize - text.as_ptr() as usize;
+        let (user, rest) = word.split_once([':', '/'])?;
+        let is_user = !user.is_empty() && user.chars().all(|c| c.is_alphanumeric() || "._-@".contains(c)) && user.contains(char::is_alphabetic);
+        let value = password(rest, false).or_else(|| password(rest, true).filter(|_| word.contains(':')))?;
+        let start = word_at + user.len() + 1;
+        is_user.then(|| SecretMatch { rule: "password of a login".into(), at: range(start, value) })
+    })
+}
+
+fn range(start: usize, value: &str) -> Range<usize> {
+    start..start + value.len()
+}
+
+/// Returns the password at the beginning of a text: of a strong shape, or with a digit and the end of a line
+/// if signs with spaces around announce it.
+fn password(text: &str, announced: bool) -> Option<&str> {
+    let word = text.split(|c: char| c.is_whitespace() || "`\"".contains(c)).next()?;
+    let value = word.trim_end_matches([',', '.', ';', ')', ':', '\'']);
+    let shape = Shape::of(value);
+    let rest = &text[word.len()..];
+    let ends = rest.trim_start_matches([' ', '`', '"']).is_empty() || rest.starts_with(['\n', '`', '"']) || word.len() > value.len();
+    let is_password = shape.is_strong() || announced && ends && shape.is_mixed() && shape.chars >= 5;
+    let is_code = value.contains(['[', ']', '{', '}', '<', '>', '(', ')', ';', '\\', '=']) || value.contains("::");
+    (is_password && !is_code && !is_ordinary_shape(value, Link::None) && !value.starts_with('/') && !value.contains('/') && !is_placeholder(value)).then_some(value)
+}
