@@ -92,7 +92,7 @@ fn engines_are_not_in_the_process_group_of_their_server() {
 fn one_data_directory_has_one_server() {
     let lar = Lar::start();
     let output = refused(lar.data());
-    let (pid, address) = (lar.pid(), lar.address);
+    let (pid, address) = (lar.pid(), lar.address.clone());
     let expected = format!(
         "is already served by process {pid} (lar) at http://{address} (`lar open` opens it in a browser); {STEP}"
     );

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(store.neighbours_to_index(vec![2]).await.unwrap(), [1, 3, 4]);
         assert_eq!(store.neighbours_to_index(vec![1, 4]).await.unwrap(), [2, 2]);
         let patch = MemoryPatch { deleted_at: Some(Some(Timestamp::now())), ..MemoryPatch::default() };
-        let deletion = crate::MemoryChange { id: ids[2], patch, chunks: Vec::new(), expected: None };
+        let deletion = MemoryChange { id: ids[2], patch, chunks: Vec::new(), expected: None };
         let deletion = MemoryDecision { changes: vec![deletion], ..MemoryDecision::default() };
         store.memories_apply_decision(vec![space], deletion, change(), None).await.unwrap();
         assert_eq!(
