@@ -192,9 +192,12 @@ impl Parser<'_> {
                     List::Correct => pauses,
                     _ => false,
                 };
+                // "Change my address to …" has two texts.
                 let has_two = place.texts.len() > 1;
                 let is_right = |text: &String| {
-                    !clean.is_work_subject(text, CORRECTION_WORDS) && (has_two || is_exact || clean.is_own(text))
+                    let subject = if has_two { &folded[place.texts[0].clone()] } else { text.as_str() };
+                    let is_free = !clean.is_work_subject(subject, CORRECTION_WORDS);
+                    is_free && (has_two || is_exact || clean.is_own(text))
                 };
                 if let Some(text) = text.filter(is_right) {
                     return self.push(index, MemoryIntent::Correct(text));
@@ -208,11 +211,11 @@ impl Parser<'_> {
 
     /// Reads a sentence that only denies something, such as "That's wrong." or "No.": the next one is right.
     fn read_correction_after(&mut self, index: usize, sentence: &Sentence, folded: &str) -> bool {
+        let Some(next) = self.own.sentences.get(index + 1) else { return false };
         let denies = |list: List| {
             let is_short = folded.len() <= DENIAL_BYTES_MAX && sentence.hits.iter().any(|hit| hit.list == list);
-            is_short.then(|| denial_language(sentence, folded, list)).flatten()
+            is_short.then(|| denial_language(sentence, folded, list, next)).flatten()
         };
-        let Some(next) = self.own.sentences.get(index + 1) else { return false };
         let (language, is_weak) = match (denies(List::Correct), denies(List::CorrectOwn)) {
             (Some(language), _) => (language, false),
             (None, Some(language)) => (language, true),
@@ -361,11 +364,14 @@ impl Parser<'_> {
 }
 
 /// Returns the language in which a sentence is nothing but a phrase that a correction follows.
-fn denial_language(sentence: &Sentence, folded: &str, list: List) -> Option<usize> {
+fn denial_language(sentence: &Sentence, folded: &str, list: List, next: &Sentence) -> Option<usize> {
     const TEXT: &str = "x y z";
     let denial = format!("{}, {TEXT}", folded.trim_end_matches(['.', '!', ' ', '。', '！']));
     let places = find(sentence, &denial, list);
-    let is_last = |place: &Place| place.texts.last().is_some_and(|at| &denial[at.clone()] == TEXT);
+    let is_last = |place: &Place| {
+        next.languages & 1 << place.language != 0
+            && place.texts.last().is_some_and(|at| denial[at.clone()].ends_with(TEXT))
+    };
     places.into_iter().find(is_last).map(|place| place.language)
 }
 
