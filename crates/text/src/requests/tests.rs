@@ -74,7 +74,8 @@ fn the_cases_of_each_language_are_understood() {
             let expected = columns.next().unwrap_or_default();
             let intents = parse_intents(&message);
             let is_statement = |intent: &&MemoryIntent| matches!(intent, MemoryIntent::Statement { .. });
-            let requests: Vec<_> = intents.iter().filter(|intent| !is_statement(intent)).map(described).collect();
+            let requests: Vec<_> =
+                intents.iter().filter(|intent| !is_statement(intent)).map(described).collect();
             let statements: Vec<_> = intents.iter().filter(is_statement).map(described).collect();
             let is_right = match label {
                 "nothing" => requests.is_empty(),
