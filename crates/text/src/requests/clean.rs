@@ -9,7 +9,7 @@ use crate::own_words::{Sentence, fold};
 
 /// The least words of a fact, and the least characters in languages without blanks.
 const FACT_WORDS_MIN: usize = 2;
-const FACT_CHARS_MIN: usize = 4;
+const FACT_CHARS_MIN: usize = 3;
 /// The most bytes of a fact or subject.
 const TEXT_BYTES_MAX: usize = 1000;
 /// The most bytes of a piece of chatter at the end.

@@ -249,6 +249,10 @@ impl Language {
         let start = format!("(?:{SENTENCE_START}|{pause}){}", self.opened());
         let end = match is_open {
             true => r"\s*$".to_owned(),
+            false if list == List::RememberThis => {
+                let tails = self.either(&[List::Tails]);
+                format!(r"(?:{gap}{closers})*(?:{gap}{tails})?\s*(?:$|{CLAUSE_ENDS})")
+            }
             false => format!(r"(?:{gap}{closers})*\s*(?:$|{CLAUSE_ENDS})"),
         };
         build(&format!("(?:{start}|{politely})(?:{}){end}", patterns.join("|")))

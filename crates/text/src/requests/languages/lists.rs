@@ -31,6 +31,8 @@ lists! {
     Wrappers = "wrappers", Part;
     /// Chatter after a request: "thanks".
     Closers = "closers", Part;
+    /// What may follow a request about a text beside it: "keep that in mind when …".
+    Tails = "tails", Part;
     /// Words that join a request and its text: "that".
     Joins = "joins", Part;
     /// Requests to remember a text.
