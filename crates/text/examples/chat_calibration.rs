@@ -67,7 +67,14 @@ fn measure(file: &str, text: &str) {
     }
     println!("\n{file}");
     for (language, counts) in &languages {
-        println!("{language}: {}/{} requests, {} false requests and {} statements in {} messages without one", counts.understood, counts.requests, counts.falsely_requested, counts.falsely_stated, counts.nothing);
+        println!(
+            "{language}: {}/{} requests, {} false requests and {} statements in {} messages without one",
+            counts.understood,
+            counts.requests,
+            counts.falsely_requested,
+            counts.falsely_stated,
+            counts.nothing
+        );
     }
     for (kind, (right, all)) in &kinds {
         println!("{kind}: {right}/{all}");
@@ -76,7 +83,16 @@ fn measure(file: &str, text: &str) {
         languages.iter().filter(|(code, _)| is_wanted(code)).map(|(_, counts)| count(counts)).sum::<usize>()
     };
     let is_english = |code: &str| code == "en";
-    println!("English {}/{}, others {}/{}, false requests {}/{}, messages with a statement {}", sum(|c| c.understood, &is_english), sum(|c| c.requests, &is_english), sum(|c| c.understood, &|code| code != "en"), sum(|c| c.requests, &|code| code != "en"), sum(|c| c.falsely_requested, &|_| true), sum(|c| c.nothing, &|_| true), sum(|c| c.falsely_stated, &|_| true));
+    println!(
+        "English {}/{}, others {}/{}, false requests {}/{}, messages with a statement {}",
+        sum(|c| c.understood, &is_english),
+        sum(|c| c.requests, &is_english),
+        sum(|c| c.understood, &|code| code != "en"),
+        sum(|c| c.requests, &|code| code != "en"),
+        sum(|c| c.falsely_requested, &|_| true),
+        sum(|c| c.nothing, &|_| true),
+        sum(|c| c.falsely_stated, &|_| true)
+    );
 }
 
 fn is_statement(intent: &MemoryIntent) -> bool {
@@ -95,7 +111,9 @@ fn is_done(want: &Json, intents: &[MemoryIntent]) -> bool {
             MemoryIntent::Remember(text) | MemoryIntent::Correct(text) => holds(text),
             _ => false,
         }),
-        "replace" => intents.iter().any(|intent| matches!(intent, MemoryIntent::Correct(text) if holds(text))),
+        "replace" => {
+            intents.iter().any(|intent| matches!(intent, MemoryIntent::Correct(text) if holds(text)))
+        }
         "suggest" => intents.iter().any(is_statement) && intents.iter().all(is_statement),
         "forget" => intents.iter().any(|intent| matches!(intent, MemoryIntent::Forget { .. })),
         "list" => intents.iter().any(|intent| matches!(intent, MemoryIntent::List { .. })),

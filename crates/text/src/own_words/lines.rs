@@ -181,7 +181,10 @@ fn mark_runs(message: &str, lines: &mut [Line]) {
     let is_prose = |line: Option<&Line>| line.is_some_and(|line| line.kind == LineKind::Prose);
     // One header alone is a header if more text follows on the next line.
     let is_mail = lines.iter().filter(|line| line.kind == LineKind::Header).count() > 1
-        || lines.iter().position(|line| line.kind == LineKind::Header).is_some_and(|at| is_prose(lines.get(at + 1)));
+        || lines
+            .iter()
+            .position(|line| line.kind == LineKind::Header)
+            .is_some_and(|at| is_prose(lines.get(at + 1)));
     let speaks = |line: &Line| {
         line.kind == LineKind::Prose
             && SPEAKER.as_ref().is_some_and(|speaker| speaker.is_match(message[line.at.clone()].trim()))
@@ -224,7 +227,9 @@ fn mark_paragraphs(message: &str, lines: &mut [Line]) {
         let mut inside = None;
         for line in paragraph {
             match (line.kind, inside) {
-                (kind @ (LineKind::Technical | LineKind::Header | LineKind::Dialogue), _) => inside = Some(kind),
+                (kind @ (LineKind::Technical | LineKind::Header | LineKind::Dialogue), _) => {
+                    inside = Some(kind)
+                }
                 (LineKind::Prose, Some(kind)) => line.kind = kind,
                 _ => {}
             }
@@ -261,18 +266,20 @@ mod tests {
     #[test]
     fn fences_quotes_and_tables_are_quoted() {
         use LineKind::{Blank, Prose, Quoted};
-        assert_eq!(kinds("look\n```\nx\n```\n> hi\n| a | b |\n\nok"), [
-            Prose, Quoted, Quoted, Quoted, Quoted, Quoted, Blank, Prose
-        ]);
+        assert_eq!(
+            kinds("look\n```\nx\n```\n> hi\n| a | b |\n\nok"),
+            [Prose, Quoted, Quoted, Quoted, Quoted, Quoted, Blank, Prose]
+        );
         assert_eq!(kinds("~~~\nnever closed\n\nx"), [Quoted; 4]);
     }
 
     #[test]
     fn program_output_lasts_until_a_blank_line() {
         use LineKind::{Blank, Prose, Technical};
-        assert_eq!(kinds("why?\n2026-01-02 10:00:01 INFO started\nserver moved\n\nthanks"), [
-            Prose, Technical, Technical, Blank, Prose
-        ]);
+        assert_eq!(
+            kinds("why?\n2026-01-02 10:00:01 INFO started\nserver moved\n\nthanks"),
+            [Prose, Technical, Technical, Blank, Prose]
+        );
         assert_eq!(kinds("$ git status\nOn branch main"), [Technical; 2]);
         assert_eq!(kinds("{\"a\": 1}\nDB_HOST=x\nlet x = 1;\nat foo.bar(x.js:1)"), [Technical; 4]);
         assert_eq!(kinds("id,name,city\n1,Ana,Porto\n2,Ben,Oslo"), [Technical; 3]);

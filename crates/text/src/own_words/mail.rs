@@ -30,9 +30,8 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Lette
         let text = folded[line.at.clone()].trim();
         line.kind == LineKind::Prose
             && text.chars().count() <= SHORT_LINE_CHARS
-            && languages_with(hits, &line.at, list).any(|language| {
-                languages().all[language].is_match(list, text)
-            })
+            && languages_with(hits, &line.at, list)
+                .any(|language| languages().all[language].is_match(list, text))
     };
     let is_salutation = |at: usize, list: List| {
         is(&lines[at], list) && is_addressed(folded[lines[at].at.clone()].trim(), lines.get(at + 1))
@@ -41,7 +40,8 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Lette
     let informal = (0..lines.len()).find(|at| is_salutation(*at, List::Greeting));
     let greeted = formal.or(informal);
     let signs = |at: usize| {
-        is(&lines[at], List::SignOff) || (greeted.is_some_and(|start| start < at) && is(&lines[at], List::Thanks))
+        is(&lines[at], List::SignOff)
+            || (greeted.is_some_and(|start| start < at) && is(&lines[at], List::Thanks))
     };
     let sign_off = (0..lines.len()).rev().find(|at| signs(*at) && has_signature(folded, lines, *at));
     let later_greeting = informal.filter(|at| lines[..*at].iter().any(|line| line.kind == LineKind::Prose));
@@ -52,21 +52,20 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Lette
             Some(Letter { lines, is_signed: true })
         }
         (Some(start), None) => Some(Letter { lines: start..lines.len(), is_signed: false }),
-        (None, None) => {
-            later_greeting.map(|start| Letter { lines: start..lines.len(), is_signed: false })
-        }
+        (None, None) => later_greeting.map(|start| Letter { lines: start..lines.len(), is_signed: false }),
     }
 }
 
 fn languages_with<'a>(hits: &'a [Hit], at: &'a Range<usize>, list: List) -> impl Iterator<Item = usize> + 'a {
-    let inside = move |hit: &&Hit| hit.list == list && at.start <= hit.at.start && hit.at.end <= at.end;
+    let inside = move |hit: &&Hit| hit.list == list && at.start <= hit.start && hit.end <= at.end;
     hits.iter().filter(inside).map(|hit| hit.language)
 }
 
 /// Returns whether a salutation is a line of its own: it ends with a mark, or a blank line follows.
 fn is_addressed(text: &str, next: Option<&Line>) -> bool {
     let goes_on = next.is_some_and(|next| next.kind != LineKind::Blank);
-    next.is_some() && (text.ends_with([',', '!', ':', '，', '：', '、', '.']) || !goes_on || !text.contains(' '))
+    next.is_some()
+        && (text.ends_with([',', '!', ':', '，', '：', '、', '.']) || !goes_on || !text.contains(' '))
         && !text.ends_with(['?', '？'])
 }
 
@@ -81,7 +80,8 @@ fn has_signature(folded: &str, lines: &[Line], at: usize) -> bool {
             && !name.ends_with(['.', '?', '!', ':', '。', '？'])
     };
     let below = lines[at + 1..].iter().find(|line| line.kind != LineKind::Blank);
-    let has_name_beside = text.contains([',', '，']) && !text.ends_with([',', '，']) && words(text) <= NAME_WORDS_MAX;
+    let has_name_beside =
+        text.contains([',', '，']) && !text.ends_with([',', '，']) && words(text) <= NAME_WORDS_MAX;
     has_name_beside || below.is_some_and(is_name)
 }
 
@@ -101,8 +101,7 @@ fn signature_end(lines: &[Line], sign_off: usize) -> usize {
 
 /// Returns the first line of a letter without a salutation: the second paragraph, if there are two or more.
 fn body_start(lines: &[Line], sign_off: usize) -> usize {
-    let blanks: Vec<usize> =
-        (0..sign_off).filter(|at| lines[*at].kind == LineKind::Blank).collect();
+    let blanks: Vec<usize> = (0..sign_off).filter(|at| lines[*at].kind == LineKind::Blank).collect();
     match blanks.as_slice() {
         [first, _, ..] => first + 1,
         _ => 0,

@@ -29,7 +29,9 @@ const NAME_LETTERS_MAX: usize = 10;
 pub(super) fn quotations(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some((start, letter)) = line[at..].char_indices().map(|(i, c)| (at + i, c)).find(|(_, c)| opens(*c)) {
+    while let Some((start, letter)) =
+        line[at..].char_indices().map(|(i, c)| (at + i, c)).find(|(_, c)| opens(*c))
+    {
         let inner = start + letter.len_utf8();
         let before = line[..start].chars().next_back();
         let is_apostrophe = matches!(letter, '\'' | '‘' | '”') && before.is_some_and(char::is_alphanumeric);
@@ -67,7 +69,8 @@ fn end_of(line: &str, from: usize, opening: char) -> Option<usize> {
 /// Returns whether a quotation is short and no sentence.
 fn is_name(text: &str) -> bool {
     let text = text.trim();
-    let wide = text.chars().filter(|letter| matches!(letter, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{9fff}'));
+    let wide =
+        text.chars().filter(|letter| matches!(letter, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{9fff}'));
     !text.ends_with(['.', '!', '?', '。', '！', '？'])
         && text.split_whitespace().count() <= NAME_WORDS_MAX
         && wide.count() <= NAME_LETTERS_MAX

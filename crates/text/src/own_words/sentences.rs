@@ -4,14 +4,13 @@ use std::ops::Range;
 
 /// Abbreviations, without their last dot, after which a sentence goes on.
 const ABBREVIATIONS: &[&str] = &[
-    "apt", "approx", "av", "avda", "bzw", "ca", "dept", "ggf", "inkl", "max", "min", "nr", "ok", "p.ej", "resp", "sra", "st", "str", "tel",
-    "usw", "vs", "г", "им", "кв", "ул",
+    "apt", "approx", "av", "avda", "bzw", "ca", "dept", "ggf", "inkl", "max", "min", "nr", "ok", "p.ej",
+    "resp", "sra", "st", "str", "tel", "usw", "vs", "г", "им", "кв", "ул",
 ];
 
 /// Starts of the months, which German writes in capitals after a day and a dot.
-const GERMAN_MONTHS: &[&str] = &[
-    "jan", "feb", "mär", "apr", "mai", "jun", "jul", "aug", "sep", "okt", "nov", "dez",
-];
+const GERMAN_MONTHS: &[&str] =
+    &["jan", "feb", "mär", "apr", "mai", "jun", "jul", "aug", "sep", "okt", "nov", "dez"];
 
 /// Returns a text in lower case, character by character. A character whose lower case has another length in
 /// UTF-8 stays as it is, so positions in both texts are the same.
@@ -86,7 +85,8 @@ fn goes_on(before: &str, after: &str) -> bool {
     let is_number = word.chars().all(|letter| letter.is_ascii_digit()) && word.len() <= 2 && !word.is_empty();
     let next_word = after.trim_start().split(' ').next().unwrap_or_default().to_lowercase();
     let is_date = is_number
-        && (next.is_some_and(char::is_lowercase) || GERMAN_MONTHS.iter().any(|month| next_word.starts_with(month)));
+        && (next.is_some_and(char::is_lowercase)
+            || GERMAN_MONTHS.iter().any(|month| next_word.starts_with(month)));
     let is_abbreviation = word.contains('.') && !word.contains("..") && !word.contains('@');
     crate::statements::is_title(&word)
         || ABBREVIATIONS.contains(&word.as_str())
@@ -114,9 +114,10 @@ mod tests {
 
     #[test]
     fn titles_dates_and_abbreviations_end_no_sentence() {
-        assert_eq!(texts("Dr. Okafor comes on 12. Mai, z. B. at 5 p.m. sharp."), [
-            "Dr. Okafor comes on 12. Mai, z. B. at 5 p.m. sharp."
-        ]);
+        assert_eq!(
+            texts("Dr. Okafor comes on 12. Mai, z. B. at 5 p.m. sharp."),
+            ["Dr. Okafor comes on 12. Mai, z. B. at 5 p.m. sharp."]
+        );
         assert_eq!(texts("see example.com. It works"), ["see example.com.", "It works"]);
     }
 

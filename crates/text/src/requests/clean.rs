@@ -9,7 +9,7 @@ use crate::own_words::{Sentence, fold};
 
 /// The least words of a fact, and the least characters in languages without blanks.
 const FACT_WORDS_MIN: usize = 2;
-const FACT_CHARS_MIN: usize = 4;
+const FACT_CHARS_MIN: usize = 3;
 /// The most bytes of a fact or subject.
 const TEXT_BYTES_MAX: usize = 1000;
 /// The most bytes of a piece of chatter at the end.
@@ -30,8 +30,8 @@ impl<'a> Cleaner<'a> {
     }
 
     /// Returns a cleaner for the language that a sentence is probably written in.
-    pub(super) fn of_guess(message: &'a str, sentence: &'a Sentence) -> Self {
-        Self::new(message, sentence, sentence.languages.trailing_zeros() as usize)
+    pub(super) fn of_guess(message: &'a str, sentence: &'a Sentence) -> Option<Self> {
+        sentence.languages.first().map(|language| Self::new(message, sentence, language))
     }
 
     /// Returns the texts at some ranges of the sentence, joined by colons. `None` if nothing is left.
@@ -97,7 +97,7 @@ impl<'a> Cleaner<'a> {
         let hits = languages().scan(&folded);
         let words = |end: usize| folded[..end].split_whitespace().count();
         let mut work = hits.iter().filter(|hit| hit.list == List::Work && hit.language == self.language);
-        work.any(|hit| hit.at.end == folded.len() || words(hit.at.end) <= first_words)
+        work.any(|hit| hit.end == folded.len() || words(hit.end) <= first_words)
     }
 
     /// Returns whether a text is a doubt, or reports what someone says.
@@ -119,7 +119,9 @@ impl<'a> Cleaner<'a> {
         let mut text = text.trim();
         for _ in 0..CHATTER_MAX {
             let before = text;
-            text = text.trim_start_matches([' ', ',', ':', ';', '-', '–', '—', '…', '.', '•', '*', '，', '：', '、', '\u{3000}']);
+            text = text.trim_start_matches([
+                ' ', ',', ':', ';', '-', '–', '—', '…', '.', '•', '*', '，', '：', '、', '\u{3000}',
+            ]);
             text = trim_end(text);
             let folded = fold(text);
             for list in starts.iter().copied() {
@@ -156,7 +158,10 @@ fn tail_of(text: &str) -> usize {
 fn trim_end(text: &str) -> &str {
     let is_chatter = |letter: char| {
         letter.is_whitespace()
-            || matches!(letter, '!' | '?' | '！' | '？' | ',' | ';' | ':' | '，' | '~' | '～' | '、' | '：' | '-' | '–' | '—')
+            || matches!(
+                letter,
+                '!' | '?' | '！' | '？' | ',' | ';' | ':' | '，' | '~' | '～' | '、' | '：' | '-' | '–' | '—'
+            )
             || matches!(letter, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{200d}')
     };
     let mut text = text;
@@ -174,7 +179,8 @@ fn trim_end(text: &str) -> &str {
 
 /// Removes a pair of quotation marks around a whole text.
 fn unquoted(text: &str) -> &str {
-    const PAIRS: [(char, char); 6] = [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('\'', '\'')];
+    const PAIRS: [(char, char); 6] =
+        [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('\'', '\'')];
     for (open, close) in PAIRS {
         let inner = text.strip_prefix(open).and_then(|text| text.strip_suffix(close));
         if let Some(inner) = inner.filter(|inner| !inner.contains([open, close])) {

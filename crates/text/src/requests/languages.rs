@@ -4,12 +4,18 @@
 //! compiled when a message first contains one of the list's keywords, and runs only on such sentences. There
 //! is at most one expression for each language and list, and none keeps anything of a message.
 
-use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex::{Captures, Regex, RegexBuilder};
 
+mod guess;
+mod lists;
+
+use self::guess::OTHER_SCRIPTS;
+pub(crate) use self::guess::{Guess, LanguageSet};
+use self::lists::Form;
+pub(crate) use self::lists::List;
 use super::template::{Phrase, gap};
 
 /// The most bytes of a compiled regular expression.
@@ -19,14 +25,10 @@ const REGEX_CACHE_BYTES_MAX: usize = 1 << 20;
 /// Characters that end a word.
 const WORD_ENDS: &str = r#"[\s.,;:!?…)(\]\["“”«»。，、！？：；）（」』~–—-]"#;
 /// Characters that end a clause: marks, symbols and emoji.
-const CLAUSE_ENDS: &str =
-    r"[.,;:!?…)(।。，、！？：；）（」』~～–—\u{2190}-\u{2bff}\u{1f000}-\u{1faff}]|-\s";
+const CLAUSE_ENDS: &str = r"[.,;:!?…)(।。，、！？：；）（」』~～–—\u{2190}-\u{2bff}\u{1f000}-\u{1faff}]|-\s";
 
 /// Marks before the first word of a sentence.
 const SENTENCE_START: &str = r#"^[\s.,;:…!?"'¡¿•*–—-]*"#;
-
-/// Languages with a script of their own.
-const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
 
 /// Codes and phrases of the languages.
 const SOURCES: &[(&str, &str)] = &[
@@ -48,144 +50,19 @@ const SOURCES: &[(&str, &str)] = &[
     ("th", include_str!("languages/th.toml")),
 ];
 
-macro_rules! lists {
-    ($($(#[$doc:meta])* $list:ident = $key:literal, $form:ident;)*) => {
-        /// A list of phrases, with the key that it has in `languages/*.toml`.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum List { $($(#[$doc])* $list),* }
-
-        impl List {
-            const ALL: &[Self] = &[$(Self::$list),*];
-
-            const fn key(self) -> &'static str {
-                match self { $(Self::$list => $key),* }
-            }
-
-            const fn form(self) -> Form {
-                match self { $(Self::$list => Form::$form),* }
-            }
-        }
-    };
-}
-
-lists! {
-    /// Chatter before a request: "oh and".
-    Openers = "openers", Part;
-    /// Polite words before a request: "could you please".
-    Polite = "polite", Part;
-    /// Words before a request at the start of a clause: "you should".
-    Wrappers = "wrappers", Part;
-    /// Chatter after a request: "thanks".
-    Closers = "closers", Part;
-    /// Words that join a request and its text: "that".
-    Joins = "joins", Part;
-    /// Requests to remember a text.
-    Remember = "remember", Clause;
-    /// Requests to remember what stands before or after: "remember that please".
-    RememberThis = "remember_this", Clause;
-    /// Weak requests to remember, which may also concern the answer at hand: "note that …".
-    Note = "note", Clause;
-    /// Standing instructions, which are saved as a whole: "whenever I ask …".
-    Whenever = "whenever", Clause;
-    /// Starts of texts that are no facts: "remember when …".
-    NoFact = "no_fact", TextStart;
-    /// Words that restrict a request to the present answer: "in this chat".
-    OnlyNow = "only_now", Words;
-    /// Corrections: "that's wrong, …".
-    Correct = "correct", Clause;
-    /// Corrections of what was said just before: "I meant …".
-    Meant = "meant", Clause;
-    /// Corrections if the text is about the user: "no, …".
-    CorrectOwn = "correct_own", Clause;
-    /// Requests to correct the memory after what stands before or after: "update your notes".
-    CorrectThis = "correct_this", Clause;
-    /// Starts of texts about the user and their things: "my".
-    Own = "own", TextStart;
-    /// Requests to forget one thing.
-    Forget = "forget", Clause;
-    /// Requests to forget all about a subject.
-    ForgetAll = "forget_all", Clause;
-    /// Requests to forget what was saved last.
-    ForgetThis = "forget_this", Clause;
-    /// Requests to forget everything about the user.
-    ForgetMe = "forget_me", Clause;
-    /// Starts of texts that name no memory: "forget it".
-    NoMemory = "no_memory", TextStart;
-    /// Questions about what is known of a subject.
-    Known = "list", Clause;
-    /// Questions about what is known of the user.
-    KnownOfMe = "list_me", Clause;
-    /// Words for the user: "me".
-    Me = "me", TextWhole;
-    /// Starts of questions and of tasks: "what", "can you".
-    Question = "question", Start;
-    /// Words of wishes, doubts, hypotheses, dreams and fiction.
-    Unsure = "unsure", Words;
-    /// Words of reported speech: "she says".
-    Reported = "reported", Words;
-    /// The user's own speech, which is not reported: "i told you".
-    OwnSpeech = "own_speech", Words;
-    /// Starts of lasting statements: "i live".
-    Lasting = "lasting", Start;
-    /// Words of statements about the present chat or moment.
-    Passing = "passing", Words;
-    /// Words that only a request to the memory has: "your memory".
-    Memory = "memory", Words;
-        /// Words for the text or answer at hand: "paragraph".
-    Work = "work", Words;
-    /// Starts of tasks to write a text, which is not fiction: "write a mail".
-    WriteTask = "write_task", Start;
-    /// Starts of tasks on a text: "translate".
-    TextTask = "text_task", Start;
-    /// Words that introduce a text: "here is the mail".
-    Introduces = "introduces", Words;
-    /// Words before an aside: "by the way".
-    Aside = "aside", Start;
-    /// Starts of role play, fiction and system prompts: "you are a".
-    RolePlay = "role_play", Start;
-    /// Salutations of letters: "dear".
-    Salutation = "salutation", LineStart;
-    /// Salutations that also open a chat: "hi".
-    Greeting = "greeting", LineStart;
-    /// Ends of letters: "kind regards".
-    SignOff = "sign_off", LineStart;
-    /// Thanks, which end a letter if it has a salutation.
-    Thanks = "thanks", LineStart;
-    /// Frequent words, which tell the language.
-    Common = "common", Words;
-}
-
-/// How the phrases of a list are searched for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Parts of the other expressions.
-    Part,
-    /// At the start of a clause, after openers and polite words.
-    Clause,
-    /// At the start of a sentence, after openers and polite words.
-    Start,
-    /// At the start of a line.
-    LineStart,
-    /// At the start of a text.
-    TextStart,
-    /// A whole text.
-    TextWhole,
-    /// As words, anywhere. Found by the automaton alone.
-    Words,
-}
-
-/// A set of languages, one bit for each.
-pub(crate) type LanguageSet = u32;
-
 /// A keyword or word of a list, found in a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Hit {
     /// The index of the language.
     pub(crate) language: usize,
     /// The list of the phrase.
     pub(crate) list: List,
-    /// Where it stands, in bytes.
-    pub(crate) at: Range<usize>,
+    /// The index of the keyword among those of all languages.
+    pub(crate) word: usize,
+    /// The position of its first byte.
+    pub(crate) start: usize,
+    /// The position after its last byte.
+    pub(crate) end: usize,
 }
 
 /// A language with its phrases.
@@ -205,7 +82,7 @@ pub(crate) struct Language {
 
 /// All languages and the automaton of their keywords.
 pub(crate) struct Languages {
-    /// The languages. A [`LanguageSet`] has their indices as bits.
+    /// The languages. A [`LanguageSet`] holds their indices.
     pub(crate) all: Vec<Language>,
     keywords: Option<AhoCorasick>,
     of_keyword: Vec<Keyword>,
@@ -237,8 +114,8 @@ impl Languages {
                     let is_word = list.form() == Form::Words;
                     let found = if is_word { phrase.expand() } else { phrase.keywords() };
                     for word in found {
-                        let starts_word = is_word && read.spaced && !word.starts_with('*');
-                        let ends_word = is_word && read.spaced && !word.ends_with('*');
+                        let starts_word = read.spaced && !word.starts_with('*');
+                        let ends_word = read.spaced && !word.ends_with('*');
                         words.push(word.trim_matches('*').to_owned());
                         of_keyword.push(Keyword { language, list, starts_word, ends_word });
                     }
@@ -257,65 +134,16 @@ impl Languages {
         let mut hits = Vec::new();
         for found in keywords.find_overlapping_iter(folded) {
             let keyword = &self.of_keyword[found.pattern().as_usize()];
-            let at = found.start()..found.end();
-            let is_part = (keyword.starts_word && letter_before(at.start))
-                || (keyword.ends_word && letter_after(at.end));
+            let (start, end) = (found.start(), found.end());
+            let is_part =
+                (keyword.starts_word && letter_before(start)) || (keyword.ends_word && letter_after(end));
             if !is_part {
-                hits.push(Hit { language: keyword.language, list: keyword.list, at });
+                let word = found.pattern().as_usize();
+                hits.push(Hit { language: keyword.language, list: keyword.list, word, start, end });
             }
         }
         hits
     }
-
-    /// Returns the languages that a text is probably written in.
-    ///
-    /// `hits` are those of the text. The set is never empty, and has several members if the text is short.
-    pub(crate) fn guess(&self, text: &str, hits: &[Hit]) -> LanguageSet {
-        let set_of = |wanted: &dyn Fn(&str) -> bool| {
-            let members = self.all.iter().enumerate().filter(|(_, language)| wanted(language.code));
-            members.fold(0, |set: LanguageSet, (at, _)| set | 1 << at)
-        };
-        if let Some(code) = script_of(text) {
-            return set_of(&|other| other == code);
-        }
-        let mut counts = vec![0_usize; self.all.len()];
-        for hit in hits.iter().filter(|hit| hit.list == List::Common) {
-            counts[hit.language] += 1;
-        }
-        let most = counts.iter().copied().max().unwrap_or(0);
-        if most == 0 {
-            return set_of(&|code| !OTHER_SCRIPTS.contains(&code));
-        }
-        let best = counts.iter().enumerate().filter(|(_, count)| **count == most);
-        best.fold(0, |set, (at, _)| set | 1 << at)
-    }
-}
-
-/// Returns the language of a text that is mostly in a script of its own.
-fn script_of(text: &str) -> Option<&'static str> {
-    let (mut letters, mut counts) = (0_usize, [0_usize; 6]);
-    for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
-        let script = match letter {
-            '\u{3040}'..='\u{30ff}' => 0,
-            '\u{3400}'..='\u{9fff}' => 1,
-            '\u{1100}'..='\u{11ff}' | '\u{ac00}'..='\u{d7af}' => 2,
-            '\u{400}'..='\u{52f}' => 3,
-            '\u{900}'..='\u{97f}' => 4,
-            '\u{e00}'..='\u{e7f}' => 5,
-            _ => {
-                // A word in Latin letters counts about as much as one or two ideographs.
-                letters += 1;
-                continue;
-            }
-        };
-        counts[script] += 4;
-    }
-    if counts[0] > 0 {
-        counts[0] += counts[1];
-        counts[1] = 0;
-    }
-    let (script, count) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
-    (*count > letters).then_some(OTHER_SCRIPTS[script])
 }
 
 impl Language {
@@ -331,7 +159,15 @@ impl Language {
         let phrases: Vec<Vec<Phrase>> = phrases.collect();
         let unread = || List::ALL.iter().map(|_| OnceLock::new()).collect();
         let ending = OnceLock::new();
-        Some(Self { code, question_at_end, spaced, phrases, regexes: unread(), open_regexes: unread(), ending })
+        Some(Self {
+            code,
+            question_at_end,
+            spaced,
+            phrases,
+            regexes: unread(),
+            open_regexes: unread(),
+            ending,
+        })
     }
 
     /// Returns whether the language is written in Latin letters.
@@ -373,7 +209,10 @@ impl Language {
     /// Returns the matches of a list of requests: first of phrases with an end of their own, which are more
     /// exact, then of those that take the rest of the sentence.
     pub(crate) fn captures<'a>(&self, list: List, folded: &'a str) -> impl Iterator<Item = Captures<'a>> {
-        [self.regex(list), self.open_regex(list)].into_iter().flatten().filter_map(|regex| regex.captures(folded))
+        [self.regex(list), self.open_regex(list)]
+            .into_iter()
+            .flatten()
+            .filter_map(|regex| regex.captures(folded))
     }
 
     fn compile(&self, list: List) -> Option<Regex> {
@@ -410,6 +249,10 @@ impl Language {
         let start = format!("(?:{SENTENCE_START}|{pause}){}", self.opened());
         let end = match is_open {
             true => r"\s*$".to_owned(),
+            false if list == List::RememberThis => {
+                let tails = self.either(&[List::Tails]);
+                format!(r"(?:{gap}{closers})*(?:{gap}{tails})?\s*(?:$|{CLAUSE_ENDS})")
+            }
             false => format!(r"(?:{gap}{closers})*\s*(?:$|{CLAUSE_ENDS})"),
         };
         build(&format!("(?:{start}|{politely})(?:{}){end}", patterns.join("|")))

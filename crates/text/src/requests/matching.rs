@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::languages::{Hit, List, languages};
+use super::languages::{Hit, LanguageSet, List, languages};
 use crate::own_words::Sentence;
 
 /// A phrase found in a sentence.
@@ -27,18 +27,17 @@ impl Place {
 ///
 /// Leaves out those after words of another's speech: "she says: remember …".
 pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> {
-    let mut tried = 0_u32;
+    let mut tried = LanguageSet::default();
     let mut candidates: Vec<usize> = Vec::new();
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
-        let is_likely = sentence.languages & 1 << hit.language != 0;
+        let is_likely = sentence.languages.contains(hit.language);
         // A short denial means something else in other languages. And scripts are not mixed within a request.
         let may_differ = list != List::CorrectOwn && languages().all[hit.language].is_latin();
-        if tried & 1 << hit.language == 0 && (is_likely || may_differ) {
-            tried |= 1 << hit.language;
+        if (is_likely || may_differ) && tried.insert(hit.language) {
             candidates.push(hit.language);
         }
     }
-    candidates.sort_by_key(|language| sentence.languages & 1 << language == 0);
+    candidates.sort_by_key(|language| !sentence.languages.contains(*language));
     let mut places = Vec::new();
     for language in candidates {
         for found in languages().all[language].captures(list, folded) {
@@ -46,9 +45,7 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> 
             places.extend(found.get(0).map(|whole| Place { language, at: whole.range(), texts }));
         }
     }
-    places.retain(|place| {
-        !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place)
-    });
+    places.retain(|place| !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place));
     places
 }
 
@@ -64,20 +61,20 @@ fn is_attributed(folded: &str, place: &Place) -> bool {
 fn is_reported_before(sentence: &Sentence, position: usize) -> bool {
     let position = sentence.at.start + position;
     has_words(&sentence.hits, sentence, |hit| {
-        hit.at.end <= position && hit.list == List::Reported && !is_own_speech(sentence, hit)
+        hit.end <= position && hit.list == List::Reported && !is_own_speech(sentence, hit)
     })
 }
 
 /// Returns whether a word of speech belongs to the user's own: "I told you".
 fn is_own_speech(sentence: &Sentence, speech: &Hit) -> bool {
     has_words(&sentence.hits, sentence, |hit| {
-        hit.list == List::OwnSpeech && hit.at.start <= speech.at.start && speech.at.end <= hit.at.end
+        hit.list == List::OwnSpeech && hit.start <= speech.start && speech.end <= hit.end
     })
 }
 
 /// Returns whether a hit in one of the sentence's languages fulfils a condition.
 pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_wanted: impl Fn(&Hit) -> bool) -> bool {
-    hits.iter().any(|hit| sentence.languages & 1 << hit.language != 0 && is_wanted(hit))
+    hits.iter().any(|hit| sentence.languages.contains(hit.language) && is_wanted(hit))
 }
 
 /// Returns whether a text in lower case starts with a phrase of a list.

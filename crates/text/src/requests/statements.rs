@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::MemoryIntent;
 use super::clean::Cleaner;
-use super::languages::{List, languages};
+use super::languages::{Hit, LanguageSet, List, languages};
 use super::matching::has_words;
-use crate::own_words::{OwnText, Sentence};
+use crate::own_words::{MASK, OwnText, Sentence};
 
 /// The most bytes in a statement.
 const STATEMENT_BYTES_MAX: usize = 300;
@@ -16,51 +16,47 @@ const STATEMENT_WORDS_MIN: usize = 3;
 const STATEMENT_CHARS_MIN: usize = 5;
 /// Marks that end a question.
 const QUESTION_MARKS: [char; 3] = ['?', '？', '؟'];
-/// Signs of a joke, in any language.
-const JOKES: [&str; 9] = ["😂", "🤣", "😜", "🙃", "lol", "haha", "jk", "xd", "/s"];
+/// Words and faces of jokes, in any language.
+const JOKE_WORDS: [&str; 5] = ["lol", "haha", "jk", "xd", "/s"];
+const JOKE_FACES: [char; 4] = ['😂', '🤣', '😜', '🙃'];
+/// The Korean ending after which a question may follow without a comma.
+const KOREAN_PAUSE: &str = "는데 ";
 
-/// Returns the statement in a range of the message, if it is one.
+/// Returns the statement in a range of a sentence, if it is one.
 pub(super) fn statement(
     message: &str,
-    own: &OwnText,
     sentence: &Sentence,
+    folded: &str,
     at: Range<usize>,
 ) -> Option<MemoryIntent> {
-    let folded = &own.folded[sentence.at.clone()];
-    let inner = at.start - sentence.at.start..at.end - sentence.at.start;
-    let inner = without_question(sentence, folded, inner);
-    let part = &folded[inner.clone()];
-    let clean = Cleaner::of_guess(message, sentence);
-    if part.trim_end().ends_with(QUESTION_MARKS) || part.len() > STATEMENT_BYTES_MAX || part.contains('\u{1}') {
+    let at = without_question(sentence, folded, at);
+    let part = &folded[at.clone()];
+    if part.trim_end().ends_with(QUESTION_MARKS) || part.len() > STATEMENT_BYTES_MAX || part.contains(MASK) {
         return None;
     }
-    let is_inside = |hit: &super::languages::Hit| {
-        sentence.at.start + inner.start <= hit.at.start && hit.at.end <= sentence.at.start + inner.end
+    let start = sentence.at.start;
+    let has = |list: List| {
+        let is_inside =
+            |hit: &Hit| hit.list == list && start + at.start <= hit.start && hit.end <= start + at.end;
+        has_words(&sentence.hits, sentence, is_inside)
     };
-    let is_unsure =
-        has_words(&sentence.hits, sentence, |hit| is_inside(hit) && matches!(hit.list, List::Unsure | List::Reported));
-    if is_unsure || starts(sentence, part, List::Question) || starts(sentence, part, List::TextTask) || starts(sentence, part, List::WriteTask) {
+    let is_task =
+        || [List::Question, List::TextTask, List::WriteTask].iter().any(|list| starts(sentence, part, *list));
+    if has(List::Unsure) || has(List::Reported) || is_task() {
         return None;
     }
-    let text = clean.statement(inner.clone())?;
-    if !is_long(&text) {
-        return None;
-    }
-    let is_passing = has_words(&sentence.hits, sentence, |hit| is_inside(hit) && hit.list == List::Passing);
-    let lasting = !is_passing && starts(sentence, part, List::Lasting);
+    let text = Cleaner::of_guess(message, sentence)?.statement(at.clone()).filter(|text| is_long(text))?;
+    let lasting = !has(List::Passing) && starts(sentence, part, List::Lasting);
     Some(MemoryIntent::Statement { text, lasting })
 }
 
-/// Removes all statements from the intents of a message with signs of a joke.
-pub(super) fn withdraw_jokes(own: &OwnText, found: &mut Vec<(usize, MemoryIntent)>) {
-    let is_joke = own.sentences.iter().any(|sentence| {
+/// Returns whether a message has signs of a joke.
+pub(super) fn is_joke(own: &OwnText) -> bool {
+    own.sentences.iter().any(|sentence| {
         let text = &own.folded[sentence.at.clone()];
         let mut words = text.split(|letter: char| letter.is_whitespace() || ".,!?()".contains(letter));
-        words.any(|word| JOKES.contains(&word)) || JOKES[..4].iter().any(|sign| text.contains(sign))
-    });
-    if is_joke {
-        found.retain(|(_, intent)| !matches!(intent, MemoryIntent::Statement { .. }));
-    }
+        words.any(|word| JOKE_WORDS.contains(&word)) || text.contains(JOKE_FACES)
+    })
 }
 
 /// Returns whether a sentence is a question or a task.
@@ -81,36 +77,34 @@ pub(super) fn has_word(folded: &str, list: List, language: usize) -> bool {
 /// Returns a range without the question after its statement: "I moved to Leipzig, can you recommend …?".
 pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<usize>) -> Range<usize> {
     let text = &folded[range.clone()];
-    let asks_at_end = text.trim_end().ends_with(QUESTION_MARKS)
-        && languages().all[sentence.languages.trailing_zeros() as usize].question_at_end;
-    if asks_at_end {
-        let end = text.rfind([',', '，', '、']).or_else(|| text.find("는데 ").map(|at| at + "는데".len()));
-        return end.map_or(range.clone(), |end| range.start..range.start + end);
+    let asks = text.trim_end().ends_with(QUESTION_MARKS);
+    if asks && sentence.languages.first().is_some_and(|language| languages().all[language].question_at_end) {
+        let korean = || text.find(KOREAN_PAUSE).map(|at| at + KOREAN_PAUSE.len());
+        let end = text.rfind([',', '，', '、']).or_else(korean);
+        return range.start..end.map_or(range.end, |end| range.start + end);
     }
     if !sentence.hits.iter().any(|hit| hit.list == List::Question) {
         return range;
     }
-    let is_pause = |letter: char| matches!(letter, ',' | ';' | '–' | '—' | '，' | '、' | '；' | '…' | '.' | '-' | ')');
+    let is_pause = |letter: char| ",;–—，、；….-)".contains(letter);
     let mut pauses = text.char_indices().filter(|(_, letter)| is_pause(*letter));
     let question = pauses.find(|(at, letter)| {
         let rest = &text[at + letter.len_utf8()..];
         let is_hyphen = matches!(letter, '-' | '.') && !rest.starts_with(' ');
         !is_hyphen && starts(sentence, rest, List::Question)
     });
-    match question {
-        Some((at, _)) => range.start..range.start + at,
-        None => range,
-    }
+    range.start..question.map_or(range.end, |(at, _)| range.start + at)
 }
 
 /// Returns whether a text in lower case starts with a phrase of a list in a language of the sentence.
 fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
-    let mut tried = 0_u32;
-    sentence.hits.iter().filter(|hit| hit.list == list && sentence.languages & 1 << hit.language != 0).any(|hit| {
-        let is_new = tried & 1 << hit.language == 0;
-        tried |= 1 << hit.language;
-        is_new && languages().all[hit.language].is_match(list, folded.trim())
-    })
+    let mut tried = LanguageSet::default();
+    let is_likely = |hit: &&Hit| hit.list == list && sentence.languages.contains(hit.language);
+    sentence
+        .hits
+        .iter()
+        .filter(is_likely)
+        .any(|hit| tried.insert(hit.language) && languages().all[hit.language].is_match(list, folded.trim()))
 }
 
 fn is_long(text: &str) -> bool {

@@ -89,16 +89,22 @@ impl Phrase {
         }
     }
 
-    /// Returns words of which every match contains at least one. Empty if there are none.
+    /// Returns words of which every match contains at least one. Empty if there are none. An asterisk at the
+    /// start or end of a word stands for any letters.
     pub(super) fn keywords(&self) -> Vec<String> {
-        let shortest = |words: &Vec<String>| words.iter().map(|word| word.chars().count()).min();
-        self.items
-            .iter()
-            .flatten()
-            .map(Atom::keywords)
-            .filter(|words| !words.is_empty())
-            .max_by_key(shortest)
-            .unwrap_or_default()
+        let shortest =
+            |words: &Vec<String>| words.iter().map(|word| word.trim_matches('*').chars().count()).min();
+        let of_atom = |(item, at): (&Vec<Atom>, usize)| {
+            let is_open = |word: String| {
+                let start = if at > 0 { "*" } else { "" };
+                let end = if at + 1 < item.len() { "*" } else { "" };
+                format!("{start}{word}{end}")
+            };
+            item[at].keywords().into_iter().map(is_open).collect::<Vec<_>>()
+        };
+        let atoms = self.items.iter().flat_map(|item| (0..item.len()).map(move |at| (item, at)));
+        let found = atoms.map(of_atom).filter(|words| !words.is_empty());
+        found.max_by_key(shortest).unwrap_or_default()
     }
 
     /// Returns each text that the phrase stands for, with blanks between words. An asterisk stays, at the start
@@ -138,10 +144,12 @@ impl Atom {
 
     fn keywords(&self) -> Vec<String> {
         match self {
-            Self::Literal(text) => {
+            Self::Literal(text) if text.contains(['\'', '-']) => {
+                // An apostrophe or a hyphen may be missing.
                 let longest = text.split(['\'', '-']).max_by_key(|part| part.chars().count());
-                longest.filter(|part| !part.is_empty()).map(str::to_owned).into_iter().collect()
+                longest.filter(|part| !part.is_empty()).map(|part| format!("*{part}*")).into_iter().collect()
             }
+            Self::Literal(text) => vec![text.clone()],
             Self::OneOf(phrases) => {
                 let each: Vec<Vec<String>> = phrases.iter().map(Phrase::keywords).collect();
                 if each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
@@ -192,8 +200,7 @@ fn expand_item(item: &[Atom]) -> Vec<String> {
             Atom::Capture(phrase) => phrase.expand(),
             Atom::Pause | Atom::Text => Vec::new(),
         };
-        texts =
-            texts.iter().flat_map(|text| nexts.iter().map(move |next| format!("{text}{next}"))).collect();
+        texts = texts.iter().flat_map(|text| nexts.iter().map(move |next| format!("{text}{next}"))).collect();
     }
     texts
 }
@@ -296,7 +303,8 @@ mod tests {
         let phrase = Phrase::parse("[please] (keep|bear) in mind [that] …").unwrap();
         assert_eq!(phrase.keywords(), ["mind"]);
         assert_eq!(Phrase::parse("(keep|bear) …").unwrap().keywords(), ["keep", "bear"]);
-        assert_eq!(Phrase::parse("don't …").unwrap().keywords(), ["don"]);
+        assert_eq!(Phrase::parse("don't …").unwrap().keywords(), ["*don*"]);
+        assert_eq!(Phrase::parse("want* …").unwrap().keywords(), ["want*"]);
     }
 
     #[test]

@@ -1,6 +1,10 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const MESSAGES: &str = include_str!("../../../../benches/data/intents.tsv");
+/// Messages in many voices. Columns: what the message asks for, the message, a part of the text.
+const VOICES: &str = include_str!("cases/voices.tsv");
 /// The cases of each language. Columns: what the message asks for, the message, the text of the request.
 const CASES: &[(&str, &str)] = &[
     ("en", include_str!("cases/en.tsv")),
@@ -21,6 +25,25 @@ const CASES: &[(&str, &str)] = &[
     ("th", include_str!("cases/th.tsv")),
 ];
 
+/// A row of a table: what the message asks for, the message, and a text.
+struct Row<'a> {
+    label: &'a str,
+    message: String,
+    text: &'a str,
+}
+
+fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
+    table.lines().filter(|row| !row.starts_with('#') && !row.is_empty()).map(|row| {
+        let mut columns = row.split('\t');
+        let (label, message) = (columns.next().unwrap(), columns.next().unwrap().replace("\\n", "\n"));
+        Row { label, message, text: columns.next().unwrap_or_default() }
+    })
+}
+
+fn is_statement(intent: &MemoryIntent) -> bool {
+    matches!(intent, MemoryIntent::Statement { .. })
+}
+
 /// Returns the name that the tables give an intent, and its text.
 fn described(intent: &MemoryIntent) -> (&'static str, &str) {
     match intent {
@@ -38,23 +61,13 @@ fn described(intent: &MemoryIntent) -> (&'static str, &str) {
 #[test]
 fn parse_intents_finds_requests_and_nothing_else() {
     let (mut correct, mut detected, mut requested) = (0, 0, 0);
-    for row in MESSAGES.lines().filter(|row| !row.starts_with('#')) {
-        let mut columns = row.split('\t');
-        let (label, message) = (columns.next().unwrap(), columns.next().unwrap());
-        let expected = columns.next().unwrap_or_default();
-        let intents = parse_intents(message);
-        let request = intents.iter().find(|intent| !matches!(intent, MemoryIntent::Statement { .. }));
-        let is_correct = match (label, request) {
-            ("remember", Some(MemoryIntent::Remember(what))) => what == expected,
-            ("forget", Some(MemoryIntent::Forget { what, .. })) => {
-                what.as_deref().unwrap_or_default() == expected
-            }
-            ("list", Some(MemoryIntent::List { what })) => what.as_deref().unwrap_or_default() == expected,
-            _ => false,
-        };
-        if is_correct != matches!(label, "remember" | "forget" | "list") || is_correct != request.is_some() {
-            println!("{label}: {message} → {request:?}");
-        }
+    for Row { label, message, text } in rows(MESSAGES) {
+        let intents = parse_intents(&message);
+        let request = intents.iter().find(|intent| !is_statement(intent));
+        let is_correct = request.is_some_and(|request| {
+            let (kind, found) = described(request);
+            kind.trim_end_matches("_all") == label && found == text
+        });
         correct += u32::from(is_correct);
         detected += u32::from(request.is_some());
         requested += u32::from(matches!(label, "remember" | "forget" | "list"));
@@ -68,24 +81,125 @@ fn parse_intents_finds_requests_and_nothing_else() {
 fn the_cases_of_each_language_are_understood() {
     let mut failures = Vec::new();
     for (language, cases) in CASES {
-        for row in cases.lines().filter(|row| !row.starts_with('#') && !row.is_empty()) {
-            let mut columns = row.split('\t');
-            let (label, message) = (columns.next().unwrap(), columns.next().unwrap().replace("\\n", "\n"));
-            let expected = columns.next().unwrap_or_default();
+        let (mut requests, mut others) = (0, 0);
+        for Row { label, message, text } in rows(cases) {
             let intents = parse_intents(&message);
-            let is_statement = |intent: &&MemoryIntent| matches!(intent, MemoryIntent::Statement { .. });
-            let requests: Vec<_> = intents.iter().filter(|intent| !is_statement(intent)).map(described).collect();
-            let statements: Vec<_> = intents.iter().filter(is_statement).map(described).collect();
+            let asked: Vec<_> =
+                intents.iter().filter(|intent| !is_statement(intent)).map(described).collect();
+            let stated: Vec<_> =
+                intents.iter().filter(|intent| is_statement(intent)).map(described).collect();
             let is_right = match label {
-                "nothing" => requests.is_empty(),
+                "nothing" => asked.is_empty(),
                 "silent" => intents.is_empty(),
-                "statement" | "lasting" => requests.is_empty() && statements.contains(&(label, expected)),
-                _ => requests == [(label, expected)],
+                "statement" | "lasting" => asked.is_empty() && stated.contains(&(label, text)),
+                _ => asked == [(label, text)],
             };
+            let is_request = !matches!(label, "nothing" | "silent" | "statement" | "lasting");
+            *if is_request { &mut requests } else { &mut others } += 1;
             if !is_right {
                 failures.push(format!("{language}: {label}: {message:?} → {intents:?}"));
             }
         }
+        assert!(requests >= 12 && others >= 12, "{language}: {requests} requests and {others} others");
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn requests_in_many_voices_are_understood() {
+    let mut failures = Vec::new();
+    for Row { label, message, text } in rows(VOICES) {
+        let intents = parse_intents(&message);
+        let holds = |intent: &MemoryIntent| {
+            let (kind, found) = described(intent);
+            kind.trim_end_matches("_all") == label && found.contains(text)
+        };
+        let is_right = match label {
+            "nothing" => intents.iter().all(is_statement),
+            "statement" => !intents.is_empty() && intents.iter().all(is_statement),
+            _ => intents.iter().any(holds),
+        };
+        if !is_right {
+            failures.push(format!("{label}: {message:?} → {intents:?}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn each_fact_of_a_list_is_remembered() {
+    let message = "Please remember the following about me:\n- I'm left-handed\n- I live in York\n\nThanks!";
+    assert_eq!(
+        parse_intents(message),
+        [MemoryIntent::Remember("I'm left-handed".into()), MemoryIntent::Remember("I live in York".into()),]
+    );
+}
+
+#[test]
+fn decomposed_letters_are_understood() {
+    let message = "Retiens que je pre\u{301}fe\u{300}re le the\u{301}";
+    assert_eq!(parse_intents(message), [MemoryIntent::Remember("je préfère le thé".into())]);
+}
+
+/// A message of phrases, marks and arbitrary text.
+fn message() -> impl Strategy<Value = String> {
+    let phrases = prop::sample::select(vec![
+        "remember that ",
+        "please ",
+        "no, ",
+        "forget everything about ",
+        "what do you know about ",
+        "I live in ",
+        "\n\n",
+        "\n",
+        "```",
+        "\"",
+        "“",
+        "»",
+        "'",
+        "> ",
+        ": ",
+        "? ",
+        ". ",
+        "Dear Tom,\n",
+        "Regards,\nTom",
+        "İ",
+        "ß",
+        "记住",
+        "忘掉",
+        "。",
+        "覚えて",
+        "기억해줘",
+        "запомни ",
+        "vergiss ",
+        "unutma",
+        "😅",
+        "e\u{301}",
+        "\u{1}",
+        "1. ",
+        "From: a@b\n",
+        "Here is ",
+        "translate ",
+        "You are a ",
+    ]);
+    prop::collection::vec(prop_oneof![3 => phrases.prop_map(str::to_owned), 1 => "\\PC{0,12}"], 0..16)
+        .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_parsed(message in message()) {
+        let _ = parse_intents(&message);
+        let mut end = 0;
+        for at in crate::own_words::own_words(&message) {
+            prop_assert!(at.start >= end && at.start < at.end && message.get(at.clone()).is_some());
+            end = at.end;
+        }
+    }
+
+    #[test]
+    fn text_in_a_fence_asks_for_nothing(message in message()) {
+        let fenced = format!("```\n{}\n```", message.replace("```", ""));
+        prop_assert_eq!(parse_intents(&fenced), []);
+    }
 }

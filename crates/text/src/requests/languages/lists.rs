@@ -1,0 +1,135 @@
+//! The lists of phrases that each language has, and how they are searched for.
+
+macro_rules! lists {
+    ($($(#[$doc:meta])* $list:ident = $key:literal, $form:ident;)*) => {
+        /// A list of phrases, with the key that it has in `languages/*.toml`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum List { $($(#[$doc])* $list),* }
+
+        impl List {
+            pub(super) const ALL: &[Self] = &[$(Self::$list),*];
+
+            /// Returns the key of the list in `languages/*.toml`.
+            pub(super) const fn key(self) -> &'static str {
+                match self { $(Self::$list => $key),* }
+            }
+
+            /// Returns how the phrases are searched for.
+            pub(super) const fn form(self) -> Form {
+                match self { $(Self::$list => Form::$form),* }
+            }
+        }
+    };
+}
+
+lists! {
+    /// Chatter before a request: "oh and".
+    Openers = "openers", Part;
+    /// Polite words before a request: "could you please".
+    Polite = "polite", Part;
+    /// Words before a request at the start of a clause: "you should".
+    Wrappers = "wrappers", Part;
+    /// Chatter after a request: "thanks".
+    Closers = "closers", Part;
+    /// What may follow a request about a text beside it: "keep that in mind when …".
+    Tails = "tails", Part;
+    /// Words that join a request and its text: "that".
+    Joins = "joins", Part;
+    /// Requests to remember a text.
+    Remember = "remember", Clause;
+    /// Requests to remember what stands before or after: "remember that please".
+    RememberThis = "remember_this", Clause;
+    /// Weak requests to remember, which may also concern the answer at hand: "note that …".
+    Note = "note", Clause;
+    /// Standing instructions, which are saved as a whole: "whenever I ask …".
+    Whenever = "whenever", Clause;
+    /// Starts of texts that are no facts: "remember when …".
+    NoFact = "no_fact", TextStart;
+    /// Words that restrict a request to the present answer: "in this chat".
+    OnlyNow = "only_now", Words;
+    /// Corrections: "that's wrong, …".
+    Correct = "correct", Clause;
+    /// Corrections of what was said just before: "I meant …".
+    Meant = "meant", Clause;
+    /// Corrections if the text is about the user: "no, …".
+    CorrectOwn = "correct_own", Clause;
+    /// Requests to correct the memory after what stands before or after: "update your notes".
+    CorrectThis = "correct_this", Clause;
+    /// Starts of texts about the user and their things: "my".
+    Own = "own", TextStart;
+    /// Requests to forget one thing.
+    Forget = "forget", Clause;
+    /// Requests to forget all about a subject.
+    ForgetAll = "forget_all", Clause;
+    /// Requests to forget what was saved last.
+    ForgetThis = "forget_this", Clause;
+    /// Requests to forget everything about the user.
+    ForgetMe = "forget_me", Clause;
+    /// Starts of texts that name no memory: "forget it".
+    NoMemory = "no_memory", TextStart;
+    /// Questions about what is known of a subject.
+    Known = "list", Clause;
+    /// Questions about what is known of the user.
+    KnownOfMe = "list_me", Clause;
+    /// Words for the user: "me".
+    Me = "me", TextWhole;
+    /// Starts of questions and of tasks: "what", "can you".
+    Question = "question", Start;
+    /// Words of wishes, doubts, hypotheses, dreams and fiction.
+    Unsure = "unsure", Words;
+    /// Words of reported speech: "she says".
+    Reported = "reported", Words;
+    /// The user's own speech, which is not reported: "i told you".
+    OwnSpeech = "own_speech", Words;
+    /// Starts of lasting statements: "i live".
+    Lasting = "lasting", Start;
+    /// Words of statements about the present chat or moment.
+    Passing = "passing", Words;
+    /// Words that only a request to the memory has: "your memory".
+    Memory = "memory", Words;
+        /// Words for the text or answer at hand: "paragraph".
+    Work = "work", Words;
+    /// Starts of tasks to write a text, which is not fiction: "write a mail".
+    WriteTask = "write_task", Start;
+    /// Starts of tasks on a text: "translate".
+    TextTask = "text_task", Start;
+    /// Words that introduce a text: "here is the mail".
+    Introduces = "introduces", Words;
+    /// Words before an aside: "by the way".
+    Aside = "aside", Start;
+    /// Starts of role play, fiction and system prompts: "you are a".
+    RolePlay = "role_play", Start;
+    /// Sentences about what is not so: "what if".
+    Hypothetical = "hypothetical", Start;
+    /// Words of praise: "you are a genius".
+    Praise = "praise", Words;
+    /// Salutations of letters: "dear".
+    Salutation = "salutation", LineStart;
+    /// Salutations that also open a chat: "hi".
+    Greeting = "greeting", LineStart;
+    /// Ends of letters: "kind regards".
+    SignOff = "sign_off", LineStart;
+    /// Thanks, which end a letter if it has a salutation.
+    Thanks = "thanks", LineStart;
+    /// Frequent words, which tell the language.
+    Common = "common", Words;
+}
+
+/// How the phrases of a list are searched for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Parts of the other expressions.
+    Part,
+    /// At the start of a clause, after openers and polite words.
+    Clause,
+    /// At the start of a sentence, after openers and polite words.
+    Start,
+    /// At the start of a line.
+    LineStart,
+    /// At the start of a text.
+    TextStart,
+    /// A whole text.
+    TextWhole,
+    /// As words, anywhere. Found by the automaton alone.
+    Words,
+}

@@ -1,0 +1,212 @@
+//! Reads the user's own sentences one after the other, and finds out what each asks of the memory.
+
+use std::ops::Range;
+
+use super::MemoryIntent;
+use super::clean::Cleaner;
+use super::languages::List;
+use super::matching::{Place, find, matches_start};
+use super::statements;
+use crate::own_words::{OwnText, Sentence, fold};
+
+/// The number of own sentences that are examined.
+const SENTENCES_MAX: usize = 40;
+/// The first words of a subject or a correction in which a word such as "paragraph" tells what it is about.
+const SUBJECT_WORDS: usize = 2;
+pub(super) const CORRECTION_WORDS: usize = 3;
+
+/// Reads sentences in order.
+pub(super) struct Parser<'a> {
+    pub(super) message: &'a str,
+    pub(super) own: &'a OwnText,
+    /// The intents, each with the index of its sentence.
+    pub(super) found: Vec<(usize, MemoryIntent)>,
+    /// The sentence to read next.
+    pub(super) next: usize,
+}
+
+/// A sentence that is being read.
+#[derive(Clone, Copy)]
+pub(super) struct Current<'a> {
+    pub(super) index: usize,
+    pub(super) sentence: &'a Sentence,
+    /// Its text in lower case.
+    pub(super) folded: &'a str,
+}
+
+impl Current<'_> {
+    /// Finds the phrases of a list in the sentence.
+    pub(super) fn find(&self, list: List) -> Vec<Place> {
+        find(self.sentence, self.folded, list)
+    }
+
+    /// Returns whether the sentence has a phrase of a list.
+    fn has(&self, list: List) -> bool {
+        !self.find(list).is_empty()
+    }
+
+    /// Returns whether a question or a task is in the sentence alone.
+    pub(super) fn is_question(&self) -> bool {
+        statements::is_question(self.sentence, self.folded)
+    }
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(message: &'a str, own: &'a OwnText) -> Self {
+        Self { message, own, found: Vec::new(), next: 0 }
+    }
+
+    /// Returns the intents of all sentences, in order.
+    pub(super) fn parse(mut self) -> Vec<MemoryIntent> {
+        while let Some(current) = self.current(self.next).filter(|current| current.index < SENTENCES_MAX) {
+            self.next += 1;
+            self.read_sentence(current);
+        }
+        if statements::is_joke(self.own) {
+            self.found.retain(|(_, intent)| !is_statement(intent));
+        }
+        self.found.into_iter().map(|(_, intent)| intent).collect()
+    }
+
+    /// Returns a sentence by its index.
+    pub(super) fn current(&self, index: usize) -> Option<Current<'a>> {
+        let sentence = self.own.sentences.get(index)?;
+        Some(Current { index, sentence, folded: &self.own.folded[sentence.at.clone()] })
+    }
+
+    /// Returns a cleaner of a sentence's texts in a language.
+    pub(super) fn cleaner(&self, current: Current<'a>, language: usize) -> Cleaner<'a> {
+        Cleaner::new(self.message, current.sentence, language)
+    }
+
+    /// Adds an intent. Returns `true`.
+    pub(super) fn push(&mut self, current: Current<'_>, intent: MemoryIntent) -> bool {
+        self.found.push((current.index, intent));
+        true
+    }
+
+    fn read_sentence(&mut self, current: Current<'a>) {
+        let is_done = self.read_forget(current)
+            || self.read_list(current)
+            || self.read_remember_this(current)
+            || self.read_remember(current, List::Remember)
+            || self.read_remember(current, List::Whenever)
+            || self.read_correct(current)
+            || self.read_remember(current, List::Note);
+        if !is_done {
+            self.read_statement(current, 0..current.folded.len());
+        }
+    }
+
+    fn read_forget(&mut self, current: Current<'a>) -> bool {
+        if current.has(List::ForgetMe) {
+            return self.push(current, MemoryIntent::Forget { what: None, all: true });
+        }
+        for (list, all) in [(List::ForgetAll, true), (List::Forget, false)] {
+            for place in current.find(list) {
+                let Some(what) = self.subject(current, &place) else { continue };
+                if !self.cleaner(current, place.language).is_me(&what) {
+                    return self.push(current, MemoryIntent::Forget { what: Some(what), all });
+                } else if all {
+                    return self.push(current, MemoryIntent::Forget { what: None, all });
+                }
+            }
+        }
+        current.has(List::ForgetThis) && self.push(current, MemoryIntent::Forget { what: None, all: false })
+    }
+
+    fn read_list(&mut self, current: Current<'a>) -> bool {
+        if current.has(List::KnownOfMe) {
+            return self.push(current, MemoryIntent::List { what: None });
+        }
+        for place in current.find(List::Known) {
+            let clean = self.cleaner(current, place.language);
+            let what = self.subject(current, &place).filter(|what| !clean.is_doubt(what));
+            if let Some(what) = what {
+                let what = Some(what).filter(|what| !clean.is_me(what));
+                return self.push(current, MemoryIntent::List { what });
+            }
+        }
+        false
+    }
+
+    /// Returns the subject of a request to forget or list, if memories may be about it.
+    fn subject(&self, current: Current<'a>, place: &Place) -> Option<String> {
+        let clean = self.cleaner(current, place.language);
+        let what = clean.subject(current.folded, place.text()?)?;
+        let is_memory = !matches_start(&fold(&what), List::NoMemory, place.language)
+            && !clean.is_work_subject(&what, SUBJECT_WORDS)
+            && !clean.is_for_now();
+        is_memory.then_some(what)
+    }
+
+    fn read_remember(&mut self, current: Current<'a>, list: List) -> bool {
+        for place in current.find(list) {
+            let clean = self.cleaner(current, place.language);
+            let text = match place.text() {
+                Some(at) if list == List::Whenever => clean.statement(at),
+                _ => clean.texts(current.folded, &place.texts),
+            };
+            let is_right =
+                |text: &String| clean.is_fact(text) && (list != List::Note || !clean.is_work(text));
+            if let Some(text) = text.filter(is_right) {
+                // "I moved, so remember …": what stands before is a statement.
+                self.read_statement(current, 0..place.at.start);
+                return self.push(current, MemoryIntent::Remember(text));
+            }
+        }
+        false
+    }
+
+    fn read_remember_this(&mut self, current: Current<'a>) -> bool {
+        let places = current.find(List::RememberThis);
+        places.iter().any(|place| self.read_reference(current, place, MemoryIntent::Remember))
+    }
+
+    fn read_correct(&mut self, current: Current<'a>) -> bool {
+        // "Here's my letter, correct it please."
+        if current.sentence.hits.iter().any(|hit| hit.list == List::Introduces) {
+            return false;
+        }
+        for list in [List::Meant, List::Correct, List::CorrectOwn] {
+            for place in current.find(list) {
+                if let Some(text) = self.correction(current, list, &place) {
+                    return self.push(current, MemoryIntent::Correct(text));
+                }
+            }
+        }
+        let this = current.find(List::CorrectThis);
+        this.iter().any(|place| self.read_reference(current, place, MemoryIntent::Correct))
+            || self.read_correction_after(current)
+    }
+
+    /// Returns the text of a correction, if it is about the user or clearly separate from the phrase.
+    fn correction(&self, current: Current<'a>, list: List, place: &Place) -> Option<String> {
+        let clean = self.cleaner(current, place.language);
+        let text = clean.texts(current.folded, &place.texts).filter(|text| clean.is_correction(text))?;
+        let pauses = ends_with_pause(&current.folded[..place.text()?.start]);
+        // "Change my address to …" has two texts.
+        let has_two = place.texts.len() > 1;
+        let is_exact = has_two || list == List::Meant || (list == List::Correct && pauses);
+        let subject = if has_two { &current.folded[place.texts[0].clone()] } else { text.as_str() };
+        let is_right = !clean.is_work_subject(subject, CORRECTION_WORDS) && (is_exact || clean.is_own(&text));
+        is_right.then_some(text)
+    }
+
+    fn read_statement(&mut self, current: Current<'_>, at: Range<usize>) {
+        if let Some(statement) = statements::statement(self.message, current.sentence, current.folded, at) {
+            self.push(current, statement);
+        }
+    }
+}
+
+/// Returns whether an intent is a mere statement.
+pub(super) fn is_statement(intent: &MemoryIntent) -> bool {
+    matches!(intent, MemoryIntent::Statement { .. })
+}
+
+/// Returns whether a text ends with a comma, a colon, a dash or the end of a sentence.
+fn ends_with_pause(text: &str) -> bool {
+    let marks = [',', ':', ';', '-', '–', '—', '.', '!', '…', '，', '：', '、', '。', '！'];
+    text.trim_end_matches([' ', '\u{3000}', '"']).ends_with(marks)
+}
