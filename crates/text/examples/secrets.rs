@@ -28,7 +28,12 @@ fn main() -> io::Result<()> {
                 let rules: Vec<&str> = found.iter().map(|secret| secret.rule.as_str()).collect();
                 let mark = if is_wrong { "WRONG" } else { "ok" };
                 let redacted = secrets::redact(&text, &found);
-                writeln!(out, "{mark} {made} {} {} {rules:?}\n    {text:?}\n    {redacted:?}", field("id"), field("lang"))?;
+                writeln!(
+                    out,
+                    "{mark} {made} {} {} {rules:?}\n    {text:?}\n    {redacted:?}",
+                    field("id"),
+                    field("lang")
+                )?;
             }
         }
     }

@@ -15,9 +15,12 @@
 
 mod assignments;
 mod commands;
+mod headers;
+mod lists;
 mod merge;
 mod names;
 mod numbers;
+mod one_time;
 mod private_keys;
 mod rules;
 mod seed_phrases;
@@ -106,8 +109,10 @@ fn find_plain(text: &str) -> Vec<SecretMatch> {
     tokens::find(text, &mut found);
     urls::find(text, &mut found);
     commands::find(text, &mut found);
+    headers::find(text, &mut found);
     assignments::find(text, &mut found);
     numbers::find(text, &mut found);
+    one_time::find(text, &mut found);
     seed_phrases::find(text, &mut found);
     told::find(text, &mut found);
     if let Some(rules) = RULES.as_ref() {

@@ -8,12 +8,14 @@ use super::values::{self, Shape};
 /// A piece of a library's match that is so long and random may be another secret.
 const PIECE_CHARS_MIN: usize = 16;
 /// Parts of rule ids for values that are public: they name an account or an app.
-const PUBLIC_IDS: &[&str] = &["client-id", "publishable", "public-key", "pubkey", "user-id", "account-id", "app-id", "org-id"];
+const PUBLIC_IDS: &[&str] =
+    &["client-id", "publishable", "public-key", "pubkey", "user-id", "account-id", "app-id", "org-id"];
 
 /// Adds the library's matches to the scan's own, exactly and without what the own ones explain.
 ///
 /// The library's patterns often match a name and a sign with the value, or a whole command.
 pub(super) fn add_library(text: &str, own: &mut Vec<SecretMatch>, library: Vec<SecretMatch>) {
+    *own = merge_overlaps(std::mem::take(own));
     let kept: Vec<SecretMatch> = library
         .into_iter()
         .filter(|secret| !PUBLIC_IDS.iter().any(|id| secret.rule.contains(id)))
@@ -32,7 +34,8 @@ fn value_of(text: &str, at: Range<usize>) -> Range<usize> {
     let signs = ["=>", ":=", "=", ":"];
     let value_at = signs.iter().find_map(|sign| rest.strip_prefix(sign)).map(|rest| whole.len() - rest.len());
     let is_url = rest.starts_with("://");
-    let named = value_at.filter(|value_at| name_len > 0 && !is_url && whole[..*value_at].contains(char::is_alphabetic));
+    let named = value_at
+        .filter(|value_at| name_len > 0 && !is_url && whole[..*value_at].contains(char::is_alphabetic));
     let value_at = named.filter(|value_at| whole[*value_at..].trim().len() >= 8).unwrap_or(0);
     let value = &whole[value_at..];
     let edge = |c: char| c.is_whitespace() || "\"'`;,".contains(c);
@@ -45,14 +48,18 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
     let value = &text[at.clone()];
     let before = &text[text.floor_char_boundary(at.start.saturating_sub(24))..at.start];
     let before = before.to_ascii_lowercase();
-    let names_hash = ["sha", "commit", "md5", "hash", "digest", "etag", "checksum", "integrity", "rev "].iter().any(|name| before.contains(name));
+    let names_hash = ["sha", "commit", "md5", "hash", "digest", "etag", "checksum", "integrity", "rev "]
+        .iter()
+        .any(|name| before.contains(name));
     let is_hex = value.bytes().all(|b| b.is_ascii_hexdigit());
     let shape = Shape::of(value);
     // The own rules know which users and passwords of a URL are an example.
     let is_sample_url = value.contains("://") && value.contains('@') && !value.contains(char::is_whitespace);
     let is_piece = |piece: &str| {
         let shape = Shape::of(piece);
-        shape.chars >= 8 && (shape.is_mixed() && shape.changes >= 2 || shape.chars >= 20 && shape.changes >= 4) && !values::is_words(piece)
+        shape.chars >= 8
+            && (shape.is_mixed() && shape.changes >= 2 || shape.chars >= 20 && shape.changes >= 4)
+            && !values::is_words(piece)
     };
     let has_piece = value.split(|c: char| c.is_whitespace() || "\"',;()".contains(c)).any(is_piece);
     has_piece
@@ -63,11 +70,12 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
         && !(shape.digits == 0 && shape.symbols == 0 && shape.chars < 20)
 }
 
-/// Returns whether own matches lie in a library's match and the rest of it is no secret.
+/// Returns whether own matches, sorted and apart from one another, lie in a library's match and the rest of it is no secret.
 fn is_explained(text: &str, secret: &SecretMatch, own: &[SecretMatch]) -> bool {
     let mut rest = secret.at.start;
-    let mut overlaps: Vec<&Range<usize>> = own.iter().map(|one| &one.at).filter(|at| at.start < secret.at.end && secret.at.start < at.end).collect();
-    overlaps.sort_by_key(|at| at.start);
+    let first = own.partition_point(|one| one.at.end <= secret.at.start);
+    let overlaps = own[first..].iter().map(|one| &one.at).take_while(|at| at.start < secret.at.end);
+    let overlaps: Vec<&Range<usize>> = overlaps.collect();
     let mut pieces = Vec::new();
     for at in &overlaps {
         pieces.extend(text.get(rest..at.start));
@@ -75,16 +83,34 @@ fn is_explained(text: &str, secret: &SecretMatch, own: &[SecretMatch]) -> bool {
     }
     pieces.extend(text.get(rest..secret.at.end));
     let is_part = |c: char| c.is_ascii_alphanumeric() || "+_-".contains(c);
-    let is_random = |piece: &str| piece.split(|c| !is_part(c)).any(|word| values::is_random(word, PIECE_CHARS_MIN) && Shape::of(word).changes >= 5);
+    let is_random = |piece: &str| {
+        piece
+            .split(|c| !is_part(c))
+            .any(|word| values::is_random(word, PIECE_CHARS_MIN) && Shape::of(word).changes >= 5)
+    };
     !overlaps.is_empty() && !pieces.into_iter().any(is_random)
 }
 
 /// Returns a name that a person understands for the id of a library's rule: "kingfisher.docker.1" is a
 /// "docker secret", "aws-access-token" an "aws access token".
 fn readable(id: &str) -> String {
-    let words = id.split(['.', '-', '_']).filter(|word| *word != "kingfisher" && !word.bytes().all(|b| b.is_ascii_digit()));
+    let words = id
+        .split(['.', '-', '_'])
+        .filter(|word| *word != "kingfisher" && !word.bytes().all(|b| b.is_ascii_digit()));
     let mut name = words.collect::<Vec<_>>().join(" ");
-    const NOUNS: &[&str] = &["key", "token", "secret", "password", "pat", "url", "uri", "credentials", "cookie", "header", "webhook"];
+    const NOUNS: &[&str] = &[
+        "key",
+        "token",
+        "secret",
+        "password",
+        "pat",
+        "url",
+        "uri",
+        "credentials",
+        "cookie",
+        "header",
+        "webhook",
+    ];
     if !NOUNS.iter().any(|noun| name.ends_with(noun)) {
         name.push_str(" secret");
     }

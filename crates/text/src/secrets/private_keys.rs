@@ -20,6 +20,7 @@ pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
         let body_at = start + begin.len() + label.len() + 5;
         let limit = text.floor_char_boundary(body_at + BLOCK_BYTES_MAX);
         let body = &text[body_at..limit];
+        let body = &body[..body.find("-----BEGIN ").unwrap_or(body.len())];
         let end = body.find("-----END ").map_or_else(|| key_len(body), |end| end + closing_len(&body[end..]));
         if has_key(&body[..end]) {
             past = body_at + end;
@@ -40,7 +41,11 @@ pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
 
 /// Returns the label of a block: `RSA PRIVATE KEY`.
 fn label(text: &str) -> Option<&str> {
-    let len = text.bytes().take(60).take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b" ".contains(b)).count();
+    let len = text
+        .bytes()
+        .take(60)
+        .take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b" ".contains(b))
+        .count();
     text[len..].starts_with("-----").then(|| &text[..len])
 }
 

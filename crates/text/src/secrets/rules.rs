@@ -22,6 +22,9 @@ use secrets_scanner::{GlobalAllowlist, RuleConfig, RulesetConfig, entropy};
 /// `MIN_TOKEN_LEN`.
 const MEASURED_BYTES_MIN: usize = 8;
 
+/// Bytes of a line before and after a match that the allow lists see.
+const LINE_BYTES_MAX: usize = 1 << 10;
+
 /// A text that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretMatch {
@@ -134,8 +137,11 @@ impl SecretRules {
         if whole.is_empty() || !has_entropy {
             return false;
         }
-        let line = text[..whole.start].rfind('\n').map_or(0, |at| at + 1)
-            ..text[whole.start..].find('\n').map_or(text.len(), |at| whole.start + at);
+        // A longer line is cut, so that the time is linear.
+        let floor = text.ceil_char_boundary(whole.start.saturating_sub(LINE_BYTES_MAX));
+        let limit = text.floor_char_boundary(whole.end + LINE_BYTES_MAX);
+        let line = text[floor..whole.start].rfind('\n').map_or(floor, |at| floor + at + 1)
+            ..text[whole.start..limit].find('\n').map_or(limit, |at| whole.start + at);
         let id = &rule.config.id;
         let concerns =
             |list: &&CompiledAllowlist| list.target_rules.is_empty() || list.target_rules.contains(id);

@@ -16,11 +16,48 @@ static WORDS: LazyLock<HashSet<&'static str>> =
 
 /// Words that say that a list of words is a seed phrase, in lower case.
 const WALLET_WORDS: &[&str] = &[
-    "wallet", "seed", "recovery phrase", "ledger", "trezor", "metamask", "mnemonic", "bitcoin", "ethereum",
-    "crypto", "krypto", "recovery words", "backup phrase", "monedero", "cartera", "carteira", "portafoglio",
-    "portefeuille", "portfel", "cüzdan", "кошел", "гаман", "сид", "助记词", "助記詞", "钱包", "シード", "ウォレット",
-    "시드", "지갑", "वॉलेट", "กระเป๋าเงิน", "wiederherstellung", "récupération", "recuperación", "recuperação", "recupero",
-    "odzyskiwania", "восстановлен", "відновлен", "kurtarma", "복구",
+    "wallet",
+    "seed",
+    "recovery phrase",
+    "ledger",
+    "trezor",
+    "metamask",
+    "mnemonic",
+    "bitcoin",
+    "ethereum",
+    "crypto",
+    "krypto",
+    "recovery words",
+    "backup phrase",
+    "monedero",
+    "cartera",
+    "carteira",
+    "portafoglio",
+    "portefeuille",
+    "portfel",
+    "cüzdan",
+    "кошел",
+    "гаман",
+    "сид",
+    "助记词",
+    "助記詞",
+    "钱包",
+    "シード",
+    "ウォレット",
+    "시드",
+    "지갑",
+    "वॉलेट",
+    "กระเป๋าเงิน",
+    "wiederherstellung",
+    "récupération",
+    "recuperación",
+    "recuperação",
+    "recupero",
+    "odzyskiwania",
+    "восстановлен",
+    "відновлен",
+    "kurtarma",
+    "복구",
 ];
 /// Bytes before a list of words in which such a word is looked for.
 const CONTEXT_BYTES: usize = 200;
@@ -53,7 +90,13 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Returns whether only spaces, commas and numbering are between two words of a phrase.
 fn is_gap(gap: &str) -> bool {
-    gap.len() <= 12 && gap.chars().all(|c| c.is_whitespace() || c.is_ascii_digit() || ",.)-/|;\"'#[]·•–→>".contains(c) || c == ':' && gap.contains(|c: char| c.is_ascii_digit()))
+    gap.len() <= 12
+        && gap.chars().all(|c| {
+            c.is_whitespace()
+                || c.is_ascii_digit()
+                || ",.)-/|;\"'#[]·•–→>".contains(c)
+                || c == ':' && gap.contains(|c: char| c.is_ascii_digit())
+        })
 }
 
 /// Ends a run of words, and adds it if it is a phrase.
@@ -79,7 +122,8 @@ fn lists(text: &str, found: &mut Vec<SecretMatch>) {
         if words.len() < WORDS_MIN || words.len() > 26 {
             return;
         }
-        let known = words.iter().filter(|(_, word)| WORDS.contains(word.to_ascii_lowercase().as_str())).count();
+        let known =
+            words.iter().filter(|(_, word)| WORDS.contains(word.to_ascii_lowercase().as_str())).count();
         let is_list = signs + 2 >= words.len() || known * 2 > words.len();
         let (start, last) = (words[0].0, words[words.len() - 1]);
         let floor = text.ceil_char_boundary(start.saturating_sub(CONTEXT_BYTES));

@@ -1,36 +1,13 @@
 //! The shape of a value: whether it is a placeholder, a reference to a secret kept elsewhere, an ordinary
 //! number or name, or text that a person or a program would use as a password.
 
+use std::sync::LazyLock;
+
 use secrets_scanner::entropy;
 
-/// Words that mark a value as an example: `your-api-key`, `sk-example`.
-const EXAMPLE_WORDS: &[&str] = &[
-    "your", "yours", "example", "placeholder", "changeme", "changethis", "change", "redacted", "dummy",
-    "fake", "replace", "replaceme", "insert", "todo", "fixme", "tbd", "sample", "goes", "enter", "paste",
-    "removed", "omitted", "masked", "hidden", "censored", "deine", "dein", "ihr", "votre", "tu", "seu",
-    "sua", "twoje", "twoj",
-];
-/// Words that alone, or only with one another, are not a value.
-const EMPTY_WORDS: &[&str] = &[
-    "none", "null", "nil", "undefined", "true", "false", "yes", "no", "na", "password", "passwd", "passwort",
-    "pass", "pwd", "pw", "passphrase", "secret", "token", "key", "api", "apikey", "access", "auth", "bearer",
-    "basic", "string", "str", "text", "unknown", "required", "optional", "empty", "unset", "default", "test",
-    "my", "the", "a", "an", "some", "here", "value", "user", "username", "env", "input", "prompt", "client",
-    "id", "foo", "bar", "baz", "varchar", "char", "int", "bool", "object", "any", "db", "database", "this",
-    "super", "self", "request", "req", "response", "config", "settings", "data", "credentials", "var",
-    "variable", "name", "field", "type", "write", "read", "bot", "app", "private", "public", "secrets",
-];
-/// Beginnings of references to a value kept elsewhere, and of hashes and encrypted values.
-const REFERENCES: &[&str] = &[
-    "op://", "vault:", "vault://", "vault.", "arn:", "ssm:", "ssm/", "enc[", "enc(", "{cipher}", "file:",
-    "env:", "env.", "secretref", "keyvault", "@microsoft.keyvault", "!vault", "!secret", "!ref", "!sub",
-    "!env", "!getatt", "$2a$", "$2b$", "$2y$", "$argon2", "$1$", "$5$", "$6$", "$y$", "$apr1$", "$pbkdf2",
-    "$scrypt", "{ssha", "{sha", "sha1:", "sha256:", "sha512:", "sha1-", "sha256-", "sha384-", "sha512-",
-    "md5:", "pbkdf2", "bcrypt", "scrypt:", "argon2", "projects/", "data:", "ssh-rsa", "ssh-ed25519",
-    "ecdsa-sha2", "aaaac3nzac1", "aaaab3nzac1", "aaaae2vjzhnh", "age1", "http://", "https://", "keyring:", "keychain:", "awssm:", "gcpsm:", "sops:",
-    "pass:show", "process.env", "os.environ", "import.meta", "secrets.", "env[", "agent:", "-----begin pub",
-    "-----begin cert", "resolve:", "ref+", "bao:", "kms:", "bw://", "doppler://",
-];
+use super::lists::Lists;
+
+static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists::read(include_str!("lists/values.toml")));
 
 /// The number of characters of each class in a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,8 +35,7 @@ impl Shape {
                 '-' | '_' | '.' | '\'' | '/' | ',' => 3,
                 _ => 4,
             };
-            let count =
-                [&mut shape.digits, &mut shape.upper, &mut shape.lower, &mut 0, &mut shape.symbols];
+            let count = [&mut shape.digits, &mut shape.upper, &mut shape.lower, &mut 0, &mut shape.symbols];
             count.into_iter().nth(class).into_iter().for_each(|count| *count += 1);
             shape.chars += 1;
             shape.changes += usize::from(before.is_some_and(|before| before != class));
@@ -129,7 +105,7 @@ pub(super) fn is_reference(bare: &str) -> bool {
     bare.is_empty()
         || is_template(bare)
         || is_masked(&lower)
-        || REFERENCES.iter().any(|start| lower.starts_with(start))
+        || LISTS.words("references").any(|start| lower.starts_with(start))
 }
 
 /// Returns whether a value is filled in later: `$NAME`, `${NAME}`, `{{ name }}`, `<name>`, `%NAME%`, `[name]`.
@@ -145,7 +121,9 @@ fn is_template(value: &str) -> bool {
     match value.as_bytes() {
         [b'$', b'{' | b'(', ..] | [b'{', b'{' | b'%', ..] | [b'#', b'{', ..] | [b'<', b'%', ..] => true,
         [b'$', ..] => name(&value[1..]) && one_case(&value[1..]) || value.starts_with("$env:"),
-        [b'<', ..] => value.contains('>') || value[1..].bytes().all(|b| b.is_ascii_alphabetic() || b"-_ ".contains(&b)),
+        [b'<', ..] => {
+            value.contains('>') || value[1..].bytes().all(|b| b.is_ascii_alphabetic() || b"-_ ".contains(&b))
+        }
         [b'{', .., b'}'] | [b'[', .., b']'] => true,
         [b'%', inner @ .., b'%'] | [b'@', inner @ .., b'@'] => {
             !inner.is_empty() && inner.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_')
@@ -158,8 +136,22 @@ fn is_template(value: &str) -> bool {
 
 /// Returns whether part of a value is masked, or all its characters are the same.
 fn is_masked(lower: &str) -> bool {
-    const MASKS: &[&str] =
-        &["***", "•••", "...", "…", "xxxx", "####", "●●●", "____", "[redacted", "--snip", "⋯", "###", "???", "＊＊"];
+    const MASKS: &[&str] = &[
+        "***",
+        "•••",
+        "...",
+        "…",
+        "xxxx",
+        "####",
+        "●●●",
+        "____",
+        "[redacted",
+        "--snip",
+        "⋯",
+        "###",
+        "???",
+        "＊＊",
+    ];
     let mut chars = lower.chars();
     let first = chars.next();
     MASKS.iter().any(|mask| lower.contains(mask)) || lower.len() > 1 && chars.all(|c| Some(c) == first)
@@ -172,19 +164,17 @@ fn is_path(value: &str) -> bool {
         let shape = Shape::of(part);
         shape.symbols == 0 && (shape.upper == 0 || shape.lower == 0 || shape.digits == 0)
     };
-    starts && value.split(['/', '\\']).filter(|part| !part.is_empty()).skip(1).count() > 0
+    starts
+        && value.split(['/', '\\']).filter(|part| !part.is_empty()).skip(1).count() > 0
         && value.split(['/', '\\']).all(|part| is_part(part) || part == "~" || part == "C:")
 }
 
 /// Returns whether words of a value, in lower case, mark it as an example.
 fn is_example(lower: &str) -> bool {
-    let words = || {
-        lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty())
-    };
-    let empty = |word: &str| EMPTY_WORDS.contains(&word);
+    let words = || lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let empty = |word: &str| LISTS.has("empty", word);
     let has_digits = lower.bytes().filter(u8::is_ascii_digit).count() > 2;
-    words().any(|word| EXAMPLE_WORDS.contains(&word))
-        && !(has_digits && Shape::of(lower).changes > 8)
+    words().any(|word| LISTS.has("examples", word)) && !(has_digits && Shape::of(lower).changes > 8)
         || lower.ends_with("example")
         || lower.contains("changeme")
         || lower.contains("yourpass")
@@ -197,7 +187,10 @@ fn is_example(lower: &str) -> bool {
 /// object.
 pub(super) fn is_code(value: &str) -> bool {
     let bytes = value.as_bytes();
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'$' | b'@' | b'?' | b'!' | b'-' | b'>' | b'&');
+    let is_name = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'_' | b'.' | b':' | b'$' | b'@' | b'?' | b'!' | b'-' | b'>' | b'&')
+    };
     let name_len = bytes.iter().take_while(|b| is_name(b)).count();
     let called = bytes.get(name_len).is_some_and(|b| b"([<".contains(b)) && name_len > 0;
     let member = name_len == bytes.len()
@@ -214,4 +207,9 @@ fn is_identifier(text: &str) -> bool {
     text.len() - name.len() <= 2
         && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_' || b == b'$' || b == b'@')
         && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Returns whether a word in lower case names a technique or product: "sha-256", "1password".
+pub(super) fn is_technical(lower: &str) -> bool {
+    LISTS.has("technical", lower) || LISTS.words("technical_families").any(|family| lower.starts_with(family))
 }

@@ -5,22 +5,24 @@ use std::ops::Range;
 
 use super::language::Role;
 use super::numbers::{self, NumberRun};
+use super::shapes::is_password;
 use super::words::{self, Word};
-use super::values::is_password;
 use super::{PLACE_BYTES, Told};
 use crate::secrets::SecretMatch;
 use crate::secrets::values::Shape;
 
 /// Words after a verb such as "press" in which its code is looked for.
 const WORDS_MAX: usize = 8;
+
 /// Digits of a code on a keypad.
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=10;
-/// Words before a time of day.
-const TIME_WORDS: &[&str] = &["at", "um", "à", "às", "las", "alle", "om", "o", "в", "о", "saat", "since", "until", "bis", "ab", "dalle", "after", "before", "till", "by"];
 
 /// Adds the codes of a text.
 pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
     keypad_codes(told, found);
+    alarms(told, found);
+    with_codes(told, found);
+    networks(told, found);
     let mut past = 0;
     for at in told.languages.opens(&told.lower) {
         if at.start < past {
@@ -36,70 +38,9 @@ pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
             found.push(SecretMatch { rule: rule(place).into(), at: value });
         }
     }
-    dials(told, found);
-    combinations(told, found);
-    networks(told, found);
     for run in numbers::spoken_runs(told, 4) {
         if let Some(place) = place_near(told, &run).filter(|place| is_opened(place)) {
             found.push(SecretMatch { rule: rule(place).into(), at: run });
-        }
-    }
-}
-
-/// Adds three numbers joined by hyphens after a colon, in a line that names a lock: "locker at the pool: 24-6-38".
-fn combinations(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    for (colon, sign) in told.text.match_indices([':', '：', '=']) {
-        let rest = &told.text[colon + sign.len()..];
-        let start = colon + sign.len() + (rest.len() - rest.trim_start_matches(' ').len());
-        let is_part = |b: &u8| b.is_ascii_digit() || *b == b'-';
-        let len = told.text.as_bytes()[start..].iter().take(12).take_while(|b| is_part(b)).count();
-        let parts: Vec<&str> = told.text[start..start + len].split('-').collect();
-        let is_dial = parts.len() >= 3 && parts.iter().all(|part| matches!(part.len(), 1..=2));
-        let at = start..start + len;
-        if is_dial && let Some(place) = place_near(told, &at).filter(|place| matches!(*place, "lock" | "safe")) {
-            found.push(SecretMatch { rule: rule(place).into(), at });
-        }
-    }
-}
-
-/// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on the
-/// fridge: …".
-fn networks(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    let mut past = 0;
-    for at in told.languages.places(&told.lower, "wifi") {
-        if at.start < past {
-            continue;
-        }
-        let words = words::after(told.text, at.end);
-        let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
-        past = words.last().map_or(at.end, |word| word.value.end);
-        let pairs = words[..end].windows(2);
-        let value = pairs.filter(|pair| pair[0].has_colon).map(|pair| &pair[1]).find(|word| {
-            let shape = Shape::of(&told.text[word.value.clone()]);
-            is_password(told, word) && shape.symbols > 0 && shape.digits > 0 && !told.lower(word).starts_with("fritz!")
-        });
-        found.extend(value.map(|word| SecretMatch { rule: "wifi password".into(), at: word.value.clone() }));
-    }
-}
-
-/// Adds the numbers of a dial in a sentence with two or more directions: "right to 31, left to 8".
-fn dials(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    let mut past = 0;
-    for at in told.languages.directions(&told.lower) {
-        let Some(place) = (at.start >= past).then(|| place_near(told, &at)).flatten() else { continue };
-        if !matches!(place, "lock" | "safe") {
-            continue;
-        }
-        let words = words::after(told.text, at.start);
-        let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
-        let turns = |word: &&Word| told.languages.is_any(told.lower(word), Role::DIRECTION);
-        if words[..end].iter().filter(turns).count() >= 2 {
-            let first = words::before(told.text, at.start).into_iter().take(2).rev();
-            let words: Vec<Word> = first.chain(words[..end].iter().cloned()).collect();
-            if let Some(value) = numbers::dial(told, &words, 2) {
-                past = value.end;
-                found.push(SecretMatch { rule: rule(place).into(), at: value });
-            }
         }
     }
 }
@@ -154,34 +95,117 @@ fn joined_digits(bytes: &[u8], hyphen: usize) -> Option<Range<usize>> {
     (end - start >= 7 && free).then_some(start..end)
 }
 
+/// Adds the digits in a sentence about an alarm that tells how many seconds there are to type them.
+fn alarms(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+    let mut past = 0;
+    for at in told.languages.places(&told.lower, "alarm") {
+        if at.start < past {
+            continue;
+        }
+        let words = words::after(told.text, at.end);
+        let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
+        past = words.last().map_or(at.end, |word| word.value.end);
+        let is_second = |word: &Word| told.languages.is_any(told.lower(word), Role::SECOND);
+        if words[..end].iter().any(is_second)
+            && let Some(value) = code_after(told, &words[..end], "alarm")
+        {
+            found.push(SecretMatch { rule: rule("alarm").into(), at: value });
+        }
+    }
+}
+
+/// Adds four or more digits after "with" at the end of a clause about an alarm or a lock.
+fn with_codes(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+    for with in told.languages.with(&told.lower) {
+        let rest = &told.text[with.end..];
+        let start = with.end + (rest.len() - rest.trim_start_matches(' ').len());
+        let len = told.text[start..].bytes().take(9).take_while(u8::is_ascii_digit).count();
+        let at = start..start + len;
+        let rest = &told.text[at.end..];
+        let is_decimal = rest.starts_with('.') && rest[1..].starts_with(|c: char| c.is_ascii_digit());
+        let ends = rest.is_empty() || rest.starts_with([',', '\n', ')', ';', '!', '.']) && !is_decimal;
+        if !(4..=8).contains(&len) || !ends || numbers::is_year(&told.text[at.clone()]) {
+            continue;
+        }
+        if let Some(place) = place_near(told, &at).filter(|place| matches!(*place, "alarm" | "lock" | "safe"))
+        {
+            found.push(SecretMatch { rule: rule(place).into(), at });
+        }
+    }
+}
+
+/// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on the
+/// fridge: …".
+fn networks(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+    let mut past = 0;
+    for at in told.languages.places(&told.lower, "wifi") {
+        if at.start < past {
+            continue;
+        }
+        let words = words::after(told.text, at.end);
+        let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
+        past = words.last().map_or(at.end, |word| word.value.end);
+        let mut pairs = words[..end].windows(2);
+        let value = pairs.find_map(|pair| {
+            let (before, word) = (&pair[0], &pair[1]);
+            let shape = Shape::of(&told.text[word.core.clone()]);
+            // Names of networks start with a capital letter.
+            let is_named = told.languages.is_any(told.lower(before), Role::LINK)
+                && shape.digits > 1
+                && told.text[word.core.clone()].starts_with(char::is_lowercase);
+            let is_value = (is_named || before.has_colon && shape.symbols > 0 && shape.digits > 0)
+                && is_password(told, word)
+                && !told.lower(word).starts_with("wifi:");
+            is_value.then_some(word)
+        });
+        found.extend(value.map(|word| SecretMatch { rule: "wifi password".into(), at: word.value.clone() }));
+    }
+}
+
 /// Returns the place named in the same sentence near a range.
 pub(super) fn place_near(told: &Told<'_>, at: &Range<usize>) -> Option<&'static str> {
     let lower = &told.lower;
     let start = lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
     let end = lower.floor_char_boundary(at.end + PLACE_BYTES);
     let ends = |window: &str, at: usize| {
-        window[at..].starts_with('\n') || window[at + 1..].starts_with(' ') && window[at..].starts_with(['.', '!', '?'])
+        window[at..].starts_with('\n')
+            || window[at + 1..].starts_with(' ') && window[at..].starts_with(['.', '!', '?'])
     };
     let window = &lower[start..at.start];
-    let start = window.rmatch_indices(['\n', '.', '!', '?']).find(|(at, _)| ends(window, *at)).map_or(start, |(at, _)| start + at + 1);
+    let start = window
+        .rmatch_indices(['\n', '.', '!', '?'])
+        .find(|(at, _)| ends(window, *at))
+        .map_or(start, |(at, _)| start + at + 1);
     let window = &lower[at.end..end];
-    let end = window.match_indices(['\n', '.', '!', '?']).find(|(at, _)| ends(window, *at)).map_or(end, |(sign, _)| at.end + sign);
+    let end = window
+        .match_indices(['\n', '.', '!', '?'])
+        .find(|(at, _)| ends(window, *at))
+        .map_or(end, |(sign, _)| at.end + sign);
     let before = told.languages.place(&lower[start..at.start]);
     before.or_else(|| told.languages.place(&lower[at.end..end]))
 }
 
 /// Returns the code in the words after a verb, in the same sentence.
 fn code_after(told: &Told<'_>, words: &[Word], place: &str) -> Option<Range<usize>> {
-    let end = words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
+    let end =
+        words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
     let words = &words[..end.min(words.len())];
     let least = if matches!(place, "lock" | "safe" | "alarm") { 3 } else { 4 };
     for at in 0..words.len() {
-        let Some(run) = numbers::digit_groups(told, &words[at..]).or_else(|| numbers::spoken(told, &words[at..])) else {
+        let Some(run) =
+            numbers::digit_groups(told, &words[at..]).or_else(|| numbers::spoken(told, &words[at..]))
+        else {
             continue;
         };
-        let is_time = at > 0 && TIME_WORDS.contains(&told.lower(&words[at - 1])) && run.digits <= 4;
+        let is_time =
+            at > 0 && told.languages.is_any(told.lower(&words[at - 1]), Role::TIME) && run.digits <= 4;
         let NumberRun { at, digits, .. } = run;
-        if digits >= least && digits <= *DIGITS.end() && !is_time && !numbers::is_calendar(&told.text[at.clone()]) && !numbers::is_year(&told.text[at.clone()]) {
+        if digits >= least
+            && digits <= *DIGITS.end()
+            && !is_time
+            && !numbers::is_calendar(&told.text[at.clone()])
+            && !numbers::is_year(&told.text[at.clone()])
+        {
             return Some(at);
         }
     }
@@ -190,7 +214,8 @@ fn code_after(told: &Told<'_>, words: &[Word], place: &str) -> Option<Range<usiz
 
 /// Returns the password in the words after a verb: "the laptop unlocks with …".
 fn password_after(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
-    let end = words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
+    let end =
+        words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
     let words = &words[..end.min(words.len())];
     words.iter().enumerate().find_map(|(at, word)| {
         let before = at.checked_sub(1).map(|before| &words[before]);
@@ -202,7 +227,7 @@ fn password_after(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
 }
 
 /// Returns how to call the code of a place.
-fn rule(place: &str) -> &'static str {
+pub(super) fn rule(place: &str) -> &'static str {
     match place {
         "wifi" => "wifi password",
         "computer" => "password",

@@ -2,7 +2,7 @@
 
 use super::codes::place_near;
 use super::language::{Kind, Role};
-use super::values::is_password;
+use super::shapes::is_password;
 use super::words::{self, Word};
 use super::{PLACE_BYTES, Told};
 use crate::secrets::SecretMatch;
@@ -21,11 +21,15 @@ pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
         if place.is_none() && !has_noun(told, &hint) {
             continue;
         }
-        let words = words::before(told.text, hint.start);
-        let Some(at) = words.iter().take(REACH).position(|word| word.ends_clause || word.ends_sentence).or(Some(0)) else {
+        let words = words::before(told.text, 0, hint.start);
+        let Some(at) =
+            words.iter().take(REACH).position(|word| word.ends_clause || word.ends_sentence).or(Some(0))
+        else {
             continue;
         };
-        if let Some(word) = words.get(at).filter(|word| is_password(told, word) || is_plain(told, word, words.get(at + 1))) {
+        if let Some(word) =
+            words.get(at).filter(|word| is_password(told, word) || is_plain(told, word, words.get(at + 1)))
+        {
             let rule = if place == Some("wifi") { "wifi password" } else { "password" };
             found.push(SecretMatch { rule: rule.into(), at: word.value.clone() });
         }
@@ -54,5 +58,6 @@ fn is_plain(told: &Told<'_>, word: &Word, before: Option<&Word>) -> bool {
         && lower.chars().count() >= PLAIN_CHARS_MIN
         && lower.chars().all(char::is_alphanumeric)
         && !told.languages.is_any(lower, ordinary)
-        && (lower.chars().count() >= COMPOUND_CHARS_MIN || !told.languages.all.iter().any(|language| language.has_ordinary_ending(lower)))
+        && (lower.chars().count() >= COMPOUND_CHARS_MIN
+            || !told.languages.all.iter().any(|language| language.has_ordinary_ending(lower)))
 }

@@ -1,12 +1,8 @@
-//! The words of each language that the rules for told secrets use, read from `secrets/languages/*.toml`.
+//! The words of a language that the rules for told secrets use, read from `secrets/languages/*.toml`.
 //!
 //! `languages/en.toml` explains every list.
 
 use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::LazyLock;
-
-use aho_corasick::AhoCorasick;
 
 /// The kind of secret that a noun names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +29,7 @@ pub(super) enum Kind {
     Pattern,
 }
 
-const KINDS: &[(&str, Kind)] = &[
+pub(super) const KINDS: &[(&str, Kind)] = &[
     ("password", Kind::Password),
     ("passphrase", Kind::Passphrase),
     ("pin", Kind::Pin),
@@ -48,7 +44,7 @@ const KINDS: &[(&str, Kind)] = &[
 
 /// What a word is in a sentence about a secret. A word may be several things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Role(u16);
+pub(super) struct Role(u32);
 
 impl Role {
     /// "is": a value may follow.
@@ -80,6 +76,19 @@ impl Role {
     /// Spells a sign of a password: "exclamation mark", "capital".
     pub(super) const SPELLING: Self = Self(1 << 12);
 
+    /// Makes a PIN code part of an address: "town".
+    pub(super) const ADDRESS: Self = Self(1 << 14);
+    /// Points back to the sentence before: "that's".
+    pub(super) const POINTER: Self = Self(1 << 15);
+    /// The name of a user follows: "user".
+    pub(super) const USER: Self = Self(1 << 16);
+    /// A second.
+    pub(super) const SECOND: Self = Self(1 << 17);
+    /// A time of day follows: "at".
+    pub(super) const TIME: Self = Self(1 << 18);
+    /// Makes "pin" a verb: "the".
+    pub(super) const VERB_OBJECT: Self = Self(1 << 19);
+
     /// Returns whether a word has any of the roles.
     pub(super) const fn is(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -106,6 +115,12 @@ const ROLES: &[(&str, Role)] = &[
     ("other_codes", Role::OTHER_CODE),
     ("spelling", Role::SPELLING),
     ("directions", Role::DIRECTION),
+    ("addresses", Role::ADDRESS),
+    ("pointers", Role::POINTER),
+    ("users", Role::USER),
+    ("seconds", Role::SECOND),
+    ("times", Role::TIME),
+    ("verb_objects", Role::VERB_OBJECT),
 ];
 
 /// A language's words.
@@ -118,6 +133,8 @@ pub(super) struct Language {
     pub(super) suffix_links: Vec<String>,
     /// Text that denies what a value would be, in a script without spaces.
     pub(super) suffix_ordinary: Vec<String>,
+    /// Beginnings of words after a value that end a statement: "です".
+    pub(super) states: Vec<String>,
 }
 
 impl Language {
@@ -128,7 +145,12 @@ impl Language {
 
     /// Returns whether a word in lower case is an ordinary predicate.
     pub(super) fn is_ordinary(&self, word: &str) -> bool {
-        let roles = Role::ORDINARY.or(Role::FUNCTION).or(Role::LINK).or(Role::PREPOSITION).or(Role::TALK).or(Role::UNIT);
+        let roles = Role::ORDINARY
+            .or(Role::FUNCTION)
+            .or(Role::LINK)
+            .or(Role::PREPOSITION)
+            .or(Role::TALK)
+            .or(Role::UNIT);
         self.role(word).is(roles)
     }
 
@@ -137,7 +159,7 @@ impl Language {
         self.endings.iter().any(|ending| word.len() > ending.len() + 2 && word.ends_with(ending.as_str()))
     }
 
-    fn parse(source: &str) -> Option<(Self, toml::Table)> {
+    pub(super) fn parse(source: &str) -> Option<(Self, toml::Table)> {
         let table: toml::Table = toml::from_str(source).ok()?;
         let mut roles: HashMap<String, Role> = HashMap::new();
         for (name, role) in ROLES {
@@ -153,6 +175,7 @@ impl Language {
             endings: list(&table, "endings"),
             suffix_links,
             suffix_ordinary: list(&table, "suffix_ordinary"),
+            states: list(&table, "states"),
         };
         Some((language, table))
     }
@@ -172,238 +195,8 @@ pub(super) struct Noun {
     pub(super) is_strict: bool,
 }
 
-/// The languages, and automata that find their nouns and places.
-pub(super) struct Languages {
-    pub(super) all: Vec<Language>,
-    nouns: AhoCorasick,
-    /// The nouns of each pattern.
-    of_noun: Vec<Vec<Noun>>,
-    places: AhoCorasick,
-    /// The place of each pattern, and whether letters may follow its word.
-    of_place: Vec<(&'static str, bool)>,
-    opens: Phrases,
-    directions: Phrases,
-    hints: Phrases,
-    /// The languages, as bits, in which a word is the name of a number.
-    numbers: HashMap<String, u32>,
-}
-
-impl Languages {
-    /// Iterates over the nouns of a text in lower case, with their range.
-    pub(super) fn nouns<'a>(
-        &'a self,
-        lower: &'a str,
-    ) -> impl Iterator<Item = (Range<usize>, &'a [Noun])> + 'a {
-        self.nouns
-            .find_overlapping_iter(lower)
-            .map(|hit| (hit.start()..hit.end(), self.of_noun[hit.pattern().as_usize()].as_slice()))
-    }
-
-    /// Returns the place that a text in lower case names: "wifi", "door". A lock, a safe or an alarm goes before
-    /// the house that it is in, and otherwise the last one counts.
-    pub(super) fn place(&self, lower: &str) -> Option<&'static str> {
-        let hits = self.places.find_overlapping_iter(lower).filter(|hit| starts_word(lower, hit.start()));
-        let places = hits.filter_map(|hit| {
-            let (place, is_stem) = self.of_place[hit.pattern().as_usize()];
-            ends_word(lower, hit.end(), is_stem).then_some(place)
-        });
-        places.reduce(|best, place| {
-            let is_lock = |place: &str| matches!(place, "lock" | "safe" | "alarm");
-            if is_lock(best) && !is_lock(place) { best } else { place }
-        })
-    }
-
-    /// Returns the languages, as bits, in which a word in lower case is the name of a number.
-    pub(super) fn number(&self, word: &str) -> u32 {
-        self.numbers.get(word).copied().unwrap_or_default()
-    }
-
-    /// Returns whether a word in lower case is a unit in any language. In a script whose words run together, a
-    /// word may also start with one.
-    pub(super) fn is_unit(&self, word: &str) -> bool {
-        let runs_on = word.starts_with(|c| super::words::is_unspaced(c) || super::words::is_hangul(c));
-        let lens = word.char_indices().map(|(at, c)| at + c.len_utf8()).take(if runs_on { 4 } else { 0 });
-        let starts = lens.map(|len| &word[..len]);
-        self.is_any(word, Role::UNIT) || starts.into_iter().any(|start| self.is_any(start, Role::UNIT))
-    }
-
-    /// Iterates over the words in a text in lower case that name a place.
-    pub(super) fn places<'a>(&'a self, lower: &'a str, name: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        let hits = self.places.find_overlapping_iter(lower).filter(move |hit| {
-            let (place, is_stem) = self.of_place[hit.pattern().as_usize()];
-            place == name && starts_word(lower, hit.start()) && ends_word(lower, hit.end(), is_stem)
-        });
-        hits.map(|hit| hit.range())
-    }
-
-    /// Iterates over the phrases that say that a code opens something.
-    pub(super) fn opens<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.opens.find(lower)
-    }
-
-    /// Iterates over the directions in which a dial turns.
-    pub(super) fn directions<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.directions.find(lower)
-    }
-
-    /// Iterates over the phrases that tell how the word before is written: "all lowercase".
-    pub(super) fn hints<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.hints.find(lower)
-    }
-
-    /// Returns whether a word in lower case has a role in any language.
-    pub(super) fn is_any(&self, word: &str, role: Role) -> bool {
-        self.all.iter().any(|language| language.role(word).is(role))
-    }
-
-    fn read() -> Option<Self> {
-        let (mut opens, mut directions, mut hints) = (Vec::new(), Vec::new(), Vec::new());
-        let mut numbers: HashMap<String, u32> = HashMap::new();
-        let mut nouns: Vec<(String, Vec<Noun>)> = Vec::new();
-        let mut places: Vec<(String, (&'static str, bool))> = Vec::new();
-        let mut all = Vec::new();
-        for source in SOURCES {
-            let Some((language, table)) = Language::parse(source) else {
-                tracing::error!("could not read a language of the secret scan");
-                continue;
-            };
-            let index = all.len();
-            all.push(language);
-            for (name, kind) in KINDS {
-                let strict = format!("{name}_strict");
-                let words = list(&table, name).into_iter().map(|word| (word, false));
-                for (word, is_strict) in words.chain(list(&table, &strict).into_iter().map(|word| (word, true))) {
-                    let noun = Noun {
-                        language: index,
-                        kind: *kind,
-                        open_start: word.starts_with('*'),
-                        open_end: word.ends_with('*'),
-                        is_strict,
-                    };
-                    let word = word.trim_matches('*').to_owned();
-                    match nouns.iter_mut().find(|(one, _)| *one == word) {
-                        Some((_, found)) => found.push(noun),
-                        None => nouns.push((word, vec![noun])),
-                    }
-                }
-            }
-            opens.extend(list(&table, "opens"));
-            directions.extend(list(&table, "directions"));
-            hints.extend(list(&table, "hints"));
-            let names = list(&table, "digits").into_iter().chain(list(&table, "numbers"));
-            for word in names.flat_map(|words| words.split('|').map(str::to_owned).collect::<Vec<_>>()) {
-                *numbers.entry(word).or_default() |= 1 << index;
-            }
-            for (key, name) in PLACES {
-                let words = list(&table, key).into_iter();
-                let words = words.map(|word| (word.trim_end_matches('*').to_owned(), (*name, word.ends_with('*'))));
-                places.extend(words);
-            }
-        }
-        let (words, of_noun): (Vec<String>, Vec<Vec<Noun>>) = nouns.into_iter().unzip();
-        let (place_words, of_place): (Vec<String>, Vec<(&str, bool)>) = places.into_iter().unzip();
-        Some(Self {
-            all,
-            nouns: AhoCorasick::new(&words).ok()?,
-            of_noun,
-            places: AhoCorasick::new(&place_words).ok()?,
-            of_place,
-            opens: Phrases::new(&opens)?,
-            directions: Phrases::new(&directions)?,
-            hints: Phrases::new(&hints)?,
-            numbers,
-        })
-    }
-}
-
-/// Lists of places, and how to call them.
-const PLACES: &[(&str, &str)] = &[
-    ("place_wifi", "wifi"),
-    ("place_door", "door"),
-    ("place_alarm", "alarm"),
-    ("place_safe", "safe"),
-    ("place_lock", "lock"),
-    ("place_phone", "phone"),
-    ("place_bank", "bank"),
-    ("place_computer", "computer"),
-    ("secrecy", "secrecy"),
-];
-
-const SOURCES: &[&str] = &[
-    include_str!("../languages/en.toml"),
-    include_str!("../languages/de.toml"),
-    include_str!("../languages/fr.toml"),
-    include_str!("../languages/es.toml"),
-    include_str!("../languages/pt.toml"),
-    include_str!("../languages/it.toml"),
-    include_str!("../languages/nl.toml"),
-    include_str!("../languages/pl.toml"),
-    include_str!("../languages/ru.toml"),
-    include_str!("../languages/uk.toml"),
-    include_str!("../languages/tr.toml"),
-    include_str!("../languages/zh.toml"),
-    include_str!("../languages/ja.toml"),
-    include_str!("../languages/ko.toml"),
-    include_str!("../languages/hi.toml"),
-    include_str!("../languages/th.toml"),
-];
-
-static LANGUAGES: LazyLock<Option<Languages>> = LazyLock::new(Languages::read);
-
-/// Returns the languages, or `None` if an automaton could not be built.
-pub(super) fn languages() -> Option<&'static Languages> {
-    LANGUAGES.as_ref()
-}
-
-/// Returns a list of texts of a table. A name with a point is in a table of its own.
-fn list(table: &toml::Table, name: &str) -> Vec<String> {
+/// Returns a list of texts of a table.
+pub(super) fn list(table: &toml::Table, name: &str) -> Vec<String> {
     let texts = table.get(name).and_then(toml::Value::as_array).into_iter().flatten();
     texts.filter_map(toml::Value::as_str).map(str::to_owned).collect()
-}
-
-/// Phrases of all languages. Letters may follow one that ends in `*`.
-struct Phrases {
-    automaton: AhoCorasick,
-    /// Whether letters may follow the phrase of each pattern.
-    is_stem: Vec<bool>,
-}
-
-impl Phrases {
-    fn new(phrases: &[String]) -> Option<Self> {
-        let automaton = AhoCorasick::new(phrases.iter().map(|phrase| phrase.trim_end_matches('*'))).ok()?;
-        Some(Self { automaton, is_stem: phrases.iter().map(|phrase| phrase.ends_with('*')).collect() })
-    }
-
-    /// Iterates over the phrases in a text in lower case.
-    fn find<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-        let is_free = |lower: &str, at: &Range<usize>, is_stem: bool| {
-            starts_word(lower, at.start) && (is_stem || !lower[at.end..].starts_with(is_letter))
-        };
-        self.automaton
-            .find_overlapping_iter(lower)
-            .map(|hit| (hit.range(), self.is_stem[hit.pattern().as_usize()]))
-            .filter(move |(at, is_stem)| is_free(lower, at, *is_stem))
-            .map(|(at, _)| at)
-    }
-}
-
-/// Returns whether a character continues a word of a script with spaces.
-fn is_letter(c: char) -> bool {
-    c.is_alphabetic() && !super::words::is_unspaced(c)
-}
-
-/// Returns whether a word may start at an index: after anything but a letter, or in a script without spaces.
-fn starts_word(lower: &str, at: usize) -> bool {
-    let (before, here) = (lower[..at].chars().next_back(), lower[at..].chars().next());
-    before.is_none_or(|c| !c.is_alphanumeric())
-        || here.is_some_and(super::words::is_unspaced)
-        || before.is_some_and(super::words::is_unspaced)
-}
-
-/// Returns whether a word may end at an index: before anything but a letter, or before an ending of up to two
-/// letters, or of any length after a stem.
-fn ends_word(lower: &str, at: usize, is_stem: bool) -> bool {
-    let here = lower[..at].chars().next_back();
-    let letters = lower[at..].chars().take(4).take_while(|c| c.is_alphabetic() && !super::words::is_unspaced(*c)).count();
-    is_stem || letters <= 2 || here.is_some_and(super::words::is_unspaced)
 }

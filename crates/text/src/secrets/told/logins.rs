@@ -4,19 +4,33 @@ use std::ops::Range;
 
 use super::Told;
 use super::language::Kind;
-use super::values::{Link, is_ordinary_shape};
+use super::links::Link;
+use super::shapes::is_ordinary_shape;
 use crate::secrets::SecretMatch;
 use crate::secrets::values::{Shape, is_placeholder};
 
 /// Names of accounts.
-const ACCOUNTS: &[&str] = &["admin", "administrator", "root", "guest", "user", "gast", "usuario", "utilisateur", "superuser", "sysadmin", "pi"];
+const ACCOUNTS: &[&str] = &[
+    "admin",
+    "administrator",
+    "root",
+    "guest",
+    "user",
+    "gast",
+    "usuario",
+    "utilisateur",
+    "superuser",
+    "sysadmin",
+    "pi",
+];
 
 /// Adds the passwords after account names and e-mail addresses, and in `user:password` after a noun for both.
 pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
     let bytes = told.text.as_bytes();
     for account in ACCOUNTS {
         for (start, _) in told.lower.match_indices(account) {
-            let free = start == 0 || !bytes[start - 1].is_ascii_alphanumeric() && !b"_-./@:".contains(&bytes[start - 1]);
+            let free = start == 0
+                || !bytes[start - 1].is_ascii_alphanumeric() && !b"_-./@:".contains(&bytes[start - 1]);
             if free {
                 found.extend(pair(told.text, start + account.len()));
             }
@@ -27,7 +41,9 @@ pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
         let host_len = bytes[at + 1..].iter().take(80).take_while(is_host).count();
         let named = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
         let host = told.text[at + 1..at + 1 + host_len].trim_end_matches('.');
-        let is_host = host.rsplit_once('.').is_some_and(|(_, last)| last.len() > 1 && last.bytes().all(|b| b.is_ascii_alphabetic()));
+        let is_host = host
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| last.len() > 1 && last.bytes().all(|b| b.is_ascii_alphabetic()));
         if named && is_host {
             found.extend(pair(told.text, at + 1 + host_len));
         }
@@ -63,7 +79,9 @@ fn joined_pair(text: &str, end: usize) -> Option<SecretMatch> {
     words.into_iter().find_map(|word| {
         let word_at = word.as_ptr() as usize - text.as_ptr() as usize;
         let (user, rest) = word.split_once([':', '/'])?;
-        let is_user = !user.is_empty() && user.chars().all(|c| c.is_alphanumeric() || "._-@".contains(c)) && user.contains(char::is_alphabetic);
+        let is_user = !user.is_empty()
+            && user.chars().all(|c| c.is_alphanumeric() || "._-@".contains(c))
+            && user.contains(char::is_alphabetic);
         let value = password(rest, false).or_else(|| password(rest, true).filter(|_| word.contains(':')))?;
         let start = word_at + user.len() + 1;
         is_user.then(|| SecretMatch { rule: "password of a login".into(), at: range(start, value) })
@@ -81,8 +99,17 @@ fn password(text: &str, announced: bool) -> Option<&str> {
     let value = word.trim_end_matches([',', '.', ';', ')', ':', '\'']);
     let shape = Shape::of(value);
     let rest = &text[word.len()..];
-    let ends = rest.trim_start_matches([' ', '`', '"']).is_empty() || rest.starts_with(['\n', '`', '"']) || word.len() > value.len();
+    let ends = rest.trim_start_matches([' ', '`', '"']).is_empty()
+        || rest.starts_with(['\n', '`', '"'])
+        || word.len() > value.len();
     let is_password = shape.is_strong() || announced && ends && shape.is_mixed() && shape.chars >= 5;
-    let is_code = value.contains(['[', ']', '{', '}', '<', '>', '(', ')', ';', '\\', '=']) || value.contains("::");
-    (is_password && !is_code && !is_ordinary_shape(value, Link::None) && !value.starts_with('/') && !value.contains('/') && !is_placeholder(value)).then_some(value)
+    let is_code =
+        value.contains(['[', ']', '{', '}', '<', '>', '(', ')', ';', '\\', '=']) || value.contains("::");
+    (is_password
+        && !is_code
+        && !is_ordinary_shape(value, Link::None)
+        && !value.starts_with('/')
+        && !value.contains('/')
+        && !is_placeholder(value))
+    .then_some(value)
 }

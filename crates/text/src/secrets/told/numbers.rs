@@ -30,7 +30,8 @@ pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun>
         if run.is_some() && word.starts_line {
             break;
         }
-        let run = run.get_or_insert(NumberRun { at: word.value.start..0, digits: 0, words: 0, has_signs: false });
+        let run =
+            run.get_or_insert(NumberRun { at: word.value.start..0, digits: 0, words: 0, has_signs: false });
         run.digits += group.digits;
         run.words += 1;
         run.has_signs |= group.has_sign;
@@ -38,7 +39,9 @@ pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun>
         let next = words.get(index + 1).and_then(|next| digit_group(text, next)).map(|(_, next)| next);
         let goes_on = next.is_some_and(|next| {
             let both_single = group.digits == 1 && next.digits == 1;
-            !word.ends_sentence && !word.has_colon && (both_single || group.digits <= 3 && next.digits <= 3 && !word.ends_clause)
+            !word.ends_sentence
+                && !word.has_colon
+                && (both_single || group.digits <= 3 && next.digits <= 3 && !word.ends_clause)
         });
         if !goes_on {
             // "0341 555 0192" is a phone number.
@@ -52,6 +55,15 @@ pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun>
     run
 }
 
+/// Reads two or more groups of digits, as on the label of a router, with 8 to 32 digits together.
+pub(super) fn long_number(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
+    let is_group =
+        |word: &&Word| !word.is_sign && told.text[word.core.clone()].bytes().all(|b| b.is_ascii_digit());
+    let groups = words.iter().take(8).take_while(is_group).count();
+    let digits: usize = words[..groups].iter().map(|word| word.core.len()).sum();
+    ((8..=32).contains(&digits) && groups > 1).then(|| words[0].core.start..words[groups - 1].core.end)
+}
+
 /// A group of digits in one word.
 #[derive(Debug, Clone, Copy)]
 struct Group {
@@ -61,7 +73,8 @@ struct Group {
 
 /// Reads a word of digits, with `#`, `*`, separators, and at most two capital letters as on an intercom.
 fn digit_group<'a>(text: &'a str, word: &Word) -> Option<(&'a str, Group)> {
-    let value = strip_suffix(if word.is_quoted { &text[word.core.clone()] } else { &text[word.value.clone()] });
+    let value =
+        strip_suffix(if word.is_quoted { &text[word.core.clone()] } else { &text[word.value.clone()] });
     let digits = value.chars().filter(char::is_ascii_digit).count();
     let letters = value.chars().filter(|c| c.is_alphabetic()).count();
     let is_sign = |c: char| "#*-–./".contains(c);
@@ -74,20 +87,24 @@ fn digit_group<'a>(text: &'a str, word: &Word) -> Option<(&'a str, Group)> {
         && value.chars().all(|c| c.is_ascii_digit() || is_sign(c) || is_letter(c))
         && !value.starts_with(['.', '-', '/'])
         && !(value.starts_with('#') && !value.ends_with(['#', '*']));
-    is_group.then_some((value, Group { digits, has_sign: value.ends_with(['#', '*']) || value.starts_with('*') }))
+    let is_typed = digits >= 4 && value.split(['-', '–']).all(|part| part.len() == 1);
+    is_group.then_some((
+        value,
+        Group { digits, has_sign: is_typed || value.ends_with(['#', '*']) || value.starts_with('*') },
+    ))
 }
 
 /// Returns whether a unit follows a number: "12 characters", "3 Versuche".
 fn is_unit_next(told: &Told<'_>, word: &Word, next: Option<&Word>) -> bool {
     let Some(next) = next.filter(|_| !word.ends_sentence && !word.ends_clause) else { return false };
-    told.languages.is_unit(told.lower(next))
-        || told.text[word.value.end..].starts_with(['%', '€', '°', '$'])
+    told.languages.is_unit(told.lower(next)) || told.text[word.value.end..].starts_with(['%', '€', '°', '$'])
 }
 
 /// Returns a value without the ending of a case after an apostrophe: "4829'dur".
 pub(super) fn strip_suffix(value: &str) -> &str {
     let Some((stem, ending)) = value.rsplit_once(['\'', '’']) else { return value };
-    let is_ending = !ending.is_empty() && ending.chars().count() <= 5 && ending.chars().all(char::is_alphabetic);
+    let is_ending =
+        !ending.is_empty() && ending.chars().count() <= 5 && ending.chars().all(char::is_alphabetic);
     if is_ending && stem.contains(|c: char| c.is_ascii_digit()) { stem } else { value }
 }
 
@@ -134,14 +151,17 @@ pub(super) fn spoken_runs(told: &Told<'_>, least: usize) -> Vec<Range<usize>> {
         runs.extend(run.filter(|(_, count, _)| *count >= least).map(|(at, ..)| at));
     };
     let lower = told.lower.as_str();
-    for word in lower.split(|c: char| !c.is_alphabetic() && !super::is_mark(c)).filter(|word| word.len() > 1) {
+    for word in lower.split(|c: char| !c.is_alphabetic() && !super::is_mark(c)).filter(|word| word.len() > 1)
+    {
         let start = word.as_ptr() as usize - lower.as_ptr() as usize;
         let named = told.languages.number(word);
         let joined = run.as_ref().is_some_and(|(at, _, languages)| {
             languages & named != 0 && lower[at.end..start].bytes().all(|b| matches!(b, b' ' | b',' | b'-'))
         });
         run = match run.take() {
-            Some((at, count, languages)) if joined => Some((at.start..start + word.len(), count + 1, languages & named)),
+            Some((at, count, languages)) if joined => {
+                Some((at.start..start + word.len(), count + 1, languages & named))
+            }
             before => {
                 close(before);
                 (named != 0).then(|| (start..start + word.len(), 1, named))
@@ -157,7 +177,8 @@ pub(super) fn spoken_runs(told: &Told<'_>, least: usize) -> Vec<Range<usize>> {
 pub(super) fn dial(told: &Told<'_>, words: &[Word], least: usize) -> Option<Range<usize>> {
     let is_number = |word: &Word| {
         let value = &told.text[word.core.clone()];
-        let named = told.lower(word).split('-').fold(u32::MAX, |all, part| all & told.languages.number(part)) != 0;
+        let named =
+            told.lower(word).split('-').fold(u32::MAX, |all, part| all & told.languages.number(part)) != 0;
         !word.is_sign && (value.len() <= 2 && value.bytes().all(|b| b.is_ascii_digit()) || named)
     };
     let (mut at, mut count, mut gap): (Option<Range<usize>>, usize, usize) = (None, 0, 0);
@@ -179,7 +200,9 @@ pub(super) fn dial(told: &Told<'_>, words: &[Word], least: usize) -> Option<Rang
 /// Returns whether a number is a date, a time, a range or a version.
 pub(super) fn is_calendar(value: &str) -> bool {
     let parts: Vec<&str> = value.split(['.', '-', '/', ':']).collect();
-    if parts.len() < 2 || !parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) {
+    if parts.len() < 2
+        || !parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    {
         return false;
     }
     let small = |part: &str, most: u32| part.parse::<u32>().is_ok_and(|part| part > 0 && part <= most);

@@ -44,19 +44,25 @@ pub(super) const fn is_hangul(c: char) -> bool {
 
 /// Returns the words from an index on.
 pub(super) fn after(text: &str, start: usize) -> Vec<Word> {
+    between(text, start, text.len())
+}
+
+/// Returns the words from an index on that start before another.
+pub(super) fn between(text: &str, start: usize, end: usize) -> Vec<Word> {
     let mut words = Vec::new();
     let mut at = start;
-    while words.len() < WORDS_AFTER_MAX {
-        let Some((word, next)) = read(text, at) else { break };
+    while words.len() < WORDS_AFTER_MAX && at < end {
+        let Some((word, next)) = read(text, at).filter(|(word, _)| word.value.start < end) else { break };
         words.push(word);
         at = next;
     }
     words
 }
 
-/// Returns the words of the same line that end at or before an index, the last one first.
-pub(super) fn before(text: &str, end: usize) -> Vec<Word> {
-    let floor = text.ceil_char_boundary(end.saturating_sub(QUOTED_BYTES_MAX));
+/// Returns the words of the same line that end at or before an index, the last one first, but none before a
+/// floor.
+pub(super) fn before(text: &str, floor: usize, end: usize) -> Vec<Word> {
+    let floor = text.ceil_char_boundary(end.saturating_sub(QUOTED_BYTES_MAX)).max(floor).min(end);
     let floor = text[floor..end].rfind('\n').map_or(floor, |line| floor + line + 1);
     let mut words = Vec::new();
     let mut at = floor;
@@ -124,13 +130,19 @@ fn tail(text: &str, end: usize) -> (Tail, usize) {
         match c {
             ':' | '：' | '=' | '→' | '＝' => tail.has_colon = true,
             '>' if text[..at].ends_with(['-', '=']) => tail.has_colon = true,
-            ',' | ';' | '，' | '、' | '；' | ')' | ']' | '）' | '—' | '–' | '-' | '(' | '（' | '…' | '|' => {
+            ',' | ';' | '，' | '、' | '；' | ')' | ']' | '）' | '—' | '–' | '-' | '(' | '（' | '…' | '|' =>
+            {
                 tail.ends_clause = true;
             }
             '。' | '！' | '？' | '．' | '।' => tail.ends_sentence = true,
             '.' | '!' | '?' if before_space => tail.ends_sentence = true,
-            '"' | '\'' | '`' | '*' | '_' | '~' | '<' | '{' if next.is_some_and(|c| !before_space || c.is_alphanumeric()) => break,
-            '.' | '!' | '?' | '"' | '\'' | '`' | '*' | '”' | '’' | '»' | '」' | '』' | '_' | '~' | '>' | '}' => {}
+            '"' | '\'' | '`' | '*' | '_' | '~' | '<' | '{'
+                if next.is_some_and(|c| !before_space || c.is_alphanumeric()) =>
+            {
+                break;
+            }
+            '.' | '!' | '?' | '"' | '\'' | '`' | '*' | '”' | '’' | '»' | '」' | '』' | '_' | '~' | '>'
+            | '}' => {}
             _ => break,
         }
         at += c.len_utf8();
@@ -139,7 +151,8 @@ fn tail(text: &str, end: usize) -> (Tail, usize) {
         }
     }
     let rest = &text[at..];
-    tail.ends_clause |= rest.trim_start_matches(' ').starts_with(['(', '（', '—', '–']) || rest.starts_with(" - ");
+    tail.ends_clause |=
+        rest.trim_start_matches(' ').starts_with(['(', '（', '—', '–']) || rest.starts_with(" - ");
     tail.ends_sentence |= rest.trim_start_matches([' ', '\t', '\r']).is_empty()
         || rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
     // An opening quote or bracket belongs to the next word.
@@ -148,7 +161,9 @@ fn tail(text: &str, end: usize) -> (Tail, usize) {
 
 /// Returns whether a sign at the end of a word is no part of it.
 fn is_edge(c: char) -> bool {
-    !c.is_alphanumeric() && !is_unspaced(c) && !matches!(c, '\u{900}'..='\u{97f}' | '\u{0e31}'..='\u{0e4e}' | '#' | '@' | '$' | '%' | '€' | '£' | '+' | '&')
+    !c.is_alphanumeric()
+        && !is_unspaced(c)
+        && !matches!(c, '\u{900}'..='\u{97f}' | '\u{0e31}'..='\u{0e4e}' | '#' | '@' | '$' | '%' | '€' | '£' | '+' | '&')
 }
 
 /// Returns the end of the quoted text that starts at an index, with its quotes.
@@ -192,10 +207,32 @@ fn word_end(text: &str, start: usize) -> usize {
     let mut before: Option<char> = None;
     for (at, c) in text[start..].char_indices() {
         let ends = c.is_whitespace()
-            || matches!(c, '。' | '！' | '？' | '，' | '、' | '：' | '；' | '「' | '」' | '『' | '』' | '（' | '）' | '“' | '”' | '《' | '》' | '【' | '】' | '।' | '＝' | '→')
+            || matches!(
+                c,
+                '。' | '！'
+                    | '？'
+                    | '，'
+                    | '、'
+                    | '：'
+                    | '；'
+                    | '「'
+                    | '」'
+                    | '『'
+                    | '』'
+                    | '（'
+                    | '）'
+                    | '“'
+                    | '”'
+                    | '《'
+                    | '》'
+                    | '【'
+                    | '】'
+                    | '।'
+                    | '＝'
+                    | '→'
+            )
             || before.is_some_and(|before| {
-                is_unspaced(before) != is_unspaced(c)
-                    || is_hangul(c) && before.is_ascii()
+                is_unspaced(before) != is_unspaced(c) || is_hangul(c) && before.is_ascii()
             })
             || at >= WORD_BYTES_MAX;
         if ends && at > 0 {
@@ -214,7 +251,12 @@ fn value_range(text: &str, raw: Range<usize>, core: Range<usize>) -> Range<usize
     let lead = &text[raw.start..core.start];
     let mut start = raw.start;
     // Brackets, quotes and the signs of Markdown before a word are no part of it.
-    start += lead.len() - lead.trim_start_matches(['(', '[', '"', '\'', '`', '*', '_', '>', '=', ':', '“', '„', '-', '–', '—', '~', '{', '|']).len();
+    start += lead.len()
+        - lead
+            .trim_start_matches([
+                '(', '[', '"', '\'', '`', '*', '_', '>', '=', ':', '“', '„', '-', '–', '—', '~', '{', '|',
+            ])
+            .len();
     if lead.starts_with('*') && !text[core.end..raw.end].contains('*') && !lead.starts_with("**") {
         start = raw.start;
     }
