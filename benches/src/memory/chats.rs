@@ -1,4 +1,4 @@
-//! What labeled chat messages do to the memory.
+//! The effect of labeled chat messages on the memory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::progress::progress;
 /// The kinds of requests, in the order of the table.
 const REQUESTS: [&str; 6] = ["store", "replace", "suggest", "forget", "list", "refuse"];
 
-/// What was counted for one kind of expectation: done and all, in English and in other languages.
+/// The counts for one kind of expectation: done and all, in English and in other languages.
 #[derive(Default, Clone, Copy)]
 struct Count {
     english: (usize, usize),

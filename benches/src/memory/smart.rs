@@ -24,7 +24,7 @@ struct Pair {
     second: String,
     /// `same`, `adds`, `replaces`, `contradicts`, `unrelated` or `reject`.
     label: String,
-    /// What a current memory must still contain afterwards.
+    /// The texts that a current memory must still contain afterwards.
     must_keep: Vec<String>,
 }
 

@@ -38,7 +38,7 @@ const PRESENCE_OF_KNOWN_MIN: f32 = 0.5;
 /// words by weight.
 const FORGET_SIMILARITY_MIN: f32 = 0.5;
 const FORGET_PRESENCE_MIN: f32 = 0.7;
-/// "Everything about X" means the memories with at least this share of the words of X by weight.
+/// The share by weight of the words of X that a memory needs to be "about X".
 const ABOUT_PRESENCE_MIN: f32 = 0.99;
 /// The most memories that one message can forget.
 const FORGOTTEN_MAX: usize = 200;

@@ -12,8 +12,8 @@ use lar_store::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::keyword_entry::keyword_entry;
 pub use self::dry_run::IngestPreview;
+use crate::keyword_entry::keyword_entry;
 use crate::secret_policy::SecretPolicy;
 use crate::{Error, Memories, WriteAccess, strength};
 use lar_text::chunking;

@@ -25,8 +25,7 @@ use crate::{readable, rerank};
 use lar_text::days::Day;
 use lar_text::terms::QueryTerms;
 use lar_text::time_expressions::time_expressions;
-pub use linked::HitLink;
-pub use results::{Hit, Mode, SearchResults, Stages, Superseded};
+pub use results::{Hit, HitLink, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.
 pub const QUERY_BYTES_MAX: usize = 8 << 10;

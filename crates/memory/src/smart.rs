@@ -341,7 +341,7 @@ impl Memories {
     }
 }
 
-/// Who decides that a text replaces a memory.
+/// The authority by which a text replaces a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Authority {
     /// The rules, which must be certain.

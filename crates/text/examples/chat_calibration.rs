@@ -79,8 +79,8 @@ fn measure(file: &str, text: &str) {
     for (kind, (right, all)) in &kinds {
         println!("{kind}: {right}/{all}");
     }
-    let sum = |count: fn(&Counts) -> usize, is_wanted: &dyn Fn(&str) -> bool| {
-        languages.iter().filter(|(code, _)| is_wanted(code)).map(|(_, counts)| count(counts)).sum::<usize>()
+    let sum = |count: fn(&Counts) -> usize, is_needed: &dyn Fn(&str) -> bool| {
+        languages.iter().filter(|(code, _)| is_needed(code)).map(|(_, counts)| count(counts)).sum::<usize>()
     };
     let is_english = |code: &str| code == "en";
     println!(

@@ -27,7 +27,7 @@ pub(crate) const MASK: char = '\u{1}';
 /// A sentence of the user's own.
 #[derive(Debug, Clone)]
 pub(crate) struct Sentence {
-    /// Where it stands in the message, in bytes.
+    /// The place in the message, in bytes.
     pub(crate) at: Range<usize>,
     /// The index of its line.
     pub(crate) line: usize,

@@ -7,7 +7,7 @@
 //! | `assignments`, `names` | values of variables, fields and options whose name says that they are secret |
 //! | `urls`, `commands` | passwords in URLs, on command lines, in SQL statements and in HTTP headers |
 //! | `private_keys`, `numbers`, `seed_phrases` | key blocks; cards and IBANs by their check digits; seed phrases |
-//! | `told` | passwords, PINs and codes that people tell in their own words, in 16 languages |
+//! | `stated` | passwords, PINs and codes that people tell in their own words, in 16 languages |
 //!
 //! `values` knows placeholders, references to vaults and hashes, which are no secrets. Except for `rules`, the
 //! modules read the text themselves instead of with regular expressions: they keep no caches, and the time is
@@ -24,10 +24,10 @@ mod one_time;
 mod private_keys;
 mod rules;
 mod seed_phrases;
+mod stated;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod told;
 mod urls;
 mod values;
 
@@ -114,7 +114,7 @@ fn find_plain(text: &str) -> Vec<SecretMatch> {
     numbers::find(text, &mut found);
     one_time::find(text, &mut found);
     seed_phrases::find(text, &mut found);
-    told::find(text, &mut found);
+    stated::find(text, &mut found);
     if let Some(rules) = RULES.as_ref() {
         merge::add_library(text, &mut found, rules.find(text));
     }

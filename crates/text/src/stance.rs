@@ -54,7 +54,6 @@ const DOUBTFUL: &[&str] = &[
     " i guess ",
     " i believe ",
     " might ",
-    " may ",
     " seems ",
     " seemed ",
     " could swear ",

@@ -70,7 +70,7 @@ pub fn time_expressions(text: &str, today: Day) -> Vec<Range<Day>> {
         languages.extend(Language::ALL);
     }
     for language in languages {
-        let parsed = Parser::new(&words, language, today).parse();
+        let parsed = TimeParser::new(&words, language, today).parse();
         if !parsed.is_empty() {
             found.extend(parsed);
             break;
@@ -144,14 +144,14 @@ fn unspaced(text: &str, language: Language, today: Day) -> Vec<Range<Day>> {
 }
 
 /// Reads the words of a text from left to right.
-struct Parser<'a> {
+struct TimeParser<'a> {
     words: &'a [&'a str],
     meanings: Vec<Option<Meaning>>,
     language: Language,
     today: Day,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> TimeParser<'a> {
     fn new(words: &'a [&'a str], language: Language, today: Day) -> Self {
         let known = &MEANINGS[language as usize];
         let meaning = |word: &&str| number_of(word).map(Meaning::Number).or_else(|| known.get(word).copied());

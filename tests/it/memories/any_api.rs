@@ -85,14 +85,14 @@ fn every_api_recalls_on_request() {
 fn a_memory_requested_in_a_message_is_saved_once() {
     let lar = Lar::start();
     for (number, api) in APIS.into_iter().enumerate() {
-        let text = format!("Remember that locker {number} of the gym opens with 44{number}7.");
+        let text = format!("Remember that locker {number} of the gym has 44{number}7 screws.");
         let first = say(&lar, api, "default+memory", &text, "");
         assert!(header(&first, "x-lar-saved").is_some(), "{api} {}", first.head);
         let again = say(&lar, api, "default+memory", &text, "");
         assert_eq!(header(&again, "x-lar-saved"), None, "{api}: a repeated request saves nothing");
     }
-    assert_eq!(search_ids(&lar, "Which code opens locker 2?").len(), APIS.len());
-    let forget = say(&lar, APIS[0], "default+memory", "Forget that locker 3 of the gym opens with 4437.", "");
+    assert_eq!(search_ids(&lar, "How many screws has locker 2?").len(), APIS.len());
+    let forget = say(&lar, APIS[0], "default+memory", "Forget that locker 3 of the gym has 4437 screws.", "");
     assert!(header(&forget, "x-lar-forgotten").is_some(), "{}", forget.head);
 }
 
@@ -180,14 +180,14 @@ fn a_key_sets_the_memory_mode_of_its_requests() {
     let refused = ask(&recalls, "default", question, "x-lar-memory: remember\r\n");
     assert_eq!(refused.status, 403, "{}", refused.body);
     assert!(refused.body.contains("memory:write"), "{}", refused.body);
-    let named = ask(&recalls, "default+memory", "Remember that the gate opens with 5512.", "");
+    let named = ask(&recalls, "default+memory", "Remember that the gate has 5512 screws.", "");
     assert_eq!((named.status, header(&named, "x-lar-saved")), (200, None), "the key may not save memories");
 
     let neither = key(&lar, &json!({ "scopes": ["inference"] }));
     assert_eq!(header(&ask(&neither, "default", question, ""), "x-lar-recalled"), None);
     assert_eq!(ask(&neither, "default+memory", question, "").status, 403);
     let remembers = key(&lar, &json!({ "memory": "remember" }));
-    let saved = ask(&remembers, "default", "Remember that the gate opens with 5512.", "");
+    let saved = ask(&remembers, "default", "Remember that the gate has 5512 screws.", "");
     assert!(header(&saved, "x-lar-saved").is_some(), "{}", saved.head);
     for (memory, scopes) in [
         ("remember", json!(["memory:read"])),

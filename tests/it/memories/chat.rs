@@ -127,7 +127,7 @@ fn requested_memories_are_saved_recalled_and_forgotten() {
     assert!(memory["refused"][0].as_str().unwrap().contains("already undone"), "{memory}");
     assert_eq!(texts(&say(&lar, &friday, "Who is my dentist?"), "recalled"), ["my dentist is Dr. Okafor."]);
 
-    let memory = say(&lar, &friday, "Please forget who my dentist is.");
+    let memory = say(&lar, &friday, "Please forget my dentist.");
     assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Okafor."]);
     assert_eq!(say(&lar, &friday, "Who is my dentist?"), Value::Null);
     let memory = say(&lar, &friday, "Forget about the trip to Athens.");
@@ -305,7 +305,7 @@ fn a_key_without_memory_read_sees_no_memory_beside_answers() {
     let path = format!("/lar/v1/conversations/{talk}/messages");
     let mut shown = String::new();
     let correction = "No, that's wrong, my dentist is Dr. Weber.";
-    for text in [correction, "Forget that.", "Please forget who my dentist is."] {
+    for text in [correction, "Forget that.", "Please forget my dentist."] {
         let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": text, "max_tokens": 4 }));
         let memory = answer.events()[0].1["answer"]["memory"].clone();
         assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{text}: {memory}");

@@ -109,7 +109,7 @@ fn a_redacted_text_can_wait_in_the_inbox() {
     assert!(!inbox.body.contains("hunter22"));
     let waiting = inbox.json()["data"].as_array().unwrap().clone();
     assert_eq!(waiting.len(), 1, "a text that was sent twice waits once: {}", inbox.body);
-    assert_eq!(waiting[0]["content"], "The router's password is [redacted] by the door.");
+    assert_eq!(waiting[0]["content"], "The router's password is [redacted], by the door.");
     let id = waiting[0]["id"].as_str().unwrap();
     let accepted = lar.post(&format!("/lar/v1/memories/inbox/{id}/accept"), &json!({}));
     assert_eq!(accepted.status, 200, "{}", accepted.body);

@@ -6,33 +6,12 @@
 
 use std::collections::HashSet;
 
-use lar_base::{LinkId, MemoryId, Problem};
-use lar_store::{LinkRelation, MemoryLink};
+use lar_base::{MemoryId, Problem};
+use lar_store::MemoryLink;
 
-use super::{Detail, Hit, render_text};
+use super::{Detail, Hit, HitLink, render_text};
 use crate::index::Filter;
 use crate::{Memories, ReadAccess};
-
-/// An open link of a result to another memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HitLink {
-    /// The link, about which nobody has decided.
-    pub id: LinkId,
-    /// The other memory.
-    pub memory: MemoryId,
-    /// Whether the other memory is the newer one.
-    pub is_newer: bool,
-    /// The relation of the newer memory to the older one.
-    pub relation: LinkRelation,
-}
-
-impl Hit {
-    /// Returns whether a newer memory may make this one outdated.
-    #[must_use]
-    pub fn is_possibly_outdated(&self) -> bool {
-        self.links.iter().any(|link| link.is_newer && link.relation == LinkRelation::MayReplace)
-    }
-}
 
 impl Memories {
     /// Adds the open links of the hits, and brings linked hits together: at most `limit`.
@@ -118,15 +97,15 @@ fn bring_together(hits: Vec<Hit>) -> Vec<Hit> {
     let mut ordered = Vec::with_capacity(left.len());
     for at in 0..left.len() {
         let Some(first) = left[at].take() else { continue };
-        let mut wanted: Vec<MemoryId> = first.links.iter().map(|link| link.memory).collect();
+        let mut pending: Vec<MemoryId> = first.links.iter().map(|link| link.memory).collect();
         let (mut group, mut seen) = (vec![first], HashSet::new());
-        while let Some(id) = wanted.pop() {
+        while let Some(id) = pending.pop() {
             if !seen.insert(id) {
                 continue;
             }
             let found = left.iter_mut().find(|hit| hit.as_ref().is_some_and(|hit| hit.memory.id == id));
             if let Some(hit) = found.and_then(Option::take) {
-                wanted.extend(hit.links.iter().map(|link| link.memory));
+                pending.extend(hit.links.iter().map(|link| link.memory));
                 group.push(hit);
             }
         }

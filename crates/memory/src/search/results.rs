@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use lar_base::{MemoryId, Timestamp};
-use lar_store::Memory;
-
-use super::linked::HitLink;
+use lar_base::{LinkId, MemoryId, Timestamp};
+use lar_store::{LinkRelation, Memory};
 
 /// The mode in which a search ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +23,19 @@ pub struct Superseded {
     pub text: String,
     /// The time when it was superseded.
     pub until: Timestamp,
+}
+
+/// An open link of a result to another memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HitLink {
+    /// The link, about which nobody has decided.
+    pub id: LinkId,
+    /// The other memory.
+    pub memory: MemoryId,
+    /// Whether the other memory is the newer one.
+    pub is_newer: bool,
+    /// The relation of the newer memory to the older one.
+    pub relation: LinkRelation,
 }
 
 /// A search result.
@@ -63,6 +74,12 @@ pub struct Hit {
 }
 
 impl Hit {
+    /// Returns whether a newer memory may make this one outdated.
+    #[must_use]
+    pub fn is_possibly_outdated(&self) -> bool {
+        self.links.iter().any(|link| link.is_newer && link.relation == LinkRelation::MayReplace)
+    }
+
     /// Creates a hit with the whole text for a memory that no search found.
     pub(crate) fn whole(memory: Memory) -> Self {
         Self {

@@ -2,8 +2,8 @@
 //!
 //! Only this module creates them: [`whole`], [`show_link`] and [`show_linked`] for a caller who may read, which
 //! [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
-//! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask [`WriterView::readable`]. Exports are in
-//! `transfer.rs`; they require the scope `memory:read`.
+//! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask
+//! [`WriterView::readable`]. Exports are in `transfer.rs`; they require the scope `memory:read`.
 //!
 //! Without the scope `memory:read`, the response to a write contains ids of memories, versions and times of
 //! the change, but no other fields. It leaves out even the fields that the request sent, because the memory

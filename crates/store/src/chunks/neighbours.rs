@@ -82,7 +82,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Change, MemoryChange, MemoryDecision, MemoryKind, MemoryPatch, NewChunk, NewMemory, Provenance, Strength,
+        Change, MemoryChange, MemoryDecision, MemoryKind, MemoryPatch, NewChunk, NewMemory, Provenance,
+        Strength,
     };
 
     fn turn(space: SpaceId, number: u8, after: Option<MemoryId>) -> NewMemory {

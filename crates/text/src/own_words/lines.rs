@@ -29,7 +29,7 @@ pub(super) enum LineKind {
 /// A line of a message.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    /// Where it stands, in bytes, without the line break.
+    /// The place, in bytes, without the line break.
     pub(super) at: Range<usize>,
     /// Its kind.
     pub(super) kind: LineKind,

@@ -22,7 +22,7 @@ pub(super) struct View<'a> {
 
 /// A part of a message with the keywords in it.
 pub(super) struct Part<'a> {
-    /// Where it stands, in bytes.
+    /// The place, in bytes.
     pub(super) at: Range<usize>,
     /// Its text in lower case.
     pub(super) folded: &'a str,

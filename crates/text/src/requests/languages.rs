@@ -66,7 +66,7 @@ pub(crate) struct Hit {
 }
 
 /// A language with its phrases.
-pub(crate) struct Language {
+pub(crate) struct RequestLanguage {
     /// The ISO 639-1 code.
     pub(crate) code: &'static str,
     /// Whether the word that makes a sentence a question stands at its end.
@@ -81,9 +81,9 @@ pub(crate) struct Language {
 }
 
 /// All languages and the automaton of their keywords.
-pub(crate) struct Languages {
+pub(crate) struct RequestLanguages {
     /// The languages. A [`LanguageSet`] holds their indices.
-    pub(crate) all: Vec<Language>,
+    pub(crate) all: Vec<RequestLanguage>,
     keywords: Option<AhoCorasick>,
     of_keyword: Vec<Keyword>,
 }
@@ -98,15 +98,15 @@ struct Keyword {
 }
 
 /// Returns the languages with their phrases.
-pub(crate) fn languages() -> &'static Languages {
-    static LANGUAGES: LazyLock<Languages> = LazyLock::new(Languages::read);
+pub(crate) fn languages() -> &'static RequestLanguages {
+    static LANGUAGES: LazyLock<RequestLanguages> = LazyLock::new(RequestLanguages::read);
     &LANGUAGES
 }
 
-impl Languages {
+impl RequestLanguages {
     fn read() -> Self {
-        let all: Vec<Language> =
-            SOURCES.iter().filter_map(|(code, source)| Language::read(code, source)).collect();
+        let all: Vec<RequestLanguage> =
+            SOURCES.iter().filter_map(|(code, source)| RequestLanguage::read(code, source)).collect();
         let (mut words, mut of_keyword) = (Vec::new(), Vec::new());
         for (language, read) in all.iter().enumerate() {
             for list in List::ALL.iter().copied().filter(|list| list.form() != Form::Part) {
@@ -146,7 +146,7 @@ impl Languages {
     }
 }
 
-impl Language {
+impl RequestLanguage {
     fn read(code: &'static str, source: &str) -> Option<Self> {
         let table: toml::Table = source.parse().ok()?;
         let flag = |key: &str| table.get(key).and_then(toml::Value::as_bool);

@@ -73,8 +73,8 @@ fn is_own_speech(sentence: &Sentence, speech: &Hit) -> bool {
 }
 
 /// Returns whether a hit in one of the sentence's languages fulfils a condition.
-pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_wanted: impl Fn(&Hit) -> bool) -> bool {
-    hits.iter().any(|hit| sentence.languages.contains(hit.language) && is_wanted(hit))
+pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_needed: impl Fn(&Hit) -> bool) -> bool {
+    hits.iter().any(|hit| sentence.languages.contains(hit.language) && is_needed(hit))
 }
 
 /// Returns whether a text in lower case starts with a phrase of a list.

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::MemoryIntent;
 use super::clean::Cleaner;
+use super::intent::MemoryIntent;
 use super::languages::List;
 use super::matching::{Place, find, matches_start};
 use super::statements;
@@ -16,7 +16,7 @@ const SUBJECT_WORDS: usize = 2;
 pub(super) const CORRECTION_WORDS: usize = 3;
 
 /// Reads sentences in order.
-pub(super) struct Parser<'a> {
+pub(super) struct IntentParser<'a> {
     pub(super) message: &'a str,
     pub(super) own: &'a OwnText,
     /// The intents, each with the index of its sentence.
@@ -51,7 +51,7 @@ impl Current<'_> {
     }
 }
 
-impl<'a> Parser<'a> {
+impl<'a> IntentParser<'a> {
     pub(super) fn new(message: &'a str, own: &'a OwnText) -> Self {
         Self { message, own, found: Vec::new(), next: 0 }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::MemoryIntent;
 use super::languages::List;
 use super::matching::Place;
-use super::parser::{CORRECTION_WORDS, Current, Parser, is_statement};
+use super::parser::{CORRECTION_WORDS, Current, IntentParser, is_statement};
 use super::statements;
 
 /// The most bytes of a sentence that only denies something.
@@ -18,7 +18,7 @@ const LINES_BETWEEN_MAX: usize = 2;
 /// Makes an intent of a text: `Remember` or `Correct`.
 type Intent = fn(String) -> MemoryIntent;
 
-impl<'a> Parser<'a> {
+impl<'a> IntentParser<'a> {
     /// Reads a request about a text in its sentence, before it, or after it.
     pub(super) fn read_reference(&mut self, current: Current<'a>, place: &Place, intent: Intent) -> bool {
         let folded = current.folded;

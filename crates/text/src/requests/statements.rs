@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::MemoryIntent;
 use super::clean::Cleaner;
+use super::intent::MemoryIntent;
 use super::languages::{Hit, LanguageSet, List, languages};
 use super::matching::has_words;
 use crate::own_words::{MASK, OwnText, Sentence};

@@ -1,3 +1,5 @@
+//! Tests of the intents of messages, with cases in every language.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -163,7 +163,8 @@ fn is_password(value: &str, is_uncertain: bool) -> bool {
         && (!is_uncertain || shape.is_mixed() && shape.chars >= 6)
 }
 
-/// Adds the passwords in lines of `.netrc` ("machine … login … password …") and `.pgpass` (`host:port:db:user:password`).
+/// Adds the passwords in lines of `.netrc` ("machine … login … password …") and `.pgpass`
+/// (`host:port:db:user:password`).
 fn files(text: &str, found: &mut Vec<SecretMatch>) {
     for (start, phrase) in text.match_indices(" password ") {
         let floor = text.ceil_char_boundary(start.saturating_sub(160));

@@ -47,11 +47,11 @@ fn assert_redacted(marked: &[String]) {
 
 /// Asserts that a language has enough cases, and that the scan treats them as marked.
 fn assert_language(source: &str) {
-    let (told, near) = (list(source, "told"), list(source, "near"));
-    assert!(told.len() >= 8 && near.len() >= 8);
+    let (stated, near) = (list(source, "stated"), list(source, "near"));
+    assert!(stated.len() >= 8 && near.len() >= 8);
     let wrong: Vec<&String> = near.iter().filter(|text| text.contains('⟦')).collect();
     assert_eq!(wrong, Vec::<&String>::new());
-    assert_redacted(&[told, near].concat());
+    assert_redacted(&[stated, near].concat());
 }
 
 macro_rules! languages {
@@ -64,22 +64,22 @@ macro_rules! languages {
 }
 
 languages! {
-    secrets_told_in_english_are_redacted: "cases/en.toml",
-    secrets_told_in_german_are_redacted: "cases/de.toml",
-    secrets_told_in_french_are_redacted: "cases/fr.toml",
-    secrets_told_in_spanish_are_redacted: "cases/es.toml",
-    secrets_told_in_portuguese_are_redacted: "cases/pt.toml",
-    secrets_told_in_italian_are_redacted: "cases/it.toml",
-    secrets_told_in_dutch_are_redacted: "cases/nl.toml",
-    secrets_told_in_polish_are_redacted: "cases/pl.toml",
-    secrets_told_in_russian_are_redacted: "cases/ru.toml",
-    secrets_told_in_ukrainian_are_redacted: "cases/uk.toml",
-    secrets_told_in_turkish_are_redacted: "cases/tr.toml",
-    secrets_told_in_chinese_are_redacted: "cases/zh.toml",
-    secrets_told_in_japanese_are_redacted: "cases/ja.toml",
-    secrets_told_in_korean_are_redacted: "cases/ko.toml",
-    secrets_told_in_hindi_are_redacted: "cases/hi.toml",
-    secrets_told_in_thai_are_redacted: "cases/th.toml",
+    secrets_stated_in_english_are_redacted: "cases/en.toml",
+    secrets_stated_in_german_are_redacted: "cases/de.toml",
+    secrets_stated_in_french_are_redacted: "cases/fr.toml",
+    secrets_stated_in_spanish_are_redacted: "cases/es.toml",
+    secrets_stated_in_portuguese_are_redacted: "cases/pt.toml",
+    secrets_stated_in_italian_are_redacted: "cases/it.toml",
+    secrets_stated_in_dutch_are_redacted: "cases/nl.toml",
+    secrets_stated_in_polish_are_redacted: "cases/pl.toml",
+    secrets_stated_in_russian_are_redacted: "cases/ru.toml",
+    secrets_stated_in_ukrainian_are_redacted: "cases/uk.toml",
+    secrets_stated_in_turkish_are_redacted: "cases/tr.toml",
+    secrets_stated_in_chinese_are_redacted: "cases/zh.toml",
+    secrets_stated_in_japanese_are_redacted: "cases/ja.toml",
+    secrets_stated_in_korean_are_redacted: "cases/ko.toml",
+    secrets_stated_in_hindi_are_redacted: "cases/hi.toml",
+    secrets_stated_in_thai_are_redacted: "cases/th.toml",
 }
 
 #[test]

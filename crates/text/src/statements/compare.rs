@@ -180,7 +180,8 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
         let link = (Relation::MayReplace, DecisionRule::OtherValue);
         return Some(if is_past { (Relation::Other, DecisionRule::None) } else { link });
     }
-    if known.negated != incoming.negated || incoming.reports_change && !difference.gone.is_empty() {
+    let is_changed = incoming.reports_change && !difference.gone.is_empty();
+    if known.negated != incoming.negated || is_changed || denies_word_of(incoming, known) {
         return None;
     }
     match (difference.gone.is_empty(), difference.new.is_empty()) {
@@ -266,6 +267,15 @@ fn is_same_word(a: &Word, b: &Word) -> bool {
     a.stem == b.stem || short.len() >= 5 && long.len() - short.len() <= 2 && long.starts_with(short.as_str())
 }
 
+/// Returns whether a sentence denies a word of another one, as "Rex, not Balu" does.
+fn denies_word_of(incoming: &ParsedText, known: &ParsedText) -> bool {
+    incoming.words.iter().any(|word| {
+        word.negated
+            && word.class != Class::Verb
+            && known.words.iter().any(|other| !other.negated && is_same_word(word, other))
+    })
+}
+
 /// Returns whether two sentences about the same subject differ in one word at the same place.
 fn is_exchange(known: &ParsedText, incoming: &ParsedText, difference: &WordDifference) -> bool {
     let ([gone], [new]) = (&difference.gone[..], &difference.new[..]) else { return false };
@@ -295,11 +305,7 @@ fn replacement(
         return (is_bare && has_same_order(known, incoming)).then_some(DecisionRule::Negated);
     }
     // "Balu, not Bruno".
-    let denied = incoming.words.iter().any(|word| {
-        word.negated
-            && word.class != Class::Verb
-            && known.words.iter().any(|other| !other.negated && is_same_word(word, other))
-    });
+    let denied = denies_word_of(incoming, known);
     // Another time is a qualifier, unless it takes the place of a time.
     let adds_time = new.iter().any(|word| word.is_time()) && !known.words.iter().any(Word::is_time);
     if denied && gone.is_empty() && !new.is_empty() && !adds_time {

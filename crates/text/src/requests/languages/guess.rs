@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Hit, Languages, List};
+use super::{Hit, List, RequestLanguages};
 
-/// Languages with a script of their own.
+/// RequestLanguages with a script of their own.
 pub(super) const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
 
 /// A set of languages, by their indices.
@@ -67,11 +67,11 @@ pub(crate) struct Guess {
 /// Frequent words that make a guess sure.
 const SURE_WORDS_MIN: usize = 3;
 
-impl Languages {
+impl RequestLanguages {
     /// Guesses the languages of a text. `hits` are those of the text.
     pub(crate) fn guess(&self, text: &str, hits: &[Hit]) -> Guess {
-        let set_of = |is_wanted: &dyn Fn(&str) -> bool| {
-            let members = self.all.iter().enumerate().filter(|(_, language)| is_wanted(language.code));
+        let set_of = |is_needed: &dyn Fn(&str) -> bool| {
+            let members = self.all.iter().enumerate().filter(|(_, language)| is_needed(language.code));
             members.map(|(index, _)| index).collect::<LanguageSet>()
         };
         match script_of(text) {

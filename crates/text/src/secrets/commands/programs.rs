@@ -1,6 +1,6 @@
 //! Programs with a password among their arguments.
 
-/// Where an option holds its secret.
+/// The place where an option holds its secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Argument {
     /// In the next argument, or attached.

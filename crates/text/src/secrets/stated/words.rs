@@ -13,7 +13,7 @@ const WORD_BYTES_MAX: usize = 300;
 
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct SecretWord {
     /// The range with everything that may belong to a password: all but the signs that end a sentence.
     pub(super) value: Range<usize>,
     /// The range of its letters and digits, without signs at its ends.
@@ -43,12 +43,12 @@ pub(super) const fn is_hangul(c: char) -> bool {
 }
 
 /// Returns the words from an index on.
-pub(super) fn after(text: &str, start: usize) -> Vec<Word> {
+pub(super) fn after(text: &str, start: usize) -> Vec<SecretWord> {
     between(text, start, text.len())
 }
 
 /// Returns the words from an index on that start before another.
-pub(super) fn between(text: &str, start: usize, end: usize) -> Vec<Word> {
+pub(super) fn between(text: &str, start: usize, end: usize) -> Vec<SecretWord> {
     let mut words = Vec::new();
     let mut at = start;
     while words.len() < WORDS_AFTER_MAX && at < end {
@@ -61,7 +61,7 @@ pub(super) fn between(text: &str, start: usize, end: usize) -> Vec<Word> {
 
 /// Returns the words of the same line that end at or before an index, the last one first, but none before a
 /// floor.
-pub(super) fn before(text: &str, floor: usize, end: usize) -> Vec<Word> {
+pub(super) fn before(text: &str, floor: usize, end: usize) -> Vec<SecretWord> {
     let floor = text.ceil_char_boundary(end.saturating_sub(QUOTED_BYTES_MAX)).max(floor).min(end);
     let floor = text[floor..end].rfind('\n').map_or(floor, |line| floor + line + 1);
     let mut words = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn before(text: &str, floor: usize, end: usize) -> Vec<Word> {
 }
 
 /// Reads one word from an index on. Returns it with the index after it.
-fn read(text: &str, from: usize) -> Option<(Word, usize)> {
+fn read(text: &str, from: usize) -> Option<(SecretWord, usize)> {
     let rest = &text[from..];
     let start = from + rest.find(|c: char| !c.is_whitespace())?;
     let starts_line = text[from..start].contains('\n') || start == 0 || text[..start].ends_with('\n');
@@ -87,7 +87,7 @@ fn read(text: &str, from: usize) -> Option<(Word, usize)> {
         let inner = start + first.len_utf8();
         let (tail, next) = tail(text, end);
         let last = text[..end].char_indices().next_back().map_or(end, |(at, _)| at);
-        return Some((Word::of(start..end, inner..last, true, tail, starts_line), next));
+        return Some((SecretWord::of(start..end, inner..last, true, tail, starts_line), next));
     }
     let end = word_end(text, start);
     let raw = &text[start..end];
@@ -96,16 +96,16 @@ fn read(text: &str, from: usize) -> Option<(Word, usize)> {
     if core_start >= core_end {
         let (tail, next) = tail(text, start);
         let (end, next) = if next > start { (next, next) } else { (end, end) };
-        let mut word = Word::of(start..end, start..start, false, tail, starts_line);
+        let mut word = SecretWord::of(start..end, start..start, false, tail, starts_line);
         word.is_sign = true;
         return Some((word, next.max(start + first.len_utf8())));
     }
     let value = value_range(text, start..end, core_start..core_end);
     let (tail, next) = tail(text, value.end);
-    Some((Word::of(value, core_start..core_end, false, tail, starts_line), next))
+    Some((SecretWord::of(value, core_start..core_end, false, tail, starts_line), next))
 }
 
-impl Word {
+impl SecretWord {
     fn of(value: Range<usize>, core: Range<usize>, is_quoted: bool, tail: Tail, starts_line: bool) -> Self {
         let Tail { has_colon, ends_clause, ends_sentence } = tail;
         Self { value, core, is_quoted, has_colon, ends_clause, ends_sentence, starts_line, is_sign: false }

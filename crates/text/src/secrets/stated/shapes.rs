@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use super::Told;
 use super::language::{Kind, Role};
 use super::links::Link;
 use super::numbers::{self, strip_suffix};
-use super::statement::Statement;
-use super::words::Word;
+use super::secret::StatedSecret;
+use super::text::StatedText;
+use super::words::SecretWord;
 use crate::secrets::values::{Shape, is_random, is_technical, is_words};
 
 /// Returns whether a word looks like a password wherever it stands: letters with a digit or a sign, and no date,
 /// unit, address, ticket or technique.
-pub(super) fn is_password(told: &Told<'_>, word: &Word) -> bool {
-    let value = &told.text[if word.is_quoted { word.core.clone() } else { word.value.clone() }];
+pub(super) fn is_password(stated: &StatedText<'_>, word: &SecretWord) -> bool {
+    let value = &stated.text[if word.is_quoted { word.core.clone() } else { word.value.clone() }];
     let shape = Shape::of(value);
     let is_shaped = shape.letters() >= 3
         && (shape.chars >= 6 && shape.is_strong() || shape.chars >= 8 && shape.digits > 0);
@@ -21,13 +21,17 @@ pub(super) fn is_password(told: &Told<'_>, word: &Word) -> bool {
         && !word.is_sign
         && !is_hex(value)
         && !is_ordinary_shape(value, Link::Loose)
-        && !is_technical(told.lower(word))
+        && !is_technical(stated.lower(word))
 }
 
 /// Returns the range of a word at the beginning of words whose shape is that of a password or key.
-pub(super) fn shaped_value(statement: &Statement<'_>, words: &[Word], link: Link) -> Option<Range<usize>> {
+pub(super) fn shaped_value(
+    statement: &StatedSecret<'_>,
+    words: &[SecretWord],
+    link: Link,
+) -> Option<Range<usize>> {
     let word = words.first().filter(|word| !word.is_sign && !word.is_quoted)?;
-    let value = strip_suffix(&statement.told.text[word.value.clone()]);
+    let value = strip_suffix(&statement.stated.text[word.value.clone()]);
     let at = word.value.start..word.value.start + value.len();
     let kind = statement.noun.kind;
     if kind == Kind::Key && is_wallet_key(value) {
@@ -46,7 +50,7 @@ pub(super) fn shaped_value(statement: &Statement<'_>, words: &[Word], link: Link
         _ => is_password_shape(statement, word, value, link),
     };
     let shape = Shape::of(value);
-    let lower = statement.told.lower(word);
+    let lower = statement.stated.lower(word);
     let is_unit = !word.ends_clause && words.get(1).is_some_and(|next| statement.role(next).is(Role::UNIT));
     let is_number = kind == Kind::Key && shape.digits == shape.chars;
     let is_benign = is_ordinary_shape(value, link) && !is_number
@@ -63,7 +67,7 @@ fn is_strong(value: &str) -> bool {
 }
 
 /// Returns whether a value has the shape of a password after a link.
-fn is_password_shape(statement: &Statement<'_>, word: &Word, value: &str, link: Link) -> bool {
+fn is_password_shape(statement: &StatedSecret<'_>, word: &SecretWord, value: &str, link: Link) -> bool {
     let shape = Shape::of(value);
     match statement.noun.kind {
         // "The password policy is PP-104" is about the policy.
@@ -87,13 +91,13 @@ fn is_password_shape(statement: &Statement<'_>, word: &Word, value: &str, link: 
 }
 
 /// Returns whether a range is a token, or the key of a network.
-fn is_key(statement: &Statement<'_>, word: &Word, at: &Range<usize>, link: Link) -> bool {
-    let value = &statement.told.text[at.clone()];
+fn is_key(statement: &StatedSecret<'_>, word: &SecretWord, at: &Range<usize>, link: Link) -> bool {
+    let value = &statement.stated.text[at.clone()];
     let shape = Shape::of(value);
     if statement.is_network(at) {
         return shape.chars >= 6 && (shape.is_mixed() || shape.digits >= 8 && shape.digits == shape.chars);
     }
-    let is_name = is_words(&statement.told.text[word.core.clone()]);
+    let is_name = is_words(&statement.stated.text[word.core.clone()]);
     let chars_min = if link >= Link::Weak { 12 } else { 16 };
     !is_name
         && (!statement.noun.is_strict || link == Link::Strong)
@@ -102,8 +106,8 @@ fn is_key(statement: &Statement<'_>, word: &Word, at: &Range<usize>, link: Link)
 }
 
 /// Returns whether a range is a code of digits and capital letters, or the password of a network.
-fn is_mixed_code(statement: &Statement<'_>, at: &Range<usize>, link: Link) -> bool {
-    let shape = Shape::of(&statement.told.text[at.clone()]);
+fn is_mixed_code(statement: &StatedSecret<'_>, at: &Range<usize>, link: Link) -> bool {
+    let shape = Shape::of(&statement.stated.text[at.clone()]);
     if statement.is_network(at) {
         return shape.chars >= 6 && shape.is_mixed();
     }

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::Told;
-use super::words::Word;
+use super::text::{StatedText, is_mark};
+use super::words::SecretWord;
 
 /// Words between two numbers of a dial.
 const DIAL_GAP_MAX: usize = 6;
 
-/// Digits told in one or more words.
+/// Digits stated in one or more words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NumberRun {
     pub(super) at: Range<usize>,
@@ -22,8 +22,8 @@ pub(super) struct NumberRun {
 
 /// Reads digits with the signs of a keypad, in one or more groups, at the beginning of words. Returns `None` if
 /// a unit or more digits follow.
-pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun> {
-    let text = told.text;
+pub(super) fn digit_groups(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<NumberRun> {
+    let text = stated.text;
     let mut run: Option<NumberRun> = None;
     for (index, word) in words.iter().enumerate() {
         let Some((value, group)) = digit_group(text, word) else { break };
@@ -46,7 +46,7 @@ pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun>
         if !goes_on {
             // "0341 555 0192" is a phone number.
             let is_longer = next.is_some() && !word.ends_sentence && !word.ends_clause && !word.has_colon;
-            if is_longer || is_unit_next(told, word, words.get(index + 1)) {
+            if is_longer || is_unit_next(stated, word, words.get(index + 1)) {
                 return None;
             }
             break;
@@ -56,9 +56,10 @@ pub(super) fn digit_groups(told: &Told<'_>, words: &[Word]) -> Option<NumberRun>
 }
 
 /// Reads two or more groups of digits, as on the label of a router, with 8 to 32 digits together.
-pub(super) fn long_number(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
-    let is_group =
-        |word: &&Word| !word.is_sign && told.text[word.core.clone()].bytes().all(|b| b.is_ascii_digit());
+pub(super) fn long_number(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<Range<usize>> {
+    let is_group = |word: &&SecretWord| {
+        !word.is_sign && stated.text[word.core.clone()].bytes().all(|b| b.is_ascii_digit())
+    };
     let groups = words.iter().take(8).take_while(is_group).count();
     let digits: usize = words[..groups].iter().map(|word| word.core.len()).sum();
     ((8..=32).contains(&digits) && groups > 1).then(|| words[0].core.start..words[groups - 1].core.end)
@@ -72,7 +73,7 @@ struct Group {
 }
 
 /// Reads a word of digits, with `#`, `*`, separators, and at most two capital letters as on an intercom.
-fn digit_group<'a>(text: &'a str, word: &Word) -> Option<(&'a str, Group)> {
+fn digit_group<'a>(text: &'a str, word: &SecretWord) -> Option<(&'a str, Group)> {
     let value =
         strip_suffix(if word.is_quoted { &text[word.core.clone()] } else { &text[word.value.clone()] });
     let digits = value.chars().filter(char::is_ascii_digit).count();
@@ -95,9 +96,10 @@ fn digit_group<'a>(text: &'a str, word: &Word) -> Option<(&'a str, Group)> {
 }
 
 /// Returns whether a unit follows a number: "12 characters", "3 Versuche".
-fn is_unit_next(told: &Told<'_>, word: &Word, next: Option<&Word>) -> bool {
+fn is_unit_next(stated: &StatedText<'_>, word: &SecretWord, next: Option<&SecretWord>) -> bool {
     let Some(next) = next.filter(|_| !word.ends_sentence && !word.ends_clause) else { return false };
-    told.languages.is_unit(told.lower(next)) || told.text[word.value.end..].starts_with(['%', '€', '°', '$'])
+    stated.languages.is_unit(stated.lower(next))
+        || stated.text[word.value.end..].starts_with(['%', '€', '°', '$'])
 }
 
 /// Returns a value without the ending of a case after an apostrophe: "4829'dur".
@@ -109,13 +111,13 @@ pub(super) fn strip_suffix(value: &str) -> &str {
 }
 
 /// Reads three or more words that name numbers, in one language, at the beginning of words.
-pub(super) fn spoken(told: &Told<'_>, words: &[Word]) -> Option<NumberRun> {
+pub(super) fn spoken(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<NumberRun> {
     let mut languages = u32::MAX;
     let mut count = 0;
     let mut at: Option<Range<usize>> = None;
     for word in words {
-        let parts = told.lower(word).split(['-', '\u{2011}']);
-        let named = parts.fold(u32::MAX, |all, part| all & told.languages.number(part));
+        let parts = stated.lower(word).split(['-', '\u{2011}']);
+        let named = parts.fold(u32::MAX, |all, part| all & stated.languages.number(part));
         if word.is_quoted || word.is_sign || languages & named == 0 {
             break;
         }
@@ -131,8 +133,8 @@ pub(super) fn spoken(told: &Told<'_>, words: &[Word]) -> Option<NumberRun> {
     }
     // "四八二九" is one word.
     let first = words.first().filter(|word| !word.is_quoted)?;
-    let lower = told.lower(first);
-    let is_number = |c: &char| told.languages.number(c.encode_utf8(&mut [0; 4])) != 0;
+    let lower = stated.lower(first);
+    let is_number = |c: &char| stated.languages.number(c.encode_utf8(&mut [0; 4])) != 0;
     let run: Vec<char> = lower.chars().take_while(is_number).collect();
     let len: usize = run.iter().map(|c| c.len_utf8()).sum();
     (run.len() >= 4).then(|| NumberRun {
@@ -144,17 +146,16 @@ pub(super) fn spoken(told: &Told<'_>, words: &[Word]) -> Option<NumberRun> {
 }
 
 /// Returns the ranges of so many or more words in a row that name numbers in one language.
-pub(super) fn spoken_runs(told: &Told<'_>, least: usize) -> Vec<Range<usize>> {
+pub(super) fn spoken_runs(stated: &StatedText<'_>, least: usize) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut run: Option<(Range<usize>, usize, u32)> = None;
     let mut close = |run: Option<(Range<usize>, usize, u32)>| {
         runs.extend(run.filter(|(_, count, _)| *count >= least).map(|(at, ..)| at));
     };
-    let lower = told.lower.as_str();
-    for word in lower.split(|c: char| !c.is_alphabetic() && !super::is_mark(c)).filter(|word| word.len() > 1)
-    {
+    let lower = stated.lower.as_str();
+    for word in lower.split(|c: char| !c.is_alphabetic() && !is_mark(c)).filter(|word| word.len() > 1) {
         let start = word.as_ptr() as usize - lower.as_ptr() as usize;
-        let named = told.languages.number(word);
+        let named = stated.languages.number(word);
         let joined = run.as_ref().is_some_and(|(at, _, languages)| {
             languages & named != 0 && lower[at.end..start].bytes().all(|b| matches!(b, b' ' | b',' | b'-'))
         });
@@ -174,16 +175,17 @@ pub(super) fn spoken_runs(told: &Told<'_>, least: usize) -> Vec<Range<usize>> {
 
 /// Returns the range of so many or more numbers of a dial, with the directions between them: "27 right, 8 left,
 /// 41 right".
-pub(super) fn dial(told: &Told<'_>, words: &[Word], least: usize) -> Option<Range<usize>> {
-    let is_number = |word: &Word| {
-        let value = &told.text[word.core.clone()];
+pub(super) fn dial(stated: &StatedText<'_>, words: &[SecretWord], least: usize) -> Option<Range<usize>> {
+    let is_number = |word: &SecretWord| {
+        let value = &stated.text[word.core.clone()];
         let named =
-            told.lower(word).split('-').fold(u32::MAX, |all, part| all & told.languages.number(part)) != 0;
+            stated.lower(word).split('-').fold(u32::MAX, |all, part| all & stated.languages.number(part))
+                != 0;
         !word.is_sign && (value.len() <= 2 && value.bytes().all(|b| b.is_ascii_digit()) || named)
     };
     let (mut at, mut count, mut gap): (Option<Range<usize>>, usize, usize) = (None, 0, 0);
     for (index, word) in words.iter().enumerate() {
-        if is_number(word) && !is_unit_next(told, word, words.get(index + 1)) {
+        if is_number(word) && !is_unit_next(stated, word, words.get(index + 1)) {
             at = Some(at.map_or(word.core.start, |at| at.start)..word.core.end);
             count += 1;
             gap = 0;

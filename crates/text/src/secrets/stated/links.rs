@@ -1,8 +1,8 @@
 //! How surely a value follows the words after a noun.
 
 use super::language::{Kind, Role};
-use super::statement::Statement;
-use super::words::{self, Word};
+use super::secret::StatedSecret;
+use super::words::{self, SecretWord};
 
 /// How surely a value follows, in increasing order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ impl Link {
 
 /// A walk through the words after a noun.
 pub(super) struct Walk<'a> {
-    statement: &'a Statement<'a>,
+    statement: &'a StatedSecret<'a>,
     /// The index of the word.
     pub(super) at: usize,
     pub(super) link: Link,
@@ -49,18 +49,18 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Starts right after the noun of a statement.
-    pub(super) fn start(statement: &'a Statement<'a>) -> Self {
+    pub(super) fn start(statement: &'a StatedSecret<'a>) -> Self {
         let link = statement.first_link();
         let owners_left = (link == Link::Adjacent).then_some(1);
         let is_changed = statement.is_changed();
         Self { statement, at: 0, link, in_context: false, is_changed, owners_left }
     }
 
-    fn word(&self) -> &'a Word {
+    fn word(&self) -> &'a SecretWord {
         &self.statement.after[self.at]
     }
 
-    fn before(&self) -> Option<&'a Word> {
+    fn before(&self) -> Option<&'a SecretWord> {
         self.at.checked_sub(1).map(|before| &self.statement.after[before])
     }
 
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
     pub(super) fn is_over(&self, role: Role) -> bool {
         let word = self.word();
         let is_link = word.is_sign || role.is(Role::LINK.or(Role::STRONG_LINK).or(Role::FILLER));
-        let ended = |before: &Word| before.ends_sentence && !self.statement.is_question(before);
+        let ended = |before: &SecretWord| before.ends_sentence && !self.statement.is_question(before);
         let is_heading = self.at == 0 && !self.statement.noun.is_strict && word.ends_sentence;
         self.before().is_some_and(ended) && !is_link && self.link < Link::Weak
             || word.starts_line && self.link < Link::Strong && !is_heading
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
             self.in_context = false;
         }
         // A space ends a clause in a script that is written without spaces.
-        let is_unspaced = |at: usize| self.statement.told.text[at..].starts_with(words::is_unspaced);
+        let is_unspaced = |at: usize| self.statement.stated.text[at..].starts_with(words::is_unspaced);
         if self.link == Link::None && is_unspaced(before.core.start) && is_unspaced(self.statement.at.start) {
             self.link = Link::Clause;
         }
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
     /// Steps over a word of signs.
     pub(super) fn step_over_sign(&mut self) {
         let word = self.word();
-        let signs = &self.statement.told.text[word.value.clone()];
+        let signs = &self.statement.stated.text[word.value.clone()];
         if word.has_colon {
             self.link = Link::Strong;
         } else if signs.contains(['-', '–', '—', '/', '|', '(', '>']) && self.link > Link::None {
@@ -145,14 +145,14 @@ impl<'a> Walk<'a> {
 
     /// Returns the link after the word.
     fn next_link(&self, role: Role) -> Link {
-        let (word, told) = (self.word(), self.statement.told);
+        let (word, stated) = (self.word(), self.statement.stated);
         let is_into = self.is_changed && role.is(Role::INTO);
         if role.is(Role::STRONG_LINK) {
             Link::Strong
         } else if role.is(Role::LINK) || self.statement.unspaced_link(word) || is_into {
             // "password's" may be a possessive.
             let is_short =
-                self.at == 0 && told.lower(word) == "s" && word.value.start <= self.statement.at.end + 3;
+                self.at == 0 && stated.lower(word) == "s" && word.value.start <= self.statement.at.end + 3;
             if is_short { Link::Possessive } else { Link::Weak }
         } else if role.is(Role::FILLER) {
             // "pin the poster" is no PIN.
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
         } else {
             match self.link {
                 Link::None | Link::Clause => self.link,
-                Link::Adjacent if told.is_place(word) => Link::Adjacent,
+                Link::Adjacent if stated.is_place(word) => Link::Adjacent,
                 Link::Adjacent => Link::None,
                 _ => Link::Loose,
             }
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
     fn next_owners(&self, role: Role) -> Option<u8> {
         let word = self.word();
         let is_context = role.is(Role::PREPOSITION.or(Role::FUNCTION).or(Role::FILLER))
-            || self.statement.told.is_place(word);
+            || self.statement.stated.is_place(word);
         let is_owner = !is_context && role == Role::default() && !word.ends_sentence;
         match self.owners_left {
             Some(left) if is_context => Some(left),
@@ -183,12 +183,12 @@ impl<'a> Walk<'a> {
     /// Returns whether the words up to this one name what the secret opens, and it is no preposition.
     fn opens_before(&self) -> bool {
         let mut words = self.statement.after[..=self.at].iter();
-        words.any(|word| self.statement.told.is_place(word))
+        words.any(|word| self.statement.stated.is_place(word))
             && !self.statement.role(self.word()).is(Role::PREPOSITION)
     }
 }
 
-impl Statement<'_> {
+impl StatedSecret<'_> {
     /// Returns the link right after the noun. A noun with other meanings needs one, unless the words around are
     /// about a network or a user.
     fn first_link(&self) -> Link {
@@ -198,10 +198,10 @@ impl Statement<'_> {
                 && self
                     .before
                     .iter()
-                    .any(|word| self.told.languages.place(self.told.lower(word)) == Some("wifi"))
+                    .any(|word| self.stated.languages.place(self.stated.lower(word)) == Some("wifi"))
         };
         let is_login = || {
-            let opens = self.after.iter().take(4).any(|word| self.told.is_place(word));
+            let opens = self.after.iter().take(4).any(|word| self.stated.is_place(word));
             kind == Kind::Password && (opens || self.follows_user())
         };
         if !self.noun.is_strict || is_network() || is_login() { Link::Adjacent } else { Link::None }
@@ -215,7 +215,7 @@ impl Statement<'_> {
     }
 
     /// Returns whether a question mark follows a word: its answer may follow.
-    fn is_question(&self, word: &Word) -> bool {
-        self.told.text[word.core.end..].trim_start_matches([' ', '"', ')']).starts_with(['?', '？'])
+    fn is_question(&self, word: &SecretWord) -> bool {
+        self.stated.text[word.core.end..].trim_start_matches([' ', '"', ')']).starts_with(['?', '？'])
     }
 }

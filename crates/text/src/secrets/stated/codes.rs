@@ -1,4 +1,4 @@
-//! Codes that open something, told without a noun for them: "front door: 2580#", "the bike lock opens with
+//! Codes that open something, stated without a noun for them: "front door: 2580#", "the bike lock opens with
 //! 4-1-7", "garage: press 6, 0, 9, 9".
 
 use std::ops::Range;
@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::language::Role;
 use super::numbers::{self, NumberRun};
 use super::shapes::is_password;
-use super::words::{self, Word};
-use super::{PLACE_BYTES, Told};
+use super::text::{PLACE_BYTES, StatedText};
+use super::words::{self, SecretWord};
 use crate::secrets::SecretMatch;
 use crate::secrets::values::Shape;
 
@@ -18,28 +18,28 @@ const WORDS_MAX: usize = 8;
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=10;
 
 /// Adds the codes of a text.
-pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    keypad_codes(told, found);
-    alarms(told, found);
-    with_codes(told, found);
-    networks(told, found);
+pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    keypad_codes(stated, found);
+    alarms(stated, found);
+    with_codes(stated, found);
+    networks(stated, found);
     let mut past = 0;
-    for at in told.languages.opens(&told.lower) {
+    for at in stated.languages.opens(&stated.lower) {
         if at.start < past {
             continue;
         }
-        let Some(place) = place_near(told, &at) else { continue };
-        let words = words::after(told.text, at.end);
-        let value = code_after(told, &words, place).or_else(|| {
-            matches!(place, "wifi" | "computer" | "phone").then(|| password_after(told, &words)).flatten()
+        let Some(place) = place_near(stated, &at) else { continue };
+        let words = words::after(stated.text, at.end);
+        let value = code_after(stated, &words, place).or_else(|| {
+            matches!(place, "wifi" | "computer" | "phone").then(|| password_after(stated, &words)).flatten()
         });
         if let Some(value) = value {
             past = value.end;
             found.push(SecretMatch { rule: rule(place).into(), at: value });
         }
     }
-    for run in numbers::spoken_runs(told, 4) {
-        if let Some(place) = place_near(told, &run).filter(|place| is_opened(place)) {
+    for run in numbers::spoken_runs(stated, 4) {
+        if let Some(place) = place_near(stated, &run).filter(|place| is_opened(place)) {
             found.push(SecretMatch { rule: rule(place).into(), at: run });
         }
     }
@@ -52,9 +52,9 @@ fn is_opened(place: &str) -> bool {
 
 /// Adds digits near the name of a place that are written as a person types them on a keypad: with `#` or `*` at
 /// the end, or four or more single digits joined by hyphens.
-fn keypad_codes(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    let bytes = told.text.as_bytes();
-    for (sign, text) in told.text.match_indices(['#', '*', '-']) {
+fn keypad_codes(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    let bytes = stated.text.as_bytes();
+    for (sign, text) in stated.text.match_indices(['#', '*', '-']) {
         let (at, free) = match text {
             "-" => {
                 let Some(at) = joined_digits(bytes, sign) else { continue };
@@ -71,7 +71,7 @@ fn keypad_codes(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
                 (start..sign + 1, free && !followed && DIGITS.contains(&digits))
             }
         };
-        if free && let Some(place) = place_near(told, &at).filter(|place| is_opened(place)) {
+        if free && let Some(place) = place_near(stated, &at).filter(|place| is_opened(place)) {
             found.push(SecretMatch { rule: rule(place).into(), at });
         }
     }
@@ -96,18 +96,18 @@ fn joined_digits(bytes: &[u8], hyphen: usize) -> Option<Range<usize>> {
 }
 
 /// Adds the digits in a sentence about an alarm that tells how many seconds there are to type them.
-fn alarms(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+fn alarms(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     let mut past = 0;
-    for at in told.languages.places(&told.lower, "alarm") {
+    for at in stated.languages.places(&stated.lower, "alarm") {
         if at.start < past {
             continue;
         }
-        let words = words::after(told.text, at.end);
+        let words = words::after(stated.text, at.end);
         let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
         past = words.last().map_or(at.end, |word| word.value.end);
-        let is_second = |word: &Word| told.languages.is_any(told.lower(word), Role::SECOND);
+        let is_second = |word: &SecretWord| stated.languages.is_any(stated.lower(word), Role::SECOND);
         if words[..end].iter().any(is_second)
-            && let Some(value) = code_after(told, &words[..end], "alarm")
+            && let Some(value) = code_after(stated, &words[..end], "alarm")
         {
             found.push(SecretMatch { rule: rule("alarm").into(), at: value });
         }
@@ -115,19 +115,20 @@ fn alarms(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
 }
 
 /// Adds four or more digits after "with" at the end of a clause about an alarm or a lock.
-fn with_codes(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    for with in told.languages.with(&told.lower) {
-        let rest = &told.text[with.end..];
+fn with_codes(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    for with in stated.languages.with(&stated.lower) {
+        let rest = &stated.text[with.end..];
         let start = with.end + (rest.len() - rest.trim_start_matches(' ').len());
-        let len = told.text[start..].bytes().take(9).take_while(u8::is_ascii_digit).count();
+        let len = stated.text[start..].bytes().take(9).take_while(u8::is_ascii_digit).count();
         let at = start..start + len;
-        let rest = &told.text[at.end..];
+        let rest = &stated.text[at.end..];
         let is_decimal = rest.starts_with('.') && rest[1..].starts_with(|c: char| c.is_ascii_digit());
         let ends = rest.is_empty() || rest.starts_with([',', '\n', ')', ';', '!', '.']) && !is_decimal;
-        if !(4..=8).contains(&len) || !ends || numbers::is_year(&told.text[at.clone()]) {
+        if !(4..=8).contains(&len) || !ends || numbers::is_year(&stated.text[at.clone()]) {
             continue;
         }
-        if let Some(place) = place_near(told, &at).filter(|place| matches!(*place, "alarm" | "lock" | "safe"))
+        if let Some(place) =
+            place_near(stated, &at).filter(|place| matches!(*place, "alarm" | "lock" | "safe"))
         {
             found.push(SecretMatch { rule: rule(place).into(), at });
         }
@@ -136,26 +137,26 @@ fn with_codes(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
 
 /// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on the
 /// fridge: …".
-fn networks(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
+fn networks(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     let mut past = 0;
-    for at in told.languages.places(&told.lower, "wifi") {
+    for at in stated.languages.places(&stated.lower, "wifi") {
         if at.start < past {
             continue;
         }
-        let words = words::after(told.text, at.end);
+        let words = words::after(stated.text, at.end);
         let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
         past = words.last().map_or(at.end, |word| word.value.end);
         let mut pairs = words[..end].windows(2);
         let value = pairs.find_map(|pair| {
             let (before, word) = (&pair[0], &pair[1]);
-            let shape = Shape::of(&told.text[word.core.clone()]);
+            let shape = Shape::of(&stated.text[word.core.clone()]);
             // Names of networks start with a capital letter.
-            let is_named = told.languages.is_any(told.lower(before), Role::LINK)
+            let is_named = stated.languages.is_any(stated.lower(before), Role::LINK)
                 && shape.digits > 1
-                && told.text[word.core.clone()].starts_with(char::is_lowercase);
+                && stated.text[word.core.clone()].starts_with(char::is_lowercase);
             let is_value = (is_named || before.has_colon && shape.symbols > 0 && shape.digits > 0)
-                && is_password(told, word)
-                && !told.lower(word).starts_with("wifi:");
+                && is_password(stated, word)
+                && !stated.lower(word).starts_with("wifi:");
             is_value.then_some(word)
         });
         found.extend(value.map(|word| SecretMatch { rule: "wifi password".into(), at: word.value.clone() }));
@@ -163,8 +164,8 @@ fn networks(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
 }
 
 /// Returns the place named in the same sentence near a range.
-pub(super) fn place_near(told: &Told<'_>, at: &Range<usize>) -> Option<&'static str> {
-    let lower = &told.lower;
+pub(super) fn place_near(stated: &StatedText<'_>, at: &Range<usize>) -> Option<&'static str> {
+    let lower = &stated.lower;
     let start = lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
     let end = lower.floor_char_boundary(at.end + PLACE_BYTES);
     let ends = |window: &str, at: usize| {
@@ -181,48 +182,49 @@ pub(super) fn place_near(told: &Told<'_>, at: &Range<usize>) -> Option<&'static 
         .match_indices(['\n', '.', '!', '?'])
         .find(|(at, _)| ends(window, *at))
         .map_or(end, |(sign, _)| at.end + sign);
-    let before = told.languages.place(&lower[start..at.start]);
-    before.or_else(|| told.languages.place(&lower[at.end..end]))
+    let before = stated.languages.place(&lower[start..at.start]);
+    before.or_else(|| stated.languages.place(&lower[at.end..end]))
 }
 
 /// Returns the code in the words after a verb, in the same sentence.
-fn code_after(told: &Told<'_>, words: &[Word], place: &str) -> Option<Range<usize>> {
+fn code_after(stated: &StatedText<'_>, words: &[SecretWord], place: &str) -> Option<Range<usize>> {
     let end =
         words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
     let words = &words[..end.min(words.len())];
     let least = if matches!(place, "lock" | "safe" | "alarm") { 3 } else { 4 };
     for at in 0..words.len() {
         let Some(run) =
-            numbers::digit_groups(told, &words[at..]).or_else(|| numbers::spoken(told, &words[at..]))
+            numbers::digit_groups(stated, &words[at..]).or_else(|| numbers::spoken(stated, &words[at..]))
         else {
             continue;
         };
         let is_time =
-            at > 0 && told.languages.is_any(told.lower(&words[at - 1]), Role::TIME) && run.digits <= 4;
+            at > 0 && stated.languages.is_any(stated.lower(&words[at - 1]), Role::TIME) && run.digits <= 4;
         let NumberRun { at, digits, .. } = run;
         if digits >= least
             && digits <= *DIGITS.end()
             && !is_time
-            && !numbers::is_calendar(&told.text[at.clone()])
-            && !numbers::is_year(&told.text[at.clone()])
+            && !numbers::is_calendar(&stated.text[at.clone()])
+            && !numbers::is_year(&stated.text[at.clone()])
         {
             return Some(at);
         }
     }
-    matches!(place, "lock" | "safe").then(|| numbers::dial(told, words, 3)).flatten()
+    matches!(place, "lock" | "safe").then(|| numbers::dial(stated, words, 3)).flatten()
 }
 
 /// Returns the password in the words after a verb: "the laptop unlocks with …".
-fn password_after(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
+fn password_after(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<Range<usize>> {
     let end =
         words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
     let words = &words[..end.min(words.len())];
     words.iter().enumerate().find_map(|(at, word)| {
         let before = at.checked_sub(1).map(|before| &words[before]);
         let is_announced = before.is_some_and(|before| {
-            before.has_colon || told.languages.is_any(told.lower(before), Role::PREPOSITION.or(Role::LINK))
+            before.has_colon
+                || stated.languages.is_any(stated.lower(before), Role::PREPOSITION.or(Role::LINK))
         });
-        (is_announced && is_password(told, word)).then(|| word.value.clone())
+        (is_announced && is_password(stated, word)).then(|| word.value.clone())
     })
 }
 

@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use super::language::{KINDS, Language, Noun, Role, list};
+use super::language::{KINDS, Noun, Role, SecretLanguage, list};
 use super::words::{is_hangul, is_unspaced};
 
 /// The languages, and automata that find their nouns and places.
-pub(super) struct Languages {
-    pub(super) all: Vec<Language>,
+pub(super) struct SecretLanguages {
+    pub(super) all: Vec<SecretLanguage>,
     nouns: AhoCorasick,
     /// The nouns of each pattern.
     of_noun: Vec<Vec<Noun>>,
@@ -26,7 +26,7 @@ pub(super) struct Languages {
     numbers: HashMap<String, u32>,
 }
 
-impl Languages {
+impl SecretLanguages {
     /// Iterates over the nouns of a text in lower case, with their range.
     pub(super) fn nouns<'a>(
         &'a self,
@@ -110,7 +110,7 @@ impl Languages {
         let mut places: Vec<(String, (&'static str, bool))> = Vec::new();
         let mut all = Vec::new();
         for source in SOURCES {
-            let Some((language, table)) = Language::parse(source) else {
+            let Some((language, table)) = SecretLanguage::parse(source) else {
                 tracing::error!("could not read a language of the secret scan");
                 continue;
             };
@@ -200,10 +200,10 @@ const SOURCES: &[&str] = &[
     include_str!("../languages/th.toml"),
 ];
 
-static LANGUAGES: LazyLock<Option<Languages>> = LazyLock::new(Languages::read);
+static LANGUAGES: LazyLock<Option<SecretLanguages>> = LazyLock::new(SecretLanguages::read);
 
 /// Returns the languages, or `None` if an automaton could not be built.
-pub(super) fn languages() -> Option<&'static Languages> {
+pub(super) fn languages() -> Option<&'static SecretLanguages> {
     LANGUAGES.as_ref()
 }
 

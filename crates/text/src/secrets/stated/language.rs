@@ -1,4 +1,4 @@
-//! The words of a language that the rules for told secrets use, read from `secrets/languages/*.toml`.
+//! The words of a language that the rules for stated secrets use, read from `secrets/languages/*.toml`.
 //!
 //! `languages/en.toml` explains every list.
 
@@ -42,14 +42,14 @@ pub(super) const KINDS: &[(&str, Kind)] = &[
     ("pattern", Kind::Pattern),
 ];
 
-/// What a word is in a sentence about a secret. A word may be several things.
+/// The role of a word in a sentence about a secret. A word may be several things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Role(u32);
 
 impl Role {
-    /// "is": a value may follow.
+    /// A verb such as "is", after which a value may follow.
     pub(super) const LINK: Self = Self(1);
-    /// "reads", "as follows": the sentence states a value.
+    /// Words such as "reads" and "as follows": the sentence states a value.
     pub(super) const STRONG_LINK: Self = Self(1 << 1);
     /// "now", "it": stands between a link and the value.
     pub(super) const FILLER: Self = Self(1 << 2);
@@ -61,7 +61,7 @@ impl Role {
     pub(super) const INTO: Self = Self(1 << 5);
     /// "as" in "hunter2 as the password".
     pub(super) const AS: Self = Self(1 << 6);
-    /// What a secret may be without being given: "wrong", "needed".
+    /// Words for a secret that is not given: "wrong", "needed".
     pub(super) const ORDINARY: Self = Self(1 << 7);
     /// A unit, or a word about rules for passwords: "characters".
     pub(super) const UNIT: Self = Self(1 << 8);
@@ -124,7 +124,7 @@ const ROLES: &[(&str, Role)] = &[
 ];
 
 /// A language's words.
-pub(super) struct Language {
+pub(super) struct SecretLanguage {
     /// The roles of words and of phrases of up to three words.
     roles: HashMap<String, Role>,
     /// Endings of predicates: "-ed" in "is required".
@@ -137,7 +137,7 @@ pub(super) struct Language {
     pub(super) states: Vec<String>,
 }
 
-impl Language {
+impl SecretLanguage {
     /// Returns the roles of a word or phrase in lower case.
     pub(super) fn role(&self, word: &str) -> Role {
         self.roles.get(word).copied().unwrap_or_default()

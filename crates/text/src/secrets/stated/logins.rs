@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::Told;
 use super::language::Kind;
 use super::links::Link;
 use super::shapes::is_ordinary_shape;
+use super::text::StatedText;
 use crate::secrets::SecretMatch;
 use crate::secrets::values::{Shape, is_placeholder};
 
@@ -25,34 +25,34 @@ const ACCOUNTS: &[&str] = &[
 ];
 
 /// Adds the passwords after account names and e-mail addresses, and in `user:password` after a noun for both.
-pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    let bytes = told.text.as_bytes();
+pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    let bytes = stated.text.as_bytes();
     for account in ACCOUNTS {
-        for (start, _) in told.lower.match_indices(account) {
+        for (start, _) in stated.lower.match_indices(account) {
             let free = start == 0
                 || !bytes[start - 1].is_ascii_alphanumeric() && !b"_-./@:".contains(&bytes[start - 1]);
             if free {
-                found.extend(pair(told.text, start + account.len()));
+                found.extend(pair(stated.text, start + account.len()));
             }
         }
     }
-    for (at, _) in told.text.match_indices('@') {
+    for (at, _) in stated.text.match_indices('@') {
         let is_host = |b: &&u8| b.is_ascii_alphanumeric() || b".-".contains(b);
         let host_len = bytes[at + 1..].iter().take(80).take_while(is_host).count();
         let named = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
-        let host = told.text[at + 1..at + 1 + host_len].trim_end_matches('.');
+        let host = stated.text[at + 1..at + 1 + host_len].trim_end_matches('.');
         let is_host = host
             .rsplit_once('.')
             .is_some_and(|(_, last)| last.len() > 1 && last.bytes().all(|b| b.is_ascii_alphabetic()));
         if named && is_host {
-            found.extend(pair(told.text, at + 1 + host_len));
+            found.extend(pair(stated.text, at + 1 + host_len));
         }
     }
-    for (at, nouns) in told.languages.nouns(&told.lower) {
+    for (at, nouns) in stated.languages.nouns(&stated.lower) {
         if let Some(noun) = nouns.iter().find(|noun| noun.kind == Kind::Login)
-            && let Some(at) = told.noun_range(&at, noun)
+            && let Some(at) = stated.noun_range(&at, noun)
         {
-            found.extend(joined_pair(told.text, at.end));
+            found.extend(joined_pair(stated.text, at.end));
         }
     }
 }

@@ -2,19 +2,23 @@
 
 use std::ops::Range;
 
-use super::Told;
 use super::language::Kind;
 use super::links::Link;
 use super::numbers::{self, NumberRun};
-use super::statement::Statement;
-use super::words::Word;
+use super::secret::StatedSecret;
+use super::text::StatedText;
+use super::words::SecretWord;
 use crate::secrets::values::Shape;
 
 /// Returns the range of a PIN, code or number at the beginning of words.
-pub(super) fn code_value(statement: &Statement<'_>, words: &[Word], link: Link) -> Option<Range<usize>> {
-    let told = statement.told;
+pub(super) fn code_value(
+    statement: &StatedSecret<'_>,
+    words: &[SecretWord],
+    link: Link,
+) -> Option<Range<usize>> {
+    let stated = statement.stated;
     let digits = match statement.noun.kind {
-        Kind::Recovery => return recovery_code(told, words),
+        Kind::Recovery => return recovery_code(stated, words),
         Kind::Pin => 4..=10,
         Kind::CardCode => 3..=4,
         Kind::Code => 3..=8,
@@ -22,24 +26,24 @@ pub(super) fn code_value(statement: &Statement<'_>, words: &[Word], link: Link) 
         _ => return None,
     };
     if statement.noun.kind == Kind::Password && link == Link::Strong {
-        let long = numbers::long_number(told, words);
+        let long = numbers::long_number(stated, words);
         if long.is_some() {
             return long;
         }
     }
-    let run = numbers::digit_groups(told, words).or_else(|| numbers::spoken(told, words));
+    let run = numbers::digit_groups(stated, words).or_else(|| numbers::spoken(stated, words));
     let Some(run) = run.filter(|run| run.digits >= *digits.start()) else {
         let may_be_dial = statement.noun.kind == Kind::Code && link >= Link::Loose;
-        let dial = may_be_dial.then(|| numbers::dial(told, words, 3)).flatten()?;
+        let dial = may_be_dial.then(|| numbers::dial(stated, words, 3)).flatten()?;
         return matches!(statement.place(&dial), Some("safe" | "lock")).then_some(dial);
     };
     (digits.contains(&run.digits) && is_code(statement, &run, link)).then_some(run.at)
 }
 
 /// Returns whether a number of the right length is a code after a link.
-fn is_code(statement: &Statement<'_>, run: &NumberRun, link: Link) -> bool {
+fn is_code(statement: &StatedSecret<'_>, run: &NumberRun, link: Link) -> bool {
     let kind = statement.noun.kind;
-    let value = &statement.told.text[run.at.clone()];
+    let value = &statement.stated.text[run.at.clone()];
     let is_year = numbers::is_year(value);
     let is_loose_year = is_year && (kind != Kind::Pin || link == Link::Clause || statement.is_compound());
     if numbers::is_calendar(value) || link.is_loose() && !run.has_signs && (run.digits < 4 || is_loose_year) {
@@ -58,9 +62,9 @@ fn is_code(statement: &Statement<'_>, run: &NumberRun, link: Link) -> bool {
 }
 
 /// Returns the range of a recovery code: groups of letters and digits up to the end of the clause.
-pub(super) fn recovery_code(told: &Told<'_>, words: &[Word]) -> Option<Range<usize>> {
-    let is_group = |word: &&Word| {
-        let value = &told.text[word.core.clone()];
+pub(super) fn recovery_code(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<Range<usize>> {
+    let is_group = |word: &&SecretWord| {
+        let value = &stated.text[word.core.clone()];
         !word.is_sign
             && value.contains(|c: char| c.is_ascii_digit())
             && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -71,5 +75,5 @@ pub(super) fn recovery_code(told: &Told<'_>, words: &[Word]) -> Option<Range<usi
         .position(|word| word.ends_clause || word.ends_sentence)
         .map_or(groups, |end| end + 1);
     let at = words.first()?.core.start..words[..end].last()?.core.end;
-    (Shape::of(&told.text[at.clone()]).chars >= 6).then_some(at)
+    (Shape::of(&stated.text[at.clone()]).chars >= 6).then_some(at)
 }

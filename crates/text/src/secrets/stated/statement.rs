@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use super::language::{Kind, Language, Noun, Role};
+use super::language::{Kind, Role, SecretLanguage};
 use super::links::{Link, Walk};
 use super::plain::plain_value;
+use super::secret::StatedSecret;
 use super::shapes::shaped_value;
+use super::text::PLACE_BYTES;
 use super::values::{code_value, recovery_code};
-use super::words::{self, Word};
-use super::{PLACE_BYTES, Told};
+use super::words::{self, SecretWord};
 use crate::secrets::values::is_placeholder;
 
 /// Words between a noun and a link.
@@ -20,19 +21,7 @@ const LINK_WORDS_BEFORE: usize = 5;
 /// Recovery codes in a list.
 const CODES_MAX: usize = 40;
 
-/// A noun that names a secret, with the words around it.
-pub(super) struct Statement<'a> {
-    pub(super) told: &'a Told<'a>,
-    pub(super) noun: &'a Noun,
-    /// The same noun in all languages that have it.
-    pub(super) nouns: &'a [Noun],
-    pub(super) at: Range<usize>,
-    pub(super) after: &'a [Word],
-    /// The last word first.
-    pub(super) before: &'a [Word],
-}
-
-impl Statement<'_> {
+impl StatedSecret<'_> {
     /// Returns the ranges of the secrets that the statement gives.
     pub(super) fn values(&self) -> Vec<Range<usize>> {
         if self.is_about_another() {
@@ -45,7 +34,7 @@ impl Statement<'_> {
         if values.is_empty() && !self.noun.is_strict {
             values.extend(self.value_before());
         }
-        values.retain(|value| !value.is_empty() && !is_placeholder(&self.told.text[value.clone()]));
+        values.retain(|value| !value.is_empty() && !is_placeholder(&self.stated.text[value.clone()]));
         values
     }
 
@@ -63,7 +52,7 @@ impl Statement<'_> {
     /// Returns whether a word before or after "code" makes it another one: "zip code", "code review".
     fn is_other_code(&self) -> bool {
         let mut nearby = self.before.iter().take(2).chain(self.after.first().filter(|word| !word.has_colon));
-        nearby.any(|word| self.told.languages.is_any(self.told.lower(word), Role::OTHER_CODE))
+        nearby.any(|word| self.stated.languages.is_any(self.stated.lower(word), Role::OTHER_CODE))
     }
 
     /// Looks for values after the noun.
@@ -112,12 +101,13 @@ impl Statement<'_> {
         }
         let mut next = first.end;
         for _ in 0..CODES_MAX {
-            let words = words::after(self.told.text, next);
+            let words = words::after(self.stated.text, next);
             // "and", a comma or a number of a list may stand between.
-            let is_short =
-                |word: &&Word| word.is_sign || word.core.len() <= 4 && word.core.len() * 2 < first.len();
+            let is_short = |word: &&SecretWord| {
+                word.is_sign || word.core.len() <= 4 && word.core.len() * 2 < first.len()
+            };
             let skip = words.iter().take(2).take_while(is_short).count();
-            let code = recovery_code(self.told, words.get(skip..).unwrap_or_default());
+            let code = recovery_code(self.stated, words.get(skip..).unwrap_or_default());
             let Some(code) = code.filter(|code| code.len().abs_diff(first.len()) <= 3) else { break };
             next = code.end;
             all.push(code);
@@ -143,21 +133,22 @@ impl Statement<'_> {
         let reach = if is_as || points { 3 } else { 1 };
         let mut words = self.before[link_at + 1..].iter().take(reach);
         let word = words.find(|word| self.is_value_alone(word))?;
-        let ends = word.ends_sentence && !points && !self.told.text[word.value.clone()].ends_with(['!', '?']);
+        let ends =
+            word.ends_sentence && !points && !self.stated.text[word.value.clone()].ends_with(['!', '?']);
         (!ends && !word.has_colon).then(|| word.value.clone())
     }
 
     /// Returns whether a link of a script without spaces starts the run right before the noun: "…是我的密码".
     fn has_link_before(&self) -> bool {
         self.before.first().is_some_and(|word| {
-            let lower = self.told.lower(word);
+            let lower = self.stated.lower(word);
             word.core.end == self.at.start
                 && self.language().suffix_links.iter().any(|link| lower.starts_with(link.as_str()))
         })
     }
 
     /// Returns whether a word is a secret of the noun's kind wherever it stands.
-    fn is_value_alone(&self, word: &Word) -> bool {
+    fn is_value_alone(&self, word: &SecretWord) -> bool {
         let words = std::slice::from_ref(word);
         word.is_quoted && plain_value(self, words, Link::Weak).is_some()
             || shaped_value(self, words, Link::Weak).is_some()
@@ -189,26 +180,26 @@ impl Statement<'_> {
     }
 }
 
-/// What the words around a noun are.
-impl Statement<'_> {
-    pub(super) fn language(&self) -> &Language {
-        &self.told.languages.all[self.noun.language]
+/// The kind of the words around a noun.
+impl StatedSecret<'_> {
+    pub(super) fn language(&self) -> &SecretLanguage {
+        &self.stated.languages.all[self.noun.language]
     }
 
     /// Iterates over the languages that have the noun.
-    fn languages(&self) -> impl Iterator<Item = &Language> {
-        self.nouns.iter().map(|noun| &self.told.languages.all[noun.language])
+    fn languages(&self) -> impl Iterator<Item = &SecretLanguage> {
+        self.nouns.iter().map(|noun| &self.stated.languages.all[noun.language])
     }
 
     /// Returns the role of a word in the noun's language.
-    pub(super) fn role(&self, word: &Word) -> Role {
+    pub(super) fn role(&self, word: &SecretWord) -> Role {
         let is_word = !word.is_quoted && !word.is_sign;
-        if is_word { self.language().role(self.told.lower(word)) } else { Role::default() }
+        if is_word { self.language().role(self.stated.lower(word)) } else { Role::default() }
     }
 
     /// Returns whether a word has a role in any language that has the noun.
-    fn is_in_any(&self, word: &Word, role: Role) -> bool {
-        let lower = self.told.lower(word);
+    fn is_in_any(&self, word: &SecretWord, role: Role) -> bool {
+        let lower = self.stated.lower(word);
         !word.is_quoted && self.languages().any(|language| language.role(lower).is(role))
     }
 
@@ -216,7 +207,7 @@ impl Statement<'_> {
     pub(super) fn is_ordinary(&self, lower: &str) -> bool {
         // The first language is English, whose endings are unmistakable.
         let english = self.languages().next().filter(|_| self.nouns.iter().any(|noun| noun.language == 0));
-        let ends = |language: &Language| language.has_ordinary_ending(lower);
+        let ends = |language: &SecretLanguage| language.has_ordinary_ending(lower);
         ends(self.language()) || english.is_some_and(ends) || self.is_listed(lower)
     }
 
@@ -229,13 +220,13 @@ impl Statement<'_> {
     /// words. The longest phrase decides.
     fn phrase(&self, at: usize) -> (Role, usize) {
         let is_joined =
-            |word: &Word| !(word.has_colon || word.ends_clause || word.ends_sentence || word.is_quoted);
+            |word: &SecretWord| !(word.has_colon || word.ends_clause || word.ends_sentence || word.is_quoted);
         for len in [3, 2] {
             let Some(words) = self.after.get(at..at + len) else { continue };
             if !words[..len - 1].iter().all(is_joined) {
                 continue;
             }
-            let role = self.language().role(&self.told.lower[words[0].core.start..words[len - 1].core.end]);
+            let role = self.language().role(&self.stated.lower[words[0].core.start..words[len - 1].core.end]);
             if role != Role::default() {
                 return (role, len);
             }
@@ -244,8 +235,8 @@ impl Statement<'_> {
     }
 
     /// Returns whether a word of a script without spaces ends with a link: "的" "是".
-    pub(super) fn unspaced_link(&self, word: &Word) -> bool {
-        let lower = self.told.lower(word);
+    pub(super) fn unspaced_link(&self, word: &SecretWord) -> bool {
+        let lower = self.stated.lower(word);
         let denies = |one: &String| one.chars().count() > 1 && lower.contains(one.as_str());
         !word.is_quoted
             && self.language().suffix_links.iter().any(|link| lower.ends_with(link.as_str()))
@@ -255,10 +246,10 @@ impl Statement<'_> {
     /// Returns the range of a number in characters right after a link, in a script without spaces: "是四八二九".
     fn unspaced_number(&self) -> Option<Range<usize>> {
         let word = self.after.first().filter(|word| !word.is_quoted && word.core.start == self.at.end)?;
-        let lower = self.told.lower(word);
+        let lower = self.stated.lower(word);
         let link = self.language().suffix_links.iter().find(|link| lower.starts_with(link.as_str()))?;
         let rest = &lower[link.len()..];
-        let is_number = |c: &char| self.told.languages.number(c.encode_utf8(&mut [0; 4])) != 0;
+        let is_number = |c: &char| self.stated.languages.number(c.encode_utf8(&mut [0; 4])) != 0;
         let run: Vec<char> = rest.chars().take_while(is_number).collect();
         let start = word.core.start + link.len();
         let len: usize = run.iter().map(|c| c.len_utf8()).sum();
@@ -268,8 +259,8 @@ impl Statement<'_> {
     /// Returns whether the words right before the noun name a user.
     pub(super) fn follows_user(&self) -> bool {
         self.before.iter().take(4).any(|word| {
-            let lower = self.told.lower(word);
-            lower.contains('@') || self.told.languages.is_any(lower, Role::USER)
+            let lower = self.stated.lower(word);
+            lower.contains('@') || self.stated.languages.is_any(lower, Role::USER)
         })
     }
 
@@ -281,18 +272,18 @@ impl Statement<'_> {
         self.after.first().is_some_and(|word| {
             let is_open =
                 word.is_quoted || word.is_sign || self.phrase(0).0.is(roles) || self.unspaced_link(word);
-            !is_open && word.value.start > self.at.end && !self.told.is_place(word)
+            !is_open && word.value.start > self.at.end && !self.stated.is_place(word)
         })
     }
 
     /// Returns the place that the words around the noun name, the one nearest before the value.
     pub(super) fn place(&self, value: &Range<usize>) -> Option<&'static str> {
-        let lower = &self.told.lower;
+        let lower = &self.stated.lower;
         let start = lower.ceil_char_boundary(self.at.start.min(value.start).saturating_sub(PLACE_BYTES));
         let end = lower.floor_char_boundary(self.at.end.max(value.end) + PLACE_BYTES);
         let line = lower[start..value.start].rfind('\n').map_or(start, |line| start + line + 1);
-        let before = self.told.languages.place(&lower[line..value.start]);
-        before.or_else(|| self.told.languages.place(&lower[value.end..end]))
+        let before = self.stated.languages.place(&lower[line..value.start]);
+        before.or_else(|| self.stated.languages.place(&lower[value.end..end]))
     }
 
     /// Returns whether the words around the noun name something that a code opens.
@@ -302,8 +293,8 @@ impl Statement<'_> {
 
     /// Returns whether the words before a value name a network.
     pub(super) fn is_network(&self, value: &Range<usize>) -> bool {
-        let lower = &self.told.lower;
+        let lower = &self.stated.lower;
         let start = lower.ceil_char_boundary(self.at.start.min(value.start).saturating_sub(PLACE_BYTES));
-        self.told.languages.places(&lower[start..value.start], "wifi").next().is_some()
+        self.stated.languages.places(&lower[start..value.start], "wifi").next().is_some()
     }
 }

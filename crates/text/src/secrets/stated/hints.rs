@@ -1,10 +1,10 @@
-//! Passwords told with how they are written: "you get into the office wifi with …, all lowercase".
+//! Passwords stated with how they are written: "you get into the office wifi with …, all lowercase".
 
 use super::codes::place_near;
 use super::language::{Kind, Role};
 use super::shapes::is_password;
-use super::words::{self, Word};
-use super::{PLACE_BYTES, Told};
+use super::text::{PLACE_BYTES, StatedText};
+use super::words::{self, SecretWord};
 use crate::secrets::SecretMatch;
 
 /// A plain word before a hint is a password only if it is so long.
@@ -15,20 +15,21 @@ const COMPOUND_CHARS_MIN: usize = 14;
 const REACH: usize = 6;
 
 /// Adds the passwords before hints.
-pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
-    for hint in told.languages.hints(&told.lower) {
-        let place = place_near(told, &hint).filter(|place| matches!(*place, "wifi" | "computer" | "phone"));
-        if place.is_none() && !has_noun(told, &hint) {
+pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    for hint in stated.languages.hints(&stated.lower) {
+        let place = place_near(stated, &hint).filter(|place| matches!(*place, "wifi" | "computer" | "phone"));
+        if place.is_none() && !has_noun(stated, &hint) {
             continue;
         }
-        let words = words::before(told.text, 0, hint.start);
+        let words = words::before(stated.text, 0, hint.start);
         let Some(at) =
             words.iter().take(REACH).position(|word| word.ends_clause || word.ends_sentence).or(Some(0))
         else {
             continue;
         };
-        if let Some(word) =
-            words.get(at).filter(|word| is_password(told, word) || is_plain(told, word, words.get(at + 1)))
+        if let Some(word) = words
+            .get(at)
+            .filter(|word| is_password(stated, word) || is_plain(stated, word, words.get(at + 1)))
         {
             let rule = if place == Some("wifi") { "wifi password" } else { "password" };
             found.push(SecretMatch { rule: rule.into(), at: word.value.clone() });
@@ -37,27 +38,27 @@ pub(super) fn find(told: &Told<'_>, found: &mut Vec<SecretMatch>) {
 }
 
 /// Returns whether a noun for a password or login is near a range.
-fn has_noun(told: &Told<'_>, at: &std::ops::Range<usize>) -> bool {
-    let start = told.lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
-    let end = told.lower.floor_char_boundary(at.end + PLACE_BYTES);
+fn has_noun(stated: &StatedText<'_>, at: &std::ops::Range<usize>) -> bool {
+    let start = stated.lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
+    let end = stated.lower.floor_char_boundary(at.end + PLACE_BYTES);
     let is_password = |kind: Kind| matches!(kind, Kind::Password | Kind::Login);
-    let mut nouns = told.languages.nouns(&told.lower[start..end]);
+    let mut nouns = stated.languages.nouns(&stated.lower[start..end]);
     nouns.any(|(_, nouns)| nouns.iter().any(|noun| !noun.is_strict && is_password(noun.kind)))
 }
 
 /// Returns whether a long plain word follows a link, a preposition or a colon.
-fn is_plain(told: &Told<'_>, word: &Word, before: Option<&Word>) -> bool {
-    let lower = told.lower(word);
+fn is_plain(stated: &StatedText<'_>, word: &SecretWord, before: Option<&SecretWord>) -> bool {
+    let lower = stated.lower(word);
     let announced = before.is_some_and(|before| {
         let roles = Role::LINK.or(Role::STRONG_LINK).or(Role::PREPOSITION).or(Role::AS);
-        before.has_colon || told.languages.is_any(told.lower(before), roles)
+        before.has_colon || stated.languages.is_any(stated.lower(before), roles)
     });
     let ordinary = Role::ORDINARY.or(Role::FUNCTION).or(Role::UNIT).or(Role::SPELLING);
     announced
         && !word.is_sign
         && lower.chars().count() >= PLAIN_CHARS_MIN
         && lower.chars().all(char::is_alphanumeric)
-        && !told.languages.is_any(lower, ordinary)
+        && !stated.languages.is_any(lower, ordinary)
         && (lower.chars().count() >= COMPOUND_CHARS_MIN
-            || !told.languages.all.iter().any(|language| language.has_ordinary_ending(lower)))
+            || !stated.languages.all.iter().any(|language| language.has_ordinary_ending(lower)))
 }

@@ -15,44 +15,36 @@ mod links;
 mod logins;
 mod numbers;
 mod plain;
+mod secret;
 mod shapes;
 mod statement;
+mod text;
 mod values;
 mod words;
 
 use std::ops::Range;
 
 use self::language::Noun;
-use self::languages::Languages;
-use self::statement::Statement;
-use self::words::Word;
+use self::secret::StatedSecret;
+use self::text::{PLACE_BYTES, StatedText, is_mark};
+use self::words::SecretWord;
 use super::SecretMatch;
 
 /// The longest ending of a noun.
 const ENDING_CHARS_MAX: usize = 12;
-/// Bytes around a noun in which a place is looked for.
-const PLACE_BYTES: usize = 120;
-
-/// A text with the same text in lower case, byte for byte.
-pub(super) struct Told<'a> {
-    text: &'a str,
-    lower: String,
-    languages: &'a Languages,
-}
-
 /// Adds the secrets that a text tells.
 pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
     let Some(languages) = languages::languages() else { return };
-    let told = Told { text, lower: lower_case(text), languages };
+    let stated = StatedText { text, lower: lower_case(text), languages };
     let hits: Vec<Hit<'_>> =
-        languages.nouns(&told.lower).filter_map(|(at, nouns)| told.hit(&at, nouns)).collect();
+        languages.nouns(&stated.lower).filter_map(|(at, nouns)| stated.hit(&at, nouns)).collect();
     for index in 0..hits.len() {
-        told.add_statement(&hits, index, found);
+        stated.add_statement(&hits, index, found);
     }
-    codes::find(&told, found);
-    dials::find(&told, found);
-    hints::find(&told, found);
-    logins::find(&told, found);
+    codes::find(&stated, found);
+    dials::find(&stated, found);
+    hints::find(&stated, found);
+    logins::find(&stated, found);
 }
 
 /// A word of a text that is a noun in one or more languages.
@@ -92,7 +84,7 @@ fn lower_case(text: &str) -> String {
     text.chars().map(lower).collect()
 }
 
-impl<'a> Told<'a> {
+impl<'a> StatedText<'a> {
     /// Returns the noun at a range, if it is a word of its own and not part of a program.
     fn hit(&self, at: &Range<usize>, nouns: &'a [Noun]) -> Option<Hit<'a>> {
         let ranges = nouns.iter().filter_map(|noun| Some((noun, self.noun_range(at, noun)?)));
@@ -151,7 +143,7 @@ impl<'a> Told<'a> {
         let limit = others.next().filter(|other| other.shares_kind(hit)).map_or(self.text.len(), Hit::start);
         let ended = hits[..index].iter().rev().map(Hit::end).find(|end| *end <= start);
         let before = words::before(self.text, ended.unwrap_or(0), start);
-        let mut after: Option<(usize, Vec<Word>)> = None;
+        let mut after: Option<(usize, Vec<SecretWord>)> = None;
         for (noun, at) in &hit.ranges {
             let words = match after.take() {
                 Some((start, words)) if start == at.end => words,
@@ -160,7 +152,7 @@ impl<'a> Told<'a> {
             if !words.is_empty() || !before.is_empty() {
                 let at = at.clone();
                 let (nouns, after, before) = (hit.nouns, words.as_slice(), before.as_slice());
-                let statement = Statement { told: self, noun, nouns, at, after, before };
+                let statement = StatedSecret { stated: self, noun, nouns, at, after, before };
                 let values = statement.values();
                 found.extend(values.into_iter().map(|at| SecretMatch { rule: statement.rule(&at), at }));
             }
@@ -169,17 +161,12 @@ impl<'a> Told<'a> {
     }
 
     /// Returns a word without signs at its ends, in lower case.
-    fn lower(&self, word: &Word) -> &str {
+    fn lower(&self, word: &SecretWord) -> &str {
         &self.lower[word.core.clone()]
     }
 
     /// Returns whether a word names something with a password or code.
-    fn is_place(&self, word: &Word) -> bool {
+    fn is_place(&self, word: &SecretWord) -> bool {
         self.languages.place(self.lower(word)).is_some()
     }
-}
-
-/// Returns whether a character is a vowel sign or another mark that continues a word.
-const fn is_mark(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{97f}' | '\u{e31}'..='\u{e4e}')
 }

@@ -1,0 +1,32 @@
+//! The intents that a message can have.
+
+/// The meaning of a sentence for the user's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemoryIntent {
+    /// A request to remember this text.
+    Remember(String),
+    /// A correction: this text is right, and what the memory holds against it is wrong or outdated.
+    ///
+    /// The user says so themselves. The text may refer to what was said before: "it's on Friday".
+    Correct(String),
+    /// A request to forget one or more memories.
+    Forget {
+        /// The bare subject to forget, such as "my address". `None` means the memory saved last, or with `all`
+        /// everything about the user.
+        what: Option<String>,
+        /// Whether to forget every memory about the subject, and not only the best match.
+        all: bool,
+    },
+    /// A question about what the memory holds.
+    List {
+        /// The subject. `None` means everything about the user.
+        what: Option<String>,
+    },
+    /// Any other statement of the user. It may make a memory outdated, but the user asks for nothing.
+    Statement {
+        /// The statement, without a question after it.
+        text: String,
+        /// Whether it states something lasting about the user, their people or their things.
+        lasting: bool,
+    },
+}
