@@ -52,7 +52,7 @@ fn memories_saved_by_lar_ask_are_reported_and_can_be_undone() {
         assert!(asked.status.success(), "{}", output_text(&asked));
         asked
     };
-    let asked = ask(&[], "Remember that the gate of the farm opens with 5512.");
+    let asked = ask(&[], "Remember that the gate of the farm has 5512 screws.");
     let output = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(output.contains("saved: ") && output.contains("5512"), "{output}");
     let (_, id) = output.split_once("lar memory undo ").unwrap();

@@ -48,7 +48,10 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
                 side.0 += usize::from(done);
                 side.1 += 1;
                 if done == (kind == "nothing") && shows_misses() {
-                    eprintln!("{kind}: {}\n  known {}\n  {activity:?}", item["message"], item["known"]);
+                    progress(&format!(
+                        "{kind}: {}\n  known {}\n  {activity:?}",
+                        item["message"], item["known"]
+                    ));
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use lar_text::secrets;
 
 use super::labeled::{LabeledSet, shows_misses, text};
+use crate::progress::progress;
 
 pub(crate) fn measure() -> anyhow::Result<String> {
     let mut table = String::from(
@@ -22,7 +23,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
                 _ => &mut alarms,
             };
             if found != (item["secret"] == true) && shows_misses() {
-                eprintln!("{}: {}", item["made"], item["text"]);
+                progress(&format!("{}: {}", item["made"], item["text"]));
             }
             *count = (count.0 + usize::from(found), count.1 + 1);
         }

@@ -56,7 +56,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             let writer = writer(&fixture, &format!("{name}-{at}")).await?;
             let outcome = ingest_pair(&fixture, &writer, pair).await?;
             if shows_misses() && (outcome.is_lost || outcome.is_hidden && pair.label != "replaces") {
-                eprintln!("{}: {} | {}", pair.label, pair.first, pair.second);
+                progress(&format!("{}: {} | {}", pair.label, pair.first, pair.second));
             }
             outcomes.push((pair, outcome));
         }

@@ -123,7 +123,7 @@ fn a_message_from_an_app_is_handled_like_a_chat_message() {
 #[test]
 fn background_requests_of_apps_and_tool_results_save_nothing() {
     let lar = Lar::start();
-    let remember = "Remember that the gate of the farm opens with 5512.";
+    let remember = "Remember that the gate of the farm has 5512 screws.";
     let chat = |body: Value| {
         let mut whole = json!({ "model": "default+memory", "max_tokens": 2 });
         whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());

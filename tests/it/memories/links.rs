@@ -274,7 +274,7 @@ fn only_those_who_may_use_a_space_see_and_decide_its_links() {
     let its = with(&lar, &mallory, "POST", "/lar/v1/memories", &json!({ "content": "Anna lives in Rome." }));
     let its = its.json()["id"].as_str().unwrap().to_owned();
     let mut taken = lines(&lar, &mallory);
-    for (id, older) in [(own.clone(), newer.clone()), (format!("link_{:032x}", 1), older.clone())] {
+    for (id, older) in [(own.clone(), newer), (format!("link_{:032x}", 1), older)] {
         taken[0]["links"] = json!([{
             "id": id, "older": older, "relation": "may_replace", "reason": "mine", "by": taken[0]["written_by"],
             "created_at": "2026-11-30T10:00:00Z",

@@ -107,7 +107,7 @@ fn related_memories_are_linked_and_found_together() {
     assert_eq!(outcome["link"]["older"], json!(old));
 
     let results = search(&lar, &json!({ "query": "Who is my dentist?" }))["results"].clone();
-    assert_eq!((id(&results[0]), id(&results[1])), (new.clone(), old.clone()), "the newer one first");
+    assert_eq!((id(&results[0]), id(&results[1])), (new.clone(), old), "the newer one first");
     assert_eq!((results[0].get("possibly_outdated"), &results[1]["possibly_outdated"]), (None, &json!(true)));
     assert_eq!(results[1]["links"], json!([{ "id": link, "memory": new, "newer": true }]));
     // The newer memory is found with the older one even if it does not match the query.

@@ -109,7 +109,7 @@ fn bring_together(hits: Vec<Hit>) -> Vec<Hit> {
                 group.push(hit);
             }
         }
-        group.sort_by(|a, b| b.memory.created_at.cmp(&a.memory.created_at));
+        group.sort_by_key(|hit| std::cmp::Reverse(hit.memory.created_at));
         ordered.extend(group);
     }
     ordered

@@ -51,7 +51,9 @@ impl<'a> IntentParser<'a> {
             }
             self.next += 1;
             let language = fact.sentence.languages.first().unwrap_or_default();
-            if let Some(text) = self.cleaner(fact, language).texts(fact.folded, &[0..fact.folded.len()]) {
+            if let Some(text) =
+                self.cleaner(fact, language).texts(fact.folded, std::slice::from_ref(&(0..fact.folded.len())))
+            {
                 self.push(fact, intent(text));
             }
         }
@@ -64,7 +66,9 @@ impl<'a> IntentParser<'a> {
             return false;
         };
         let clean = self.cleaner(next, language);
-        let text = clean.texts(next.folded, &[0..next.folded.len()]).filter(|text| clean.is_fact(text));
+        let text = clean
+            .texts(next.folded, std::slice::from_ref(&(0..next.folded.len())))
+            .filter(|text| clean.is_fact(text));
         text.is_some_and(|text| {
             self.next = next.index + 1;
             self.push(current, intent(text))
@@ -87,7 +91,8 @@ impl<'a> IntentParser<'a> {
         let indices = last - before..last + 1;
         let texts = indices.clone().filter_map(|index| {
             let before = self.current(index)?;
-            self.cleaner(before, language).texts(before.folded, &[0..before.folded.len()])
+            self.cleaner(before, language)
+                .texts(before.folded, std::slice::from_ref(&(0..before.folded.len())))
         });
         let text = texts.collect::<Vec<_>>().join(" ");
         self.found.retain(|(from, intent)| !indices.contains(from) || !is_statement(intent));
@@ -114,7 +119,7 @@ impl<'a> IntentParser<'a> {
                 (None, None) => return false,
             };
         let clean = self.cleaner(next, language);
-        let text = clean.texts(next.folded, &[0..next.folded.len()]);
+        let text = clean.texts(next.folded, std::slice::from_ref(&(0..next.folded.len())));
         let is_right = |text: &String| {
             clean.is_correction(text)
                 && statements::says_something(next.sentence, next.folded)

@@ -142,7 +142,7 @@ fn secret_argument(
         Argument::AfterPercent => value.start + text[value.clone()].find('%')? + 1..value.end,
         _ => value,
     };
-    Some(value.clone()).filter(|value| is_password(&text[value.clone()], false))
+    Some(value).filter(|value| is_password(&text[value.clone()], false))
 }
 
 /// Returns a range without the quotes at both ends.

@@ -240,7 +240,7 @@ fn is_card(text: &str, number: &Number) -> bool {
     let digits = &number.digits;
     let groups = number.groups.as_slice();
     let is_grouped =
-        matches!(groups, [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 4, 1 | 2 | 3]);
+        matches!(groups, [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 4, 1..=3]);
     let after = text.as_bytes().get(number.at.end);
     let followed = after.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
     if !is_grouped || followed || !is_scheme(digits) || !is_luhn(digits) {

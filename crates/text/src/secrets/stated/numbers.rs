@@ -87,7 +87,7 @@ fn digit_group<'a>(text: &'a str, word: &SecretWord) -> Option<(&'a str, Group)>
         && !(letters > 0 && digits < 2)
         && value.chars().all(|c| c.is_ascii_digit() || is_sign(c) || is_letter(c))
         && !value.starts_with(['.', '-', '/'])
-        && !(value.starts_with('#') && !value.ends_with(['#', '*']));
+        && (!value.starts_with('#') || value.ends_with(['#', '*']));
     let is_typed = digits >= 4 && value.split(['-', '–']).all(|part| part.len() == 1);
     is_group.then_some((
         value,
