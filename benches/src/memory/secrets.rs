@@ -11,15 +11,15 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let mut table = String::from(
         "Labeled texts with and without secrets. *Machine*: keys, tokens and connection strings as programs\n\
          write them. *Told*: passwords and codes in people's own words.\n\n\
-         | set | machine: found | told: found | false alarms |\n|---|---|---|---|\n",
+         | set | machine: found | stated: found | false alarms |\n|---|---|---|---|\n",
     );
     for set in LabeledSet::all()? {
-        let (mut machine, mut told, mut alarms) = ((0, 0), (0, 0), (0, 0));
+        let (mut machine, mut stated, mut alarms) = ((0, 0), (0, 0), (0, 0));
         for item in set.secrets()? {
             let found = secrets::has_secret(text(&item, "text")?);
             let count = match text(&item, "made")? {
                 "machine" => &mut machine,
-                "told" => &mut told,
+                "told" => &mut stated,
                 _ => &mut alarms,
             };
             if found != (item["secret"] == true) && shows_misses() {
@@ -35,9 +35,9 @@ pub(crate) fn measure() -> anyhow::Result<String> {
             machine.0,
             machine.1,
             share(machine),
-            told.0,
-            told.1,
-            share(told),
+            stated.0,
+            stated.1,
+            share(stated),
             alarms.0,
             alarms.1,
             share(alarms)

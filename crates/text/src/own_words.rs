@@ -17,7 +17,7 @@ use self::lines::{Line, LineKind};
 use self::reader::Reader;
 pub(crate) use self::sentences::fold;
 use self::view::View;
-use crate::requests::languages::{Hit, LanguageSet, languages};
+use crate::requests::languages::{LanguageSet, PhraseHit, languages};
 
 /// The most bytes of a message that are read. The rest of a longer one is not the user's own.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -34,7 +34,7 @@ pub(crate) struct Sentence {
     /// The index of its paragraph.
     pub(crate) paragraph: usize,
     /// The keywords in it, at their positions in the message.
-    pub(crate) hits: Vec<Hit>,
+    pub(crate) hits: Vec<PhraseHit>,
     /// The languages that it may be written in.
     pub(crate) languages: LanguageSet,
 }
@@ -102,7 +102,7 @@ fn fold_and_mask(message: &str, lines: &[Line]) -> String {
 
 /// Adds the language of all own sentences to those whose own words do not tell it.
 fn add_likely_languages(folded: &str, sentences: &mut [Sentence]) {
-    let hits: Vec<Hit> = sentences.iter().flat_map(|sentence| sentence.hits.iter().copied()).collect();
+    let hits: Vec<PhraseHit> = sentences.iter().flat_map(|sentence| sentence.hits.iter().copied()).collect();
     let text: String = sentences.iter().map(|sentence| &folded[sentence.at.clone()]).collect();
     let likely = languages().guess(&text, &hits).languages;
     if likely.single().is_none() {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::lines::{Line, LineKind};
-use crate::requests::languages::{Hit, List, languages};
+use crate::requests::languages::{List, PhraseHit, languages};
 
 /// The most characters of a salutation, a sign-off or a line of a signature.
 const SHORT_LINE_CHARS: usize = 60;
@@ -25,7 +25,7 @@ pub(super) struct Letter {
 ///
 /// A letter has a formal salutation, or a sign-off with a name. A mere "Hi" on the first line is how people
 /// greet an assistant.
-pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Letter> {
+pub(super) fn letter(folded: &str, lines: &[Line], hits: &[PhraseHit]) -> Option<Letter> {
     let is = |line: &Line, list: List| {
         let text = folded[line.at.clone()].trim();
         line.kind == LineKind::Prose
@@ -56,8 +56,12 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[Hit]) -> Option<Lette
     }
 }
 
-fn languages_with<'a>(hits: &'a [Hit], at: &'a Range<usize>, list: List) -> impl Iterator<Item = usize> + 'a {
-    let inside = move |hit: &&Hit| hit.list == list && at.start <= hit.start && hit.end <= at.end;
+fn languages_with<'a>(
+    hits: &'a [PhraseHit],
+    at: &'a Range<usize>,
+    list: List,
+) -> impl Iterator<Item = usize> + 'a {
+    let inside = move |hit: &&PhraseHit| hit.list == list && at.start <= hit.start && hit.end <= at.end;
     hits.iter().filter(inside).map(|hit| hit.language)
 }
 

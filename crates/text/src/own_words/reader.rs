@@ -114,8 +114,8 @@ impl<'a> Reader<'a> {
         }
         for line in paragraph.clone() {
             match self.view.lines[line].kind {
-                LineKind::Prose => self.read_line(index, line, paragraph.end),
-                LineKind::Dialogue if self.facts > 0 => self.read_line(index, line, paragraph.end),
+                LineKind::Prose => self.read_own_line(index, line, paragraph.end),
+                LineKind::Dialogue if self.facts > 0 => self.read_own_line(index, line, paragraph.end),
                 LineKind::Quoted | LineKind::Technical => self.body = self.body.map(|_| Body::Closed),
                 _ => self.body = Some(Body::Open),
             }
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read_line(&mut self, paragraph: usize, line: usize, paragraph_end: usize) {
+    fn read_own_line(&mut self, paragraph: usize, line: usize, paragraph_end: usize) {
         let Line { at, .. } = &self.view.lines[line];
         let found = sentences::sentences(&self.view.message[at.clone()]);
         let last = found.len().saturating_sub(1);

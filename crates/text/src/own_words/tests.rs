@@ -1,3 +1,5 @@
+//! Tests of which parts of a message are the user's own words.
+
 use super::*;
 
 fn texts(message: &str) -> Vec<&str> {

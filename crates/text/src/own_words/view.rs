@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::lines::{Line, LineKind};
-use crate::requests::languages::{Guess, Hit, LanguageSet, List, languages};
+use crate::requests::languages::{Guess, LanguageSet, List, PhraseHit, languages};
 
 /// Lists of requests to the memory.
 const REQUESTS: [List; 6] =
@@ -17,7 +17,7 @@ pub(super) struct View<'a> {
     pub(super) folded: &'a str,
     pub(super) lines: &'a [Line],
     /// The keywords, in the order of their ends.
-    pub(super) hits: &'a [Hit],
+    pub(super) hits: &'a [PhraseHit],
 }
 
 /// A part of a message with the keywords in it.
@@ -27,7 +27,7 @@ pub(super) struct Part<'a> {
     /// Its text in lower case.
     pub(super) folded: &'a str,
     /// The keywords, at their positions in the message.
-    pub(super) hits: Vec<Hit>,
+    pub(super) hits: Vec<PhraseHit>,
 }
 
 impl<'a> View<'a> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::languages::{Hit, List, languages};
+use super::languages::{List, PhraseHit, languages};
 use super::matching::matches_start;
 use super::statements;
 use crate::own_words::{Sentence, fold};
@@ -76,7 +76,7 @@ impl<'a> Cleaner<'a> {
 
     /// Returns whether the sentence speaks of the present answer only: "in this chat".
     pub(super) fn is_for_now(&self) -> bool {
-        let is_now = |hit: &Hit| hit.list == List::OnlyNow && hit.language == self.language;
+        let is_now = |hit: &PhraseHit| hit.list == List::OnlyNow && hit.language == self.language;
         self.sentence.hits.iter().any(is_now)
     }
 

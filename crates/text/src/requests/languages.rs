@@ -52,7 +52,7 @@ const SOURCES: &[(&str, &str)] = &[
 
 /// A keyword or word of a list, found in a text.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hit {
+pub(crate) struct PhraseHit {
     /// The index of the language.
     pub(crate) language: usize,
     /// The list of the phrase.
@@ -127,7 +127,7 @@ impl RequestLanguages {
     }
 
     /// Finds the keywords of all languages in a text in lower case, in the order of their ends.
-    pub(crate) fn scan(&self, folded: &str) -> Vec<Hit> {
+    pub(crate) fn scan(&self, folded: &str) -> Vec<PhraseHit> {
         let Some(keywords) = &self.keywords else { return Vec::new() };
         let letter_before = |at: usize| folded[..at].chars().next_back().is_some_and(char::is_alphanumeric);
         let letter_after = |at: usize| folded[at..].chars().next().is_some_and(char::is_alphanumeric);
@@ -139,7 +139,7 @@ impl RequestLanguages {
                 (keyword.starts_word && letter_before(start)) || (keyword.ends_word && letter_after(end));
             if !is_part {
                 let word = found.pattern().as_usize();
-                hits.push(Hit { language: keyword.language, list: keyword.list, word, start, end });
+                hits.push(PhraseHit { language: keyword.language, list: keyword.list, word, start, end });
             }
         }
         hits

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::languages::{Hit, LanguageSet, List, languages};
+use super::languages::{LanguageSet, List, PhraseHit, languages};
 use crate::own_words::Sentence;
 
 /// A phrase found in a sentence.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct RequestPlace {
     /// The index of the language.
     pub(super) language: usize,
     /// The phrase with the chatter and polite words around it, in bytes of the sentence.
@@ -16,7 +16,7 @@ pub(super) struct Place {
     pub(super) texts: Vec<Range<usize>>,
 }
 
-impl Place {
+impl RequestPlace {
     /// Returns the first text of the request.
     pub(super) fn text(&self) -> Option<Range<usize>> {
         self.texts.first().cloned()
@@ -26,7 +26,7 @@ impl Place {
 /// Finds the phrases of a list in a sentence, first in the languages that it is probably written in.
 ///
 /// Leaves out those after words of another's speech: "she says: remember …".
-pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> {
+pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<RequestPlace> {
     let mut tried = LanguageSet::default();
     let mut candidates: Vec<usize> = Vec::new();
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
@@ -42,7 +42,7 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> 
     for language in candidates {
         for found in languages().all[language].captures(list, folded) {
             let texts = found.iter().skip(1).flatten().map(|text| text.range()).collect();
-            places.extend(found.get(0).map(|whole| Place { language, at: whole.range(), texts }));
+            places.extend(found.get(0).map(|whole| RequestPlace { language, at: whole.range(), texts }));
         }
     }
     places.retain(|place| !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place));
@@ -50,7 +50,7 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Place> 
 }
 
 /// Returns whether a colon after other words leads to a phrase: "From the docs: keep in mind …".
-fn is_attributed(folded: &str, place: &Place) -> bool {
+fn is_attributed(folded: &str, place: &RequestPlace) -> bool {
     let start = folded[place.at.clone()].trim_start_matches([' ', '\u{3000}']);
     let before = folded[..place.at.start].trim_end();
     let has_colon = start.starts_with([':', '：']) || before.ends_with([':', '：']);
@@ -66,14 +66,18 @@ fn is_reported_before(sentence: &Sentence, position: usize) -> bool {
 }
 
 /// Returns whether a word of speech belongs to the user's own: "I told you".
-fn is_own_speech(sentence: &Sentence, speech: &Hit) -> bool {
+fn is_own_speech(sentence: &Sentence, speech: &PhraseHit) -> bool {
     has_words(&sentence.hits, sentence, |hit| {
         hit.list == List::OwnSpeech && hit.start <= speech.start && speech.end <= hit.end
     })
 }
 
 /// Returns whether a hit in one of the sentence's languages fulfils a condition.
-pub(super) fn has_words(hits: &[Hit], sentence: &Sentence, is_needed: impl Fn(&Hit) -> bool) -> bool {
+pub(super) fn has_words(
+    hits: &[PhraseHit],
+    sentence: &Sentence,
+    is_needed: impl Fn(&PhraseHit) -> bool,
+) -> bool {
     hits.iter().any(|hit| sentence.languages.contains(hit.language) && is_needed(hit))
 }
 

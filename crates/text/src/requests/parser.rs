@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::clean::Cleaner;
 use super::intent::MemoryIntent;
 use super::languages::List;
-use super::matching::{Place, find, matches_start};
+use super::matching::{RequestPlace, find, matches_start};
 use super::statements;
 use crate::own_words::{OwnText, Sentence, fold};
 
@@ -36,7 +36,7 @@ pub(super) struct Current<'a> {
 
 impl Current<'_> {
     /// Finds the phrases of a list in the sentence.
-    pub(super) fn find(&self, list: List) -> Vec<Place> {
+    pub(super) fn find(&self, list: List) -> Vec<RequestPlace> {
         find(self.sentence, self.folded, list)
     }
 
@@ -131,7 +131,7 @@ impl<'a> IntentParser<'a> {
     }
 
     /// Returns the subject of a request to forget or list, if memories may be about it.
-    fn subject(&self, current: Current<'a>, place: &Place) -> Option<String> {
+    fn subject(&self, current: Current<'a>, place: &RequestPlace) -> Option<String> {
         let clean = self.cleaner(current, place.language);
         let what = clean.subject(current.folded, place.text()?)?;
         let is_memory = !matches_start(&fold(&what), List::NoMemory, place.language)
@@ -181,7 +181,7 @@ impl<'a> IntentParser<'a> {
     }
 
     /// Returns the text of a correction, if it is about the user or clearly separate from the phrase.
-    fn correction(&self, current: Current<'a>, list: List, place: &Place) -> Option<String> {
+    fn correction(&self, current: Current<'a>, list: List, place: &RequestPlace) -> Option<String> {
         let clean = self.cleaner(current, place.language);
         let text = clean.texts(current.folded, &place.texts).filter(|text| clean.is_correction(text))?;
         let pauses = ends_with_pause(&current.folded[..place.text()?.start]);

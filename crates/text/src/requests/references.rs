@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::MemoryIntent;
 use super::languages::List;
-use super::matching::Place;
+use super::matching::RequestPlace;
 use super::parser::{CORRECTION_WORDS, Current, IntentParser, is_statement};
 use super::statements;
 
@@ -20,7 +20,12 @@ type Intent = fn(String) -> MemoryIntent;
 
 impl<'a> IntentParser<'a> {
     /// Reads a request about a text in its sentence, before it, or after it.
-    pub(super) fn read_reference(&mut self, current: Current<'a>, place: &Place, intent: Intent) -> bool {
+    pub(super) fn read_reference(
+        &mut self,
+        current: Current<'a>,
+        place: &RequestPlace,
+        intent: Intent,
+    ) -> bool {
         let folded = current.folded;
         let clean = self.cleaner(current, place.language);
         let is_right =
@@ -147,7 +152,7 @@ fn denial(current: Current<'_>, next: Current<'_>, list: List) -> Option<usize> 
     // The phrases of the list need a text, so one is put after the sentence.
     let denial = format!("{}, {TEXT}", current.folded.trim_end_matches(['.', '!', ' ', '。', '！']));
     let places = Current { folded: &denial, ..current }.find(list);
-    let is_whole = |place: &Place| {
+    let is_whole = |place: &RequestPlace| {
         let last = place.texts.last().map(|at| &denial[at.clone()]);
         next.sentence.languages.contains(place.language) && last.is_some_and(|text| text.ends_with(TEXT))
     };

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::clean::Cleaner;
 use super::intent::MemoryIntent;
-use super::languages::{Hit, LanguageSet, List, languages};
+use super::languages::{LanguageSet, List, PhraseHit, languages};
 use super::matching::has_words;
 use crate::own_words::{MASK, OwnText, Sentence};
 
@@ -37,7 +37,7 @@ pub(super) fn statement(
     let start = sentence.at.start;
     let has = |list: List| {
         let is_inside =
-            |hit: &Hit| hit.list == list && start + at.start <= hit.start && hit.end <= start + at.end;
+            |hit: &PhraseHit| hit.list == list && start + at.start <= hit.start && hit.end <= start + at.end;
         has_words(&sentence.hits, sentence, is_inside)
     };
     let is_task =
@@ -99,7 +99,7 @@ pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<u
 /// Returns whether a text in lower case starts with a phrase of a list in a language of the sentence.
 fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
     let mut tried = LanguageSet::default();
-    let is_likely = |hit: &&Hit| hit.list == list && sentence.languages.contains(hit.language);
+    let is_likely = |hit: &&PhraseHit| hit.list == list && sentence.languages.contains(hit.language);
     sentence
         .hits
         .iter()

@@ -36,7 +36,7 @@ const ENDING_CHARS_MAX: usize = 12;
 pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
     let Some(languages) = languages::languages() else { return };
     let stated = StatedText { text, lower: lower_case(text), languages };
-    let hits: Vec<Hit<'_>> =
+    let hits: Vec<NounHit<'_>> =
         languages.nouns(&stated.lower).filter_map(|(at, nouns)| stated.hit(&at, nouns)).collect();
     for index in 0..hits.len() {
         stated.add_statement(&hits, index, found);
@@ -48,13 +48,13 @@ pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
 }
 
 /// A word of a text that is a noun in one or more languages.
-struct Hit<'a> {
+struct NounHit<'a> {
     nouns: &'a [Noun],
     /// The languages' nouns with their ranges. There is at least one.
     ranges: Vec<(&'a Noun, Range<usize>)>,
 }
 
-impl Hit<'_> {
+impl NounHit<'_> {
     fn start(&self) -> usize {
         self.ranges[0].1.start
     }
@@ -86,10 +86,10 @@ fn lower_case(text: &str) -> String {
 
 impl<'a> StatedText<'a> {
     /// Returns the noun at a range, if it is a word of its own and not part of a program.
-    fn hit(&self, at: &Range<usize>, nouns: &'a [Noun]) -> Option<Hit<'a>> {
+    fn hit(&self, at: &Range<usize>, nouns: &'a [Noun]) -> Option<NounHit<'a>> {
         let ranges = nouns.iter().filter_map(|noun| Some((noun, self.noun_range(at, noun)?)));
         let ranges: Vec<(&Noun, Range<usize>)> = ranges.collect();
-        (!ranges.is_empty() && !self.is_code(at)).then_some(Hit { nouns, ranges })
+        (!ranges.is_empty() && !self.is_code(at)).then_some(NounHit { nouns, ranges })
     }
 
     /// Returns the range of a noun with the letters that may follow it, if it is a word of its own.
@@ -135,13 +135,14 @@ impl<'a> StatedText<'a> {
     }
 
     /// Adds the secrets that the words around a noun give.
-    fn add_statement(&self, hits: &[Hit<'_>], index: usize, found: &mut Vec<SecretMatch>) {
+    fn add_statement(&self, hits: &[NounHit<'_>], index: usize, found: &mut Vec<SecretMatch>) {
         let hit = &hits[index];
         let (start, end) = (hit.start(), hit.end());
         // What follows the next noun of the kind belongs to it, so that the time is linear.
         let mut others = hits[index + 1..].iter().skip_while(|other| other.start() < end);
-        let limit = others.next().filter(|other| other.shares_kind(hit)).map_or(self.text.len(), Hit::start);
-        let ended = hits[..index].iter().rev().map(Hit::end).find(|end| *end <= start);
+        let limit =
+            others.next().filter(|other| other.shares_kind(hit)).map_or(self.text.len(), NounHit::start);
+        let ended = hits[..index].iter().rev().map(NounHit::end).find(|end| *end <= start);
         let before = words::before(self.text, ended.unwrap_or(0), start);
         let mut after: Option<(usize, Vec<SecretWord>)> = None;
         for (noun, at) in &hit.ranges {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Hit, List, RequestLanguages};
+use super::{List, PhraseHit, RequestLanguages};
 
 /// RequestLanguages with a script of their own.
 pub(super) const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
@@ -69,15 +69,17 @@ const SURE_WORDS_MIN: usize = 3;
 
 impl RequestLanguages {
     /// Guesses the languages of a text. `hits` are those of the text.
-    pub(crate) fn guess(&self, text: &str, hits: &[Hit]) -> Guess {
+    pub(crate) fn guess(&self, text: &str, hits: &[PhraseHit]) -> Guess {
         let set_of = |is_needed: &dyn Fn(&str) -> bool| {
             let members = self.all.iter().enumerate().filter(|(_, language)| is_needed(language.code));
             members.map(|(index, _)| index).collect::<LanguageSet>()
         };
         match script_of(text) {
-            Script::Of(code) => return Guess { languages: set_of(&|other| other == code), is_sure: true },
-            Script::Unknown => return Guess { languages: LanguageSet::default(), is_sure: true },
-            Script::Latin => {}
+            TextScript::Of(code) => {
+                return Guess { languages: set_of(&|other| other == code), is_sure: true };
+            }
+            TextScript::Unknown => return Guess { languages: LanguageSet::default(), is_sure: true },
+            TextScript::Latin => {}
         }
         let mut counts = vec![0_usize; self.all.len()];
         // "No, no, no" is one word.
@@ -95,14 +97,14 @@ impl RequestLanguages {
 }
 
 /// The script of most letters of a text.
-enum Script {
+enum TextScript {
     /// The script of one of the languages.
     Of(&'static str),
     Latin,
     Unknown,
 }
 
-fn script_of(text: &str) -> Script {
+fn script_of(text: &str) -> TextScript {
     // A character of other scripts counts about as much as four Latin letters.
     const WEIGHT: usize = 4;
     let (mut latin, mut unknown, mut counts) = (0_usize, 0_usize, [0_usize; 6]);
@@ -125,9 +127,9 @@ fn script_of(text: &str) -> Script {
     }
     let most = counts.iter().enumerate().max_by_key(|(_, count)| **count);
     match most {
-        _ if unknown > latin && counts.iter().all(|count| *count < unknown) => Script::Unknown,
-        Some((script, count)) if *count > latin => Script::Of(OTHER_SCRIPTS[script]),
-        _ => Script::Latin,
+        _ if unknown > latin && counts.iter().all(|count| *count < unknown) => TextScript::Unknown,
+        Some((script, count)) if *count > latin => TextScript::Of(OTHER_SCRIPTS[script]),
+        _ => TextScript::Latin,
     }
 }
 

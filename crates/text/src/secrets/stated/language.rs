@@ -51,15 +51,15 @@ impl Role {
     pub(super) const LINK: Self = Self(1);
     /// Words such as "reads" and "as follows": the sentence states a value.
     pub(super) const STRONG_LINK: Self = Self(1 << 1);
-    /// "now", "it": stands between a link and the value.
+    /// Words such as "now" and "it", which stand between a link and the value.
     pub(super) const FILLER: Self = Self(1 << 2);
-    /// "for": tells what the secret opens.
+    /// Words such as "for", which say what the secret opens.
     pub(super) const PREPOSITION: Self = Self(1 << 3);
-    /// "changed": a value may follow "to".
+    /// Words such as "changed", after which a value may follow "to".
     pub(super) const CHANGE: Self = Self(1 << 4);
-    /// "to" after a change.
+    /// The word "to" after a change.
     pub(super) const INTO: Self = Self(1 << 5);
-    /// "as" in "hunter2 as the password".
+    /// The word "as" in "hunter2 as the password".
     pub(super) const AS: Self = Self(1 << 6);
     /// Words for a secret that is not given: "wrong", "needed".
     pub(super) const ORDINARY: Self = Self(1 << 7);

@@ -15,11 +15,11 @@ pub(super) enum Link {
     Clause,
     /// A link was earlier in the sentence.
     Loose,
-    /// "password's", which may be a possessive.
+    /// A form such as "password's", which may be a possessive.
     Possessive,
     /// A dash.
     Dash,
-    /// "is".
+    /// A word such as "is".
     Weak,
     /// A colon, or "as follows".
     Strong,
