@@ -4,7 +4,7 @@
 //! frames, and kills the process at end of file ([`commands`]). One writes frames and heartbeats ([`outbox`]).
 //! The main thread owns the [`backend`] and computes ([`compute`]). It reads commands between steps; a
 //! cancellation interrupts a long step, also during prefill, so that it is confirmed promptly. The process of a
-//! BERT model has other threads ([`encode`]).
+//! BERT model has other threads ([`encoder_process`]).
 //!
 //! The server's end of the socket is `engines::embedded`.
 

@@ -1,7 +1,7 @@
 //! Converts a JSON Schema into a grammar of llguidance, which [`super::grammars`] compiles for a vocabulary.
 //!
-//! A keyword that llguidance does not support is an error only when the grammar is compiled. [`super::check`]
-//! then loosens the schema with `lar_chat_format::schema_loosening`.
+//! A keyword that llguidance does not support is an error only when the grammar is compiled.
+//! [`super::constraint_check`] then loosens the schema with `lar_chat_format::schema_loosening`.
 
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};

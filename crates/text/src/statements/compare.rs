@@ -11,7 +11,7 @@ use crate::terms::{FoundTerms, QueryTerms};
 
 /// The most bytes in a sentence whose grammar is compared.
 const SENTENCE_BYTES_MAX: usize = 400;
-/// A text is related to another if they share at least this many content words. Fitted with [`Thresholds`] on
+/// A text is related to another if they share at least this many content words. Fitted with [`SimilarityThresholds`] on
 /// the calibration pairs (`benches/RESULTS.md`, "Smart ingest decisions").
 const SHARED_WORDS_MIN: usize = 2;
 /// The least mean share of common words, if no similarity is known.

@@ -1,4 +1,4 @@
-//! Assigns sequences to streams. There may be more streams than sequences; [`sharing`] chooses which stream
+//! Assigns sequences to streams. There may be more streams than sequences; [`sequence_sharing`] chooses which stream
 //! is paused for which.
 //!
 //! The state of a paused stream stays in host memory if that has room ([`PrefixCache::reserve`]). Otherwise
