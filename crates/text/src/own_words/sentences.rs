@@ -44,7 +44,10 @@ pub(crate) fn sentences(line: &str) -> Vec<Range<usize>> {
         }
         let blank_follows = letters.peek().is_none_or(|(_, next)| next.is_whitespace());
         let wide = matches!(letter, '。' | '！' | '？' | '।') || is_face(letter);
-        if (blank_follows || wide) && !(letter == '.' && goes_on(&line[start..at], &line[end..])) {
+        if (blank_follows || wide)
+            && !(letter == '.'
+                && goes_on(line.get(start..at).unwrap_or_default(), line.get(end..).unwrap_or_default()))
+        {
             found.push(trimmed(line, start..end));
             start = end;
         }
@@ -56,7 +59,8 @@ pub(crate) fn sentences(line: &str) -> Vec<Range<usize>> {
 
 /// Returns a range without the blanks at both ends of its text.
 pub(crate) fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
-    let inner = &text[range.clone()];
+    // A range that is not one of whole characters has no text.
+    let Some(inner) = text.get(range.clone()) else { return range.start..range.start };
     let start = range.start + (inner.len() - inner.trim_start().len());
     start..start + inner.trim().len()
 }
