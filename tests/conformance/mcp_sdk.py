@@ -53,7 +53,9 @@ async def every_tool(mode):
         assert useful.structured_content["version"] == 2
         forgotten = await client.call_tool("memory_forget", {"id": id})
         assert forgotten.structured_content["deleted_at"], forgotten
-        assert (await client.call_tool("memory_search", query)).content == []
+        # The older memory that it may have replaced is still there.
+        left = await client.call_tool("memory_search", query)
+        assert all(id not in block.text for block in left.content), left
 
         for name, arguments, field in [
             ("memory_save", {"content": ""}, "content"),
