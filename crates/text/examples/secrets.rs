@@ -1,6 +1,6 @@
 //! Measures the secret scan on labelled texts: `cargo run --release -p lar-text --example secrets FILE.jsonl…`.
 //!
-//! A line is an object with the strings `id`, `lang`, `text` and `made`: `machine`, `stated` or `none`. The
+//! A line is an object with the strings `id`, `lang`, `text` and `made`: `machine`, `told` or `none`. The
 //! example prints each missed secret and each false alarm, the share of secrets found by kind, and the time.
 //! With `--all` it prints what it found in every text.
 

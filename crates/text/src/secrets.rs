@@ -9,9 +9,9 @@
 //! | `private_keys`, `numbers`, `seed_phrases` | key blocks; cards and IBANs by their check digits; seed phrases |
 //! | `stated` | passwords, PINs and codes that people tell in their own words, in 16 languages |
 //!
-//! `values` knows placeholders, references to vaults and hashes, which are no secrets. Except for `rules`, the
-//! modules read the text themselves instead of with regular expressions: they keep no caches, and the time is
-//! linear in the length of the text.
+//! `values` knows placeholders, references to vaults and hashes, which are no secrets. Except for `rules`,
+//! the modules read the text themselves instead of with regular expressions: they keep no caches, and the
+//! time is linear in the length of the text.
 
 mod assignments;
 mod commands;
@@ -68,7 +68,8 @@ pub fn find(text: &str) -> Vec<SecretMatch> {
     let normal = NormalizedText::of(text);
     let mut found = find_plain(&normal.text);
     found.iter_mut().for_each(|secret| secret.at = normal.original(&secret.at));
-    found
+    // Two matches may end and start within one character of the original.
+    merge::merge_overlaps(found)
 }
 
 /// A text in Unicode's compatibility form (NFKC, per character) without invisible characters.

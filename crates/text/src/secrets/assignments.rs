@@ -182,8 +182,8 @@ fn option(text: &str, dash: usize) -> Option<Value> {
     Some(Value { rule: named.rule, at: value, is_secret })
 }
 
-/// Reads `ENV DB_PASSWORD value`, `setx API_KEY value`, `aws configure set aws_secret_access_key value`: a name
-/// with `_`, one space, and a value that looks like a secret.
+/// Reads `ENV DB_PASSWORD value`, `setx API_KEY value`, `aws configure set aws_secret_access_key value`: a
+/// name with `_`, one space, and a value that looks like a secret.
 fn variable_with_space(text: &str, underscore: usize) -> Option<Value> {
     let bytes = text.as_bytes();
     let is_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'_';

@@ -1,5 +1,5 @@
-//! Passwords on command lines (`curl -u user:password`, `mysql -pPASSWORD`, `sshpass -p …`), and in `.netrc` and
-//! `.pgpass` files.
+//! Passwords on command lines (`curl -u user:password`, `mysql -pPASSWORD`, `sshpass -p …`), and in `.netrc`
+//! and `.pgpass` files.
 //!
 //! Options with a full name (`--password …`) are assignments.
 

@@ -70,8 +70,8 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
         && !(shape.digits == 0 && shape.symbols == 0 && shape.chars < 20)
 }
 
-/// Returns whether own matches, sorted and apart from one another, lie in a library's match and the rest of it
-/// is no secret.
+/// Returns whether own matches, sorted and apart from one another, lie in a library's match and the rest of
+/// it is no secret.
 fn is_explained(text: &str, secret: &SecretMatch, own: &[SecretMatch]) -> bool {
     let mut rest = secret.at.start;
     let first = own.partition_point(|one| one.at.end <= secret.at.start);

@@ -234,8 +234,8 @@ impl Number {
     }
 }
 
-/// Returns whether a number is a payment card's: the prefix and length of a scheme, groups as on a card, and a
-/// valid check digit (Luhn, ISO/IEC 7812).
+/// Returns whether a number is a payment card's: the prefix and length of a scheme, groups as on a card, and
+/// a valid check digit (Luhn, ISO/IEC 7812).
 fn is_card(text: &str, number: &Number) -> bool {
     let digits = &number.digits;
     let groups = number.groups.as_slice();
@@ -281,8 +281,8 @@ fn is_luhn(digits: &str) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// Returns the IBAN whose check digits start at an index: two letters before, the length of its country, and a
-/// remainder of 1 (ISO 7064, modulo 97).
+/// Returns the IBAN whose check digits start at an index: two letters before, the length of its country, and
+/// a remainder of 1 (ISO 7064, modulo 97).
 fn iban(text: &str, digits_at: usize) -> Option<SecretMatch> {
     let bytes = text.as_bytes();
     let start = digits_at.checked_sub(2)?;

@@ -1,4 +1,5 @@
-//! Secrets of one-time passwords (TOTP) as an authenticator shows them: base32, often in groups of four letters.
+//! Secrets of one-time passwords (TOTP) as an authenticator shows them: base32, often in groups of four
+//! letters.
 
 use super::SecretMatch;
 

@@ -111,9 +111,9 @@ fn close(run: &mut Vec<(usize, &str)>, found: &mut Vec<SecretMatch>) {
     }
 }
 
-/// Adds lists of twelve or more single words after a word for a wallet, in any language: the words of a phrase
-/// that is not in English, or that was written down wrongly. Without signs between the words, more than half
-/// must be on the list.
+/// Adds lists of twelve or more single words after a word for a wallet, in any language: the words of a
+/// phrase that is not in English, or that was written down wrongly. Without signs between the words, more
+/// than half must be on the list.
 fn lists(text: &str, found: &mut Vec<SecretMatch>) {
     let mut run: Vec<(usize, &str)> = Vec::new();
     let mut signs = 0;

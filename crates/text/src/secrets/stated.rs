@@ -1,5 +1,5 @@
-//! Secrets that people tell in their own words: "the wifi password at mum's is …", "bank PIN …", "the code for
-//! the front door is …", in the languages of `languages/*.toml`.
+//! Secrets that people tell in their own words: "the wifi password at mum's is …", "bank PIN …", "the code
+//! for the front door is …", in the languages of `languages/*.toml`.
 //!
 //! A noun that names a secret is looked for first, then a value in the words around it. A value with digits
 //! or signs counts after a link ("is", ":", "changed to") or right after the noun. A plain word counts only

@@ -108,7 +108,8 @@ pub(super) fn is_reference(bare: &str) -> bool {
         || LISTS.words("references").any(|start| lower.starts_with(start))
 }
 
-/// Returns whether a value is filled in later: `$NAME`, `${NAME}`, `{{ name }}`, `<name>`, `%NAME%`, `[name]`.
+/// Returns whether a value is filled in later: `$NAME`, `${NAME}`, `{{ name }}`, `<name>`, `%NAME%`,
+/// `[name]`.
 fn is_template(value: &str) -> bool {
     let name = |text: &str| {
         let is_name = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);

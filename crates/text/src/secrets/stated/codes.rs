@@ -50,8 +50,8 @@ fn is_opened(place: &str) -> bool {
     !matches!(place, "computer" | "wifi" | "secrecy")
 }
 
-/// Adds digits near the name of a place that are written as a person types them on a keypad: with `#` or `*` at
-/// the end, or four or more single digits joined by hyphens.
+/// Adds digits near the name of a place that are written as a person types them on a keypad: with `#` or `*`
+/// at the end, or four or more single digits joined by hyphens.
 fn keypad_codes(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     let bytes = stated.text.as_bytes();
     for (sign, text) in stated.text.match_indices(['#', '*', '-']) {
@@ -135,8 +135,8 @@ fn with_codes(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     }
 }
 
-/// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on the
-/// fridge: …".
+/// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on
+/// the fridge: …".
 fn networks(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     let mut past = 0;
     for at in stated.languages.places(&stated.lower, "wifi") {

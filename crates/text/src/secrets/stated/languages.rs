@@ -37,8 +37,8 @@ impl SecretLanguages {
             .map(|hit| (hit.start()..hit.end(), self.of_noun[hit.pattern().as_usize()].as_slice()))
     }
 
-    /// Returns the place that a text in lower case names: "wifi", "door". A lock, a safe or an alarm goes before
-    /// the house that it is in, and otherwise the last one counts.
+    /// Returns the place that a text in lower case names: "wifi", "door". A lock, a safe or an alarm goes
+    /// before the house that it is in, and otherwise the last one counts.
     pub(super) fn place(&self, lower: &str) -> Option<&'static str> {
         let hits = self.places.find_overlapping_iter(lower).filter(|hit| starts_word(lower, hit.start()));
         let places = hits.filter_map(|hit| {
@@ -56,8 +56,8 @@ impl SecretLanguages {
         self.numbers.get(word).copied().unwrap_or_default()
     }
 
-    /// Returns whether a word in lower case is a unit in any language. In a script whose words run together, a
-    /// word may also start with one.
+    /// Returns whether a word in lower case is a unit in any language. In a script whose words run together,
+    /// a word may also start with one.
     pub(super) fn is_unit(&self, word: &str) -> bool {
         let runs_on = word.starts_with(|c| is_unspaced(c) || is_hangul(c));
         let lens = word.char_indices().map(|(at, c)| at + c.len_utf8()).take(if runs_on { 4 } else { 0 });
@@ -116,24 +116,10 @@ impl SecretLanguages {
             };
             let index = all.len();
             all.push(language);
-            for (name, kind) in KINDS {
-                let strict = format!("{name}_strict");
-                let words = list(&table, name).into_iter().map(|word| (word, false));
-                for (word, is_strict) in
-                    words.chain(list(&table, &strict).into_iter().map(|word| (word, true)))
-                {
-                    let noun = Noun {
-                        language: index,
-                        kind: *kind,
-                        open_start: word.starts_with('*'),
-                        open_end: word.ends_with('*'),
-                        is_strict,
-                    };
-                    let word = word.trim_matches('*').to_owned();
-                    match nouns.iter_mut().find(|(one, _)| *one == word) {
-                        Some((_, found)) => found.push(noun),
-                        None => nouns.push((word, vec![noun])),
-                    }
+            for (word, noun) in nouns_of(&table, index) {
+                match nouns.iter_mut().find(|(one, _)| *one == word) {
+                    Some((_, found)) => found.push(noun),
+                    None => nouns.push((word, vec![noun])),
                 }
             }
             for (phrases, name) in phrases.iter_mut().zip(["opens", "directions", "hints", "with"]) {
@@ -166,6 +152,21 @@ impl SecretLanguages {
             numbers,
         })
     }
+}
+
+/// Returns the nouns of a language's table, with the letters to look for.
+fn nouns_of(table: &toml::Table, language: usize) -> Vec<(String, Noun)> {
+    let mut nouns = Vec::new();
+    for (name, kind) in KINDS {
+        for (list_name, is_strict) in [((*name).to_owned(), false), (format!("{name}_strict"), true)] {
+            nouns.extend(list(table, &list_name).into_iter().map(|word| {
+                let (open_start, open_end) = (word.starts_with('*'), word.ends_with('*'));
+                let noun = Noun { language, kind: *kind, open_start, open_end, is_strict };
+                (word.trim_matches('*').to_owned(), noun)
+            }));
+        }
+    }
+    nouns
 }
 
 /// Lists of places, and how to call them.

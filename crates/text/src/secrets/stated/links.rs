@@ -167,7 +167,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns how many words for an owner may still stand before a value, or `None` if another word stood there.
+    /// Returns how many words for an owner may still stand before a value, or `None` if another word stood
+    /// there.
     fn next_owners(&self, role: Role) -> Option<u8> {
         let word = self.word();
         let is_context = role.is(Role::PREPOSITION.or(Role::FUNCTION).or(Role::FILLER))
@@ -182,15 +183,18 @@ impl<'a> Walk<'a> {
 
     /// Returns whether the words up to this one name what the secret opens, and it is no preposition.
     fn opens_before(&self) -> bool {
+        let stated = self.statement.stated;
+        // The noun may be the place: "the intercom at Paul's is 45B12".
+        let noun = &stated.lower[self.statement.at.clone()];
         let mut words = self.statement.after[..=self.at].iter();
-        words.any(|word| self.statement.stated.is_place(word))
+        (words.any(|word| stated.is_place(word)) || stated.languages.place(noun).is_some())
             && !self.statement.role(self.word()).is(Role::PREPOSITION)
     }
 }
 
 impl StatedSecret<'_> {
-    /// Returns the link right after the noun. A noun with other meanings needs one, unless the words around are
-    /// about a network or a user.
+    /// Returns the link right after the noun. A noun with other meanings needs one, unless the words around
+    /// are about a network or a user.
     fn first_link(&self) -> Link {
         let kind = self.noun.kind;
         let is_network = || {

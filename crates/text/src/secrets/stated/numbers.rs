@@ -18,10 +18,19 @@ pub(super) struct NumberRun {
     pub(super) words: usize,
     /// Whether it looks like what a person types on a keypad.
     pub(super) has_signs: bool,
+    /// Whether a letter is among the digits, as on an intercom: "45B12".
+    pub(super) has_letter: bool,
 }
 
-/// Reads digits with the signs of a keypad, in one or more groups, at the beginning of words. Returns `None` if
-/// a unit or more digits follow.
+impl NumberRun {
+    /// Returns a number without digits that starts at an index.
+    const fn starting(start: usize) -> Self {
+        Self { at: start..start, digits: 0, words: 0, has_signs: false, has_letter: false }
+    }
+}
+
+/// Reads digits with the signs of a keypad, in one or more groups, at the beginning of words. Returns `None`
+/// if a unit or more digits follow.
 pub(super) fn digit_groups(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<NumberRun> {
     let text = stated.text;
     let mut run: Option<NumberRun> = None;
@@ -30,11 +39,11 @@ pub(super) fn digit_groups(stated: &StatedText<'_>, words: &[SecretWord]) -> Opt
         if run.is_some() && word.starts_line {
             break;
         }
-        let run =
-            run.get_or_insert(NumberRun { at: word.value.start..0, digits: 0, words: 0, has_signs: false });
+        let run = run.get_or_insert_with(|| NumberRun::starting(word.value.start));
         run.digits += group.digits;
         run.words += 1;
         run.has_signs |= group.has_sign;
+        run.has_letter |= group.has_letter;
         run.at.end = if word.is_quoted { word.value.end } else { word.value.start + value.len() };
         let next = words.get(index + 1).and_then(|next| digit_group(text, next)).map(|(_, next)| next);
         let goes_on = next.is_some_and(|next| {
@@ -70,6 +79,7 @@ pub(super) fn long_number(stated: &StatedText<'_>, words: &[SecretWord]) -> Opti
 struct Group {
     digits: usize,
     has_sign: bool,
+    has_letter: bool,
 }
 
 /// Reads a word of digits, with `#`, `*`, separators, and at most two capital letters as on an intercom.
@@ -91,7 +101,11 @@ fn digit_group<'a>(text: &'a str, word: &SecretWord) -> Option<(&'a str, Group)>
     let is_typed = digits >= 4 && value.split(['-', '–']).all(|part| part.len() == 1);
     is_group.then_some((
         value,
-        Group { digits, has_sign: is_typed || value.ends_with(['#', '*']) || value.starts_with('*') },
+        Group {
+            digits,
+            has_sign: is_typed || value.ends_with(['#', '*']) || value.starts_with('*'),
+            has_letter: letters > 0,
+        },
     ))
 }
 
@@ -129,7 +143,7 @@ pub(super) fn spoken(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<Nu
         }
     }
     if let Some(at) = at.filter(|_| count >= 3) {
-        return Some(NumberRun { at, digits: count, words: count, has_signs: true });
+        return Some(NumberRun { at, digits: count, words: count, has_signs: true, has_letter: false });
     }
     // "四八二九" is one word.
     let first = words.first().filter(|word| !word.is_quoted)?;
@@ -142,6 +156,7 @@ pub(super) fn spoken(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<Nu
         digits: run.len(),
         words: 1,
         has_signs: true,
+        has_letter: false,
     })
 }
 
@@ -173,8 +188,8 @@ pub(super) fn spoken_runs(stated: &StatedText<'_>, least: usize) -> Vec<Range<us
     runs
 }
 
-/// Returns the range of so many or more numbers of a dial, with the directions between them: "27 right, 8 left,
-/// 41 right".
+/// Returns the range of so many or more numbers of a dial, with the directions between them: "27 right, 8
+/// left, 41 right".
 pub(super) fn dial(stated: &StatedText<'_>, words: &[SecretWord], least: usize) -> Option<Range<usize>> {
     let is_number = |word: &SecretWord| {
         let value = &stated.text[word.core.clone()];

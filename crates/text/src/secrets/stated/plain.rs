@@ -150,7 +150,8 @@ fn drawn(statement: &StatedSecret<'_>, words: &[SecretWord]) -> Option<Range<usi
     words.iter().any(|word| draws(&word)).then(|| words[0].value.start..words[end - 1].value.end)
 }
 
-/// Returns the range of a word in small Latin letters that a sentence in another script states: "パスワードは … です".
+/// Returns the range of a word in small Latin letters that a sentence in another script states: "パスワードは …
+/// です".
 fn foreign_word(statement: &StatedSecret<'_>, words: &[SecretWord]) -> Option<Range<usize>> {
     let stated = statement.stated;
     let word = words.first()?;

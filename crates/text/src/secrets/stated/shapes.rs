@@ -10,8 +10,8 @@ use super::text::StatedText;
 use super::words::SecretWord;
 use crate::secrets::values::{Shape, is_random, is_technical, is_words};
 
-/// Returns whether a word looks like a password wherever it stands: letters with a digit or a sign, and no date,
-/// unit, address, ticket or technique.
+/// Returns whether a word looks like a password wherever it stands: letters with a digit or a sign, and no
+/// date, unit, address, ticket or technique.
 pub(super) fn is_password(stated: &StatedText<'_>, word: &SecretWord) -> bool {
     let value = &stated.text[if word.is_quoted { word.core.clone() } else { word.value.clone() }];
     let shape = Shape::of(value);
@@ -139,8 +139,8 @@ fn is_hex(value: &str) -> bool {
     value.len() >= 7 && value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
-/// Returns whether a value has the form of a wallet's private key: 64 hexadecimal digits, or 51 or 52 characters
-/// of base58.
+/// Returns whether a value has the form of a wallet's private key: 64 hexadecimal digits, or 51 or 52
+/// characters of base58.
 fn is_wallet_key(value: &str) -> bool {
     let hex = value.strip_prefix("0x").unwrap_or_default();
     hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())

@@ -38,8 +38,8 @@ impl StatedSecret<'_> {
         values
     }
 
-    /// Returns whether the words around the noun show that it names no secret of this person: "the most common
-    /// password", "pin the poster", "the PIN code of my town", "zip code".
+    /// Returns whether the words around the noun show that it names no secret of this person: "the most
+    /// common password", "pin the poster", "the PIN code of my town", "zip code".
     fn is_about_another(&self) -> bool {
         let compares = self.before.iter().take(3).any(|word| self.is_in_any(word, Role::TALK));
         let is_verb = || self.after.first().is_some_and(|word| self.is_in_any(word, Role::VERB_OBJECT));

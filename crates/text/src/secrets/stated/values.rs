@@ -54,7 +54,9 @@ fn is_code(statement: &StatedSecret<'_>, run: &NumberRun, link: Link) -> bool {
         // A number right after "password" is no year.
         Kind::Password => link >= Link::Dash || link == Link::Adjacent && !is_year,
         // "code 404" is an answer of a server.
-        Kind::Code if run.digits == 3 && !run.has_signs => matches!(place(), Some("lock" | "safe" | "alarm")),
+        Kind::Code if run.digits == 3 && !run.has_signs && !run.has_letter => {
+            matches!(place(), Some("lock" | "safe" | "alarm"))
+        }
         Kind::Code if link == Link::Adjacent && is_year => false,
         Kind::Code => run.has_signs && link > Link::Adjacent || place().is_some(),
         _ => true,
