@@ -1,0 +1,121 @@
+//! Tests of the comparison: certain replacements, look-alikes, and any text.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn relation(known: &str, incoming: &str) -> Relation {
+    Statement::of(known).compare(&Statement::of(incoming), None).0
+}
+
+#[test]
+fn only_certain_replacements_replace() {
+    let cases = [
+        ("I like dark mode.", "I don’t like dark mode.", Relation::Replaces),
+        ("The contract is signed.", "The contract is not signed.", Relation::Replaces),
+        ("Our dog is called Balu.", "Our dog is called Rex, not Balu.", Relation::Replaces),
+        (
+            "The dentist is on 4 May at noon.",
+            "The dentist is on 5 May at noon now, not on 4 May.",
+            Relation::Replaces,
+        ),
+        ("The oven runs ten degrees too hot.", "The oven runs twenty degrees too hot.", Relation::Replaces),
+        (
+            "The retry limit in the payment worker is 3.",
+            "The retry limit in the payment worker is 5.",
+            Relation::Replaces,
+        ),
+        ("The NAS has 8 TB of space.", "The NAS has 16 TB of space.", Relation::Replaces),
+        ("The backup server is at 10.0.0.12.", "The backup server is at 10.0.0.47.", Relation::Replaces),
+        (
+            "Feature flag new_checkout is enabled in production.",
+            "Feature flag new_checkout is disabled in production.",
+            Relation::Replaces,
+        ),
+    ];
+    for (known, incoming, expected) in cases {
+        assert_eq!(relation(known, incoming), expected, "{known} | {incoming}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_replacement_hides_nothing() {
+    let cases = [
+        ("Yoga is on Monday at 18:00.", "Yoga is on Thursday at 7:00."),
+        ("The dose is 5 mg in the morning.", "The dose is 10 mg in the evening."),
+        ("I take 5 mg of lisinopril.", "I take 10 mg of lisinopril."),
+        ("The bus comes at 8:10.", "The bus comes at 8:40 too."),
+        ("The bus comes at 8:10.", "The bus comes at 8:40."),
+        ("The login page uses OAuth.", "The login page tests were moved to tests/auth."),
+        ("The API accepts JSON.", "The API doesn't accept JSON larger than 2 MB."),
+        ("We meet in room 3.", "We meet in room 4, not in room 3, on Fridays."),
+        ("We use Postgres.", "Tom would be happier if we didn't use Postgres."),
+        ("Anna lives in Berlin.", "Anna's brother moved to Berlin."),
+        ("Ben works at Siemens.", "Ben's wife quit her job at Siemens."),
+        ("I work on Fridays.", "I don't work on Fridays in August."),
+        ("The contract is signed.", "I dreamt the contract was not signed."),
+        ("My dentist is Dr. Okafor.", "My dentist is not Dr. Okafor in this story."),
+        ("`UserRepo.find()` is case sensitive.", "`OrderRepo.find()` is not case sensitive."),
+        (
+            "Chris from accounting is on parental leave until March.",
+            "Chris from support is back from parental leave.",
+        ),
+        ("The board call was 10 Nov.", "The next board call is 12 Jan."),
+        ("Elena is vegan.", "\"Elena isn't vegan\", says her ex, but he says a lot of things."),
+        ("Allergies: penicillin, cat hair", "Allergies: penicillin"),
+        ("I visited Kyoto in 2019.", "I visited Kyoto in 2024."),
+        ("My dentist is Dr. Okafor.", "My dentist is Dr. Weber now."),
+        ("Service A calls service B.", "Service B calls service A."),
+        ("I like coffee.", "I like coffee cake."),
+        ("Room 12 has 30 seats.", "Room 14 has 30 seats."),
+        ("Balu was at the vet on 3 May.", "Balu died at the vet on 3 May."),
+        ("Tom bought the tickets.", "Tom sold the tickets."),
+        ("Meine Schwester wohnt in Köln.", "Mein Bruder wohnt in Bonn."),
+    ];
+    for (known, incoming) in cases {
+        let relation = relation(known, incoming);
+        let keeps = matches!(relation, Relation::MayReplace | Relation::Contradicts | Relation::Other);
+        assert!(keeps, "{relation:?}: {known} | {incoming}");
+    }
+}
+
+#[test]
+fn texts_that_may_replace_another_say_why() {
+    let cases = [
+        ("My dentist is Dr. Okafor.", "My dentist is Dr. Weber now.", DecisionRule::OtherValue),
+        ("The bus comes at 8:10.", "The bus comes at 8:40.", DecisionRule::OtherValue),
+        ("on-call this week: Samir", "on-call this week: Ivana", DecisionRule::SameKey),
+    ];
+    for (known, incoming, rule) in cases {
+        let found = Statement::of(known).compare(&Statement::of(incoming), None);
+        assert_eq!(found, (Relation::MayReplace, rule), "{known} | {incoming}");
+    }
+}
+
+#[test]
+fn repeated_texts_say_nothing_new() {
+    let cases = [
+        ("The server is up.", "the server IS up!", Relation::Same),
+        ("Rehearsal starts at 20:00.", "Rehearsal starts at 8 pm.", Relation::Same),
+        ("Our dog is called Balu.", "Our dog is called Balu and is a Bernese mountain dog.", Relation::More),
+    ];
+    for (known, incoming, expected) in cases {
+        assert_eq!(relation(known, incoming), expected, "{known} | {incoming}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_compared(known in "\\PC{0,80}", incoming in "\\PC{0,80}") {
+        relation(&known, &incoming);
+    }
+
+    #[test]
+    fn a_text_is_the_same_as_itself(words in proptest::collection::vec("[a-z]{2,9}", 1..9)) {
+        let text = words.join(" ");
+        let incoming = ParsedText::of(&text);
+        prop_assume!(!incoming.reports_change && !incoming.is_correction && Stance::of(&text) == Stance::Stated);
+        prop_assume!(!incoming.words.is_empty());
+        prop_assert_eq!(relation(&text, &text), Relation::Same);
+    }
+}
