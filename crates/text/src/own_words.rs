@@ -57,9 +57,10 @@ pub fn own_words(message: &str) -> Vec<Range<usize>> {
         let text = &own.folded[sentence.at.clone()];
         let mut start = 0;
         for (at, _) in text.match_indices(MASK).chain([(text.len(), "")]) {
-            let part = sentences::trimmed(message, sentence.at.start + start..sentence.at.start + at);
-            if !part.is_empty() {
-                found.push(part);
+            // Between the masks of one quotation, positions may be within a character.
+            if at > start {
+                let part = sentences::trimmed(message, sentence.at.start + start..sentence.at.start + at);
+                found.extend((!part.is_empty()).then_some(part));
             }
             start = at + MASK.len_utf8();
         }
@@ -78,7 +79,7 @@ impl OwnText {
         let mut lines = lines::lines(message);
         let folded = fold_and_mask(message, &lines);
         let hits = languages().scan(&folded);
-        if let Some(letter) = mail::letter(&folded, &lines, &hits) {
+        if let Some(letter) = mail::letter(View { message, folded: &folded, lines: &lines, hits: &hits }) {
             let kind = if letter.is_signed { LineKind::Quoted } else { LineKind::Forwarded };
             lines[letter.lines].iter_mut().for_each(|line| line.kind = kind);
         }

@@ -8,7 +8,7 @@
 mod clean;
 mod intent;
 pub(crate) mod languages;
-mod matching;
+pub(crate) mod matching;
 mod parser;
 mod references;
 mod statements;

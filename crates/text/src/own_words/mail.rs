@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::lines::{Line, LineKind};
-use crate::requests::languages::{List, PhraseHit, languages};
+use super::view::View;
+use crate::requests::languages::List;
 
 /// The most characters of a salutation, a sign-off or a line of a signature.
 const SHORT_LINE_CHARS: usize = 60;
@@ -25,13 +26,13 @@ pub(super) struct Letter {
 ///
 /// A letter has a formal salutation, or a sign-off with a name. A mere "Hi" on the first line is how people
 /// greet an assistant.
-pub(super) fn letter(folded: &str, lines: &[Line], hits: &[PhraseHit]) -> Option<Letter> {
+pub(super) fn letter(view: View<'_>) -> Option<Letter> {
+    let View { folded, lines, .. } = view;
     let is = |line: &Line, list: List| {
-        let text = folded[line.at.clone()].trim();
+        let part = view.part(line.at.clone());
         line.kind == LineKind::Prose
-            && text.chars().count() <= SHORT_LINE_CHARS
-            && languages_with(hits, &line.at, list)
-                .any(|language| languages().all[language].is_match(list, text))
+            && part.folded.trim().chars().count() <= SHORT_LINE_CHARS
+            && part.starts_with(list)
     };
     let is_salutation = |at: usize, list: List| {
         is(&lines[at], list) && is_addressed(folded[lines[at].at.clone()].trim(), lines.get(at + 1))
@@ -54,15 +55,6 @@ pub(super) fn letter(folded: &str, lines: &[Line], hits: &[PhraseHit]) -> Option
         (Some(start), None) => Some(Letter { lines: start..lines.len(), is_signed: false }),
         (None, None) => later_greeting.map(|start| Letter { lines: start..lines.len(), is_signed: false }),
     }
-}
-
-fn languages_with<'a>(
-    hits: &'a [PhraseHit],
-    at: &'a Range<usize>,
-    list: List,
-) -> impl Iterator<Item = usize> + 'a {
-    let inside = move |hit: &&PhraseHit| hit.list == list && at.start <= hit.start && hit.end <= at.end;
-    hits.iter().filter(inside).map(|hit| hit.language)
 }
 
 /// Returns whether a salutation is a line of its own: it ends with a mark, or a blank line follows.

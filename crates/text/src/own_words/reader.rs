@@ -131,8 +131,8 @@ impl<'a> Reader<'a> {
         let last = found.len().saturating_sub(1);
         for (index, sentence) in found.into_iter().enumerate() {
             let part = self.view.part(at.start + sentence.start..at.start + sentence.end);
-            let is_aside = part.starts_with(List::Aside) && part.requests_memory();
-            if self.body.is_some_and(|body| body == Body::Whole || !is_aside) {
+            let is_aside = || part.starts_with(List::Aside) && part.requests_memory();
+            if self.body.is_some_and(|body| body == Body::Whole || !is_aside()) {
                 return;
             }
             let ends_line = index == last;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::lines::{Line, LineKind};
-use crate::requests::languages::{Guess, LanguageSet, List, PhraseHit, languages};
+use crate::requests::languages::{Guess, List, PhraseHit, languages};
+use crate::requests::matching;
 
 /// Lists of requests to the memory.
 const REQUESTS: [List; 6] =
@@ -73,10 +74,7 @@ impl Part<'_> {
 
     /// Returns whether the part starts with a phrase of a list. Requests may start any of its clauses.
     pub(super) fn starts_with(&self, list: List) -> bool {
-        let mut tried = LanguageSet::default();
-        self.hits.iter().filter(|hit| hit.list == list).any(|hit| {
-            tried.insert(hit.language) && languages().all[hit.language].is_match(list, self.folded.trim())
-        })
+        matching::starts_with(self.hits.iter(), list, self.folded)
     }
 
     /// Returns whether the part asks something of the memory.

@@ -125,16 +125,16 @@ impl<'a> Cleaner<'a> {
             text = trim_end(text);
             let folded = fold(text);
             for list in starts.iter().copied() {
-                if let Some(found) = language.regex(list).and_then(|regex| regex.find(&folded)) {
+                if let Some(end) = language.chatter_end(list, &folded) {
                     // The match includes the character after the phrase.
-                    text = &text[found.end()..];
+                    text = &text[end..];
                     break;
                 }
             }
             let tail = tail_of(text);
             let folded = fold(&text[tail..]);
-            if let Some(at) = language.ending().and_then(|regex| regex.find(&folded)) {
-                text = &text[..tail + at.start()];
+            if let Some(at) = language.chatter_start(&folded) {
+                text = &text[..tail + at];
             }
             if text == before {
                 break;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::languages::{LanguageSet, List, PhraseHit, languages};
+use super::languages::{List, PhraseHit, RequestMatch, languages};
 use crate::own_words::Sentence;
 
 /// A phrase found in a sentence.
@@ -27,22 +27,27 @@ impl RequestPlace {
 ///
 /// Leaves out those after words of another's speech: "she says: remember …".
 pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<RequestPlace> {
-    let mut tried = LanguageSet::default();
-    let mut candidates: Vec<usize> = Vec::new();
+    let mut candidates: Vec<(usize, Vec<usize>)> = Vec::new();
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
         let is_likely = sentence.languages.contains(hit.language);
         // A short denial means something else in other languages. And scripts are not mixed within a request.
         let may_differ = list != List::CorrectOwn && languages().all[hit.language].is_latin();
-        if (is_likely || may_differ) && tried.insert(hit.language) {
-            candidates.push(hit.language);
+        if !is_likely && !may_differ {
+            continue;
+        }
+        match candidates.iter_mut().find(|(language, _)| *language == hit.language) {
+            Some((_, phrases)) => phrases.push(hit.phrase),
+            None => candidates.push((hit.language, vec![hit.phrase])),
         }
     }
-    candidates.sort_by_key(|language| !sentence.languages.contains(*language));
+    candidates.sort_by_key(|(language, _)| !sentence.languages.contains(*language));
     let mut places = Vec::new();
-    for language in candidates {
-        for found in languages().all[language].captures(list, folded) {
-            let texts = found.iter().skip(1).flatten().map(|text| text.range()).collect();
-            places.extend(found.get(0).map(|whole| RequestPlace { language, at: whole.range(), texts }));
+    for (language, mut phrases) in candidates {
+        phrases.sort_unstable();
+        phrases.dedup();
+        let is_polite = sentence.hits.iter().any(|hit| hit.list == List::Polite && hit.language == language);
+        for RequestMatch { at, texts } in languages().all[language].find(list, &phrases, is_polite, folded) {
+            places.push(RequestPlace { language, at, texts });
         }
     }
     places.retain(|place| !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place));
@@ -54,7 +59,9 @@ fn is_attributed(folded: &str, place: &RequestPlace) -> bool {
     let start = folded[place.at.clone()].trim_start_matches([' ', '\u{3000}']);
     let before = folded[..place.at.start].trim_end();
     let has_colon = start.starts_with([':', '：']) || before.ends_with([':', '：']);
-    has_colon && !before.is_empty() && !languages().all[place.language].starts_with_chatter(before)
+    has_colon
+        && !before.is_empty()
+        && languages().all[place.language].chatter_end(List::Openers, before.trim_start()).is_none()
 }
 
 /// Returns whether words of another's speech stand before a position.
@@ -72,6 +79,18 @@ fn is_own_speech(sentence: &Sentence, speech: &PhraseHit) -> bool {
     })
 }
 
+/// Returns whether a text in lower case starts with a phrase of a list that has a keyword in `hits`.
+pub(crate) fn starts_with<'a>(hits: impl Iterator<Item = &'a PhraseHit>, list: List, folded: &str) -> bool {
+    let of_list = hits.filter(|hit| hit.list == list);
+    let mut candidates: Vec<(usize, usize)> = of_list.map(|hit| (hit.language, hit.phrase)).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates.chunk_by(|(a, _), (b, _)| a == b).any(|chunk| {
+        let phrases: Vec<usize> = chunk.iter().map(|(_, phrase)| *phrase).collect();
+        languages().all[chunk[0].0].is_match(list, &phrases, folded.trim())
+    })
+}
+
 /// Returns whether a hit in one of the sentence's languages fulfils a condition.
 pub(super) fn has_words(
     hits: &[PhraseHit],
@@ -83,5 +102,5 @@ pub(super) fn has_words(
 
 /// Returns whether a text in lower case starts with a phrase of a list.
 pub(super) fn matches_start(folded: &str, list: List, language: usize) -> bool {
-    languages().all[language].is_match(list, folded.trim())
+    languages().all[language].is_any_match(list, folded.trim())
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::clean::Cleaner;
 use super::intent::MemoryIntent;
-use super::languages::{LanguageSet, List, PhraseHit, languages};
-use super::matching::has_words;
+use super::languages::{List, PhraseHit, languages};
+use super::matching::{has_words, starts_with};
 use crate::own_words::{MASK, OwnText, Sentence};
 
 /// The most bytes in a statement.
@@ -98,13 +98,8 @@ pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<u
 
 /// Returns whether a text in lower case starts with a phrase of a list in a language of the sentence.
 fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
-    let mut tried = LanguageSet::default();
-    let is_likely = |hit: &&PhraseHit| hit.list == list && sentence.languages.contains(hit.language);
-    sentence
-        .hits
-        .iter()
-        .filter(is_likely)
-        .any(|hit| tried.insert(hit.language) && languages().all[hit.language].is_match(list, folded.trim()))
+    let is_likely = |hit: &&PhraseHit| sentence.languages.contains(hit.language);
+    starts_with(sentence.hits.iter().filter(is_likely), list, folded)
 }
 
 fn is_long(text: &str) -> bool {

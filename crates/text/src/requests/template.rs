@@ -1,4 +1,4 @@
-//! The notation of the phrases in `languages/*.toml`, and its translation into regular expressions.
+//! The notation of the phrases in `languages/*.toml`.
 //!
 //! | written | means |
 //! |---|---|
@@ -11,6 +11,10 @@
 //! | `<my …>` | the text of the request, with the word "my" |
 //!
 //! Phrases are in lower case. A straight apostrophe also matches a curly one. A hyphen may be missing.
+
+mod matcher;
+
+pub(super) use self::matcher::Matcher;
 
 /// A piece of a phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,52 +36,50 @@ enum Atom {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Phrase {
     items: Vec<Vec<Atom>>,
+    /// The first letters of all matches. `None` if a match may start with any letter, and within a phrase.
+    first_letters: Option<String>,
 }
-
-/// Blanks and the marks that people put where they pause.
-const PAUSE: &str = r"[,:;!…–—，、：；．-]";
-
-/// Any word.
-const ANY_WORD: &str = r"[^\s,.;:!?]+";
 
 impl Phrase {
     /// Parses a phrase. Returns `None` if a bracket is not closed.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim().chars().peekable();
-        let phrase = parse_phrase(&mut rest, None)?;
+        let mut phrase = parse_phrase(&mut rest, None)?;
+        phrase.first_letters = phrase.find_first_letters();
         (rest.next().is_none() && !phrase.items.is_empty()).then_some(phrase)
     }
 
-    /// Returns the phrase as a regular expression. `spaced` tells whether blanks separate words.
-    pub(super) fn to_pattern(&self, spaced: bool) -> String {
-        self.pattern(spaced, false)
+    /// Returns the first letters of all matches. `None` if a match may start with any letter.
+    pub(super) fn first_letters(&self) -> Option<&str> {
+        self.first_letters.as_deref()
     }
 
-    fn pattern(&self, spaced: bool, captured: bool) -> String {
-        let gap = gap(spaced);
-        let is_optional = |item: &[Atom]| matches!(item, [Atom::Optional(_)]);
-        let first_required = self.items.iter().position(|item| !is_optional(item)).unwrap_or_default();
-        let mut pattern = String::new();
-        for (at, item) in self.items.iter().enumerate() {
-            let text: String = item.iter().map(|atom| atom.pattern(spaced, captured)).collect();
-            pattern += &match item.as_slice() {
-                // A word that may be any word matches as few as possible.
-                [Atom::Optional(choices)] if is_any_word(choices) && at < first_required => {
-                    format!("(?:{ANY_WORD}{gap})??")
+    /// Returns whether a match may start with a letter.
+    fn may_start_with(&self, letter: Option<char>) -> bool {
+        let Some(first) = &self.first_letters else { return true };
+        letter.is_some_and(|letter| first.contains(letter))
+    }
+
+    fn find_first_letters(&self) -> Option<String> {
+        let mut letters = String::new();
+        for atom in self.items.iter().flatten() {
+            match atom {
+                Atom::Literal(text) if text.starts_with(['\'', '-']) => return None,
+                Atom::Literal(text) => letters.extend(text.chars().next()),
+                Atom::Optional(choices) | Atom::OneOf(choices) => {
+                    for choice in choices {
+                        letters += &choice.find_first_letters()?;
+                    }
                 }
-                [Atom::Optional(choices)] if is_any_word(choices) && at > first_required => {
-                    format!("(?:{gap}{ANY_WORD})??")
-                }
-                [Atom::AnyEnd] if at > first_required => format!("{gap}{ANY_WORD}"),
-                [Atom::AnyEnd] => ANY_WORD.into(),
-                [Atom::Optional(_)] if at < first_required => format!("(?:{text}{gap})?"),
-                [Atom::Optional(_)] if at > first_required => format!("(?:{gap}{text})?"),
-                [Atom::Pause] => text,
-                _ if at > first_required => format!("{gap}{text}"),
-                _ => text,
-            };
+                Atom::Capture(phrase) => letters += &phrase.find_first_letters()?,
+                Atom::AnyEnd | Atom::Pause | Atom::Text => return None,
+            }
+            if !matches!(atom, Atom::Optional(_)) {
+                return Some(letters);
+            }
         }
-        pattern
+        // A phrase of which everything may be missing.
+        None
     }
 
     /// Returns whether the text of the request ends the phrase.
@@ -124,24 +126,6 @@ impl Phrase {
 }
 
 impl Atom {
-    fn pattern(&self, spaced: bool, captured: bool) -> String {
-        let any = |phrases: &[Phrase]| {
-            phrases.iter().map(|one| one.pattern(spaced, captured)).collect::<Vec<_>>().join("|")
-        };
-        match self {
-            Self::Literal(text) => literal(text),
-            Self::AnyEnd => r"[^\s,.;:!?]*".into(),
-            // In languages without blanks, a blank is a pause, too.
-            Self::Pause if spaced => format!(r"\s*{PAUSE}"),
-            Self::Pause => format!(r"(?:\s*{PAUSE}|\s+)"),
-            Self::Text if captured => ".+?".into(),
-            Self::Text => "(.+?)".into(),
-            Self::Optional(phrases) => format!("(?:{})?", any(phrases)),
-            Self::OneOf(phrases) => format!("(?:{})", any(phrases)),
-            Self::Capture(phrase) => format!("({})", phrase.pattern(spaced, true)),
-        }
-    }
-
     fn keywords(&self) -> Vec<String> {
         match self {
             Self::Literal(text) if text.contains(['\'', '-']) => {
@@ -162,29 +146,7 @@ impl Atom {
 
 /// Returns whether a choice stands for any word.
 fn is_any_word(choices: &[Phrase]) -> bool {
-    matches!(choices, [Phrase { items }] if matches!(items.as_slice(), [item] if item.as_slice() == [Atom::AnyEnd]))
-}
-
-/// Returns the pattern of what stands between two words.
-pub(super) fn gap(spaced: bool) -> &'static str {
-    // A hyphen within a word is no gap.
-    if spaced { r"(?:[\s,:;…–—]|-+\s)+" } else { r"[\s，、：；,:;…–—-]*" }
-}
-
-fn literal(text: &str) -> String {
-    let mut pattern = String::new();
-    for letter in text.chars() {
-        match letter {
-            '\'' => pattern += "['’ʼ`´]?",
-            '-' => pattern += r"[-\s‑]?",
-            '.' | '+' | '?' | '*' | '^' | '$' | '|' | '\\' | '{' | '}' => {
-                pattern.push('\\');
-                pattern.push(letter);
-            }
-            _ => pattern.push(letter),
-        }
-    }
-    pattern
+    matches!(choices, [Phrase { items, .. }] if matches!(items.as_slice(), [item] if item.as_slice() == [Atom::AnyEnd]))
 }
 
 fn expand_item(item: &[Atom]) -> Vec<String> {
@@ -265,14 +227,12 @@ impl Phrase {
 
 #[cfg(test)]
 mod tests {
-    use regex::Regex;
-
     use super::*;
 
-    fn captures(phrase: &str, text: &str) -> Option<Vec<String>> {
-        let pattern = Phrase::parse(phrase).unwrap().to_pattern(true);
-        let found = Regex::new(&format!("^(?:{pattern})$")).unwrap().captures(text)?;
-        Some(found.iter().skip(1).flatten().map(|group| group.as_str().to_owned()).collect())
+    fn captures<'t>(phrase: &str, text: &'t str) -> Option<Vec<&'t str>> {
+        let matcher = Matcher::new(text, true);
+        let found = matcher.search(&Phrase::parse(phrase).unwrap(), 0, &mut |end| end == text.len());
+        found.then(|| matcher.captures().into_iter().map(|at| &text[at]).collect())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{List, PhraseHit, RequestLanguages};
 
-/// RequestLanguages with a script of their own.
+/// Languages with a script of their own.
 pub(super) const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
 
 /// A set of languages, by their indices.
@@ -85,7 +85,7 @@ impl RequestLanguages {
         // "No, no, no" is one word.
         let mut words = HashSet::new();
         for hit in hits.iter().filter(|hit| hit.list == List::Common) {
-            counts[hit.language] += usize::from(words.insert((hit.language, hit.word)));
+            counts[hit.language] += usize::from(words.insert((hit.language, hit.phrase)));
         }
         let most = counts.iter().copied().max().unwrap_or(0);
         if most == 0 {
