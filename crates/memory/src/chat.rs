@@ -44,6 +44,8 @@ const ABOUT_PRESENCE_MIN: f32 = 0.99;
 const FORGOTTEN_MAX: usize = 200;
 /// The most memories that one message can list.
 const LISTED_MAX: usize = 50;
+/// The most characters of a listed or forgotten memory that are stored with the answer.
+const EXCERPT_CHARS: usize = 300;
 
 /// The origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +111,10 @@ impl Memories {
                     self.record_saved(writer, decided, &mut activity).await
                 }
                 MemoryIntent::Correct(what) => {
-                    let decided = self.ingest_correction(writer, item(what, origin)).await;
-                    self.record_saved(writer, decided, &mut activity).await
+                    match self.ingest_correction(writer, item(what, origin)).await.transpose() {
+                        Some(decided) => self.record_saved(writer, decided, &mut activity).await,
+                        None => Ok(()),
+                    }
                 }
                 MemoryIntent::Forget { what: None, all: false } => {
                     self.forget_last(writer, before, &mut activity).await
@@ -220,7 +224,7 @@ impl Memories {
         let change = self.forget_memories(writer, &found).await?;
         activity.forgotten.extend(found.into_iter().map(|memory| Forgotten {
             id: memory.id.to_string(),
-            content: memory.content,
+            content: excerpt(&memory.content),
             change: Some(change.to_string()),
         }));
         Ok(())
@@ -256,7 +260,7 @@ impl Memories {
         activity.listed.extend(found.into_iter().map(|memory| Listed {
             id: memory.id.to_string(),
             day: day_of(&memory),
-            content: memory.content,
+            content: excerpt(&memory.content),
         }));
         Ok(())
     }
@@ -374,6 +378,14 @@ fn to_recalled(hit: &Hit) -> Recalled {
         score: hit.score,
         reason,
         cited: false,
+    }
+}
+
+/// Returns the start of a text that is shown with an answer and stored with it.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

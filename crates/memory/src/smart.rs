@@ -56,7 +56,8 @@ impl Memories {
         self.ingest_as(writer, item, once, Authority::Rules).await
     }
 
-    /// Saves a text that the user states as a correction. It supersedes the memory that it is about.
+    /// Saves a text that the user states as a correction. It supersedes the memory that it is about. If it is
+    /// about none, the user corrected something else, such as an answer, and nothing is saved.
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
@@ -64,8 +65,11 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         item: Item,
-    ) -> Result<SmartIngestResult, Problem> {
-        self.ingest_as(writer, item, None, Authority::User).await
+    ) -> Result<Option<SmartIngestResult>, Problem> {
+        if self.is_new(writer, &item).await? {
+            return Ok(None);
+        }
+        self.ingest_as(writer, item, None, Authority::User).await.map(Some)
     }
 
     async fn ingest_as(

@@ -79,7 +79,7 @@ const ALL: { name: string; description: string; parameters: unknown; run: Run }[
   {
     name: "smart_ingest",
     description:
-      "Save a text, after comparing it with similar memories: creates a memory, or reinforces, updates, supersedes or merges existing ones.",
+      "Save a text, after comparing it with similar memories: creates a memory, or reinforces, updates or supersedes an existing one.",
     parameters: INGEST,
     run: save(true),
   },

@@ -21,7 +21,7 @@ PYTHONPATH=$root/.build/conformance python3 - "$url/v1" "$LAR_DATA_DIR/clients/p
 import sys
 from openai import OpenAI
 client = OpenAI(base_url=sys.argv[1], api_key=open(sys.argv[2]).read().strip())
-messages = [{"role": "user", "content": "Actually, the dentist is on 11 May, not on 4 May."}]
+messages = [{"role": "user", "content": "No, that's wrong, the dentist is on 11 May."}]
 answer = client.chat.completions.with_raw_response.create(model="default+memory", messages=messages, max_tokens=8)
 saved = answer.headers["x-lar-saved"]
 print("corrected from Python:", messages[0]["content"], saved)

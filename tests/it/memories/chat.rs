@@ -159,6 +159,26 @@ fn everything_about_a_subject_is_listed_and_forgotten_with_one_undo() {
 }
 
 #[test]
+fn a_correction_that_concerns_no_memory_saves_nothing() {
+    let lar = Lar::start();
+    save_text(&lar, "The kitchen was painted green.");
+    let sent = lar.post("/lar/v1/memories/intents", &json!({ "content": "No, that's wrong, 17 is prime." }));
+    assert_eq!(sent.json()["saved"], json!([]), "{}", sent.body);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
+fn a_long_memory_is_listed_and_forgotten_by_an_excerpt() {
+    let lar = Lar::start();
+    save_text(&lar, &format!("The Falcon log. {}", "Nothing happened on this day. ".repeat(2000)));
+    let talk = conversation(&lar, &json!({}));
+    let listed = texts(&say(&lar, &talk, "What do you know about Falcon?"), "listed");
+    assert!(listed[0].starts_with("The Falcon log.") && listed[0].chars().count() == 301, "{listed:?}");
+    let forgotten = texts(&say(&lar, &talk, "Forget everything about Falcon."), "forgotten");
+    assert_eq!(forgotten, listed);
+}
+
+#[test]
 fn pasted_texts_and_other_people_change_nothing() {
     let lar = Lar::start();
     let cases = [

@@ -15,8 +15,9 @@ use crate::idempotency::{self, IdempotentJson};
 
 /// Save a memory by smart ingest
 ///
-/// Compares the text with existing memories, and then creates, reinforces, updates, supersedes or merges a
-/// memory, or rejects the text. Returns 201 if it created a memory, and 200 otherwise.
+/// Compares the text with existing memories, and then creates, reinforces, updates or supersedes a memory,
+/// or rejects the text. Links a new memory to one that it may make outdated. Returns 201 if it created a
+/// memory, and 200 otherwise.
 #[utoipa::path(post, path = "/lar/v1/memories/smart", tag = "memories", request_body = NewMemory,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 200, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
