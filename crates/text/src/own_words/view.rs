@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::lines::{Line, LineKind};
 use crate::requests::languages::{Guess, List, PhraseHit, languages};
-use crate::requests::matching;
 
 /// Lists of requests to the memory.
 const REQUESTS: [List; 6] =
@@ -74,7 +73,7 @@ impl Part<'_> {
 
     /// Returns whether the part starts with a phrase of a list. Requests may start any of its clauses.
     pub(super) fn starts_with(&self, list: List) -> bool {
-        matching::starts_with(self.hits.iter(), list, self.folded)
+        languages().starts_with(self.hits.iter(), list, self.folded)
     }
 
     /// Returns whether the part asks something of the memory.

@@ -15,7 +15,7 @@ mod search;
 use self::guess::OTHER_SCRIPTS;
 pub(crate) use self::guess::{Guess, LanguageSet};
 use self::lists::Form;
-pub(crate) use self::lists::List;
+pub(crate) use self::lists::{List, PhraseHit};
 use self::search::LetterIndex;
 pub(crate) use self::search::RequestMatch;
 use super::template::Phrase;
@@ -39,21 +39,6 @@ const SOURCES: &[(&str, &str)] = &[
     ("hi", include_str!("languages/hi.toml")),
     ("th", include_str!("languages/th.toml")),
 ];
-
-/// A keyword or word of a list, found in a text.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PhraseHit {
-    /// The index of the language.
-    pub(crate) language: usize,
-    /// The list of the phrase.
-    pub(crate) list: List,
-    /// The index of the phrase in its list.
-    pub(crate) phrase: usize,
-    /// The position of its first byte.
-    pub(crate) start: usize,
-    /// The position after its last byte.
-    pub(crate) end: usize,
-}
 
 /// A language with its phrases.
 pub(crate) struct RequestLanguage {
@@ -133,6 +118,29 @@ impl RequestLanguages {
             }
         }
         hits
+    }
+
+    /// Guesses the languages of a text. `hits` are those of the text.
+    pub(crate) fn guess(&self, text: &str, hits: &[PhraseHit]) -> Guess {
+        let codes: Vec<&str> = self.all.iter().map(|language| language.code).collect();
+        guess::guess(&codes, text, hits)
+    }
+
+    /// Returns whether a text in lower case starts with a phrase of a list that has a keyword in `hits`.
+    pub(crate) fn starts_with<'a>(
+        &self,
+        hits: impl Iterator<Item = &'a PhraseHit>,
+        list: List,
+        folded: &str,
+    ) -> bool {
+        let of_list = hits.filter(|hit| hit.list == list);
+        let mut candidates: Vec<(usize, usize)> = of_list.map(|hit| (hit.language, hit.phrase)).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.chunk_by(|(a, _), (b, _)| a == b).any(|chunk| {
+            let phrases: Vec<usize> = chunk.iter().map(|(_, phrase)| *phrase).collect();
+            self.all[chunk[0].0].is_match(list, &phrases, folded.trim())
+        })
     }
 }
 

@@ -79,18 +79,6 @@ fn is_own_speech(sentence: &Sentence, speech: &PhraseHit) -> bool {
     })
 }
 
-/// Returns whether a text in lower case starts with a phrase of a list that has a keyword in `hits`.
-pub(crate) fn starts_with<'a>(hits: impl Iterator<Item = &'a PhraseHit>, list: List, folded: &str) -> bool {
-    let of_list = hits.filter(|hit| hit.list == list);
-    let mut candidates: Vec<(usize, usize)> = of_list.map(|hit| (hit.language, hit.phrase)).collect();
-    candidates.sort_unstable();
-    candidates.dedup();
-    candidates.chunk_by(|(a, _), (b, _)| a == b).any(|chunk| {
-        let phrases: Vec<usize> = chunk.iter().map(|(_, phrase)| *phrase).collect();
-        languages().all[chunk[0].0].is_match(list, &phrases, folded.trim())
-    })
-}
-
 /// Returns whether a hit in one of the sentence's languages fulfils a condition.
 pub(super) fn has_words(
     hits: &[PhraseHit],

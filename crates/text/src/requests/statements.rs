@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::clean::Cleaner;
 use super::intent::MemoryIntent;
 use super::languages::{List, PhraseHit, languages};
-use super::matching::{has_words, starts_with};
+use super::matching::has_words;
 use crate::own_words::{MASK, OwnText, Sentence};
 
 /// The most bytes in a statement.
@@ -99,7 +99,7 @@ pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<u
 /// Returns whether a text in lower case starts with a phrase of a list in a language of the sentence.
 fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
     let is_likely = |hit: &&PhraseHit| sentence.languages.contains(hit.language);
-    starts_with(sentence.hits.iter().filter(is_likely), list, folded)
+    languages().starts_with(sentence.hits.iter().filter(is_likely), list, folded)
 }
 
 fn is_long(text: &str) -> bool {

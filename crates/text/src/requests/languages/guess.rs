@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{List, PhraseHit, RequestLanguages};
+use super::lists::{List, PhraseHit};
 
 /// Languages with a script of their own.
 pub(super) const OTHER_SCRIPTS: [&str; 6] = ["ja", "zh", "ko", "ru", "hi", "th"];
@@ -67,33 +67,31 @@ pub(crate) struct Guess {
 /// Frequent words that make a guess sure.
 const SURE_WORDS_MIN: usize = 3;
 
-impl RequestLanguages {
-    /// Guesses the languages of a text. `hits` are those of the text.
-    pub(crate) fn guess(&self, text: &str, hits: &[PhraseHit]) -> Guess {
-        let set_of = |is_needed: &dyn Fn(&str) -> bool| {
-            let members = self.all.iter().enumerate().filter(|(_, language)| is_needed(language.code));
-            members.map(|(index, _)| index).collect::<LanguageSet>()
-        };
-        match script_of(text) {
-            TextScript::Of(code) => {
-                return Guess { languages: set_of(&|other| other == code), is_sure: true };
-            }
-            TextScript::Unknown => return Guess { languages: LanguageSet::default(), is_sure: true },
-            TextScript::Latin => {}
+/// Guesses which of the languages with some codes a text is written in. `hits` are those of the text.
+pub(super) fn guess(codes: &[&str], text: &str, hits: &[PhraseHit]) -> Guess {
+    let set_of = |is_needed: &dyn Fn(&str) -> bool| {
+        let members = codes.iter().enumerate().filter(|(_, code)| is_needed(code));
+        members.map(|(index, _)| index).collect::<LanguageSet>()
+    };
+    match script_of(text) {
+        TextScript::Of(code) => {
+            return Guess { languages: set_of(&|other| other == code), is_sure: true };
         }
-        let mut counts = vec![0_usize; self.all.len()];
-        // "No, no, no" is one word.
-        let mut words = HashSet::new();
-        for hit in hits.iter().filter(|hit| hit.list == List::Common) {
-            counts[hit.language] += usize::from(words.insert((hit.language, hit.phrase)));
-        }
-        let most = counts.iter().copied().max().unwrap_or(0);
-        if most == 0 {
-            return Guess { languages: set_of(&|code| !OTHER_SCRIPTS.contains(&code)), is_sure: false };
-        }
-        let best = counts.iter().enumerate().filter(|(_, count)| **count == most);
-        Guess { languages: best.map(|(index, _)| index).collect(), is_sure: most >= SURE_WORDS_MIN }
+        TextScript::Unknown => return Guess { languages: LanguageSet::default(), is_sure: true },
+        TextScript::Latin => {}
     }
+    let mut counts = vec![0_usize; codes.len()];
+    // "No, no, no" is one word.
+    let mut words = HashSet::new();
+    for hit in hits.iter().filter(|hit| hit.list == List::Common) {
+        counts[hit.language] += usize::from(words.insert((hit.language, hit.phrase)));
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if most == 0 {
+        return Guess { languages: set_of(&|code| !OTHER_SCRIPTS.contains(&code)), is_sure: false };
+    }
+    let best = counts.iter().enumerate().filter(|(_, count)| **count == most);
+    Guess { languages: best.map(|(index, _)| index).collect(), is_sure: most >= SURE_WORDS_MIN }
 }
 
 /// The script of most letters of a text.

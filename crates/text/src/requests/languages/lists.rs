@@ -87,7 +87,7 @@ lists! {
     Passing = "passing", Words;
     /// Words that only a request to the memory has: "your memory".
     Memory = "memory", Words;
-        /// Words for the text or answer at hand: "paragraph".
+    /// Words for the text or answer at hand: "paragraph".
     Work = "work", Words;
     /// Starts of tasks to write a text, which is not fiction: "write a mail".
     WriteTask = "write_task", Start;
@@ -113,6 +113,21 @@ lists! {
     Thanks = "thanks", LineStart;
     /// Frequent words, which tell the language.
     Common = "common", Words;
+}
+
+/// A keyword or word of a list, found in a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PhraseHit {
+    /// The index of the language.
+    pub(crate) language: usize,
+    /// The list of the phrase.
+    pub(crate) list: List,
+    /// The index of the phrase in its list.
+    pub(crate) phrase: usize,
+    /// The position of its first byte.
+    pub(crate) start: usize,
+    /// The position after its last byte.
+    pub(crate) end: usize,
 }
 
 /// How the phrases of a list are searched for.
