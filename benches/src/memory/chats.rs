@@ -88,8 +88,8 @@ async fn send(
     let writer = memories.authorize_write(caller, MemoryScope::default()).await?;
     let mut known = Vec::new();
     for content in texts(item, "known") {
-        let saved = memories.ingest(&writer, vec![Item { content, ..Item::default() }], None).await?;
-        known.extend(saved.into_iter().map(|saved| saved.memory.id));
+        let saved = memories.ingest(&writer, Item { content, ..Item::default() }, None).await?;
+        known.push(saved.memory.id);
     }
     let origin = Origin { conversation: None, source: "chat" };
     let activity = memories.apply_intents(&writer, text(item, "message")?, origin, &[]).await?;

@@ -249,12 +249,12 @@ async fn save(fixture: &MemoryFixture, collection: &Collection) -> anyhow::Resul
     };
     let dialogue = collection.texts.iter().any(|(_, _, is_reply)| *is_reply);
     for some in collection.texts.chunks(if dialogue { 1 } else { BATCH }) {
-        let items =
-            some.iter().map(|(document, text, is_reply)| item(document, text, before.filter(|_| *is_reply)));
-        let stored = fixture.memories.ingest(&writer, items.collect(), None).await;
+        let items = some
+            .iter()
+            .map(|(document, text, is_reply)| Ok(item(document, text, before.filter(|_| *is_reply))));
+        let results = fixture.memories.ingest_batch(&writer, items.collect(), None).await?;
         // Lar rejects a text that looks like a credential, also in these dialogues.
-        let Ok(stored) = stored else { continue };
-        for ingested in stored {
+        for ingested in results.into_iter().flatten() {
             let document = ingested.memory.provenance.source.clone().unwrap_or_default();
             before = Some(ingested.memory.id);
             documents.insert(ingested.memory.id, document);

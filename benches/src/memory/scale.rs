@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lar_base::{Instant, MemoryId, Timestamp};
+use lar_base::{Instant, MemoryId, Problem, Timestamp};
 use lar_memory::{Item, MemoryScope, Search, chunks, strength};
 use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 
@@ -286,10 +286,10 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
     let fixture = MemoryFixture::open().await?;
     let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
     let mut generator = Generator::new();
-    let items: Vec<Item> =
-        (0..1000).map(|_| Item { content: generator.text(TEXT_WORDS), ..Item::default() }).collect();
+    let items: Vec<Result<Item, Problem>> =
+        (0..1000).map(|_| Ok(Item { content: generator.text(TEXT_WORDS), ..Item::default() })).collect();
     let started_at = Instant::now();
-    fixture.memories.ingest(&writer, items, None).await?;
+    fixture.memories.ingest_batch(&writer, items, None).await?;
     writeln!(
         text,
         "\nOne batch of 1,000, with embedding: {:.0} per second.",
@@ -305,10 +305,7 @@ async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
     let embedder = embedder_of(&fixture);
     // Loads the index, so that each write updates it.
     search(&fixture, &reader, &mut Generator::new(), false).await?;
-    fixture
-        .memories
-        .ingest(&writer, vec![Item { content: "the first".into(), ..Item::default() }], None)
-        .await?;
+    fixture.memories.ingest(&writer, Item { content: "the first".into(), ..Item::default() }, None).await?;
     let mut all = tokio::task::JoinSet::new();
     let started_at = Instant::now();
     for caller in 0..callers {
@@ -327,7 +324,7 @@ async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
                 let one = Instant::now();
                 let done = if embedding {
                     let item = Item { content: memory.content, ..Item::default() };
-                    fixture.memories.ingest(&writer, vec![item], None).await.is_ok()
+                    fixture.memories.ingest(&writer, item, None).await.is_ok()
                 } else {
                     fixture.memories.store_prepared(&writer, vec![memory]).await.is_ok()
                 };

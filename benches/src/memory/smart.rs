@@ -112,9 +112,7 @@ async fn writer(fixture: &MemoryFixture, agent: &str) -> anyhow::Result<WriteAcc
 /// Saves a text without comparing it. Returns its memory's id.
 async fn save(fixture: &MemoryFixture, writer: &WriteAccess, content: &str) -> anyhow::Result<MemoryId> {
     let item = Item { content: content.to_owned(), ..Item::default() };
-    let saved = fixture.memories.ingest(writer, vec![item], None).await?;
-    let saved = saved.into_iter().next().ok_or_else(|| anyhow::anyhow!("no memory was stored"))?;
-    Ok(saved.memory.id)
+    Ok(fixture.memories.ingest(writer, item, None).await?.memory.id)
 }
 
 /// Ingests both texts of a pair.

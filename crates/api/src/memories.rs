@@ -17,7 +17,7 @@ pub use dry_run::{DryRunOutcome, DryRunResult, DryRunResults};
 pub use inbox::{Accept, Candidate, MemoryClient};
 pub use ingest::{
     Difference, DifferenceKind, IngestDecision, IngestResult, IngestResults, NewMemories, NewMemory,
-    SmartIngestResult,
+    RefusedMemory, SmartIngestResult,
 };
 pub use intent::{IntentOutcome, UserMessage};
 pub use links::{LinkRelation, LinkedMemory, MemoryLink, ResolveLink, ResolvedLink, ResultLink, SmartLink};

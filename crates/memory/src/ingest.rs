@@ -3,7 +3,9 @@
 //! The memory is stored in one commit with its keyword entries and vectors, and it is on disk before the
 //! caller gets the answer.
 
+mod batch;
 mod dry_run;
+mod screening;
 
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_inference::Priority;
@@ -13,17 +15,15 @@ use lar_store::{
 use sha2::{Digest as _, Sha256};
 
 pub use self::dry_run::IngestPreview;
+use self::screening::{AcceptedItem, ScreenedItem};
 use crate::keyword_entry::keyword_entry;
-use crate::secret_policy::SecretPolicy;
-use crate::{Error, Memories, WriteAccess, strength};
+use crate::{Memories, WriteAccess, strength};
 use lar_text::chunking;
 
 /// The most bytes in a memory.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
 /// The most memories in a batch.
 pub const BATCH_MAX: usize = 1000;
-/// The most bytes in a batch.
-const BATCH_BYTES_MAX: usize = 8 << 20;
 /// The most tags of a memory.
 pub const TAGS_MAX: usize = 64;
 /// The most characters in a tag.
@@ -80,45 +80,32 @@ pub(crate) struct PreparedText {
     pieces: Vec<Vec<String>>,
 }
 
-/// Memories ready to be stored.
-pub(crate) struct PreparedItems {
-    pub(crate) new: Vec<NewMemory>,
-    /// For each memory, the rules that found secrets, which were redacted.
-    pub(crate) redacted: Vec<Vec<String>>,
-    /// The reason why they have no vectors yet.
+/// A memory ready to be stored.
+pub(crate) struct PreparedItem {
+    pub(crate) new: NewMemory,
+    /// The rules that found secrets, which were redacted.
+    pub(crate) redacted: Vec<String>,
+    /// The reason why it has no vectors yet.
     pub(crate) unembedded: Option<String>,
 }
 
 impl Memories {
-    /// Saves memories in order. An item identical in content, tags, source, project and time is not stored
-    /// twice.
+    /// Saves a memory. An item identical in content, tags, source, project and time is not stored twice.
     ///
     /// # Errors
     /// [`lar_base::Code::InvalidParams`] for an invalid item or one that contains a secret;
-    /// [`lar_base::Code::NotFound`] for a previous turn that is not in the space. Nothing is stored then.
+    /// [`lar_base::Code::NotFound`] for a previous turn that is not in the space.
     pub async fn ingest(
         &self,
         writer: &WriteAccess,
-        items: Vec<Item>,
+        item: Item,
         once: Option<IdempotentRequest>,
-    ) -> Result<Vec<IngestResult>, Problem> {
-        let PreparedItems { new, redacted, unembedded } = self.prepare_or_quarantine(writer, items).await?;
-        let stored = self.store_new(writer, new, once).await?;
-        if unembedded.is_some() {
-            self.backfill.wake();
-        }
-        for stored in &stored {
-            self.dismiss_text(writer, &stored.memory.content).await?;
-            self.metrics.record_ingest(if stored.created { "create" } else { "duplicate" });
-        }
-        let ingested =
-            stored.into_iter().zip(redacted).map(|(StoredMemory { memory, created }, redacted)| {
-                IngestResult { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
-            });
-        Ok(ingested.collect())
+    ) -> Result<IngestResult, Problem> {
+        let results = self.ingest_batch(writer, vec![Ok(item)], once).await?;
+        results.into_iter().next().unwrap_or_else(|| Err(Problem::not_found("memory")))
     }
 
-    /// Prepares items like [`Memories::prepare_items`] and applies the quarantine policy.
+    /// Prepares an item like [`Memories::prepare_item`] and applies the quarantine policy.
     ///
     /// With that policy, an item with a secret is refused, and a copy without the secret goes to the inbox.
     ///
@@ -127,72 +114,56 @@ impl Memories {
     pub(crate) async fn prepare_or_quarantine(
         &self,
         writer: &WriteAccess,
-        items: Vec<Item>,
-    ) -> Result<PreparedItems, Problem> {
-        if self.options.secrets != SecretPolicy::Quarantine {
-            return self.prepare_items(writer, items).await;
+        item: Item,
+    ) -> Result<PreparedItem, Problem> {
+        match self.screen(writer, item).await? {
+            ScreenedItem::Accepted(item) => self.prepare_accepted(writer, item).await,
+            ScreenedItem::Refused(refusal) => Err(self.quarantine(writer, refusal).await?),
         }
-        let mut problem = match self.prepare_items(writer, items.clone()).await {
-            Err(problem) => problem,
-            ready => return ready,
-        };
-        let screening = tokio::task::spawn_blocking(move || {
-            let redacted = items.into_iter().filter_map(|item| screen_item(item, SecretPolicy::Redact).ok());
-            redacted.filter(|(_, rules)| !rules.is_empty()).collect::<Vec<_>>()
-        });
-        let quarantined = screening.await.map_err(Error::abort_error("scanning for secrets"))?;
-        if !quarantined.is_empty() {
-            problem.detail.push_str("; a copy without the secret is in the inbox");
-        }
-        for (item, rules) in quarantined {
-            let reason = format!("a secret was removed ({})", rules.join(", "));
-            self.suggest(writer, item, reason, None).await?;
-        }
-        Err(problem)
     }
 
-    /// Checks items, screens them for secrets, splits them into chunks and embeds them.
+    /// Checks an item, screens it for secrets, splits it into chunks and embeds it.
     ///
     /// # Errors
     /// As [`Memories::ingest`].
-    pub(crate) async fn prepare_items(
+    pub(crate) async fn prepare_item(
         &self,
         writer: &WriteAccess,
-        items: Vec<Item>,
-    ) -> Result<PreparedItems, Problem> {
-        if items.is_empty() || items.len() > BATCH_MAX {
-            return Err(Problem::invalid("items", format!("must contain 1 to {BATCH_MAX} memories")));
+        item: Item,
+    ) -> Result<PreparedItem, Problem> {
+        match self.screen(writer, item).await? {
+            ScreenedItem::Accepted(item) => self.prepare_accepted(writer, item).await,
+            ScreenedItem::Refused(refusal) => Err(refusal.problem),
         }
-        let policy = self.options.secrets;
-        // Checking a long text takes about a second, so it does not run on the async runtime's threads.
-        let checking = tokio::task::spawn_blocking(move || check_all(items, policy));
-        let (checked, redacted) = checking.await.map_err(Error::abort_error("checking memories"))??;
-        let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
-        if bytes > BATCH_BYTES_MAX {
-            let reason = format!("has {bytes} bytes in total; the limit is {BATCH_BYTES_MAX}");
-            return Err(Problem::invalid("items", reason));
-        }
-        let mut prepared = Vec::with_capacity(checked.len());
-        for item in &checked {
-            let before = match item.after {
-                Some(id) => Some(self.store.memory_get(vec![writer.space], id).await?.content),
-                None => None,
-            };
-            prepared.push(prepare(&item.content, &item.tags, item.occurred_at, before.as_deref()));
-        }
+    }
+
+    async fn prepare_accepted(
+        &self,
+        writer: &WriteAccess,
+        item: AcceptedItem,
+    ) -> Result<PreparedItem, Problem> {
+        let redacted = item.redacted.clone();
+        let (new, unembedded) = self.prepare_all(writer, vec![item]).await;
+        let new = new.into_iter().next().ok_or_else(|| Problem::not_found("memory"))?;
+        Ok(PreparedItem { new, redacted, unembedded })
+    }
+
+    /// Splits the texts of items into chunks and embeds them. Returns the reason if they have no vectors yet.
+    async fn prepare_all(
+        &self,
+        writer: &WriteAccess,
+        items: Vec<AcceptedItem>,
+    ) -> (Vec<NewMemory>, Option<String>) {
+        let prepare_one = |AcceptedItem { item, before, .. }: &AcceptedItem| {
+            prepare(&item.content, &item.tags, item.occurred_at, before.as_deref())
+        };
+        let mut prepared: Vec<PreparedText> = items.iter().map(prepare_one).collect();
         let unembedded = self.embed_all(writer, &mut prepared, Priority::Interactive).await.err();
-        let unembedded = unembedded.map(|problem| problem.detail);
         let now = Timestamp::now();
-        let new = checked.into_iter().zip(prepared).map(|(item, prepared)| NewMemory {
+        let new = items.into_iter().zip(prepared).map(|(AcceptedItem { item, .. }, prepared)| NewMemory {
             id: MemoryId::new(),
             space: writer.space,
-            hash: hash(
-                &item.content,
-                &item.tags,
-                item.source.as_deref(),
-                item.project.as_deref(),
-                item.occurred_at,
-            ),
+            hash: hash_of(&item),
             kind: item.kind.unwrap_or(MemoryKind::Fact),
             content: item.content,
             tags: item.tags,
@@ -211,7 +182,7 @@ impl Memories {
             strength: strength::new(now),
             chunks: prepared.chunks,
         });
-        Ok(PreparedItems { new: new.collect(), redacted, unembedded })
+        (new.collect(), unembedded.map(|problem| problem.detail))
     }
 
     /// Stores memories with ready chunks and vectors, for benchmarks. They are neither checked nor screened.
@@ -236,21 +207,17 @@ impl Memories {
         self.commit_new(writer.space, new, change, once).await
     }
 
-    /// Returns the result of an earlier identical request, from the ids of the memories that it stored.
+    /// Returns the result of an earlier identical request, from the id of the memory that it stored.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] if one of them no longer exists.
+    /// [`lar_base::Code::NotFound`] if the memory no longer exists.
     pub async fn find_past_ingest(
         &self,
         writer: &WriteAccess,
-        ids: Vec<MemoryId>,
-    ) -> Result<Vec<IngestResult>, Problem> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            let memory = self.store.memory_get(vec![writer.space], id).await?;
-            found.push(IngestResult { memory, created: true, redacted: Vec::new(), unembedded: None });
-        }
-        Ok(found)
+        id: MemoryId,
+    ) -> Result<IngestResult, Problem> {
+        let memory = self.store.memory_get(vec![writer.space], id).await?;
+        Ok(IngestResult { memory, created: true, redacted: Vec::new(), unembedded: None })
     }
 
     /// Embeds the pieces of prepared texts and adds the vectors to their chunks.
@@ -276,36 +243,6 @@ impl Memories {
         }
         Ok(())
     }
-}
-
-/// Checks and screens items. Returns them with the rules that found secrets in each.
-fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<Vec<String>>), Problem> {
-    let single = items.len() == 1;
-    let checked = items.into_iter().enumerate().map(|(at, item)| {
-        let with_index =
-            |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
-        check(item).and_then(|item| screen_item(item, policy)).map_err(with_index)
-    });
-    checked.collect::<Result<Vec<_>, _>>().map(|checked| checked.into_iter().unzip())
-}
-
-/// Screens the fields of an item for secrets. Returns the redacted item and the rules that found secrets.
-fn screen_item(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
-    let mut rules = Vec::new();
-    let mut screen = |text: &mut String, field: &str| {
-        rules.extend(policy.screen(field, text)?);
-        Ok::<(), Problem>(())
-    };
-    screen(&mut item.content, "content")?;
-    for tag in &mut item.tags {
-        screen(tag, "tags")?;
-    }
-    for (field, text) in [("source", &mut item.source), ("project", &mut item.project)] {
-        if let Some(text) = text {
-            screen(text, field)?;
-        }
-    }
-    Ok((item, rules))
 }
 
 /// Splits a text into chunks with keyword entries. `before` is the text of the previous turn.
@@ -339,6 +276,10 @@ pub fn chunks(content: &str, tags: &[String], occurred_at: Option<Timestamp>) ->
     prepare(content, tags, occurred_at, None).chunks
 }
 
+fn hash_of(item: &Item) -> [u8; 32] {
+    hash(&item.content, &item.tags, item.source.as_deref(), item.project.as_deref(), item.occurred_at)
+}
+
 /// Returns the hash of the fields that identify a memory: equal hashes in one space mean the same memory.
 pub(crate) fn hash(
     content: &str,
@@ -368,23 +309,6 @@ fn end_of(text: &str) -> &str {
     }
     let end = &text[start..];
     if start == 0 { end } else { end.split_once(char::is_whitespace).map_or(end, |(_, rest)| rest) }
-}
-
-fn check(mut item: Item) -> Result<Item, Problem> {
-    item.content = check_content(&item.content)?;
-    item.tags = check_tags(item.tags)?;
-    for (field, text) in [
-        ("source", &item.source),
-        ("project", &item.project),
-        ("conversation", &item.conversation),
-        ("message", &item.message),
-    ] {
-        if let Some(text) = text {
-            check_name(field, text)?;
-        }
-    }
-    check_times(item.valid_from, item.valid_to)?;
-    Ok(item)
 }
 
 pub(crate) fn check_content(content: &str) -> Result<String, Problem> {

@@ -21,7 +21,7 @@ pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
 pub(crate) use self::space_locks::SpaceLocks;
 use crate::index::{EmbedderId, Filter, Query};
-use crate::ingest::{Item, PreparedItems};
+use crate::ingest::{Item, PreparedItem};
 use crate::strength::Event;
 use crate::supersede::{Rewrite, TRIES_MAX, confirm_change, revive_change, supersede_change};
 use crate::vectors::{self, Quantized};
@@ -83,9 +83,8 @@ impl Memories {
             self.metrics.record_ingest(Decision::Reject.as_str());
             return Ok(reject(&statement));
         }
-        let PreparedItems { new, mut redacted, unembedded } =
-            self.prepare_or_quarantine(writer, vec![item.clone()]).await?;
-        let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
+        let PreparedItem { new, redacted, unembedded } =
+            self.prepare_or_quarantine(writer, item.clone()).await?;
         let _lock = self.space_locks.lock(writer.space).await;
         for _ in 0..TRIES_MAX {
             let judgment = self.judge(writer, &new).await?.with(authority);
@@ -99,7 +98,7 @@ impl Memories {
                     }
                     // The text may be in the inbox from an earlier message.
                     self.dismiss_text(writer, &item.content).await?;
-                    decided.redacted = redacted.pop().unwrap_or_default();
+                    decided.redacted = redacted;
                     decided.unembedded = unembedded.filter(|_| decided.decision != Decision::Reinforce);
                     return Ok(decided);
                 }
@@ -120,8 +119,7 @@ impl Memories {
         if comparable(&item.content).is_none_or(|statement| statement.has_no_content()) {
             return Ok(None);
         }
-        let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
-        let Some(new) = new.into_iter().next() else { return Ok(None) };
+        let PreparedItem { new, .. } = self.prepare_item(writer, item.clone()).await?;
         let Judgment { relation, rule, against } = self.judge(writer, &new).await?;
         let shows_change = match relation {
             Relation::Replaces => true,
@@ -138,8 +136,7 @@ impl Memories {
     /// # Errors
     /// As [`Memories::ingest_smart`].
     pub(crate) async fn is_new(&self, writer: &WriteAccess, item: &Item) -> Result<bool, Problem> {
-        let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
-        let Some(new) = new.into_iter().next() else { return Ok(false) };
+        let PreparedItem { new, .. } = self.prepare_item(writer, item.clone()).await?;
         Ok(self.judge(writer, &new).await?.relation == Relation::Other)
     }
 
@@ -261,9 +258,8 @@ impl Memories {
         if kind == Some(new.kind) && tags == new.tags {
             return Ok(new);
         }
-        let PreparedItems { new: made, .. } =
-            self.prepare_items(writer, vec![Item { kind, tags, ..item.clone() }]).await?;
-        Ok(made.into_iter().next().unwrap_or(new))
+        let prepared = self.prepare_item(writer, Item { kind, tags, ..item.clone() }).await?;
+        Ok(prepared.new)
     }
 
     async fn decide(

@@ -21,10 +21,11 @@ use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::memories::{
     IngestResult as WireIngested, IngestResults, Memory as Wire, MemoryPatch, MemoryStats, NewMemories,
-    NewMemory, WrittenMemory,
+    NewMemory, RefusedMemory, WrittenMemory,
 };
+use lar_api::problem::FieldProblem;
 use lar_base::Problem;
-use lar_memory::{Edit, Memories};
+use lar_memory::{Edit, IngestResult, Memories};
 use lar_store::{MemoryList, Store};
 
 use self::access::{Reading, Writing};
@@ -51,22 +52,23 @@ pub(crate) async fn create(
     let view = WriterView::of(&writer);
     let (new, once) = new.into_parts(writer.caller());
     if let Some(id) = idempotency::earlier_id(&store, once.as_ref()).await? {
-        let before = memories.find_past_ingest(&writer, vec![id]).await?;
-        let body = before.first().map(|made| view.show_ingested(made));
+        let before = memories.find_past_ingest(&writer, id).await?;
+        let body = view.show_ingested(&before);
         return Ok(idempotency::mark_replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
-    let made = memories.ingest(&writer, vec![parse_item(new)?], once).await?;
-    let Some(made) = made.first() else { return Err(Problem::not_found("memory").into()) };
+    let made = memories.ingest(&writer, parse_item(new)?, once).await?;
     let status = if made.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, axum::Json(view.show_ingested(made))).into_response())
+    Ok((status, axum::Json(view.show_ingested(&made))).into_response())
 }
 
 /// Save several memories
 ///
-/// Saves all of them or none.
+/// A refused memory, such as one that contains a secret, does not refuse the others. Returns 201 if all are
+/// saved, and 207 with the reasons if some are. If none is, returns the error of the first.
 #[utoipa::path(post, path = "/lar/v1/memories/batch", tag = "memories", request_body = NewMemories,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 201, body = IngestResults), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 201, body = IngestResults), (status = 207, body = IngestResults),
+              (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create_batch(
     State(memories): State<Memories>,
     State(store): State<Store>,
@@ -75,18 +77,50 @@ pub(crate) async fn create_batch(
 ) -> Result<Response, Failure> {
     let view = WriterView::of(&writer);
     let (new, once) = new.into_parts(writer.caller());
+    let items = new.items.into_iter().map(parse_item).collect();
     if let Some(ids) = idempotency::earlier_id::<String>(&store, once.as_ref()).await? {
         let ids = ids.split(' ').map(parse_memory_id).collect::<Result<_, _>>()?;
-        let before = memories.find_past_ingest(&writer, ids).await?;
-        let body = IngestResults { items: before.iter().map(|made| view.show_ingested(made)).collect() };
-        return Ok(idempotency::mark_replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
+        let before = memories.find_past_batch(&writer, items, ids).await?;
+        return Ok(idempotency::mark_replayed(batch_response(view, before)?));
     }
-    let items = new.items.into_iter().enumerate();
-    let items =
-        items.map(|(at, new)| parse_item(new).map_err(|problem| problem.within(&format!("items[{at}]"))));
-    let made = memories.ingest(&writer, items.collect::<Result<_, _>>()?, once).await?;
-    let body = IngestResults { items: made.iter().map(|made| view.show_ingested(made)).collect() };
-    Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+    Ok(batch_response(view, memories.ingest_batch(&writer, items, once).await?)?)
+}
+
+/// Returns the response to a batch, or the first error if no memory is saved.
+fn batch_response(
+    view: WriterView,
+    results: Vec<Result<IngestResult, Problem>>,
+) -> Result<Response, Problem> {
+    let mut body = IngestResults { items: Vec::with_capacity(results.len()), refused: Vec::new() };
+    let mut first = None;
+    for (at, result) in results.into_iter().enumerate() {
+        body.items.push(match result {
+            Ok(made) => Some(view.show_ingested(&made)),
+            Err(problem) => {
+                let problem = problem.within(&format!("items[{at}]"));
+                body.refused.push(show_refused(at, &problem));
+                first.get_or_insert(problem);
+                None
+            }
+        });
+    }
+    match first {
+        None => Ok((StatusCode::CREATED, axum::Json(body)).into_response()),
+        Some(problem) if body.refused.len() == body.items.len() => Err(problem),
+        Some(_) => Ok((StatusCode::MULTI_STATUS, axum::Json(body)).into_response()),
+    }
+}
+
+fn show_refused(at: usize, problem: &Problem) -> RefusedMemory {
+    let errors = problem.fields.iter();
+    let errors =
+        errors.map(|error| FieldProblem { field: error.field.clone(), reason: error.reason.clone() });
+    RefusedMemory {
+        index: at as u64,
+        code: problem.code.to_string(),
+        detail: problem.detail.clone(),
+        errors: errors.collect(),
+    }
 }
 
 /// The query parameters of a list of memories.

@@ -53,6 +53,12 @@ fn a_repeated_memory_or_request_is_not_stored_twice() {
     assert_eq!(listed(&one), listed(&two));
     assert!(two.head.contains("idempotent-replayed: true"));
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 4);
+    let key = key.replace("once", "partly");
+    let items = json!({ "items": [{ "content": "kept" }, { "content": "" }, { "content": "kept too" }] });
+    let one = with(&lar, &key, "POST", "/lar/v1/memories/batch", &items);
+    let two = with(&lar, &key, "POST", "/lar/v1/memories/batch", &items);
+    assert_eq!((one.status, two.status), (207, 207), "{} {}", one.body, two.body);
+    assert_eq!((listed(&one), &one.json()["refused"]), (listed(&two), &two.json()["refused"]));
 }
 
 #[test]
@@ -64,14 +70,16 @@ fn secrets_are_refused_or_redacted_and_nowhere_in_the_data() {
     assert_eq!((refused.status, refused.json()["errors"][0]["field"].as_str()), (400, Some("content")));
     let batch =
         json!({ "items": [{ "content": "fine" }, { "content": "x", "tags": ["my password is hunter22"] }] });
-    let refused = lar.post("/lar/v1/memories/batch", &batch);
-    assert_eq!(refused.json()["errors"][0]["field"], "items[1].tags", "{}", refused.body);
-    assert!(!refused.body.contains("hunter22"));
-    assert_eq!(
-        lar.get("/lar/v1/memories/stats").json()["memories"],
-        0,
-        "a batch is stored whole or not at all"
-    );
+    let partly = lar.post("/lar/v1/memories/batch", &batch);
+    assert_eq!((partly.status, partly.json()["items"][1].is_null()), (207, true), "{}", partly.body);
+    assert_eq!(partly.json()["items"][0]["content"], "fine");
+    assert_eq!(partly.json()["refused"][0]["index"], 1);
+    assert_eq!(partly.json()["refused"][0]["errors"][0]["field"], "items[1].tags", "{}", partly.body);
+    assert!(!partly.body.contains("hunter22"));
+    let refused = lar.post("/lar/v1/memories/batch", &json!({ "items": [batch["items"][1]] }));
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert_eq!(refused.json()["errors"][0]["field"], "items[0].tags", "{}", refused.body);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
     let path = format!("/lar/v1/memories/{}", save_text(&lar, "The router stands in the hall."));
     for (body, field) in [
         (json!({ "content": "my password is hunter22" }), "content"),

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::links::SmartLink;
 use super::written::WrittenMemory;
+use crate::problem::FieldProblem;
 
 /// A request to save a memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,7 +48,7 @@ pub struct NewMemory {
     pub message: Option<String>,
 }
 
-/// A request to save several memories: all or none.
+/// A request to save several memories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMemories {
@@ -75,8 +76,25 @@ pub struct IngestResult {
 /// The results of saving several memories.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IngestResults {
-    /// One result per memory, in the order of the request.
-    pub items: Vec<IngestResult>,
+    /// One result per memory, in the order of the request; null for a refused memory.
+    pub items: Vec<Option<IngestResult>>,
+    /// The refused memories; absent if all were saved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedMemory>,
+}
+
+/// A memory of a batch that was not saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedMemory {
+    /// The index of the memory in the request, from 0.
+    pub index: u64,
+    /// The error code, such as `INVALID_PARAMS`.
+    pub code: String,
+    /// The reason, for people.
+    pub detail: String,
+    /// The invalid fields, such as `items[2].content`; absent if the error is not about fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
 }
 
 /// The decision of smart ingest about a text.

@@ -1,11 +1,13 @@
 //! Sends the memories of an export to the server, or asks it for a dry run of them.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 
 use anyhow::anyhow;
 use indicatif::ProgressBar;
 use lar_api::ProblemBody;
-use lar_api::memories::{DryRunOutcome, DryRunResults, IngestResult, IngestResults, NewMemories, NewMemory};
+use lar_api::memories::{
+    DryRunOutcome, DryRunResults, IngestResult, IngestResults, NewMemories, NewMemory, RefusedMemory,
+};
 
 use super::parsed_export::Entry;
 use super::report::{ImportReport, Notice};
@@ -139,57 +141,52 @@ pub(crate) async fn preview(
     Ok(indexes.into_iter().zip(results.items.into_iter().map(outcome)).collect())
 }
 
-/// Saves memories. If the server refuses one, saves the others.
+/// Saves memories. A refused one does not refuse the others.
 async fn save_batch(
     client: &Client,
-    mut items: Vec<(usize, NewMemory)>,
+    items: Vec<(usize, NewMemory)>,
 ) -> anyhow::Result<Vec<(usize, Outcome)>> {
-    let mut results = Vec::with_capacity(items.len());
-    while !items.is_empty() {
-        let refused = match post(client, items.iter().map(|(_, memory)| memory.clone()).collect()).await {
-            Ok(saved) => {
-                results.extend(items.into_iter().map(|(at, _)| at).zip(saved.into_iter().map(outcome)));
-                return Ok(results);
-            }
-            Err(error) => refusal(error)?,
-        };
-        match refused_item(&refused, items.len()) {
-            Some(refused_at) => {
-                let (at, _) = items.remove(refused_at);
-                results.push((at, Outcome::Refused(reason(&refused, refused_at))));
-            }
-            // The error does not name the memory. Save them one by one.
-            None => {
-                results.extend(save_singly(client, items.into()).await?);
-                return Ok(results);
-            }
+    match post(client, items.iter().map(|(_, memory)| memory.clone()).collect()).await {
+        Ok(results) => Ok(items.into_iter().map(|(at, _)| at).zip(outcomes(results)).collect()),
+        Err(error) => {
+            refusal(error)?;
+            save_singly(client, items).await
         }
     }
-    Ok(results)
 }
 
+/// Saves memories one by one, because the server refused the request as a whole.
 async fn save_singly(
     client: &Client,
-    mut items: VecDeque<(usize, NewMemory)>,
+    items: Vec<(usize, NewMemory)>,
 ) -> anyhow::Result<Vec<(usize, Outcome)>> {
     let mut results = Vec::with_capacity(items.len());
-    while let Some((at, memory)) = items.pop_front() {
+    for (at, memory) in items {
         match post(client, vec![memory]).await {
-            Ok(saved) => results.extend(saved.into_iter().map(|saved| (at, outcome(saved)))),
-            Err(error) => results.push((at, Outcome::Refused(reason(&refusal(error)?, 0)))),
+            Ok(saved) => results.extend(outcomes(saved).into_iter().map(|outcome| (at, outcome))),
+            Err(error) => results.push((at, Outcome::Refused(reason(&refusal(error)?.detail, 0)))),
         }
     }
     Ok(results)
 }
 
-async fn post(client: &Client, items: Vec<NewMemory>) -> anyhow::Result<Vec<IngestResult>> {
-    let saved: IngestResults = client.post("memories/batch", &NewMemories { items }).await?;
-    Ok(saved.items)
+async fn post(client: &Client, items: Vec<NewMemory>) -> anyhow::Result<IngestResults> {
+    client.post("memories/batch", &NewMemories { items }).await
 }
 
-fn outcome(saved: IngestResult) -> Outcome {
-    let id = Some(saved.memory.id);
-    if saved.created { Outcome::Created(id) } else { Outcome::Unchanged(id) }
+/// Returns the outcome of each memory of a request.
+fn outcomes(results: IngestResults) -> Vec<Outcome> {
+    let mut refused: HashMap<u64, RefusedMemory> =
+        results.refused.into_iter().map(|refused| (refused.index, refused)).collect();
+    let outcome = |(at, saved): (usize, Option<IngestResult>)| match saved {
+        Some(saved) if saved.created => Outcome::Created(Some(saved.memory.id)),
+        Some(saved) => Outcome::Unchanged(Some(saved.memory.id)),
+        None => {
+            let refused = refused.remove(&(at as u64));
+            Outcome::Refused(refused.map(|refused| reason(&refused.detail, at)).unwrap_or_default())
+        }
+    };
+    results.items.into_iter().enumerate().map(outcome).collect()
 }
 
 /// Returns the error of a response that refuses a memory.
@@ -204,18 +201,9 @@ pub(crate) fn refusal(error: anyhow::Error) -> anyhow::Result<ProblemBody> {
     }
 }
 
-/// Returns the index of the memory that an error such as `items[2].content` is about.
-fn refused_item(problem: &ProblemBody, count: usize) -> Option<usize> {
-    let named = problem.errors.first().and_then(|error| {
-        let (index, _) = error.field.strip_prefix("items[")?.split_once(']')?;
-        index.parse().ok().filter(|index| *index < count)
-    });
-    named.or_else(|| (count == 1).then_some(0))
-}
-
 /// Returns the reason of a refusal, which names the field without the index in the request.
-fn reason(problem: &ProblemBody, at: usize) -> String {
-    problem.detail.replace(&format!("items[{at}]."), "")
+fn reason(detail: &str, at: usize) -> String {
+    detail.replace(&format!("items[{at}]."), "")
 }
 
 #[cfg(test)]
@@ -252,19 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_refused_memory() {
-        let problem = |field: &str, detail: &str| -> ProblemBody {
-            let body = serde_json::json!({
-                "type": "", "title": "", "status": 400, "detail": detail, "code": "INVALID_PARAMS",
-                "retriable": false, "request_id": "", "errors": [{ "field": field, "reason": "" }],
-            });
-            serde_json::from_value(body).unwrap()
-        };
-        let third = problem("items[2].content", "`items[2].content` contains a secret");
-        assert_eq!(refused_item(&third, 5), Some(2));
-        assert_eq!(reason(&third, 2), "`content` contains a secret");
-        assert_eq!(refused_item(&third, 2), None, "there is no such memory");
-        let single = problem("content", "`content` contains a secret");
-        assert_eq!((refused_item(&single, 1), refused_item(&single, 2)), (Some(0), None));
+    fn each_memory_of_a_batch_has_an_outcome() {
+        let saved = |id: &str, created: bool| serde_json::json!({ "id": id, "created": created, "kind": "fact", "content": "x", "created_at": "" });
+        let results = serde_json::json!({
+            "items": [saved("mem_0", true), null, saved("mem_2", false)],
+            "refused": [{
+                "index": 1, "code": "INVALID_PARAMS", "detail": "`items[1].content` contains a secret",
+            }],
+        });
+        let outcomes = outcomes(serde_json::from_value(results).unwrap());
+        assert!(matches!(&outcomes[0], Outcome::Created(Some(id)) if id == "mem_0"));
+        assert!(matches!(&outcomes[1], Outcome::Refused(reason) if reason == "`content` contains a secret"));
+        assert!(matches!(&outcomes[2], Outcome::Unchanged(Some(id)) if id == "mem_2"));
     }
 }

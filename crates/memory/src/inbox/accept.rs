@@ -4,7 +4,7 @@ use lar_base::{CandidateId, Code, MemoryId, Problem};
 use lar_store::{Candidate, Change, Memory, MemoryDecision, NewMemory};
 
 use super::is_current;
-use crate::ingest::PreparedItems;
+use crate::ingest::PreparedItem;
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
 use crate::supersede::{TRIES_MAX, confirm_change, revive_change, supersede_change};
@@ -68,9 +68,7 @@ impl Memories {
         item: Item,
         older: Memory,
     ) -> Result<SmartIngestResult, Problem> {
-        let made = self.ingest(there, vec![item], None).await?.into_iter().next();
-        let made = made.ok_or_else(|| Problem::not_found("memory"))?;
-        let IngestResult { memory, created, redacted, unembedded } = made;
+        let IngestResult { memory, created, redacted, unembedded } = self.ingest(there, item, None).await?;
         let (decision, memory) = match created {
             true => (Decision::Create, memory),
             false => (Decision::Reinforce, self.review(there, memory.id, Event::Confirmed, None).await?),
@@ -98,9 +96,7 @@ impl Memories {
         let item =
             Item { kind: Some(older.kind), tags: older.tags.clone(), project: older.project.clone(), ..item };
         let content = item.content.clone();
-        let PreparedItems { new, mut redacted, unembedded } =
-            self.prepare_or_quarantine(there, vec![item]).await?;
-        let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
+        let PreparedItem { new, redacted, unembedded } = self.prepare_or_quarantine(there, item).await?;
         let _lock = self.space_locks.lock(there.space).await;
         for _ in 0..TRIES_MAX {
             let Some(older) = self.replaced_memory(there, Some(older.id)).await? else { return Ok(None) };
@@ -123,7 +119,7 @@ impl Memories {
                 memory: Some(memory),
                 link: None,
                 diff: Vec::new(),
-                redacted: redacted.pop().unwrap_or_default(),
+                redacted,
                 unembedded,
             }));
         }

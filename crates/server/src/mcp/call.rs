@@ -157,9 +157,8 @@ async fn save(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolRes
     let view = WriterView::of(&writer);
     // A turn of a dialogue is saved unchanged.
     if new.after.is_some() {
-        let made = context.memories.ingest(&writer, vec![parse_item(new)?], None).await?;
-        let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
-        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.show_ingested(made)));
+        let made = context.memories.ingest(&writer, parse_item(new)?, None).await?;
+        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.show_ingested(&made)));
     }
     let decided = context.memories.ingest_smart(&writer, parse_item(new)?, None).await?;
     Ok(answer(vec![describe_decision(view, &decided)], &view.show_decision(&decided)))

@@ -187,8 +187,7 @@ async fn ingest(
         ..Item::default()
     };
     if !smart || arguments.force_create {
-        let made = context.memories.ingest(&writer, vec![item], None).await?;
-        let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
+        let made = context.memories.ingest(&writer, item, None).await?;
         let decision = if made.created { "create" } else { "reinforce" };
         return Ok(json!({ "success": true, "decision": decision, "nodeId": made.memory.id.to_string() }));
     }
