@@ -45,6 +45,8 @@ pub(super) struct Walk<'a> {
     /// The words for an owner that may still stand before a value without a link, if only such words and what
     /// the secret opens were there: "PIN of grandma's phone 4829".
     owners_left: Option<u8>,
+    /// The clauses that ended between the noun and the word.
+    clauses: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -53,7 +55,7 @@ impl<'a> Walk<'a> {
         let link = statement.first_link();
         let owners_left = (link == Link::Adjacent).then_some(1);
         let is_changed = statement.is_changed();
-        Self { statement, at: 0, link, in_context: false, is_changed, owners_left }
+        Self { statement, at: 0, link, in_context: false, is_changed, owners_left, clauses: 0 }
     }
 
     fn word(&self) -> &'a SecretWord {
@@ -81,6 +83,7 @@ impl<'a> Walk<'a> {
     /// Notes that a clause ended before the word: "I changed the password, hunter2 now".
     pub(super) fn enter_clause(&mut self) {
         let Some(before) = self.before() else { return };
+        self.clauses += usize::from(before.ends_clause);
         if before.ends_clause && self.link < Link::Clause && !self.statement.noun.is_strict {
             self.link = Link::Clause;
             self.in_context = false;
@@ -89,6 +92,17 @@ impl<'a> Walk<'a> {
         let is_unspaced = |at: usize| self.statement.stated.text[at..].starts_with(words::is_unspaced);
         if self.link == Link::None && is_unspaced(before.core.start) && is_unspaced(self.statement.at.start) {
             self.link = Link::Clause;
+        }
+    }
+
+    /// Returns whether the word is near enough to the noun to be its value. Without a link, a list such as "hash
+    /// code, searching, tables 3.74" leads away from it.
+    pub(super) fn is_near(&self) -> bool {
+        match self.clauses {
+            _ if self.link > Link::Clause => true,
+            0 | 1 => true,
+            2 => self.before().is_some_and(|before| before.ends_clause),
+            _ => false,
         }
     }
 

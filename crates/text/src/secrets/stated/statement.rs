@@ -70,6 +70,7 @@ impl StatedSecret<'_> {
                 continue;
             }
             if walk.may_be_value(role)
+                && walk.is_near()
                 && let Some(value) = self.value_at(walk.at, walk.link)
             {
                 return self.with_list(value);
