@@ -1,7 +1,7 @@
 //! The labeled sets of `benches/data/memory`, and sealed ones from a folder that the caller names.
 //!
 //! Each set is a folder with `pairs.jsonl`, `chats.jsonl` and `secrets.jsonl`, written independently in one
-//! voice. The rules were made with the calibration sets. The other sets were sealed before (their digests are
+//! voice. The pairs of the calibration sets are in `crates/memory/calibration`. The rules were made with the calibration sets. The other sets were sealed before (their digests are
 //! in `benches/data/memory/README.md`) and are measured once.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// The folder of the sets in the repository.
 const SETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/memory");
+/// The folder of the pairs of these sets, with which models are calibrated as judges too.
+const PAIRS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/memory/calibration");
 /// Names a folder with further sets.
 const MORE_SETS: &str = "LAR_MEMORY_SETS";
 
@@ -32,7 +34,7 @@ impl LabeledSet {
         for folder in [Some(PathBuf::from(SETS)), more].into_iter().flatten() {
             for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
                 let folder = entry?.path();
-                if folder.join("pairs.jsonl").is_file() {
+                if folder.join("chats.jsonl").is_file() {
                     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     sets.push(Self { name, folder });
                 }
@@ -44,7 +46,11 @@ impl LabeledSet {
 
     /// Returns the items of a file of the set.
     pub(crate) fn items(&self, file: &str) -> anyhow::Result<Vec<Value>> {
-        read(&self.folder.join(file))
+        let path = self.folder.join(file);
+        if file == "pairs.jsonl" && !path.is_file() {
+            return read(&Path::new(PAIRS).join(format!("{}.jsonl", self.name)));
+        }
+        read(&path)
     }
 
     /// Returns the texts with and without secrets.

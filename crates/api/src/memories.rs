@@ -7,6 +7,7 @@ mod dry_run;
 mod inbox;
 mod ingest;
 mod intent;
+mod judges;
 mod links;
 mod review;
 mod search;
@@ -20,6 +21,7 @@ pub use ingest::{
     RefusedMemory, SmartIngestResult,
 };
 pub use intent::{IntentOutcome, UserMessage};
+pub use judges::{CalibrateJudge, JudgeActivity, JudgeCalibration, Judges, StartedCalibration};
 pub use links::{LinkRelation, LinkedMemory, MemoryLink, ResolveLink, ResolvedLink, ResultLink, SmartLink};
 pub use review::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult};
 pub use search::{

@@ -1,6 +1,7 @@
 //! `lar remember`, `lar recall` and `lar memory`. [`show`] renders memories; `importers` reads exports of
 //! other programs.
 
+mod judge;
 mod links;
 mod show;
 
@@ -17,6 +18,8 @@ use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
+pub(crate) use self::judge::JudgeCommand;
+use self::judge::judge;
 pub(crate) use self::links::LinksCommand;
 use self::links::links;
 use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
@@ -175,6 +178,9 @@ pub enum MemoryCommand {
     /// Review memories that a newer one may make outdated
     #[command(subcommand)]
     Links(LinksCommand),
+    /// Show or measure which models are fit to judge outdated memories
+    #[command(subcommand)]
+    Judge(JudgeCommand),
     /// List the API keys that used your memories, with the time of use
     Clients,
     /// Show the number of memories and the size of the index
@@ -323,6 +329,7 @@ pub(crate) async fn run(
         MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
         MemoryCommand::Links(command) => links(client, output, command, lar).await,
+        MemoryCommand::Judge(command) => judge(client, output, command).await,
         MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;
             let spaces: Page<Space> = client.get("spaces").await?;

@@ -7,6 +7,7 @@
 
 mod active_tasks;
 mod drivers;
+mod interactive_tasks;
 mod metrics;
 mod pipeline;
 mod routes;
@@ -18,6 +19,7 @@ mod tuning;
 
 pub use active_tasks::TaskHandle;
 pub use drivers::{EngineOptions, Remote};
+pub use interactive_tasks::InteractiveTasks;
 pub use metrics::Metrics;
 pub use pipeline::{Admitted, Count, Gateway};
 pub use routes::Route;

@@ -3,6 +3,7 @@
 mod admit;
 mod context_fit;
 mod large_prompts;
+mod models;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,14 +12,16 @@ use lar_base::{Code, Instant, Problem, TaskGroup, TaskId, Timestamp, VisibleKeys
 use lar_catalog::Catalog;
 use lar_chat_format::OutputParser;
 use lar_egress::Egress;
-use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::scheduler::{Refusal, Request, ShareOwner, StopCause};
 use lar_engines::{Engines, Lease};
-use lar_inference::{Embeddings, Event, FinishReason, OutputPart, Ranking, TaskEvent, TokenLogprobs};
+use lar_inference::{
+    Embeddings, Event, FinishReason, OutputPart, Priority, Ranking, TaskEvent, TokenLogprobs,
+};
 use lar_store::{IdempotentRequest, Outcome, Store, TaskEnd};
 
 use crate::active_tasks::{ActiveTask, ActiveTasks, TaskHandle, TaskProgress, millis};
-use crate::drivers::{EngineOptions, Remote};
+use crate::drivers::EngineOptions;
+use crate::interactive_tasks::InteractiveTasks;
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::routes::{Route, Routes};
 use crate::task::OnDisconnect;
@@ -51,6 +54,7 @@ struct Shared {
     tasks: TaskGroup,
     active_tasks: Mutex<ActiveTasks>,
     large_prompts: LargePrompts,
+    interactive: InteractiveTasks,
 }
 
 impl Gateway {
@@ -67,8 +71,17 @@ impl Gateway {
         let recorder = Recorder::start(store.clone(), tasks);
         let routes = Routes::new(store.clone(), catalog, engines.clone(), egress, options);
         let tasks = tasks.clone();
-        let (active_tasks, large_prompts) = (Mutex::default(), LargePrompts::default());
-        let shared = Shared { routes, engines, recorder, store, metrics, tasks, active_tasks, large_prompts };
+        let shared = Shared {
+            routes,
+            engines,
+            recorder,
+            store,
+            metrics,
+            tasks,
+            active_tasks: Mutex::default(),
+            large_prompts: LargePrompts::default(),
+            interactive: InteractiveTasks::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -134,7 +147,9 @@ impl Gateway {
         let ticket = self.shared.engines.acquire(request);
         let handle = TaskHandle { engines: self.shared.engines.clone(), task: task.clone() };
         let gateway = self.clone();
+        let interactive = (priority == Priority::Interactive).then(|| self.shared.interactive.start());
         self.shared.tasks.spawn(async move {
+            let _until_the_end = interactive;
             let queued_task = task.clone();
             let decided = ticket.wait(|queued| {
                 queued_task.log.push(TaskEvent::Queued {
@@ -164,71 +179,16 @@ impl Gateway {
         Some(TaskHandle { engines: self.shared.engines.clone(), task })
     }
 
+    /// Returns the interactive tasks in progress, to which background work gives way.
+    #[must_use]
+    pub fn interactive_tasks(&self) -> &InteractiveTasks {
+        &self.shared.interactive
+    }
+
     /// Returns the pools of engines.
     #[must_use]
     pub fn engines(&self) -> &Engines {
         &self.shared.engines
-    }
-
-    /// Finds the pool of a model's name or alias, and makes its driver on first use.
-    ///
-    /// # Errors
-    /// No model has that name.
-    pub async fn route(&self, model: &str) -> Result<Route, Problem> {
-        self.shared.routes.find(model, None).await
-    }
-
-    /// Finds a pool like [`Gateway::route`], for a request that needs a model of this kind. The error names
-    /// the installed models of that kind.
-    ///
-    /// # Errors
-    /// No model has that name.
-    pub async fn route_for(&self, model: &str, expected_kind: lar_catalog::Kind) -> Result<Route, Problem> {
-        self.shared.routes.find(model, Some(expected_kind)).await
-    }
-
-    /// Returns the engines on other machines.
-    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
-        self.shared.routes.remotes()
-    }
-
-    /// Returns the confinement policy, and the parts of the confinement that the kernel does not support.
-    ///
-    /// # Errors
-    /// No worker can be started to find out.
-    pub async fn confinement(&self) -> Result<(ConfinementPolicy, Vec<String>), Problem> {
-        self.shared.routes.confinement().await
-    }
-
-    /// Returns the context of each slot of an installed model, loaded or not, in tokens.
-    #[must_use]
-    pub fn context_of(&self, model: &lar_catalog::Model) -> u32 {
-        self.shared.routes.context_tokens(model)
-    }
-
-    /// Returns the memory that an installed model takes once loaded, with the current settings.
-    #[must_use]
-    pub fn footprint(&self, model: &lar_catalog::Model) -> crate::Footprint {
-        self.shared.routes.footprint(model)
-    }
-
-    /// Returns the memory that a recommended model which is not installed would take once loaded, with the
-    /// current settings.
-    #[must_use]
-    pub fn expected_footprint(&self, model: &lar_catalog::ModelRecommendation) -> crate::Footprint {
-        self.shared.routes.expected_footprint(model)
-    }
-
-    /// Returns the decoding speed of each installed model that was measured on this machine, in tokens per
-    /// second by name.
-    pub async fn measured_speeds(&self) -> std::collections::BTreeMap<String, f64> {
-        self.shared.routes.measured_speeds().await
-    }
-
-    /// Explains why a model computes with this many threads, if the machine has more cores.
-    #[must_use]
-    pub fn threads_note(&self, threads: u32) -> Option<String> {
-        self.shared.routes.threads_note(threads)
     }
 
     async fn execute(&self, task: Arc<ActiveTask>, route: Route, ready: PreparedWork, lease: Lease) {

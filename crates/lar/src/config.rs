@@ -90,11 +90,13 @@ pub(crate) struct EnginesConfig {
 }
 
 /// The settings of memory.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MemoryConfig {
     pub(crate) secrets: SecretsPolicy,
     pub(crate) chat: ChatMemoryMode,
+    /// `auto`, `off`, or the name of a model.
+    pub(crate) judge: String,
 }
 
 /// The use of memory in the page, `lar chat` and `lar ask`.
@@ -198,6 +200,12 @@ impl Default for Config {
             remotes: Vec::new(),
             deprecated: Vec::new(),
         }
+    }
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { secrets: SecretsPolicy::default(), chat: ChatMemoryMode::default(), judge: "auto".to_owned() }
     }
 }
 

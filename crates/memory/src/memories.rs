@@ -10,16 +10,19 @@ use crate::client_uses::ClientUses;
 use crate::embed::Embeddings;
 use crate::embedding_backfill::{Backfill, Wake};
 use crate::indexes::Indexes;
+use crate::judge::{Judge, JudgeModel};
 use crate::keyword_backfill::KeywordBackfill;
 use crate::metrics::Metrics;
 use crate::secret_policy::SecretPolicy;
 use crate::smart::SpaceLocks;
 
 /// The settings of the memory service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// The treatment of texts that contain secrets.
     pub secrets: SecretPolicy,
+    /// The model that judges links.
+    pub judge: JudgeModel,
 }
 
 /// The memory service. Clones share its state.
@@ -33,12 +36,13 @@ pub struct Memories {
     pub(crate) backfill: Wake,
     pub(crate) space_locks: SpaceLocks,
     pub(crate) metrics: Metrics,
+    pub(crate) judge: Judge,
     pub(crate) options: Options,
 }
 
 impl Memories {
-    /// Creates the service and starts its background tasks: embedding backfill, keyword backfill and recording
-    /// the clients' last use.
+    /// Creates the service and starts its background tasks: embedding backfill, keyword backfill, recording the
+    /// clients' last use, and judging links.
     pub fn start(
         store: Store,
         gateway: Gateway,
@@ -55,6 +59,20 @@ impl Memories {
         tasks.spawn(embedding.run(tasks.stopping()));
         tasks.spawn(KeywordBackfill::new(store.clone(), indexes.clone()).run(tasks.stopping()));
         tasks.spawn(client_uses.clone().run(tasks.stopping()));
-        Self { store, embeddings, indexes, gateway, client_uses, backfill, space_locks, metrics, options }
+        let judge = Judge::default();
+        let memories = Self {
+            store,
+            embeddings,
+            indexes,
+            gateway,
+            client_uses,
+            backfill,
+            space_locks,
+            metrics,
+            judge,
+            options,
+        };
+        tasks.spawn(memories.clone().run_judge(tasks.stopping()));
+        memories
     }
 }

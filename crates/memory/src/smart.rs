@@ -327,6 +327,9 @@ impl Memories {
         let made = MemoryDecision { new: stored, changes, links, resolved: None };
         let applied = self.commit_decision(vec![writer.space], made, change, once).await?;
         self.metrics.record_ingest(decision.as_str());
+        if !applied.links.is_empty() {
+            self.judge.wake();
+        }
         let memory = applied.memories().next().cloned();
         Ok(SmartIngestResult {
             decision,

@@ -55,6 +55,8 @@ use crate::{
         memories::inbox::accept,
         memories::inbox::reject,
         memories::inbox::clients,
+        memories::judges::show,
+        memories::judges::calibrate,
         memories::links::list,
         memories::links::resolve,
         memories::search::search,

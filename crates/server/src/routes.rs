@@ -204,6 +204,8 @@ fn lar() -> Routes {
         .route("/memories/inbox/{id}/accept", post(memories::inbox::accept))
         .route("/memories/inbox/{id}/reject", post(memories::inbox::reject))
         .route("/memories/clients", get(memories::inbox::clients))
+        .route("/memories/judges", get(memories::judges::show))
+        .route("/memories/judges", post(memories::judges::calibrate))
         .route("/memories/links", get(memories::links::list))
         .route("/memories/links/{id}", post(memories::links::resolve))
         .route("/memories/{id}", get(memories::show))

@@ -23,6 +23,7 @@ mod inspection;
 mod json_columns;
 mod keys;
 mod keyword_entries;
+mod link_judgments;
 mod linked_database;
 mod location;
 mod memories;
@@ -63,6 +64,7 @@ pub use inspection::{Inspection, inspect, wal_copies};
 pub use json_columns::NewerValue;
 pub use keys::{KeyRecord, NewKey};
 pub use keyword_entries::{ChunkToIndex, NewKeywordEntry};
+pub use link_judgments::{JudgeCalibration, LinkJudgment, UnjudgedLink};
 pub use linked_database::LinkedDatabase;
 pub use location::{away_path, lock_file};
 pub use memories::{

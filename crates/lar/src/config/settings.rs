@@ -57,6 +57,7 @@ settings! {
     "engines.confinement" "string" "Reaction if the kernel cannot fully confine the worker of a model: best-effort (Lar loads the model; the log and lar doctor name what is missing), or require (Lar loads no model)"
     "memory.secrets" "string" "Handling of secrets in a text to save: refuse (Lar saves nothing), redact (Lar saves the rest), or quarantine (the rest goes to the inbox)"
     "memory.chat" "string" "Memory in the page, lar chat and lar ask: remember (recalls memories, and saves what you ask for or correct), recall, or off"
+    "memory.judge" "string" "Model that judges which memories are outdated, if its calibration shows that it is fit: auto (the default chat model, while it is loaded), off, or the name of a model"
     "limits.body" "string" "Maximum size of a request body"
     "limits.bodies" "string" "Maximum size of all request bodies together; a body counts until its prompt is tokenized or its request is answered; one key can use half"
     "limits.connections" "integer" "Maximum number of open connections, reduced if the limit on open files is too low; beyond it, Lar closes idle connections first"

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::memories::rows::{exists_in_txn, get_in_txn, placeholders, text};
 
 /// The SQL condition for an open link: nobody decided about it, and both memories are current.
-pub(super) const OPEN: &str = "resolution IS NULL
+pub(crate) const OPEN: &str = "resolution IS NULL
    AND EXISTS (SELECT 1 FROM memories
                WHERE memories.id = older_id AND memories.deleted_at IS NULL AND memories.superseded_by IS NULL)
    AND EXISTS (SELECT 1 FROM memories
@@ -177,7 +177,7 @@ pub(crate) fn count_open_links(connection: &Connection, spaces: &[SpaceId]) -> R
 }
 
 /// Returns the link in a row with all columns.
-pub(super) fn read_link(row: &Row<'_>) -> rusqlite::Result<MemoryLink> {
+pub(crate) fn read_link(row: &Row<'_>) -> rusqlite::Result<MemoryLink> {
     let resolution: Option<LinkResolution> = parse_optional_column(row, "resolution")?;
     Ok(MemoryLink {
         id: parse_column(row, "id")?,

@@ -1,0 +1,339 @@
+//! A local model as judge of links: does the newer memory make the older one outdated?
+//!
+//! A judge works in the background with the lowest priority. It waits until no interactive task has been in
+//! progress for a while, stops when one starts, and asks again later. It replaces memories only if its
+//! calibration on the built-in pairs shows that it is precise enough ([`calibration`]); otherwise the links stay
+//! as they are. Usage is recorded under the key that wrote the newer memory. A replacement is undone like any
+//! other, and the judge does not repeat it.
+
+mod calibration;
+mod question;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lar_base::default_models::DEFAULT_CHAT;
+use lar_base::{Caller, Code, Problem, TaskId, Timestamp};
+use lar_gateway::{OnDisconnect, Task, Work};
+use lar_inference::{Priority, TaskEvent, cancelled_problem, stopped_problem};
+use lar_store::{
+    Change, JudgeCalibration, LinkJudgment, LinkRelation, LinkResolution, MemoryDecision, UnjudgedLink,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::calibration::{CalibrationPair, Scored};
+use self::question::{JudgedRelation, Judgment};
+use crate::Memories;
+use crate::smart::Decision;
+use crate::supersede::{memory_change, supersede_change};
+
+/// The interval between looks for links and a loaded model.
+const EVERY: Duration = Duration::from_secs(60);
+/// The time without interactive tasks before the judge asks.
+const QUIET: Duration = Duration::from_secs(20);
+/// The number of links that are loaded together.
+const PAGE: u32 = 16;
+/// The most characters of a change in the history of memories.
+const CHANGE_CHARS_MAX: usize = 200;
+
+/// The model that judges links.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum JudgeModel {
+    /// None: links wait for a person.
+    Off,
+    /// The default chat model, while it is loaded and if it runs on this machine.
+    #[default]
+    WhileLoaded,
+    /// The model with this name or alias. It is loaded for the judge.
+    Named(String),
+}
+
+/// What the judge does now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum JudgeState {
+    /// There is nothing to judge, no model is loaded, or the model is not fit.
+    #[default]
+    Idle,
+    /// It judges the built-in pairs.
+    Calibrating {
+        /// The model's name.
+        model: String,
+        /// The number of pairs that it has judged.
+        judged: usize,
+        /// The number of all pairs.
+        pairs: usize,
+    },
+    /// It judges links.
+    Judging {
+        /// The model's name.
+        model: String,
+    },
+}
+
+/// The judge's state and the requests to it. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Judge(Arc<JudgeShared>);
+
+#[derive(Debug, Default)]
+struct JudgeShared {
+    state: Mutex<JudgeState>,
+    wake: Notify,
+    /// A model to calibrate, and who asked for that.
+    requested: Mutex<Option<(String, Caller)>>,
+}
+
+impl Judge {
+    /// Starts the next look for links at once.
+    pub(crate) fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    fn set(&self, state: JudgeState) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn state(&self) -> JudgeState {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn requested(&self) -> MutexGuard<'_, Option<(String, Caller)>> {
+        self.0.requested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A model with the version of the question.
+struct Seat {
+    /// The model's name.
+    model: String,
+    /// The judge's id in the database.
+    judge: String,
+}
+
+impl Memories {
+    /// Returns what the judge does, and the calibrations of all models, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn judges(&self) -> Result<(JudgeState, Vec<JudgeCalibration>), Problem> {
+        Ok((self.judge.state(), self.store.judges().await?))
+    }
+
+    /// Starts the calibration of a model in the background; without a name, of the default chat model. Returns
+    /// the model's name.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if there is no such model.
+    pub async fn start_calibration(&self, caller: &Caller, model: Option<&str>) -> Result<String, Problem> {
+        let seat = self.seat(model.unwrap_or(DEFAULT_CHAT)).await?;
+        let caller = Caller::internal(caller.user(), caller.key());
+        *self.judge.requested() = Some((seat.model.clone(), caller));
+        self.judge.set(JudgeState::Calibrating {
+            model: seat.model.clone(),
+            judged: 0,
+            pairs: calibration::pairs().len(),
+        });
+        self.judge.wake();
+        Ok(seat.model)
+    }
+
+    /// Judges until the server stops.
+    pub(crate) async fn run_judge(self, stopping: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                worked = self.judge_all() => if let Err(problem) = worked {
+                    tracing::debug!(%problem, "could not judge links");
+                },
+            }
+            self.judge.set(JudgeState::Idle);
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.judge.0.wake.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn judge_all(&self) -> Result<(), Problem> {
+        let requested = self.judge.requested().take();
+        if let Some((model, caller)) = requested {
+            self.calibrate(&self.seat(&model).await?, &caller).await?;
+        }
+        let Some(seat) = self.current_seat().await? else { return Ok(()) };
+        let Some(first) = self.store.links_unjudged(seat.judge.clone(), 1).await?.pop() else {
+            return Ok(());
+        };
+        let known = self.store.judge_get(seat.judge.clone()).await?;
+        let calibration = match known {
+            Some(known) => known,
+            None => self.calibrate(&seat, &Caller::internal(first.user, first.key)).await?,
+        };
+        let Some(threshold) = calibration.threshold else { return Ok(()) };
+        self.judge.set(JudgeState::Judging { model: seat.model.clone() });
+        loop {
+            let page = self.store.links_unjudged(seat.judge.clone(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for link in page {
+                self.judge_link(&seat, link, threshold).await?;
+            }
+        }
+    }
+
+    /// Returns the model that judges now.
+    async fn current_seat(&self) -> Result<Option<Seat>, Problem> {
+        match &self.options.judge {
+            JudgeModel::Off => Ok(None),
+            JudgeModel::Named(model) => self.seat(model).await.map(Some),
+            JudgeModel::WhileLoaded => {
+                let Ok(seat) = self.seat(DEFAULT_CHAT).await else { return Ok(None) };
+                Ok(Some(seat).filter(|seat| self.gateway.is_loaded_here(&seat.model)))
+            }
+        }
+    }
+
+    async fn seat(&self, model: &str) -> Result<Seat, Problem> {
+        let route = self.gateway.route(model).await?;
+        let weights = if route.digest.is_empty() { &route.pool } else { &route.digest };
+        let judge = format!("{weights}#{}", question::VERSION);
+        Ok(Seat { model: route.pool, judge })
+    }
+
+    /// Judges the built-in pairs and stores the result.
+    async fn calibrate(&self, seat: &Seat, caller: &Caller) -> Result<JudgeCalibration, Problem> {
+        let pairs = calibration::pairs();
+        tracing::info!(model = seat.model, pairs = pairs.len(), "calibrating the judge of links");
+        let mut scored: Vec<Scored> = Vec::with_capacity(pairs.len());
+        for CalibrationPair { older, newer, replaces } in pairs {
+            self.judge.set(JudgeState::Calibrating {
+                model: seat.model.clone(),
+                judged: scored.len(),
+                pairs: pairs.len(),
+            });
+            let judgment = self.ask(seat, caller, older, newer).await?;
+            scored.push((score_of(judgment.as_ref()), *replaces));
+            if calibration::is_hopeless(&scored, pairs.len()) {
+                break;
+            }
+        }
+        let fitness = calibration::measure(&scored);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let calibration = JudgeCalibration {
+            judge: seat.judge.clone(),
+            model: seat.model.clone(),
+            pairs: count(scored.len()),
+            replacements: count(scored.iter().filter(|(_, replaces)| *replaces).count()),
+            accepted: count(fitness.accepted),
+            correct: count(fitness.correct),
+            threshold: fitness.threshold,
+            calibrated_at: Timestamp::now(),
+        };
+        tracing::info!(
+            model = seat.model,
+            is_fit = calibration.threshold.is_some(),
+            accepted = calibration.accepted,
+            correct = calibration.correct,
+            "the judge of links is calibrated"
+        );
+        self.store.judge_set(calibration.clone()).await?;
+        Ok(calibration)
+    }
+
+    async fn judge_link(&self, seat: &Seat, unjudged: UnjudgedLink, threshold: f32) -> Result<(), Problem> {
+        let UnjudgedLink { link, user, key, older, newer } = unjudged;
+        let judgment = self.ask(seat, &Caller::internal(user, key), &older, &newer).await?;
+        let relation = judgment.as_ref().map_or("unclear", |judgment| judgment.relation.as_str());
+        let score = score_of(judgment.as_ref());
+        let record =
+            LinkJudgment { link: link.id, judge: seat.judge.clone(), relation: relation.into(), score };
+        self.store.link_judge(record).await?;
+        if score < threshold || link.relation != LinkRelation::MayReplace {
+            return Ok(());
+        }
+        let change = judgment.map(|judgment| judgment.change).unwrap_or_default();
+        let change: String = change.chars().take(CHANGE_CHARS_MAX).collect();
+        let reason = format!("{} finds that it is outdated: {change}", seat.model);
+        let _lock = self.space_locks.lock(link.space).await;
+        let spaces = vec![link.space];
+        let older = self.store.memory_get(spaces.clone(), link.older).await?;
+        let newer = self.store.memory_get(spaces.clone(), link.newer).await?;
+        let decision = MemoryDecision {
+            // The change of the newer memory is empty, so that the decision can be undone from both.
+            changes: vec![
+                memory_change(&newer, lar_store::MemoryPatch::default()),
+                supersede_change(&older, newer.id, newer.valid_from),
+            ],
+            resolved: Some((link.id, LinkResolution::Replace)),
+            ..MemoryDecision::default()
+        };
+        let change = Change::new(key, Decision::Supersede.as_str(), Some(reason));
+        match self.commit_decision(spaces, decision, change, None).await {
+            // A person decided, or changed a memory, meanwhile.
+            Err(problem) if matches!(problem.code, Code::Conflict | Code::VersionMismatch) => Ok(()),
+            done => done.map(|_| ()),
+        }
+    }
+
+    /// Asks the model when nobody waits for an answer. Returns `None` if its answer cannot be read.
+    async fn ask(
+        &self,
+        seat: &Seat,
+        caller: &Caller,
+        older: &str,
+        newer: &str,
+    ) -> Result<Option<Judgment>, Problem> {
+        let interactive = self.gateway.interactive_tasks();
+        loop {
+            interactive.wait_until_quiet(QUIET).await;
+            tokio::select! {
+                biased;
+                // Dropping the answer's reader cancels its task.
+                () = interactive.wait_for_one() => {}
+                answer = self.generate(seat, caller, older, newer) => return answer,
+            }
+        }
+    }
+
+    async fn generate(
+        &self,
+        seat: &Seat,
+        caller: &Caller,
+        older: &str,
+        newer: &str,
+    ) -> Result<Option<Judgment>, Problem> {
+        let task = Task {
+            id: TaskId::new(),
+            caller: caller.clone(),
+            api: "memory",
+            model: seat.model.clone(),
+            priority: Priority::Batch,
+            deadline: None,
+            conversation: None,
+            memory: None,
+            on_disconnect: OnDisconnect::Cancel,
+            work: Work::Generate { prompt: question::prompt(older, newer), sampling: question::sampling() },
+        };
+        let admitted = self.gateway.admit(task).await?;
+        let mut reader = self.gateway.dispatch(admitted).read(0);
+        let mut tokens = Vec::new();
+        while let Some((_, event)) = reader.next().await {
+            match event {
+                TaskEvent::Token { logprobs, .. } => tokens.extend(logprobs.iter().cloned()),
+                TaskEvent::End(_) => return Ok(question::read(&tokens)),
+                TaskEvent::Error(problem) => return Err(problem),
+                TaskEvent::Cancelled => return Err(cancelled_problem()),
+                _ => {}
+            }
+        }
+        Err(stopped_problem())
+    }
+}
+
+/// Returns the score of a judgment. An answer that cannot be read accepts nothing.
+fn score_of(judgment: Option<&Judgment>) -> f32 {
+    judgment
+        .filter(|judgment| judgment.relation == JudgedRelation::Replaces)
+        .map_or(f32::MIN, |judgment| judgment.score)
+}
