@@ -3,8 +3,9 @@
 //!
 //! An answer stores the memory activity of its turn as JSON: an object of lists, with an object for each
 //! memory. Its `id` is the memory's, `content` is its text; `instead_of` is the text that was replaced, of
-//! the memory `instead_of_id`. Intentions of which the answer reminds are treated like memories. A memory may be in thousands of answers. So the transaction that erases it
-//! only records that, and later transactions rewrite the answers.
+//! the memory `instead_of_id`. Intentions of which the answer reminds are treated like memories. A memory may
+//! be in thousands of answers. So the transaction that erases it only records that, and later transactions
+//! rewrite the answers.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;

@@ -43,7 +43,7 @@ pub struct ExportedPage {
 pub struct Imported {
     /// The numbers of the new memories.
     pub memories: Vec<i64>,
-    /// How many intentions are new.
+    /// The number of new intentions.
     pub intentions: usize,
 }
 
@@ -81,9 +81,9 @@ impl Store {
         .await
     }
 
-    /// Stores memories and intentions under the ids they have, all or none. A memory whose id or content exists stays as it
-    /// is, and so does an intention whose id exists. Then stores the links between memories that exist, also
-    /// those of memories that existed before; a link of two memories that are linked stays as it is.
+    /// Stores memories and intentions under the ids they have, all or none. A memory whose id or content exists
+    /// stays as it is, and so does an intention whose id exists. Then stores the links between memories that
+    /// exist, also those of memories that existed before; a link of two memories that are linked stays as it is.
     ///
     /// # Errors
     /// [`Error::Conflict`] when an id belongs to a memory or an intention in another space, or the space would

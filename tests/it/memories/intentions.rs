@@ -163,7 +163,12 @@ fn invalid_requests_name_the_field_and_the_reason() {
     }
     let huge = json!({ "content": "y".repeat(10 << 20), "trigger": { "topic": "x" } });
     let huge = lar.post(PATH, &huge);
-    assert!(huge.status == 400 && huge.body.contains("the limit is 8192"), "{} {:.300}", huge.status, huge.body);
+    assert!(
+        huge.status == 400 && huge.body.contains("the limit is 8192"),
+        "{} {:.300}",
+        huge.status,
+        huge.body
+    );
     for (body, field) in [
         (json!({ "status": "forgotten" }), "status"),
         (json!({ "snoozed_until": "2020-01-01" }), "snoozed_until"),

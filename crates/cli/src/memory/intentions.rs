@@ -57,7 +57,7 @@ pub enum IntentionsCommand {
 /// The arguments of `lar memory intentions add`.
 #[derive(Debug, Clone, Args)]
 pub struct AddArgs {
-    /// What to remind you of
+    /// The text of the reminder
     #[arg(required = true)]
     text: Vec<String>,
     /// When a message contains all of these words, in any form; repeat it for other words

@@ -14,8 +14,8 @@ const BATCH: usize = 100;
 
 /// Counts in `report` what an import of these lines would do.
 ///
-/// A memory or an intention whose id exists stays unchanged. The other memories are checked as new ones. Their histories and vectors
-/// are not checked.
+/// A memory or an intention whose id exists stays unchanged. The other memories are checked as new ones. Their
+/// histories and vectors are not checked.
 ///
 /// # Errors
 /// If the server cannot be reached.

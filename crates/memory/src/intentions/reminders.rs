@@ -32,9 +32,9 @@ pub enum Repetition {
 /// The intentions for the start of a session.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BriefIntentions {
-    /// Those that are due, most important first.
+    /// The intentions that are due, most important first.
     pub due: Vec<DueIntention>,
-    /// Those that will be due within a week, earliest first.
+    /// The intentions that will be due within a week, earliest first.
     pub upcoming: Vec<Intention>,
     /// The number of tokens of all of them, as lines of [`BriefIntentions::lines`].
     pub tokens: usize,

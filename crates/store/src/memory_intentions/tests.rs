@@ -121,7 +121,7 @@ async fn a_space_has_a_limited_number_of_intentions() {
         }
         Ok(())
     };
-    fixture.store.write(fill.clone()).await.unwrap();
+    fixture.store.write(fill).await.unwrap();
     let refused = fixture.store.intention_create(fixture.intention("one more")).await;
     assert!(matches!(refused, Err(Error::Conflict(reason)) if reason.contains("1000 active")));
     let refused = fixture.store.memories_import(space, Vec::new(), vec![fixture.intention("one more")]).await;
