@@ -15,6 +15,7 @@ struct OtherUsersResources {
     response: String,
     memory: String,
     link: String,
+    intention: String,
     space: String,
     key: String,
     user: String,
@@ -31,6 +32,7 @@ impl OtherUsersResources {
             path if path.contains("/tasks/") => &self.task,
             path if path.contains("/responses/") => &self.response,
             path if path.contains("/memories/links/") => &self.link,
+            path if path.contains("/memories/intentions/") => &self.intention,
             path if path.contains("/memories/") => &self.memory,
             path if path.contains("/spaces/") => &self.space,
             path if path.contains("/keys/") => &self.key,
@@ -119,12 +121,14 @@ fn requests_for_resources_of_others_are_refused_without_effect() {
         &lar.post("/lar/v1/memories", &json!({ "content": "The door code is on the fridge." })),
         "id",
     );
+    let intention = json!({ "content": "Change the door code.", "trigger": { "topic": "the door" } });
     let things = OtherUsersResources {
         message: question,
         task: lar.make_task(600).unwrap(),
         turn: running,
         response: field_of(&lar.post("/v1/responses", &response), "id"),
         link: link_memory(&lar, &memory),
+        intention: field_of(&lar.post("/lar/v1/memories/intentions", &intention), "id"),
         memory,
         space: field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "team" })), "id"),
         key: field_of(&lar.get("/lar/v1/me"), "key_id"),

@@ -100,9 +100,21 @@ async def other_sets(mode):
         ]:
             done = await client.call_tool(name, arguments)
             assert not done.is_error, (name, arguments, done)
+        hens = f"the {mode} hens"
+        made = await client.call_tool("intention", {"action": "set", "description": f"Feed {hens}.", "trigger": {"type": "context", "topic": hens}})
+        intention = made.structured_content["intentionId"]
+        due = await client.call_tool("intention", {"action": "check", "context": {"topics": [f"I went to see {hens}."]}})
+        assert [one["id"] for one in due.structured_content["triggered"]] == [intention], due
+        done = await client.call_tool("intention", {"action": "update", "id": intention, "status": "complete"})
+        assert done.structured_content["success"], done
+        left = await client.call_tool("intention", {"action": "list", "filter_status": "active"})
+        assert intention not in [one["id"] for one in left.structured_content["intentions"]], left
+        made = await client.call_tool("codebase", {"action": "remember_decision", "decision": f"Keep {hens}.", "rationale": "They lay eggs.", "codebase": mode, "files": ["barn.py"]})
+        found = await client.call_tool("codebase", {"action": "get_context", "codebase": mode})
+        assert made.structured_content["nodeId"] in [one["id"] for one in found.structured_content["decisions"]["items"]], found
         for name in ("intention", "codebase"):
-            refused = await client.call_tool(name, {})
-            assert refused.is_error and "COMPONENT_UNAVAILABLE" in refused.content[0].text, refused
+            refused = await client.call_tool(name, {"action": "sleep"})
+            assert refused.is_error and "action" in refused.content[0].text, refused
         refused = await client.call_tool("search", {"query": "x", "threshold": 1})
         assert refused.is_error and "threshold" in refused.content[0].text, refused
 

@@ -8,6 +8,7 @@ mod create;
 mod faults;
 mod imports;
 mod inbox;
+mod intentions;
 mod links;
 mod purge;
 mod search;

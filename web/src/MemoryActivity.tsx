@@ -1,5 +1,5 @@
-// The memory activity of a turn: the memories that were recalled and why, those saved or forgotten, with an undo, and
-// questions about memories that the message makes outdated.
+// The memory activity of a turn: the memories that were recalled and why, reminders, what was saved or forgotten, with
+// an undo, and questions about memories that the message makes outdated.
 
 import { useState } from "react";
 import { ApiError, type MemoryActivity as Activity } from "./api";
@@ -9,7 +9,7 @@ const memories = memoryApi();
 
 export function MemoryActivity({ activity }: { activity: Activity }) {
   const [undoStatus, setUndoStatus] = useState<string>();
-  const { recalled = [], saved = [], forgotten = [], suggested = [], listed = [], refused = [] } = activity;
+  const { recalled = [], saved = [], forgotten = [], suggested = [], listed = [], reminders = [], refused = [] } = activity;
   const citedCount = recalled.filter((memory) => memory.cited).length;
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
@@ -40,6 +40,11 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
           </ul>
         </details>
       )}
+      {reminders.map((reminder) => (
+        <p key={reminder.id}>
+          <strong>Reminder:</strong> <Content of={reminder} /> <span className="quiet">{reminder.reason}</span>
+        </p>
+      ))}
       {saved.map((memory) => (
         <p key={memory.id}>
           <strong>{memory.decision === "reinforce" ? "Already saved:" : "Saved:"}</strong> <Content of={memory} />

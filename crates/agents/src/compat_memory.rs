@@ -118,6 +118,8 @@ impl CompatMemory {
             caller,
             memory_scope,
             user_message: &user_message,
+            conversation: None,
+            is_regeneration: false,
             intent_context: remembers.then(|| IntentContext { origin, before: Vec::new() }),
             recalls: true,
             model,

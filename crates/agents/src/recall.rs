@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lar_base::{Caller, ConversationId, Scope};
+use lar_base::{Caller, ConversationId, Problem, Scope};
 use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 use lar_store::Message;
 
@@ -21,7 +21,7 @@ pub struct ChatMemory {
 }
 
 impl ChatMemory {
-    /// Recalls memories for a user's message and applies its memory intents.
+    /// Recalls memories and reminders for a user's message and applies its memory intents.
     ///
     /// A regenerated answer applies no intents, because the first answer already did. `path` is the
     /// conversation up to the message.
@@ -43,6 +43,8 @@ impl ChatMemory {
             caller,
             memory_scope: MemoryScope::default(),
             user_message,
+            conversation: Some(conversation),
+            is_regeneration,
             intent_context,
             recalls: caller.has(Scope::MemoryRead),
             model,
@@ -65,6 +67,10 @@ pub(crate) struct RecallRequest<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) memory_scope: MemoryScope<'a>,
     pub(crate) user_message: &'a str,
+    /// The conversation, if Lar stores it.
+    pub(crate) conversation: Option<ConversationId>,
+    /// Whether the message was answered before, so that the answer repeats its reminders.
+    pub(crate) is_regeneration: bool,
     /// The context of the message's memory intents; `None` if they are not applied.
     pub(crate) intent_context: Option<IntentContext>,
     /// Whether memories are recalled.
@@ -83,7 +89,8 @@ pub(crate) struct IntentContext {
 ///
 /// Returns no activity after [`TIMEOUT`]; intents already applied by then stay applied.
 pub(crate) async fn recall_and_apply(memories: &Memories, request: RecallRequest<'_>) -> MemoryActivity {
-    let RecallRequest { caller, memory_scope, user_message, intent_context, recalls, model } = request;
+    let RecallRequest { caller, memory_scope, user_message, conversation, .. } = request;
+    let RecallRequest { is_regeneration, intent_context, recalls, model, .. } = request;
     let ModelContext { model, context_tokens } = model;
     let work = async {
         let mut activity = MemoryActivity::default();
@@ -102,13 +109,21 @@ pub(crate) async fn recall_and_apply(memories: &Memories, request: RecallRequest
         if recalls {
             let recalled = async {
                 let reader = memories.authorize_read(caller.clone(), memory_scope).await?;
-                memories.recall(&reader, user_message, model, context_tokens).await
+                let recalled = memories.recall(&reader, user_message, model, context_tokens).await?;
+                // Without reminders, the answer still has the memories.
+                let reminded = memories.remind(&reader, user_message, conversation, is_regeneration).await;
+                let reminders = reminded.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "could not find reminders");
+                    Vec::new()
+                });
+                Ok::<_, Problem>((recalled, reminders))
             };
             match recalled.await {
                 // A memory that this message has just saved adds nothing to the prompt.
-                Ok(mut recalled) => {
+                Ok((mut recalled, reminders)) => {
                     recalled.retain(|one| activity.saved.iter().all(|saved| saved.id != one.id));
                     activity.recalled = recalled;
+                    activity.reminders = reminders;
                 }
                 Err(error) => tracing::warn!(%error, "could not recall memories"),
             }

@@ -199,6 +199,9 @@ pub struct MemoryActivity {
     /// The memories that the user asked to list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<Listed>,
+    /// The intentions of which the answer reminds the user, most important first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reminders: Vec<Reminder>,
     /// For each request to memory that Lar did not carry out, the reason, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -305,6 +308,19 @@ pub struct Listed {
     pub content: String,
     /// The day of `occurred_at`, or else of `created_at`, as `YYYY-MM-DD`.
     pub day: String,
+}
+
+/// An intention of which an answer reminds the user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reminder {
+    /// The intention's id, `int_…`.
+    pub id: String,
+    /// The start of its text; empty if it was deleted, and for a key without `memory:read`.
+    #[serde(default)]
+    pub content: String,
+    /// Why it is due, for people; empty for a key without `memory:read`.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// A user message to answer. The response is the stream of the task, after a `message` event with a

@@ -1,12 +1,13 @@
 //! The wire types of `/lar/v1/memories`: a memory, a change of it, and the number of memories.
 //!
-//! The modules have the types of saving (`ingest`), its dry run, searching, reviewing, the inbox, links, intents
-//! and exports.
+//! The modules have the types of saving (`ingest`), its dry run, searching, reviewing, the inbox, links, intents,
+//! intentions and exports.
 
 mod dry_run;
 mod inbox;
 mod ingest;
 mod intent;
+mod intentions;
 mod judges;
 mod links;
 mod review;
@@ -21,6 +22,11 @@ pub use ingest::{
     RefusedMemory, SmartIngestResult,
 };
 pub use intent::{IntentOutcome, UserMessage};
+pub use intentions::{
+    DueIntention, DueIntentions, ExportedIntention, ExportedIntentionLine, ExportedLine, Intention,
+    IntentionCheck, IntentionPatch, IntentionPriority, IntentionStatus, IntentionTrigger,
+    IntentionTriggerType, NewIntention,
+};
 pub use judges::{CalibrateJudge, JudgeActivity, JudgeCalibration, Judges, StartedCalibration};
 pub use links::{LinkRelation, LinkedMemory, MemoryLink, ResolveLink, ResolvedLink, ResultLink, SmartLink};
 pub use review::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult};

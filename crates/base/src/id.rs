@@ -101,6 +101,8 @@ ids! {
     CandidateId = "cand";
     /// The id of a link between two memories, of which the newer may make the older outdated.
     LinkId = "link";
+    /// The id of an intention: what a person wants to be reminded of.
+    IntentionId = "int";
     /// The id of one HTTP request.
     RequestId = "req";
 }

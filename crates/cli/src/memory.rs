@@ -1,6 +1,7 @@
 //! `lar remember`, `lar recall` and `lar memory`. [`show`] renders memories; `importers` reads exports of
 //! other programs.
 
+mod intentions;
 mod judge;
 mod links;
 mod show;
@@ -18,6 +19,8 @@ use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
+pub(crate) use self::intentions::IntentionsCommand;
+use self::intentions::intentions;
 pub(crate) use self::judge::JudgeCommand;
 use self::judge::judge;
 pub(crate) use self::links::LinksCommand;
@@ -159,7 +162,7 @@ pub enum MemoryCommand {
         /// The id of the memory
         id: String,
     },
-    /// Export all memories as JSON lines with vectors and histories, or as Markdown files to edit
+    /// Export all memories and reminders as JSON lines, or memories as Markdown files to edit
     Export {
         /// The new file [default: standard output]
         file: Option<PathBuf>,
@@ -178,6 +181,9 @@ pub enum MemoryCommand {
     /// Review memories that a newer one may make outdated
     #[command(subcommand)]
     Links(LinksCommand),
+    /// Manage reminders: what Lar reminds you of when you mention it, work on it, or at a time
+    #[command(subcommand, visible_alias = "reminders")]
+    Intentions(IntentionsCommand),
     /// Show or measure which models are fit to judge outdated memories
     #[command(subcommand)]
     Judge(JudgeCommand),
@@ -329,6 +335,7 @@ pub(crate) async fn run(
         MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
         MemoryCommand::Links(command) => links(client, output, command, lar).await,
+        MemoryCommand::Intentions(command) => intentions(client, output, command, lar).await,
         MemoryCommand::Judge(command) => judge(client, output, command).await,
         MemoryCommand::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;

@@ -7,6 +7,7 @@
 
 mod activity;
 mod prompt_block;
+mod reminders;
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,9 @@ use lar_store::{Change, Memory, MemoryChange, MemoryDecision, MemoryList, Memory
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
 use crate::{Hit, Item, Memories, ReadAccess, Search, WriteAccess};
-pub use activity::{Forgotten, Listed, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
+pub use activity::{
+    Forgotten, Listed, MemoryActivity, MemoryActivityIds, Recalled, Reminder, Saved, Suggested,
+};
 use lar_text::requests::{MemoryIntent, parse_intents};
 
 /// The most memories that are recalled for an answer.

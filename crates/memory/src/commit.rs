@@ -4,8 +4,8 @@
 
 use lar_base::{MemoryId, Problem, SpaceId};
 use lar_store::{
-    AppliedDecision, Change, ExportedMemory, IdempotentRequest, Memory, MemoryDecision, NewChunk, NewMemory,
-    StoredMemory,
+    AppliedDecision, Change, ExportedMemory, IdempotentRequest, Intention, Memory, MemoryDecision, NewChunk,
+    NewMemory, StoredMemory,
 };
 
 use crate::{Error, Memories};
@@ -76,17 +76,18 @@ impl Memories {
         .await
     }
 
-    /// Stores imported memories. Returns how many are new.
+    /// Stores imported memories and intentions. Returns how many of both are new.
     pub(crate) async fn commit_import(
         &self,
         space: SpaceId,
         moved: Vec<ExportedMemory>,
+        intentions: Vec<Intention>,
     ) -> Result<usize, Problem> {
         let memories = self.clone();
         run_detached(async move {
-            let stored = memories.store.memories_import(space, moved).await?;
-            memories.indexes.update(space, &stored).await?;
-            Ok(stored.len())
+            let imported = memories.store.memories_import(space, moved, intentions).await?;
+            memories.indexes.update(space, &imported.memories).await?;
+            Ok(imported.memories.len() + imported.intentions)
         })
         .await
     }

@@ -76,7 +76,7 @@ pub struct Search {
 ///
 /// # Errors
 /// [`Code::InvalidParams`] for a budget of zero.
-pub(crate) fn check_token_budget(tokens: usize) -> Result<(), Problem> {
+pub fn check_token_budget(tokens: usize) -> Result<(), Problem> {
     if tokens == 0 { Err(Problem::invalid("token_budget", "must be at least 1")) } else { Ok(()) }
 }
 

@@ -1,13 +1,13 @@
-//! Export and import of memories with their vectors, histories and links.
+//! Export and import of memories with their vectors, histories and links, and of intentions.
 //!
 //! Nothing is lost, and existing vectors are not recomputed. Imported memories are checked and screened like
 //! new ones, because anybody may have written the file.
 
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
-use lar_store::{ExportedMemory, Memory, NewChunk, SpaceKind};
+use lar_store::{ExportedMemory, Intention, Memory, NewChunk, SpaceKind};
 
 use crate::secret_policy::SecretPolicy;
-use crate::{Memories, MemoryScope, WriteAccess, ingest, vectors};
+use crate::{Memories, MemoryScope, WriteAccess, ingest, intentions, vectors};
 
 /// The number of memories per page of an export.
 const PAGE: u32 = 200;
@@ -18,12 +18,23 @@ const DIMENSION_MAX: u32 = 8192;
 /// The most characters of the reason of a link, which is a sentence; the rest is cut off.
 const LINK_REASON_CHARS_MAX: usize = 500;
 
+/// A memory or an intention to import.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImportLine {
+    /// A memory.
+    Memory(Box<ExportedMemory>),
+    /// An intention.
+    Intention(Intention),
+}
+
 /// A running export of one space, in pages.
 #[derive(Debug)]
 pub struct Export {
     memories: Memories,
     space: Option<SpaceId>,
     after: i64,
+    /// The last exported intention; `None` before the first.
+    after_intention: Option<String>,
     unreadable: u64,
 }
 
@@ -38,28 +49,36 @@ impl Memories {
         let mut visible_spaces = self.visible_spaces(&caller, memory_scope).await?.into_iter();
         let space =
             visible_spaces.find(|space| named || space.kind == SpaceKind::Personal).map(|space| space.id);
-        Ok(Export { memories: self.clone(), space, after: 0, unreadable: 0 })
+        Ok(Export { memories: self.clone(), space, after: 0, after_intention: None, unreadable: 0 })
     }
 
-    /// Imports exported memories, all or none, and returns how many are new. Existing memories are left
-    /// unchanged. Links whose memories exist afterwards are restored.
+    /// Imports exported memories and intentions, all or none, and returns how many are new. Existing ones are
+    /// left unchanged. Links whose memories exist afterwards are restored.
     ///
     /// In a team space, the importing key becomes the author, so that nobody can write in another user's
     /// name.
     ///
     /// # Errors
     /// [`lar_base::Code::InvalidParams`] with the invalid memory and the reason; when the database fails.
-    pub async fn import(&self, writer: &WriteAccess, moved: Vec<ExportedMemory>) -> Result<usize, Problem> {
+    pub async fn import(&self, writer: &WriteAccess, lines: Vec<ImportLine>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
         let by = writer.is_shared.then_some(writer.caller.key());
         let checking = tokio::task::spawn_blocking(move || {
-            let checked = moved.into_iter().enumerate().map(|(at, moved)| {
-                check(moved, policy, by).map_err(|problem| problem.within(&format!("lines[{at}]")))
-            });
-            checked.collect::<Result<Vec<ExportedMemory>, Problem>>()
+            let (mut moved, mut intentions) = (Vec::new(), Vec::new());
+            for (at, line) in lines.into_iter().enumerate() {
+                let in_line = |problem: Problem| problem.within(&format!("lines[{at}]"));
+                match line {
+                    ImportLine::Memory(memory) => moved.push(check(*memory, policy, by).map_err(in_line)?),
+                    ImportLine::Intention(intention) => {
+                        intentions.push(check_intention(intention, policy, by).map_err(in_line)?);
+                    }
+                }
+            }
+            Ok::<_, Problem>((moved, intentions))
         });
-        let checked = checking.await.map_err(crate::Error::abort_error("checking memories"))??;
-        let imported = self.commit_import(writer.space, checked).await?;
+        let (moved, intentions) =
+            checking.await.map_err(crate::Error::abort_error("checking memories"))??;
+        let imported = self.commit_import(writer.space, moved, intentions).await?;
         self.backfill.wake();
         Ok(imported)
     }
@@ -84,7 +103,26 @@ impl Export {
         }
     }
 
-    /// Returns how many memories were skipped so far because the database is damaged.
+    /// Returns the next page of intentions, oldest first. Empty at the end. Intentions that cannot be read are
+    /// skipped and counted.
+    ///
+    /// # Errors
+    /// When the database fails for a reason other than damage.
+    pub async fn intention_page(&mut self) -> Result<Vec<Intention>, Problem> {
+        let Some(space) = self.space else { return Ok(Vec::new()) };
+        loop {
+            let after = self.after_intention.clone();
+            let page = self.memories.store.intentions_export(space, after, PAGE).await?;
+            self.unreadable += page.unreadable;
+            let Some(last) = page.last else { return Ok(Vec::new()) };
+            self.after_intention = Some(last);
+            if !page.intentions.is_empty() {
+                return Ok(page.intentions);
+            }
+        }
+    }
+
+    /// Returns how many memories and intentions were skipped so far because the database is damaged.
     #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.unreadable
@@ -142,6 +180,18 @@ fn check(
     memory.hash = hash(memory);
     moved.chunks = chunks(memory, &moved.chunks)?;
     Ok(moved)
+}
+
+/// Checks and screens an imported intention. `by` replaces its author.
+fn check_intention(
+    mut intention: Intention,
+    policy: SecretPolicy,
+    by: Option<KeyId>,
+) -> Result<Intention, Problem> {
+    if let Some(by) = by {
+        intention.provenance.key = by;
+    }
+    intentions::check_imported(intention, policy)
 }
 
 fn hash(memory: &Memory) -> [u8; 32] {

@@ -77,7 +77,9 @@ pub(crate) fn check(tool: &str, body: &[u8]) -> Result<String, Problem> {
 fn translate(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
     let mut arguments = Map::new();
     for (name, value) in body {
-        let known = NAMES.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
+        // These tools have the same arguments over the bridge.
+        let is_same = matches!(tool, "intention" | "codebase");
+        let known = NAMES.iter().find(|(old, _)| !is_same && *old == name).map(|(_, new)| *new);
         let name = match known {
             // The search mode has no effect, because every search is hybrid.
             Some("") => continue,
@@ -124,6 +126,8 @@ mod tests {
             translate_value("promote", json!({ "id": "mem_1", "reason": null })),
             json!({ "id": "mem_1" })
         );
+        let check = json!({ "action": "check", "context": { "topics": ["x"] } });
+        assert_eq!(translate_value("intention", check.clone()), check);
         let both = json!({ "id": "a", "memory_id": "b" });
         assert!(translate("promote", both.as_object().unwrap().clone()).is_err());
     }

@@ -15,7 +15,9 @@ use axum::http::{HeaderMap, Uri, header};
 use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::decode::{Json, from_own_value, from_value, json, json_lines, unreadable_line};
+pub(crate) use self::decode::{
+    Json, from_own_value, from_value, json, json_lines, json_lines_of_two_kinds, unreadable_line,
+};
 pub(crate) use self::receive::{JSON_LINES, JsonBody, receive_json};
 use crate::errors::Failure;
 

@@ -59,7 +59,7 @@ mod users;
 /// The line formats of exports, for code that has the database but no running server.
 pub mod exports {
     pub use crate::conversations::conversation_line;
-    pub use crate::memories::transfer::memory_line;
+    pub use crate::memories::transfer::{intention_line, memory_line};
 }
 
 pub use authenticator::{Authenticator, new_secret};

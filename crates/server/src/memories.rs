@@ -7,6 +7,7 @@ pub(crate) mod dry_run;
 pub(crate) mod feedback;
 pub(crate) mod inbox;
 pub(crate) mod intent;
+pub(crate) mod intentions;
 pub(crate) mod judges;
 pub(crate) mod links;
 pub(crate) mod parse;

@@ -3,8 +3,9 @@
 //!
 //! An answer stores the memory activity of its turn as JSON: an object of lists, with an object for each
 //! memory. Its `id` is the memory's, `content` is its text; `instead_of` is the text that was replaced, of
-//! the memory `instead_of_id`. A memory may be in thousands of answers. So the transaction that erases it
-//! only records that, and later transactions rewrite the answers.
+//! the memory `instead_of_id`. Intentions of which the answer reminds are treated like memories. A memory may
+//! be in thousands of answers. So the transaction that erases it only records that, and later transactions
+//! rewrite the answers.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -29,7 +30,8 @@ const WAIT: Duration = Duration::from_secs(2);
 const ADD_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id)
      SELECT entry.value ->> names.column1, messages.id
      FROM messages
-     JOIN (VALUES ('$.recalled'), ('$.saved'), ('$.forgotten'), ('$.waiting'), ('$.listed')) AS lists
+     JOIN (VALUES ('$.recalled'), ('$.saved'), ('$.forgotten'), ('$.waiting'), ('$.listed'), ('$.reminders'))
+       AS lists
      JOIN (VALUES ('id'), ('instead_of_id')) AS names
      JOIN json_each(CASE WHEN json_valid(messages.memory) THEN messages.memory ELSE '{}' END, lists.column1) AS entry
      WHERE messages.memory IS NOT NULL AND entry.type = 'object'
@@ -79,7 +81,10 @@ impl TurnMemory {
     /// recalled.
     pub(crate) fn read(connection: &Connection, json: &str) -> Result<Self, Error> {
         let mut value: Value = serde_json::from_str(json)?;
-        let mut query = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM memories WHERE id = ?1)")?;
+        let mut query = connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM memories WHERE id = ?1)
+                 OR EXISTS (SELECT 1 FROM memory_intentions WHERE id = ?1)",
+        )?;
         let (mut memories, mut erased) = (BTreeSet::new(), HashSet::new());
         for id in ids(&value) {
             match query.query_row([&id], |row| row.get(0))? {

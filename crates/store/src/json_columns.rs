@@ -32,10 +32,12 @@ pub(crate) const RESPONSE_BODY: JsonColumn = JsonColumn::object("responses.body"
 pub(crate) const ANSWER_MEMORY: JsonColumn = JsonColumn::object("messages.memory");
 /// `tasks.memory`: the ids of the memories that a task used.
 pub(crate) const TASK_MEMORY: JsonColumn = JsonColumn::object("tasks.memory");
-/// `memories.source` and `memory_candidates.source`: who saved a text, through what and from where.
+/// `source` of `memories`, `memory_candidates` and `memory_intentions`: who saved a text, through what and from where.
 pub(crate) const PROVENANCE: JsonColumn = JsonColumn::object("source");
 /// `memory_changes.before`: the patch that reverts a change.
 pub(crate) const PATCH: JsonColumn = JsonColumn::object("memory_changes.before");
+/// `memory_intentions.due_when`: the trigger of an intention.
+pub(crate) const TRIGGER: JsonColumn = JsonColumn::object("memory_intentions.due_when");
 /// `tunings.tuned`: the measurements of a model.
 pub(crate) const TUNING: JsonColumn = JsonColumn::object("tunings.tuned");
 

@@ -30,6 +30,7 @@ mod memories;
 mod memory_candidates;
 mod memory_changes;
 mod memory_clients;
+mod memory_intentions;
 mod memory_links;
 mod memory_transfer;
 mod messages;
@@ -74,8 +75,12 @@ pub use memories::{
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
 pub use memory_clients::{MemoryClient, SpaceUse};
+pub use memory_intentions::{
+    ExportedIntentions, Intention, IntentionList, IntentionPatch, IntentionPriority, IntentionStatus,
+    IntentionTrigger,
+};
 pub use memory_links::{LinkRelation, LinkResolution, MemoryLink, NewLink};
-pub use memory_transfer::{ExportedMemory, ExportedPage};
+pub use memory_transfer::{ExportedMemory, ExportedPage, Imported};
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use reserve::Reserve;
 pub use responses::{Response, ResponseState};

@@ -1,4 +1,5 @@
-//! Export and import of memories, with their vectors, their history and their links.
+//! Export and import of memories, with their vectors, their history and their links, and the import of
+//! intentions in the same transaction.
 
 use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
@@ -9,8 +10,9 @@ use crate::json_columns::{PATCH, PROVENANCE, names};
 use crate::memories::rows::{by_hash_in_txn, read_memory};
 use crate::memory_changes::ChangeRecord;
 use crate::memory_changes::rows::read_change;
+use crate::memory_intentions::rows::import_intentions_in_txn;
 use crate::memory_links::rows::{links_of_newer, restore_link_in_txn};
-use crate::{Embedder, Error, Memory, MemoryLink, Store, Vectors};
+use crate::{Embedder, Error, Intention, Memory, MemoryLink, Store, Vectors};
 
 /// A memory with its chunks, its history and its links.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,15 @@ pub struct ExportedPage {
     pub unreadable: u64,
     /// The number of the last memory, readable or not; `None` if there was none.
     pub last: Option<i64>,
+}
+
+/// The new rows of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// The numbers of the new memories.
+    pub memories: Vec<i64>,
+    /// The number of new intentions.
+    pub intentions: usize,
 }
 
 impl Store {
@@ -70,27 +81,30 @@ impl Store {
         .await
     }
 
-    /// Stores memories under the ids they have, all or none. A memory whose id or content exists stays as it
-    /// is. Then stores the links between memories that exist, also those of memories that existed before; a
-    /// link of two memories that are linked stays as it is. Returns the numbers of the new memories.
+    /// Stores memories and intentions under the ids they have, all or none. A memory whose id or content exists
+    /// stays as it is, and so does an intention whose id exists. Then stores the links between memories that
+    /// exist, also those of memories that existed before; a link of two memories that are linked stays as it is.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when an id belongs to a memory in another space.
+    /// [`Error::Conflict`] when an id belongs to a memory or an intention in another space, or the space would
+    /// have more than a thousand active intentions.
     pub async fn memories_import(
         &self,
         space: SpaceId,
         moved: Vec<ExportedMemory>,
-    ) -> Result<Vec<i64>, Error> {
+        intentions: Vec<Intention>,
+    ) -> Result<Imported, Error> {
         self.write(move |connection| {
-            let mut stored = Vec::new();
+            let mut imported = Imported::default();
             for moved in &moved {
-                stored.extend(import_in_txn(connection, space, moved)?);
+                imported.memories.extend(import_in_txn(connection, space, moved)?);
             }
             // An older memory may come after the newer one.
             for link in moved.iter().flat_map(|moved| &moved.links) {
                 restore_link_in_txn(connection, space, link)?;
             }
-            Ok(stored)
+            imported.intentions = import_intentions_in_txn(connection, space, &intentions)?;
+            Ok(imported)
         })
         .await
     }

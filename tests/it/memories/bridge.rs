@@ -61,7 +61,8 @@ fn errors_have_the_format_of_the_bridge() {
         ("ingest", json!({ "content": "x", "node_type": "nonsense" }), 400, "kind"),
         ("memory", json!({ "action": "burn", "memory_id": "mem_1" }), 404, "mem_1"),
         ("promote", json!({ "id": "a", "memory_id": "b" }), 400, "twice"),
-        ("intention", json!({ "action": "list" }), 503, "not available yet"),
+        ("intention", json!({ "action": "forget" }), 400, "action"),
+        ("codebase", json!({ "action": "remember_pattern" }), 400, "name"),
         ("dream", json!({}), 404, "/bridge/dream"),
     ] {
         let answer = call(&lar, "claw", tool, &body);

@@ -83,7 +83,7 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     report_step(store).await?;
     store.memories_erase(spaces(), vec![id(3)]).await?;
     report_step(store).await?;
-    store.memories_import(space, vec![moved(space, key, 5), moved(space, key, 6)]).await?;
+    store.memories_import(space, vec![moved(space, key, 5), moved(space, key, 6)], Vec::new()).await?;
     report_step(store).await?;
     let batch: Vec<NewMemory> =
         (10..40).map(|number| new(space, key, number, &format!("Sack {number} holds flour."))).collect();

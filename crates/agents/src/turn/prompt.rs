@@ -65,12 +65,13 @@ impl TurnPrompt {
         }
     }
 
-    /// Removes memory from the last message, and the recalled memories from the activity.
+    /// Removes memory from the last message, and the recalled memories and the reminders from the activity.
     fn remove_memory(&mut self) {
         if let (Some(last), Some(plain)) = (self.messages.last_mut(), self.plain_last.take()) {
             *last = plain;
         }
         self.activity.recalled.clear();
+        self.activity.reminders.clear();
     }
 
     /// Returns the messages, and the activity without memories that were removed from them.

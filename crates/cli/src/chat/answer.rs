@@ -328,6 +328,8 @@ fn render_changes(memory: &MemoryActivity, mode: AnswerMode, lar: &str) -> Vec<S
     }
     let listed = memory.listed.iter();
     lines.extend(listed.map(|one| format!("  known ({}): {}", one.day, line(&one.content))));
+    let reminders = memory.reminders.iter();
+    lines.extend(reminders.map(|one| format!("  reminder: {}", line(&one.content))));
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
     let saved = memory.saved.iter().map(|one| &one.id);
     // One undo reverts everything that one decision forgot.

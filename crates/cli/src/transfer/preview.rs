@@ -1,6 +1,8 @@
 //! The dry run of an import of memories: it asks the server about each line, and stores nothing.
 
-use lar_api::memories::{ExportedMemory, Memory, NewMemory};
+use lar_api::memories::{ExportedIntentionLine, ExportedMemory, Intention, Memory, NewMemory};
+
+use serde::de::DeserializeOwned;
 
 use super::NumberedLine;
 use crate::importers::report::{ImportReport, Location, Notice};
@@ -12,8 +14,8 @@ const BATCH: usize = 100;
 
 /// Counts in `report` what an import of these lines would do.
 ///
-/// A memory whose id exists stays unchanged. The others are checked as new memories. Their histories and vectors
-/// are not checked.
+/// A memory or an intention whose id exists stays unchanged. The other memories are checked as new ones. Their
+/// histories and vectors are not checked.
 ///
 /// # Errors
 /// If the server cannot be reached.
@@ -25,8 +27,16 @@ pub(super) async fn lines(
 ) -> anyhow::Result<()> {
     let mut asked = Vec::new();
     for (number, line) in lines {
+        // A line of a memory has other fields.
+        if let Ok(ExportedIntentionLine { intention }) = serde_json::from_slice(line) {
+            match exists::<Intention>(client, "memories/intentions/", &intention.id).await? {
+                true => report.unchanged += 1,
+                false => report.created += 1,
+            }
+            continue;
+        }
         match serde_json::from_slice::<ExportedMemory>(line) {
-            Ok(memory) if exists(client, &memory.id).await? => report.unchanged += 1,
+            Ok(memory) if exists::<Memory>(client, "memories/", &memory.id).await? => report.unchanged += 1,
             Ok(memory) => asked.push((*number, memory)),
             Err(error) => {
                 report.failed.push(Notice { location: location.line(*number), reason: error.to_string() });
@@ -50,8 +60,8 @@ pub(super) async fn lines(
     Ok(())
 }
 
-async fn exists(client: &Client, id: &str) -> anyhow::Result<bool> {
-    match client.get::<Memory>(&format!("memories/{}", url_path::encode_segment(id))).await {
+async fn exists<T: DeserializeOwned>(client: &Client, path: &str, id: &str) -> anyhow::Result<bool> {
+    match client.get::<T>(&format!("{path}{}", url_path::encode_segment(id))).await {
         Ok(_) => Ok(true),
         Err(error) => match error.downcast_ref::<ApiError>() {
             Some(ApiError(problem)) if problem.status == 404 => Ok(false),

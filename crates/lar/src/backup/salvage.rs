@@ -271,10 +271,19 @@ async fn memories(store: &Store, space: SpaceId) -> anyhow::Result<Vec<String>> 
     let (mut lines, mut after) = (Vec::new(), 0);
     loop {
         let page = store.memories_export(space, after, PAGE).await?;
-        let Some(last) = page.last else { return Ok(lines) };
+        let Some(last) = page.last else { break };
         after = last;
         for moved in page.memories {
             lines.push(serde_json::to_string(&lar_server::exports::memory_line(moved)?)?);
+        }
+    }
+    let mut after = None;
+    loop {
+        let page = store.intentions_export(space, after, PAGE).await?;
+        let Some(last) = page.last else { return Ok(lines) };
+        after = Some(last);
+        for intention in page.intentions {
+            lines.push(serde_json::to_string(&lar_server::exports::intention_line(intention))?);
         }
     }
 }

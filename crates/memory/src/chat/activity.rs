@@ -31,6 +31,9 @@ pub struct MemoryActivity {
     /// The memories that the user's message asked to list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<Listed>,
+    /// The intentions of which the answer reminds the user, most important first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reminders: Vec<Reminder>,
     /// The reasons why requests were not carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -108,6 +111,18 @@ pub struct Suggested {
     pub outdated_content: Option<String>,
 }
 
+/// An intention of which an answer reminds the user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reminder {
+    /// The intention's id, `int_…`.
+    pub id: String,
+    /// Its text. Empty if it was deleted since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
+    /// The reason why it is due, for a person.
+    pub reason: String,
+}
+
 /// A memory listed because the user asked what is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
@@ -134,6 +149,9 @@ pub struct MemoryActivityIds {
     /// The ids of the memories forgotten, without candidates removed from the inbox. Empty if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<String>,
+    /// The ids of the intentions of which the answer reminds. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reminders: Vec<String>,
 }
 
 impl MemoryActivity {
@@ -143,7 +161,8 @@ impl MemoryActivity {
         *self == Self::default()
     }
 
-    /// Returns the ids of the recalled, saved and forgotten memories, or `None` if there are none.
+    /// Returns the ids of the recalled, saved and forgotten memories and of the reminders, or `None` if there
+    /// are none.
     #[must_use]
     pub fn ids(&self) -> Option<MemoryActivityIds> {
         let ids = |ids: &mut dyn Iterator<Item = &String>| ids.filter(|id| !id.is_empty()).cloned().collect();
@@ -151,6 +170,7 @@ impl MemoryActivity {
             recalled: ids(&mut self.recalled.iter().map(|one| &one.id)),
             saved: ids(&mut self.saved.iter().map(|one| &one.id)),
             forgotten: ids(&mut self.forgotten.iter().map(|one| &one.id)),
+            reminders: ids(&mut self.reminders.iter().map(|one| &one.id)),
         };
         (activity_ids != MemoryActivityIds::default()).then_some(activity_ids)
     }

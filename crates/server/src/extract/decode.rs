@@ -61,6 +61,30 @@ pub(crate) async fn json_lines<W: DeserializeOwned, T>(
     receiver: &BodyReceiver,
     mut convert: impl FnMut(W) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
+    each_line(request, receiver, |line, name| json_named(line, name).map(&mut convert)).await
+}
+
+/// Like [`json_lines`], for lines of two kinds. `is_other` recognizes the second kind by its bytes.
+pub(crate) async fn json_lines_of_two_kinds<W: DeserializeOwned, V: DeserializeOwned, T>(
+    request: Request,
+    receiver: &BodyReceiver,
+    convert: impl Fn(W) -> Result<T, Problem>,
+    is_other: impl Fn(&[u8]) -> bool,
+    convert_other: impl Fn(V) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    let read = |line: &[u8], name: &str| match is_other(line) {
+        true => json_named(line, name).map(&convert_other),
+        false => json_named(line, name).map(&convert),
+    };
+    each_line(request, receiver, read).await
+}
+
+/// Reads a body line by line. `read` parses a line, which has this name, and then converts it.
+async fn each_line<T>(
+    request: Request,
+    receiver: &BodyReceiver,
+    mut read_line: impl FnMut(&[u8], &str) -> Result<Result<T, Problem>, Problem>,
+) -> Result<Vec<T>, Problem> {
     let bytes = receive(request, receiver, JSON_LINES).await?;
     if bytes.is_empty() {
         return Err(Problem::new(Code::InvalidParams, "the body is empty; send one JSON object per line"));
@@ -72,12 +96,12 @@ pub(crate) async fn json_lines<W: DeserializeOwned, T>(
         }
         let name = format!("line {}", number + 1);
         let in_line = |problem: Problem| Problem { detail: format!("{name}: {}", problem.detail), ..problem };
-        let value = json_named(line, &name).map_err(|problem| match problem.fields.is_empty() {
+        let converted = read_line(line, &name).map_err(|problem| match problem.fields.is_empty() {
             // The message names the line already.
             true => problem,
             false => in_line(problem),
         })?;
-        read.push(convert(value).map_err(in_line)?);
+        read.push(converted.map_err(in_line)?);
     }
     Ok(read)
 }

@@ -5,11 +5,11 @@
 
 pub(crate) mod vestige;
 
-use lar_api::memories::NewMemory;
+use lar_api::memories::{DueIntention, NewMemory};
 use lar_base::json::to_json;
-use lar_base::{Problem, Timestamp};
-use lar_memory::{Decision, Edit, Filter, Hit, Search, SmartIngestResult};
-use lar_store::Memory;
+use lar_base::{IntentionId, Problem, Timestamp};
+use lar_memory::{Decision, Edit, Filter, Hit, Search, SmartIngestResult, check_token_budget};
+use lar_store::{IntentionPatch, IntentionStatus, Memory};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::memories::feedback::apply_feedback;
 use crate::memories::parse::{
     parse_detail, parse_item, parse_kind, parse_limit, parse_memory_id, parse_time,
 };
-use crate::memories::view::{WriterView, show_results, whole};
+use crate::memories::view::{WriterView, show_intention, show_results, whole};
 
 /// The number of results of a search without `limit`.
 const LIMIT_DEFAULT: usize = 8;
@@ -204,6 +204,12 @@ async fn feedback(context: &ToolContext<'_>, arguments: Value) -> Result<CallToo
 async fn forget(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolResult, Problem> {
     let IdArguments { id } = extract::from_value(&arguments)?;
     let writer = context.authorize_write().await?;
+    if let Ok(id) = id.parse::<IntentionId>() {
+        let patch = IntentionPatch { status: Some(IntentionStatus::Cancelled), ..IntentionPatch::default() };
+        let cancelled = context.memories.update_intention(&writer, id, patch).await?;
+        let shown = WriterView::of(&writer).intention(&cancelled);
+        return Ok(answer(vec!["The user will not be reminded of it again.".into()], &shown));
+    }
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = context.memories.edit(&writer, parse_memory_id(&id)?, edit, None).await?;
     Ok(answer(
@@ -216,10 +222,23 @@ async fn brief(context: &ToolContext<'_>, arguments: Value) -> Result<CallToolRe
     let arguments: BriefArguments = extract::from_value(&arguments)?;
     let reader = context.authorize_read().await?;
     let budget = arguments.token_budget.unwrap_or(BRIEF_TOKENS);
-    let memories = context.memories.brief(&reader, arguments.project.as_deref(), budget, "default").await?;
-    let texts = memories.iter().map(|memory| render(memory, memory.kind.as_str(), &memory.content));
+    check_token_budget(budget)?;
+    let project = arguments.project.as_deref();
+    // Reminders take at most half of the tokens, and memories the rest.
+    let reminders = context.memories.brief_intentions(&reader, project, budget / 2, "default").await?;
+    let rest = budget - reminders.tokens;
+    let memories = context.memories.brief(&reader, project, rest, "default").await?;
+    let mut texts = reminders.lines();
+    texts.extend(memories.iter().map(|memory| render(memory, memory.kind.as_str(), &memory.content)));
     let shown: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();
-    Ok(answer(texts.collect(), &json!({ "memories": shown })))
+    let due = reminders.due.iter().map(|due| DueIntention {
+        intention: show_intention(&reader, &due.intention),
+        cause: due.cause.as_str().into(),
+        reason: due.reason.clone(),
+    });
+    let upcoming = reminders.upcoming.iter().map(|intention| show_intention(&reader, intention));
+    let (due, upcoming): (Vec<_>, Vec<_>) = (due.collect(), upcoming.collect());
+    Ok(answer(texts, &json!({ "memories": shown, "reminders": { "due": due, "upcoming": upcoming } })))
 }
 
 /// Renders a memory for a model: its id, its day and its properties on one line, `text` below.

@@ -89,7 +89,8 @@ fn own_tools() -> Vec<Tool> {
         ),
         tool(
             "memory_forget",
-            "Forget a memory when the user asks for it. The user can restore it for 30 days. To correct a \
+            "Forget a memory, or cancel a reminder, when the user asks for it. The user can restore a memory \
+             for 30 days. To correct a \
              memory instead, save the new fact and call memory_feedback with outdated.",
             json!({ "id": id() }),
             &["id"],
@@ -97,8 +98,8 @@ fn own_tools() -> Vec<Tool> {
         ),
         tool(
             "memory_brief",
-            "Get the most important memories of the user and of a project. Call it once at the start of a \
-             session.",
+            "Get the most important memories of the user and of a project, and the reminders that are due or \
+             will be soon. Call it once at the start of a session, and mention what is due.",
             json!({
                 "project": text("The current project"),
                 "token_budget": { "type": "integer", "minimum": 1, "description": "Default 600" },

@@ -1,5 +1,7 @@
 //! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with embeddings,
-//! history and links.
+//! history and links, and intentions.
+
+mod intentions;
 
 use std::collections::VecDeque;
 
@@ -11,14 +13,18 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::stream;
 use lar_api::conversations::ImportResult;
-use lar_api::memories::{ExportedChange, ExportedLink, ExportedMemory, ExportedPassage};
+use lar_api::memories::{
+    ExportedChange, ExportedIntentionLine, ExportedLine, ExportedLink, ExportedMemory, ExportedPassage,
+};
 use lar_base::{Problem, SpaceId, Timestamp};
-use lar_memory::{Export, Memories};
+use lar_memory::{Export, ImportLine, Memories};
 use lar_store::{
     ChangeRecord, Embedder, LinkRelation, LinkResolution, Memory, MemoryLink, NewChunk, Provenance, Strength,
     Vectors,
 };
 
+pub use self::intentions::intention_line;
+use self::intentions::{is_intention, parse_intention};
 use super::access::Writing;
 use super::parse::parse_kind;
 use crate::auth::Authenticated;
@@ -30,31 +36,32 @@ use crate::memory_headers::requested_scope;
 /// Export memories
 ///
 /// Streams the memories of the space that the headers select, or of the user's own space, as JSON lines. The
-/// export includes deleted memories, and each memory's embeddings, history and links to older memories.
+/// export includes deleted memories, and each memory's embeddings, history and links to older memories. After the
+/// memories, it has a line for each intention: an object with the only field `intention`.
 #[utoipa::path(get, path = "/lar/v1/memories/export", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
-    responses((status = 200, content_type = "application/x-ndjson", body = ExportedMemory)))]
+    responses((status = 200, content_type = "application/x-ndjson", body = ExportedLine)))]
 pub(crate) async fn export(
     State(memories): State<Memories>,
     Authenticated(caller): Authenticated,
     request: Request,
 ) -> Result<Response, Failure> {
     let export = memories.export(caller, requested_scope(request.headers())?).await?;
-    let lines = MemoryLines { export, read: VecDeque::new(), ended: false };
+    let lines = ExportLines { export, read: VecDeque::new(), part: Part::Memories };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"memories.ndjson\""),
     ];
-    Ok((kind, Body::from_stream(stream::try_unfold(lines, MemoryLines::next))).into_response())
+    Ok((kind, Body::from_stream(stream::try_unfold(lines, ExportLines::next))).into_response())
 }
 
 /// Import memories
 ///
-/// Adds exported memories to the space that the headers select, or to the user's own space. Memories that
-/// exist there stay unchanged. Restores the links between memories that exist afterwards. Imports all lines or
+/// Adds exported memories and intentions to the space that the headers select, or to the user's own space. Those
+/// that exist there stay unchanged. Restores the links between memories that exist afterwards. Imports all lines or
 /// none.
 #[utoipa::path(post, path = "/lar/v1/memories/import", tag = "memories",
-    request_body(content = ExportedMemory, content_type = "application/x-ndjson"),
+    request_body(content = ExportedLine, content_type = "application/x-ndjson"),
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
@@ -63,44 +70,75 @@ pub(crate) async fn import(
     Writing(writer): Writing,
     request: Request,
 ) -> Result<axum::Json<ImportResult>, Failure> {
-    let convert = |line: ExportedMemory| parse_memory(writer.space(), line);
-    let read = extract::json_lines(request, &receiver, convert).await?;
+    let space = writer.space();
+    let memory = |line: ExportedMemory| Ok(ImportLine::Memory(Box::new(parse_memory(space, line)?)));
+    let intention = |line: ExportedIntentionLine| Ok(ImportLine::Intention(parse_intention(space, line)?));
+    let read = extract::json_lines_of_two_kinds(request, &receiver, memory, is_intention, intention).await?;
     let all = read.len();
     let imported = memories.import(&writer, read).await?;
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
-/// The lines of an export. The memories are read one page at a time.
-struct MemoryLines {
-    export: Export,
-    read: VecDeque<lar_store::ExportedMemory>,
-    ended: bool,
+/// A part of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Memories,
+    Intentions,
+    End,
 }
 
-impl MemoryLines {
-    /// Returns the next line. If memories could not be read, a last line states how many.
+/// The lines of an export. The memories and the intentions are read one page at a time.
+struct ExportLines {
+    export: Export,
+    read: VecDeque<Bytes>,
+    part: Part,
+}
+
+impl ExportLines {
+    /// Returns the next line. If memories or intentions could not be read, a last line states how many.
     ///
     /// # Errors
     /// When a page cannot be read. This aborts the connection, so that no caller mistakes a part for the
     /// whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
-        if self.ended {
-            return Ok(None);
+        loop {
+            if let Some(line) = self.read.pop_front() {
+                return Ok(Some((line, self)));
+            }
+            let page = match self.part {
+                Part::Memories => self.memory_lines().await,
+                Part::Intentions => self.intention_lines().await,
+                Part::End => return Ok(None),
+            };
+            self.read = page.inspect_err(|error| tracing::error!(%error, "an export failed"))?;
+            if self.read.is_empty() {
+                self.part = match self.part {
+                    Part::Memories => Part::Intentions,
+                    Part::Intentions | Part::End => Part::End,
+                };
+                if self.part == Part::End {
+                    let unreadable = extract::unreadable_line("memories", self.export.unreadable());
+                    return Ok(unreadable.map(|line| (line, self)));
+                }
+            }
         }
-        if self.read.is_empty() {
-            let page = self.export.page().await;
-            let page = page.inspect_err(|problem| tracing::error!(%problem, "an export failed"))?;
-            self.read = page.into();
-        }
-        let Some(moved) = self.read.pop_front() else {
-            self.ended = true;
-            let unreadable = extract::unreadable_line("memories", self.export.unreadable());
-            return Ok(unreadable.map(|line| (line, self)));
-        };
-        let mut bytes = serde_json::to_vec(&memory_line(moved)?)?;
-        bytes.push(b'\n');
-        Ok(Some((bytes.into(), self)))
     }
+
+    async fn memory_lines(&mut self) -> Result<VecDeque<Bytes>, axum::BoxError> {
+        let page = self.export.page().await?;
+        page.into_iter().map(|moved| Ok(line_bytes(&memory_line(moved)?)?)).collect()
+    }
+
+    async fn intention_lines(&mut self) -> Result<VecDeque<Bytes>, axum::BoxError> {
+        let page = self.export.intention_page().await?;
+        page.into_iter().map(|intention| Ok(line_bytes(&intention_line(intention))?)).collect()
+    }
+}
+
+fn line_bytes(line: &impl serde::Serialize) -> Result<Bytes, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes.into())
 }
 
 /// Returns the line of a memory in an export.

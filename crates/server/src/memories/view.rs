@@ -1,7 +1,7 @@
 //! The memories in responses, with the fields that the caller may read.
 //!
-//! Only this module creates them: [`whole`], [`show_link`] and [`show_linked`] for a caller who may read, which
-//! [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
+//! Only this module creates them: [`whole`], [`show_link`], [`show_linked`] and [`show_intention`] for a caller
+//! who may read, which [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
 //! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask
 //! [`WriterView::readable`]. Exports are in `transfer.rs`; they require the scope `memory:read`.
 //!
@@ -11,6 +11,7 @@
 //! what happened to its text. So a writer that tries out texts can still learn whether a similar memory
 //! exists.
 
+mod intentions;
 mod links;
 mod search_results;
 
@@ -22,6 +23,7 @@ use lar_base::{MemoryId, Scope, Timestamp};
 use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
 use lar_store::{Memory, MemoryKind};
 
+pub(crate) use self::intentions::{show_intention, show_trigger};
 pub(crate) use self::links::{show_link, show_linked};
 pub(crate) use self::search_results::show_results;
 

@@ -358,12 +358,18 @@ async fn an_import_restores_every_link_once() {
     exported.reverse();
 
     let to = Fixture::new().await;
-    assert_eq!(to.store.memories_import(to.space, exported.clone()).await.unwrap().len(), 4);
+    assert_eq!(
+        to.store.memories_import(to.space, exported.clone(), Vec::new()).await.unwrap().memories.len(),
+        4
+    );
     for id in [replaced.id, kept.id, open.id] {
         assert_eq!(to.get(id).await, MemoryLink { space: to.space, ..from.get(id).await });
     }
     assert_eq!(to.open().await, [open.id]);
-    assert_eq!(to.store.memories_import(to.space, exported.clone()).await.unwrap(), [0; 0]);
+    assert_eq!(
+        to.store.memories_import(to.space, exported.clone(), Vec::new()).await.unwrap().memories,
+        [0; 0]
+    );
     let count = |connection: &Connection| {
         Ok(connection.query_row("SELECT count(*) FROM memory_links", [], |row| row.get::<_, u32>(0))?)
     };
@@ -375,7 +381,7 @@ async fn an_import_restores_every_link_once() {
     let lone = Fixture::new().await;
     exported.retain(|moved| moved.memory.id != berlin);
     exported[0].links[0].older = exported[0].memory.id;
-    lone.store.memories_import(lone.space, exported.clone()).await.unwrap();
+    lone.store.memories_import(lone.space, exported.clone(), Vec::new()).await.unwrap();
     assert_eq!(lone.open().await, [], "one is linked with itself, and one with a memory that is not there");
     assert_eq!(lone.get(kept.id).await.resolution.map(|(how, _)| how), Some(LinkResolution::KeepBoth));
 }

@@ -1,7 +1,10 @@
 //! Calls of the tools of the memory service Vestige, with results in its format. [`crate::bridge`] uses them,
 //! too.
 
-use lar_base::{Code, Problem, Timestamp};
+mod codebase;
+mod intention;
+
+use lar_base::{Problem, Timestamp};
 use lar_compat::lenient::normalize_values;
 use lar_memory::strength::{self, Event};
 use lar_memory::{Decision, Edit, Hit, Item, ReadAccess, Search};
@@ -93,8 +96,7 @@ pub(super) fn is_tool(name: &str) -> bool {
 /// Calls a tool of Vestige.
 ///
 /// # Errors
-/// [`Code::InvalidParams`], naming the argument; [`Code::ComponentUnavailable`] for a tool that Lar does not
-/// have yet; errors of the memories.
+/// [`lar_base::Code::InvalidParams`], naming the argument; errors of the memories and intentions.
 pub(crate) async fn call(
     context: &ToolContext<'_>,
     name: &str,
@@ -114,12 +116,9 @@ pub(crate) async fn call(
         }
         "memory" => memory(context, extract::from_value(&arguments)?).await?,
         "session_context" => session_context(context, extract::from_value(&arguments)?).await?,
-        _ => {
-            let reason = format!(
-                "`{name}` is not available yet; use `memory_save` and `memory_search` to save and find facts"
-            );
-            return Err(Problem::new(Code::ComponentUnavailable, reason));
-        }
+        "intention" => intention::call(context, extract::from_value(&arguments)?).await?,
+        "codebase" => codebase::call(context, extract::from_value(&arguments)?).await?,
+        _ => return Err(Problem::not_found(format!("tool `{name:.64}`"))),
     })
 }
 
@@ -135,6 +134,8 @@ pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem>
         }
         "memory" => format!("{:?}", extract::from_value::<MemoryArguments>(&arguments)?),
         "session_context" => format!("{:?}", extract::from_value::<ContextArguments>(&arguments)?),
+        "intention" => format!("{:?}", extract::from_value::<intention::IntentionArguments>(&arguments)?),
+        "codebase" => format!("{:?}", extract::from_value::<codebase::CodebaseArguments>(&arguments)?),
         _ => arguments.to_string(),
     })
 }

@@ -80,6 +80,14 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
                 zeros = "00".repeat(31)
             ),
         ),
+        (
+            19,
+            format!(
+                "INSERT INTO memory_intentions
+                 VALUES ('int', '{space}', 'remind', '{{\"v\":1,\"type\":\"manual\"}}', 'high', 1, 'active', 2, '{{}}', 1, 1, 1);
+                 INSERT INTO intention_displays VALUES ('int', 'key', 1)"
+            ),
+        ),
     ];
     for (_, sql) in steps.iter().filter(|(since, _)| *since <= schema) {
         connection.execute_batch(sql).unwrap();
