@@ -29,6 +29,7 @@ mod memories;
 mod memory_candidates;
 mod memory_changes;
 mod memory_clients;
+mod memory_counts;
 mod memory_links;
 mod memory_transfer;
 mod messages;

@@ -22,7 +22,10 @@ use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
 use crate::memory_links::record::NewLink;
 use crate::memory_links::rows::{count_open_links, insert_link_in_txn, resolve_link_in_txn};
-use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_candidates, memory_changes};
+use crate::{
+    Error, IdempotentRequest, Store, answer_memories, chunks, memory_candidates, memory_changes,
+    memory_counts,
+};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that created each. A memory that exists
@@ -225,33 +228,7 @@ impl Store {
     /// When the database fails.
     pub async fn memory_stats(&self, spaces: Vec<SpaceId>) -> Result<MemoryStats, Error> {
         self.read(move |connection| {
-            let sql = format!(
-                "SELECT count(*) FILTER (WHERE deleted_at IS NULL),
-                        count(*) FILTER (WHERE deleted_at IS NULL AND superseded_by IS NOT NULL),
-                        count(*) FILTER (WHERE deleted_at IS NOT NULL),
-                        count(*) FILTER (WHERE deleted_at IS NULL AND pinned)
-                 FROM memories WHERE space_id IN ({})",
-                placeholders(spaces.len())
-            );
-            let mut stats = connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
-                Ok(MemoryStats {
-                    memories: row.get(0)?,
-                    superseded: row.get(1)?,
-                    deleted: row.get(2)?,
-                    pinned: row.get(3)?,
-                    ..MemoryStats::default()
-                })
-            })?;
-            let sql = format!(
-                "SELECT count(*), count(*) FILTER (WHERE vectors IS NULL)
-                 FROM passages JOIN memories ON memories.seq = memory_seq
-                 WHERE deleted_at IS NULL AND space_id IN ({})",
-                placeholders(spaces.len())
-            );
-            (stats.chunks, stats.chunks_without_vectors) =
-                connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
+            let mut stats = memory_counts::read(connection, &spaces)?;
             stats.open_links = count_open_links(connection, &spaces)?;
             Ok(stats)
         })
@@ -259,8 +236,9 @@ impl Store {
     }
 
     /// Erases memories with their chunks, history and links, and the records of the requests that created
-    /// them. Returns their numbers and those of their neighbours in dialogues, which are found by other words
-    /// now. Call [`Store::remove_from_answers`] afterwards.
+    /// them. Returns their numbers, those of their neighbours in dialogues, which are found by other words now,
+    /// and those of the memories that they superseded, which are current again. Call
+    /// [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
@@ -277,9 +255,9 @@ impl Store {
                     connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0));
                 let seq = seq.optional()?.ok_or_else(|| Error::NotFound(format!("memory {id}")))?;
                 let neighbours = chunks::neighbours_in_txn(connection, seq)?;
-                erase_in_txn(connection, seq, &id.to_string())?;
+                let restored = erase_in_txn(connection, seq, &id.to_string())?;
                 erased.push(seq);
-                erased.extend(neighbours);
+                erased.extend(neighbours.into_iter().chain(restored));
             }
             Ok(erased)
         };
@@ -381,6 +359,7 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     ]))?;
     let seq = connection.last_insert_rowid();
     chunks::insert_in_txn(connection, seq, &new.chunks)?;
+    memory_counts::add_in_txn(connection, seq)?;
     // To undo the creation, the memory is deleted.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
@@ -388,14 +367,23 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 
-fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error> {
+/// Erases a memory. Returns the numbers of the memories that it superseded, which are current again.
+fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<Vec<i64>, Error> {
     connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [id])?;
     connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [id])?;
-    connection.execute(
-        "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by = ?1",
-        [id],
-    )?;
+    let mut query = connection.prepare_cached("SELECT seq FROM memories WHERE superseded_by = ?1")?;
+    let restored: Vec<i64> = query.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for seq in &restored {
+        memory_counts::remove_in_txn(connection, *seq)?;
+        connection.execute(
+            "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE seq = ?1",
+            [seq],
+        )?;
+        memory_counts::add_in_txn(connection, *seq)?;
+    }
     memory_candidates::remove_memory_in_txn(connection, id)?;
+    memory_counts::remove_in_txn(connection, seq)?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;
-    answer_memories::note_erased_in_txn(connection, id)
+    answer_memories::note_erased_in_txn(connection, id)?;
+    Ok(restored)
 }

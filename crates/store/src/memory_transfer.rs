@@ -10,7 +10,7 @@ use crate::memories::rows::{by_hash_in_txn, read_memory};
 use crate::memory_changes::ChangeRecord;
 use crate::memory_changes::rows::read_change;
 use crate::memory_links::rows::{links_of_newer, restore_link_in_txn};
-use crate::{Embedder, Error, Memory, MemoryLink, Store, Vectors};
+use crate::{Embedder, Error, Memory, MemoryLink, Store, Vectors, memory_counts};
 
 /// A memory with its chunks, its history and its links.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,6 +146,7 @@ fn import_in_txn(
     ]))?;
     let seq = connection.last_insert_rowid();
     chunks::insert_in_txn(connection, seq, &moved.chunks)?;
+    memory_counts::add_in_txn(connection, seq)?;
     for change in &moved.history {
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before, undone_by)

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0016_answer_memories.sql"),
     include_str!("../migrations/0017_memory_links.sql"),
     include_str!("../migrations/0018_keyword_versions.sql"),
+    include_str!("../migrations/0019_memory_counts.sql"),
 ];
 
 /// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.
