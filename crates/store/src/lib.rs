@@ -68,7 +68,7 @@ pub use linked_database::LinkedDatabase;
 pub use location::{away_path, lock_file};
 pub use memories::{
     AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
-    NewMemory, Provenance, StoredMemory, Strength,
+    NewMemory, Provenance, PurgedMemories, StoredMemory, Strength,
 };
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};

@@ -12,11 +12,12 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 pub use self::record::{
     AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
-    NewMemory, Provenance, StoredMemory, Strength,
+    NewMemory, Provenance, PurgedMemories, StoredMemory, Strength,
 };
 
 use self::change::change_in_txn;
 use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, placeholders, read_memory, text};
+use crate::columns::parse_column;
 use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
@@ -257,19 +258,19 @@ impl Store {
                 let neighbours = chunks::neighbours_in_txn(connection, seq)?;
                 let restored = erase_in_txn(connection, seq, &id.to_string())?;
                 erased.push(seq);
-                erased.extend(neighbours.into_iter().chain(restored));
+                erased.extend(neighbours.into_iter().chain(restored.into_iter().map(|(_, seq)| seq)));
             }
             Ok(erased)
         };
         self.erase(erase, |_| true).await
     }
 
-    /// Erases the memories that were deleted before `before`; returns how many. Call
+    /// Erases the memories that were deleted before `before`, at most 1,000. Call
     /// [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
+    pub async fn memories_purge(&self, before: Timestamp) -> Result<PurgedMemories, Error> {
         let purge = move |connection: &Connection| {
             // Reads only the columns that it needs, so that damage in one row does not block the others.
             let mut query = connection.prepare_cached(
@@ -277,12 +278,13 @@ impl Store {
             )?;
             let rows = query.query_map([before.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let found: Vec<(i64, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+            let mut purged = PurgedMemories { count: found.len(), restored: Vec::new() };
             for (seq, id) in &found {
-                erase_in_txn(connection, *seq, &String::from_utf8_lossy(id))?;
+                purged.restored.extend(erase_in_txn(connection, *seq, &String::from_utf8_lossy(id))?);
             }
-            Ok(found.len())
+            Ok(purged)
         };
-        self.erase(purge, |purged: &usize| *purged > 0).await
+        self.erase(purge, |purged: &PurgedMemories| purged.count > 0).await
     }
 }
 
@@ -367,13 +369,15 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 
-/// Erases a memory. Returns the numbers of the memories that it superseded, which are current again.
-fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<Vec<i64>, Error> {
+/// Erases a memory. Returns the spaces and numbers of the memories that it superseded, which are current again.
+fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<Vec<(SpaceId, i64)>, Error> {
     connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [id])?;
     connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [id])?;
-    let mut query = connection.prepare_cached("SELECT seq FROM memories WHERE superseded_by = ?1")?;
-    let restored: Vec<i64> = query.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for seq in &restored {
+    let mut query =
+        connection.prepare_cached("SELECT space_id, seq FROM memories WHERE superseded_by = ?1")?;
+    let rows = query.query_map([id], |row| Ok((parse_column(row, "space_id")?, row.get("seq")?)))?;
+    let restored: Vec<(SpaceId, i64)> = rows.collect::<Result<_, _>>()?;
+    for (_, seq) in &restored {
         memory_counts::remove_in_txn(connection, *seq)?;
         connection.execute(
             "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE seq = ?1",
