@@ -175,8 +175,13 @@ impl Indexes {
         drop(building);
         let (indexes, space_index, embedder_id) = (self.clone(), space_index.clone(), embedder_id.cloned());
         tokio::spawn(async move {
-            if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
-                tracing::warn!(error = %error_chain(&error), %space, "could not rebuild a memory index");
+            // So many memories may be deleted meanwhile that the new index is stale as well. No later change would
+            // start the next build if these were the last ones.
+            while matches!(index_state(&space_index, embedder_id.as_ref()), IndexState::Stale) {
+                if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
+                    tracing::warn!(error = %error_chain(&error), %space, "could not rebuild a memory index");
+                    return;
+                }
             }
         });
     }
@@ -210,7 +215,12 @@ impl Indexes {
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(%space, memories, bytes, took_ms, "memory index built");
         // Freeing the postings of a large index takes time, for which nothing waits.
-        drop(tokio::task::spawn_blocking(move || drop(replaced)));
+        drop(tokio::task::spawn_blocking(move || {
+            if replaced.is_some() {
+                drop(replaced);
+                lar_sandbox::return_freed_allocations();
+            }
+        }));
         Ok(())
     }
 

@@ -236,7 +236,7 @@ async fn a_rebuild_for_a_search_by_keywords_keeps_the_vectors() {
     assert_eq!(indexes.space_index(space).embedder_id(), Some(embedder_id));
 }
 
-/// What an erased memory had superseded is current again, also if it was deleted long before.
+/// The memories that an erased one had superseded are current again, also if that was deleted long before.
 #[tokio::test(flavor = "multi_thread")]
 async fn erasing_a_memory_shows_what_it_superseded() {
     let folder = tempfile::tempdir().unwrap();
