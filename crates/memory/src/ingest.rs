@@ -107,8 +107,9 @@ impl Memories {
         if unembedded.is_some() {
             self.backfill.wake();
         }
+        let contents = stored.iter().map(|stored| stored.memory.content.clone());
+        self.dismiss_texts(writer, contents.collect()).await?;
         for stored in &stored {
-            self.dismiss_text(writer, &stored.memory.content).await?;
             self.metrics.record_ingest(if stored.created { "create" } else { "duplicate" });
         }
         let ingested =

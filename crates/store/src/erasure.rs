@@ -342,7 +342,7 @@ mod tests {
         is_counted("a response").await;
         assert_eq!(store.responses_purge(now).await.unwrap(), 1);
         is_counted("expired responses").await;
-        assert_eq!(store.candidates_remove_of_user(space, owner, "one".into()).await.unwrap(), 1);
+        assert_eq!(store.candidates_remove_of_user(space, owner, vec!["one".into()]).await.unwrap(), 1);
         is_counted("a candidate in the inbox").await;
         assert_eq!(store.candidates_purge(now).await.unwrap(), 2);
         is_counted("expired candidates in the inbox").await;
