@@ -2,8 +2,11 @@
 //!
 //! [`MemoryFixture`] is a Lar without its HTTP server.
 
+pub(crate) mod batches;
 pub(crate) mod chats;
+pub(crate) mod growth;
 mod labeled;
+pub(crate) mod large_space;
 pub(crate) mod quality;
 pub(crate) mod scale;
 pub(crate) mod secrets;

@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 35] = [
+const SECTIONS: [(&str, Measure); 38] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -48,6 +48,9 @@ const SECTIONS: [(&str, Measure); 35] = [
     ("Secrets in texts", |_| memory::secrets::measure()),
     ("Memory search latency", |runtime| runtime.block_on(memory::scale::searches())),
     ("Memory ingest throughput", |runtime| runtime.block_on(memory::scale::ingests())),
+    ("Embedding of batches beside searches", |runtime| runtime.block_on(memory::batches::measure())),
+    ("A space of 200,000 memories", |runtime| runtime.block_on(memory::large_space::measure())),
+    ("Server memory over 100,000 writes", |_| memory::growth::measure()),
     ("Crash matrix", |_| faults::crash_matrix()),
     ("Killed servers", |_| faults::kill_servers()),
     ("Killed workers", |_| faults::kill_workers()),

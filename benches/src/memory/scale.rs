@@ -43,20 +43,20 @@ const RECALL_SEARCHES: usize = 100;
 const EMBEDDED_SEARCHES: usize = 100;
 
 /// A generator of texts and vectors.
-struct Generator {
-    random: Random,
+pub(super) struct Generator {
+    pub(super) random: Random,
     topics: Vec<Vec<f32>>,
 }
 
 impl Generator {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut random = Random::new(42);
         let topics = (0..TOPICS).map(|_| (0..DIMENSION).map(|_| random.normal()).collect()).collect();
         Self { random, topics }
     }
 
     /// Returns words with a frequency that is inverse to their rank.
-    fn text(&mut self, words: usize) -> String {
+    pub(super) fn text(&mut self, words: usize) -> String {
         let word = |random: &mut Random| {
             let uniform = random.below(1 << 20) as f64 / f64::from(1 << 20);
             let rank = (VOCABULARY as f64).powf(uniform) as usize;
@@ -65,7 +65,7 @@ impl Generator {
         (0..words).map(|_| word(&mut self.random)).collect::<Vec<_>>().join(" ")
     }
 
-    fn vector(&mut self) -> Vec<f32> {
+    pub(super) fn vector(&mut self) -> Vec<f32> {
         let topic = self.random.below(TOPICS);
         let random = &mut self.random;
         self.topics[topic].iter().map(|middle| middle + 0.8 * random.normal()).collect()
@@ -204,7 +204,7 @@ async fn recall(
 
 /// Returns the embedder of the fixture. With another one, Lar would recompute embeddings during the
 /// measurement.
-fn embedder_of(fixture: &MemoryFixture) -> Embedder {
+pub(super) fn embedder_of(fixture: &MemoryFixture) -> Embedder {
     Embedder { digest: fixture.embedder.clone(), name: "made".into(), dimension: DIMENSION as u32 }
 }
 
@@ -224,7 +224,7 @@ async fn search(
     Ok(())
 }
 
-fn new_memory(
+pub(super) fn new_memory(
     generator: &mut Generator,
     space: lar_base::SpaceId,
     fixture: &MemoryFixture,

@@ -212,8 +212,11 @@ impl Memories {
         let waited = self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await;
         let deleted = self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await;
         self.store.remove_from_answers().await;
+        for (space, seq) in deleted.iter().flat_map(|purged| &purged.restored) {
+            self.indexes.update(*space, &[*seq]).await?;
+        }
         waited?;
-        Ok(deleted?)
+        Ok(deleted?.count)
     }
 
     /// Applies a decision that changes one memory, and returns it.

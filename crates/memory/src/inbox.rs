@@ -99,8 +99,16 @@ impl Memories {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn dismiss_text(&self, writer: &WriteAccess, content: &str) -> Result<(), Problem> {
-        let (user, content) = (writer.caller.user(), content.to_owned());
-        self.store.candidates_remove_of_user(writer.space, user, content).await?;
+        self.dismiss_texts(writer, vec![content.to_owned()]).await
+    }
+
+    /// Dismisses several texts like [`Memories::dismiss_text`], in one commit.
+    pub(crate) async fn dismiss_texts(
+        &self,
+        writer: &WriteAccess,
+        contents: Vec<String>,
+    ) -> Result<(), Problem> {
+        self.store.candidates_remove_of_user(writer.space, writer.caller.user(), contents).await?;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The search indexes of all spaces.
 //!
 //! An index is built from the database on first use and updated with every change. When the embedder changes
-//! or too many chunks are dead, a new index is built in the background while the old one keeps serving.
+//! or too many chunks are dead, a new index is built in the background while the old one keeps serving. A
+//! change of a memory starts that as well as a search does, so that deleted memories take no RAM for long.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -35,6 +36,24 @@ impl SpaceIndex {
     /// Returns whether there is no index and none is being built.
     fn is_idle(&self) -> bool {
         lock(&self.changed).is_none() && self.index.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Returns the embedder of the present index.
+    fn embedder_id(&self) -> Option<EmbedderId> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.as_ref().and_then(|index| index.embedder_id().cloned())
+    }
+
+    /// Replaces the index by a new one and returns the old one, or returns the new one if memories changed that
+    /// it does not have yet.
+    fn replace_if_unchanged(&self, new: Index) -> Result<Option<Index>, Index> {
+        let mut changed = lock(&self.changed);
+        if changed.as_ref().is_some_and(|changed| !changed.is_empty()) {
+            return Err(new);
+        }
+        let replaced = self.index.write().unwrap_or_else(PoisonError::into_inner).replace(new);
+        *changed = None;
+        Ok(replaced)
     }
 }
 
@@ -79,6 +98,10 @@ impl Indexes {
         let neighbours = self.store.neighbours_to_index(seqs.to_vec()).await?;
         for seq in neighbours.into_iter().filter(|seq| !seqs.contains(seq)) {
             self.update_one(&space_index, seq, Index::put_for_neighbours).await?;
+        }
+        // Whoever deletes memories need not search: without this, the index would keep their words and vectors.
+        if matches!(index_state(&space_index, None), IndexState::Stale) {
+            self.build_in_background(space, &space_index, None);
         }
         Ok(())
     }
@@ -129,20 +152,7 @@ impl Indexes {
             IndexState::Current => return Ok(space_index),
             IndexState::Stale => {
                 // The stale index serves while the next one is built.
-                if let Ok(building) = space_index.clone().building.try_lock() {
-                    drop(building);
-                    let (indexes, space_index, embedder_id) =
-                        (self.clone(), space_index.clone(), embedder_id.cloned());
-                    tokio::spawn(async move {
-                        if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
-                            tracing::warn!(
-                                error = %error_chain(&error),
-                                %space,
-                                "could not rebuild a memory index"
-                            );
-                        }
-                    });
-                }
+                self.build_in_background(space, &space_index, embedder_id);
                 return Ok(space_index);
             }
             IndexState::Missing => {}
@@ -154,6 +164,30 @@ impl Indexes {
         Ok(space_index)
     }
 
+    /// Starts to build the successor of a stale index, unless one is being built.
+    fn build_in_background(
+        &self,
+        space: SpaceId,
+        space_index: &Arc<SpaceIndex>,
+        embedder_id: Option<&EmbedderId>,
+    ) {
+        let Ok(building) = space_index.building.try_lock() else { return };
+        drop(building);
+        let (indexes, space_index, embedder_id) = (self.clone(), space_index.clone(), embedder_id.cloned());
+        tokio::spawn(async move {
+            // So many memories may be deleted meanwhile that the new index is stale as well. No later change would
+            // start the next build if these were the last ones.
+            while matches!(index_state(&space_index, embedder_id.as_ref()), IndexState::Stale) {
+                if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
+                    tracing::warn!(error = %error_chain(&error), %space, "could not rebuild a memory index");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Builds the index of a space from the database and replaces the present one. Without `embedder_id`, the
+    /// new index has the vectors of the same embedder as the present one.
     async fn build(
         &self,
         space: SpaceId,
@@ -165,33 +199,54 @@ impl Indexes {
             return Ok(());
         }
         let started = Instant::now();
+        let embedder_id = embedder_id.cloned().or_else(|| space_index.embedder_id());
         *lock(&space_index.changed) = Some(Vec::new());
-        let built = self.read(space, embedder_id).await;
-        let mut index = match built {
-            Ok(index) => index,
+        let built = match self.read(space, embedder_id.as_ref()).await {
+            Ok(index) => self.catch_up(space_index, index).await,
+            Err(error) => Err(error),
+        };
+        let (memories, bytes, replaced) = match built {
+            Ok(built) => built,
             Err(error) => {
                 *lock(&space_index.changed) = None;
                 return Err(error);
             }
         };
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(%space, memories, bytes, took_ms, "memory index built");
+        // Freeing the postings of a large index takes time, for which nothing waits.
+        drop(tokio::task::spawn_blocking(move || {
+            if replaced.is_some() {
+                drop(replaced);
+                lar_sandbox::return_freed_allocations();
+            }
+        }));
+        Ok(())
+    }
+
+    /// Adds the memories that changed while an index was read, and replaces the present index. Returns the
+    /// memories and bytes of the new index, and the old one.
+    async fn catch_up(
+        &self,
+        space_index: &SpaceIndex,
+        mut index: Index,
+    ) -> Result<(usize, usize, Option<Index>), Error> {
         // Memories that changed meanwhile are read again until none did. The last check and the swap happen
         // under one lock.
         loop {
-            let changed = lock(&space_index.changed).as_mut().map(std::mem::take).unwrap_or_default();
+            let mut changed = lock(&space_index.changed).as_mut().map(std::mem::take).unwrap_or_default();
+            changed.sort_unstable();
+            changed.dedup();
             for seq in changed {
                 match self.store.memory_to_index(seq).await? {
                     Some(memory) => index.put(&memory),
                     None => index.remove(seq),
                 }
             }
-            let mut changed = lock(&space_index.changed);
-            if changed.as_ref().is_none_or(Vec::is_empty) {
-                let (memories, bytes) = (index.len(), index.bytes());
-                *space_index.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
-                *changed = None;
-                let took_ms = started.elapsed().as_millis() as u64;
-                tracing::info!(%space, memories, bytes, took_ms, "memory index built");
-                return Ok(());
+            let (memories, bytes) = (index.len(), index.bytes());
+            match space_index.replace_if_unchanged(index) {
+                Ok(replaced) => return Ok((memories, bytes, replaced)),
+                Err(unfinished) => index = unfinished,
             }
         }
     }
@@ -244,136 +299,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-    use lar_base::{KeyId, MemoryId, Timestamp};
-    use lar_store::{Change, MemoryKind, NewMemory, Provenance};
-
-    use super::*;
-    use crate::index::{Filter, Query};
-    use crate::{ingest, strength};
-    use lar_text::terms::QueryTerms;
-
-    const WRITERS: u64 = 4;
-    const EACH: u64 = 60;
-
-    fn memory(space: SpaceId, key: KeyId, number: u64) -> NewMemory {
-        let content = format!("The buoy number{number} lies in the bay.");
-        NewMemory {
-            id: MemoryId::new(),
-            space,
-            kind: MemoryKind::Fact,
-            chunks: ingest::chunks(&content, &[], None),
-            hash: ingest::hash(&content, &[], None, None, None),
-            content,
-            tags: Vec::new(),
-            project: None,
-            provenance: Provenance { key, source: None, conversation: None, message: None },
-            occurred_at: None,
-            valid_from: None,
-            valid_to: None,
-            after: None,
-            pinned: false,
-            strength: strength::new(Timestamp::now()),
-        }
-    }
-
-    /// The words of a turn find its neighbours as long as it is there, also if an index is built in between.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn words_of_a_turn_find_its_neighbours() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("lar.db")).unwrap();
-        let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
-        let (indexes, key) = (Indexes::new(store.clone()), KeyId::new());
-        let mut turns: Vec<NewMemory> = (0..3).map(|number| memory(space, key, number)).collect();
-        let ids: Vec<MemoryId> = turns.iter().map(|turn| turn.id).collect();
-        turns[1].after = Some(ids[0]);
-        turns[2].after = Some(ids[1]);
-        for (number, turn) in (0..).zip(turns) {
-            assert_eq!(count_hits(&indexes, space, 9).await, 0, "builds the index");
-            let stored =
-                store.memories_create(vec![turn], Change::new(key, "create", None), None).await.unwrap();
-            indexes.update(space, &[stored[0].memory.seq]).await.unwrap();
-            assert_eq!(count_hits(&indexes, space, number).await, if number == 0 { 1 } else { 2 });
-        }
-        let counts = async |numbers: [u64; 3]| {
-            let mut counts = Vec::new();
-            for number in numbers {
-                counts.push(count_hits(&indexes, space, number).await);
-            }
-            counts
-        };
-        assert_eq!(counts([0, 1, 2]).await, [2, 3, 2]);
-        indexes.forget(space);
-        assert_eq!(counts([0, 1, 2]).await, [2, 3, 2], "the same after a new build");
-        let erased = store.memories_erase(vec![space], vec![ids[1]]).await.unwrap();
-        indexes.update(space, &erased).await.unwrap();
-        assert_eq!(counts([0, 1, 2]).await, [1, 0, 1]);
-    }
-
-    async fn count_hits(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
-        let words = QueryTerms::of(&format!("number{number}"));
-        let look = move |index: &Index| {
-            let filter = Filter::default();
-            let now = Timestamp::now();
-            let query = Query {
-                words: &words,
-                share_min: 0.0,
-                vector: None,
-                times: &[],
-                filter: &filter,
-                now,
-                limit: 10,
-                weight: 1.0,
-            };
-            index.search(&query).hits.len()
-        };
-        indexes.search(space, None, look).await.unwrap()
-    }
-
-    /// The index is dropped repeatedly while memories are written. The next search must find each stored
-    /// memory exactly once.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn dropping_an_index_under_load_hides_no_memory() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("lar.db")).unwrap();
-        let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
-        let indexes = Indexes::new(store.clone());
-        let (over, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let dropper = tokio::spawn({
-            let (indexes, over, dropped) = (indexes.clone(), over.clone(), dropped.clone());
-            async move {
-                while !over.load(Ordering::Relaxed) {
-                    indexes.forget(space);
-                    dropped.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-                }
-            }
-        });
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (store, indexes) = (store.clone(), indexes.clone());
-                tokio::spawn(async move {
-                    let key = KeyId::new();
-                    for number in (0..EACH).map(|at| at * WRITERS + writer) {
-                        let new = vec![memory(space, key, number)];
-                        let stored =
-                            store.memories_create(new, Change::new(key, "create", None), None).await.unwrap();
-                        indexes.update(space, &[stored[0].memory.seq]).await.unwrap();
-                        assert_eq!(count_hits(&indexes, space, number).await, 1, "memory {number}");
-                    }
-                })
-            })
-            .collect();
-        for writer in writers {
-            writer.await.unwrap();
-        }
-        over.store(true, Ordering::Relaxed);
-        dropper.await.unwrap();
-        assert!(dropped.load(Ordering::Relaxed) > 10);
-        for number in 0..WRITERS * EACH {
-            assert_eq!(count_hits(&indexes, space, number).await, 1, "memory {number} at the end");
-        }
-    }
-}
+mod tests;

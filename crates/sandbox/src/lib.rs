@@ -18,4 +18,4 @@ pub use child::{ChildLimits, restrict_child};
 pub use command::{Inherit, close_descriptors, command, exec_program, set_close_on_exec, take_secret};
 pub use confine::{Confinement, Mechanism, MissingMechanism, Profile, confine, finish_loading};
 pub use gpu::{GpuFiles, find_gpu_files};
-pub use malloc_threshold::return_large_allocations;
+pub use malloc_threshold::{return_freed_allocations, return_large_allocations};

@@ -16,7 +16,7 @@ pub use self::record::{Embedder, IndexedChunk, IndexedMemory, NewChunk, Unembedd
 
 use crate::columns::{optional_time, parse_column, time};
 use crate::json_columns::read_names;
-use crate::{Error, Store};
+use crate::{Error, Store, memory_counts};
 
 impl Store {
     /// Returns at most `limit` memories of a space after `after`, in order, as an index needs them. Deleted
@@ -117,8 +117,12 @@ impl Store {
         self.write(move |connection| {
             let mut update = connection
                 .prepare_cached("UPDATE passages SET embedder = ?2, vectors = ?3 WHERE seq = ?1")?;
+            let mut owner = connection.prepare_cached("SELECT memory_seq FROM passages WHERE seq = ?1")?;
             for (seq, vectors) in &vectors {
+                let Some(memory) = owner.query_row([seq], |row| row.get(0)).optional()? else { continue };
+                memory_counts::remove_in_txn(connection, memory)?;
                 update.execute((seq, embedder_in_txn(connection, &vectors.embedder)?, &vectors.bytes))?;
+                memory_counts::add_in_txn(connection, memory)?;
             }
             Ok(())
         })

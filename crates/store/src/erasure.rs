@@ -260,7 +260,7 @@ mod tests {
             Ok(())
         };
         store.write(fill).await.unwrap();
-        assert_eq!(store.memories_purge(Timestamp::from_millis(10)).await.unwrap(), 4);
+        assert_eq!(store.memories_purge(Timestamp::from_millis(10)).await.unwrap().count, 4);
         let left = |connection: &Connection| {
             Ok(connection.query_row("SELECT count(*) FROM memories", [], |row| row.get::<_, u32>(0))?)
         };
@@ -331,7 +331,7 @@ mod tests {
 
         store.memories_erase(vec![space], vec![memories[0]]).await.unwrap();
         is_counted("a memory").await;
-        assert_eq!(store.memories_purge(now).await.unwrap(), 1);
+        assert_eq!(store.memories_purge(now).await.unwrap().count, 1);
         is_counted("expired memories").await;
         let owned = store.conversation_get(owner, conversations[0]).await.unwrap();
         store.conversation_erase(&owned).await.unwrap();
@@ -342,7 +342,7 @@ mod tests {
         is_counted("a response").await;
         assert_eq!(store.responses_purge(now).await.unwrap(), 1);
         is_counted("expired responses").await;
-        assert_eq!(store.candidates_remove_of_user(space, owner, "one".into()).await.unwrap(), 1);
+        assert_eq!(store.candidates_remove_of_user(space, owner, vec!["one".into()]).await.unwrap(), 1);
         is_counted("a candidate in the inbox").await;
         assert_eq!(store.candidates_purge(now).await.unwrap(), 2);
         is_counted("expired candidates in the inbox").await;

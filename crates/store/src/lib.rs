@@ -30,6 +30,7 @@ mod memories;
 mod memory_candidates;
 mod memory_changes;
 mod memory_clients;
+mod memory_counts;
 mod memory_intentions;
 mod memory_links;
 mod memory_transfer;
@@ -70,7 +71,7 @@ pub use linked_database::LinkedDatabase;
 pub use location::{away_path, lock_file};
 pub use memories::{
     AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
-    NewMemory, Provenance, StoredMemory, Strength,
+    NewMemory, Provenance, PurgedMemories, StoredMemory, Strength,
 };
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};

@@ -12,17 +12,21 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 pub use self::record::{
     AppliedDecision, Memory, MemoryChange, MemoryDecision, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
-    NewMemory, Provenance, StoredMemory, Strength,
+    NewMemory, Provenance, PurgedMemories, StoredMemory, Strength,
 };
 
 use self::change::change_in_txn;
 use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, placeholders, read_memory, text};
+use crate::columns::parse_column;
 use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
 use crate::memory_links::record::NewLink;
 use crate::memory_links::rows::{count_open_links, insert_link_in_txn, resolve_link_in_txn};
-use crate::{Error, IdempotentRequest, Store, answer_memories, chunks, memory_candidates, memory_changes};
+use crate::{
+    Error, IdempotentRequest, Store, answer_memories, chunks, memory_candidates, memory_changes,
+    memory_counts,
+};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that created each. A memory that exists
@@ -225,33 +229,7 @@ impl Store {
     /// When the database fails.
     pub async fn memory_stats(&self, spaces: Vec<SpaceId>) -> Result<MemoryStats, Error> {
         self.read(move |connection| {
-            let sql = format!(
-                "SELECT count(*) FILTER (WHERE deleted_at IS NULL),
-                        count(*) FILTER (WHERE deleted_at IS NULL AND superseded_by IS NOT NULL),
-                        count(*) FILTER (WHERE deleted_at IS NOT NULL),
-                        count(*) FILTER (WHERE deleted_at IS NULL AND pinned)
-                 FROM memories WHERE space_id IN ({})",
-                placeholders(spaces.len())
-            );
-            let mut stats = connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
-                Ok(MemoryStats {
-                    memories: row.get(0)?,
-                    superseded: row.get(1)?,
-                    deleted: row.get(2)?,
-                    pinned: row.get(3)?,
-                    ..MemoryStats::default()
-                })
-            })?;
-            let sql = format!(
-                "SELECT count(*), count(*) FILTER (WHERE vectors IS NULL)
-                 FROM passages JOIN memories ON memories.seq = memory_seq
-                 WHERE deleted_at IS NULL AND space_id IN ({})",
-                placeholders(spaces.len())
-            );
-            (stats.chunks, stats.chunks_without_vectors) =
-                connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
+            let mut stats = memory_counts::read(connection, &spaces)?;
             stats.open_links = count_open_links(connection, &spaces)?;
             Ok(stats)
         })
@@ -259,8 +237,9 @@ impl Store {
     }
 
     /// Erases memories with their chunks, history and links, and the records of the requests that created
-    /// them. Returns their numbers and those of their neighbours in dialogues, which are found by other words
-    /// now. Call [`Store::remove_from_answers`] afterwards.
+    /// them. Returns their numbers, those of their neighbours in dialogues, which are found by other words now,
+    /// and those of the memories that they superseded, which are current again. Call
+    /// [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
@@ -277,21 +256,21 @@ impl Store {
                     connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0));
                 let seq = seq.optional()?.ok_or_else(|| Error::NotFound(format!("memory {id}")))?;
                 let neighbours = chunks::neighbours_in_txn(connection, seq)?;
-                erase_in_txn(connection, seq, &id.to_string())?;
+                let restored = erase_in_txn(connection, seq, &id.to_string())?;
                 erased.push(seq);
-                erased.extend(neighbours);
+                erased.extend(neighbours.into_iter().chain(restored.into_iter().map(|(_, seq)| seq)));
             }
             Ok(erased)
         };
         self.erase(erase, |_| true).await
     }
 
-    /// Erases the memories that were deleted before `before`; returns how many. Call
+    /// Erases the memories that were deleted before `before`, at most 1,000. Call
     /// [`Store::remove_from_answers`] afterwards.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
+    pub async fn memories_purge(&self, before: Timestamp) -> Result<PurgedMemories, Error> {
         let purge = move |connection: &Connection| {
             // Reads only the columns that it needs, so that damage in one row does not block the others.
             let mut query = connection.prepare_cached(
@@ -299,12 +278,13 @@ impl Store {
             )?;
             let rows = query.query_map([before.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let found: Vec<(i64, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+            let mut purged = PurgedMemories { count: found.len(), restored: Vec::new() };
             for (seq, id) in &found {
-                erase_in_txn(connection, *seq, &String::from_utf8_lossy(id))?;
+                purged.restored.extend(erase_in_txn(connection, *seq, &String::from_utf8_lossy(id))?);
             }
-            Ok(found.len())
+            Ok(purged)
         };
-        self.erase(purge, |purged: &usize| *purged > 0).await
+        self.erase(purge, |purged: &PurgedMemories| purged.count > 0).await
     }
 }
 
@@ -381,6 +361,7 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     ]))?;
     let seq = connection.last_insert_rowid();
     chunks::insert_in_txn(connection, seq, &new.chunks)?;
+    memory_counts::add_in_txn(connection, seq)?;
     // To undo the creation, the memory is deleted.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
@@ -388,14 +369,25 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 
-fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error> {
+/// Erases a memory. Returns the spaces and numbers of the memories that it superseded, which are current again.
+fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<Vec<(SpaceId, i64)>, Error> {
     connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [id])?;
     connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [id])?;
-    connection.execute(
-        "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by = ?1",
-        [id],
-    )?;
+    let mut query =
+        connection.prepare_cached("SELECT space_id, seq FROM memories WHERE superseded_by = ?1")?;
+    let rows = query.query_map([id], |row| Ok((parse_column(row, "space_id")?, row.get("seq")?)))?;
+    let restored: Vec<(SpaceId, i64)> = rows.collect::<Result<_, _>>()?;
+    for (_, seq) in &restored {
+        memory_counts::remove_in_txn(connection, *seq)?;
+        connection.execute(
+            "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE seq = ?1",
+            [seq],
+        )?;
+        memory_counts::add_in_txn(connection, *seq)?;
+    }
     memory_candidates::remove_memory_in_txn(connection, id)?;
+    memory_counts::remove_in_txn(connection, seq)?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;
-    answer_memories::note_erased_in_txn(connection, id)
+    answer_memories::note_erased_in_txn(connection, id)?;
+    Ok(restored)
 }

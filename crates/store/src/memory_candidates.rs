@@ -156,8 +156,8 @@ impl Store {
         self.erase(remove, |removed| *removed > 0).await
     }
 
-    /// Removes a text from the inbox of a space, for all keys of the user. Returns how many keys had added
-    /// it.
+    /// Removes texts from the inbox of a space in one commit, for all keys of the user. Returns the number of
+    /// candidates.
     ///
     /// # Errors
     /// When the database fails.
@@ -165,10 +165,15 @@ impl Store {
         &self,
         space: SpaceId,
         user: UserId,
-        content: String,
+        contents: Vec<String>,
     ) -> Result<usize, Error> {
-        let remove =
-            move |connection: &Connection| remove_in_txn(connection, space, &created_by_user(user), &content);
+        let remove = move |connection: &Connection| {
+            let (created_by, mut removed) = (created_by_user(user), 0);
+            for content in &contents {
+                removed += remove_in_txn(connection, space, &created_by, content)?;
+            }
+            Ok(removed)
+        };
         self.erase(remove, |removed| *removed > 0).await
     }
 
@@ -224,7 +229,7 @@ fn remove_in_txn(
     content: &str,
 ) -> Result<usize, Error> {
     let sql = format!("DELETE FROM memory_candidates WHERE space_id = ?1 AND content = ?2 AND {created_by}");
-    Ok(connection.execute(&sql, (space.to_string(), content))?)
+    Ok(connection.prepare_cached(&sql)?.execute((space.to_string(), content))?)
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {

@@ -12,7 +12,7 @@ use crate::memory_changes::ChangeRecord;
 use crate::memory_changes::rows::read_change;
 use crate::memory_intentions::rows::import_intentions_in_txn;
 use crate::memory_links::rows::{links_of_newer, restore_link_in_txn};
-use crate::{Embedder, Error, Intention, Memory, MemoryLink, Store, Vectors};
+use crate::{Embedder, Error, Intention, Memory, MemoryLink, Store, Vectors, memory_counts};
 
 /// A memory with its chunks, its history and its links.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +160,7 @@ fn import_in_txn(
     ]))?;
     let seq = connection.last_insert_rowid();
     chunks::insert_in_txn(connection, seq, &moved.chunks)?;
+    memory_counts::add_in_txn(connection, seq)?;
     for change in &moved.history {
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before, undone_by)

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0018_keyword_versions.sql"),
     include_str!("../migrations/0019_memory_intentions.sql"),
     include_str!("../migrations/0020_judged_links.sql"),
+    include_str!("../migrations/0021_memory_counts.sql"),
 ];
 
 /// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.

@@ -48,7 +48,7 @@ use self::source::Source;
 use crate::check::refuse_damaged;
 use crate::error::Error;
 use crate::sqlite_files::{WAL_SUFFIX, beside};
-use crate::{answer_memories, conversation_search, location, migrations, wal};
+use crate::{answer_memories, conversation_search, location, memory_counts, migrations, wal};
 
 /// Saves the readable part of the database at `damaged` into the new file `to`. Working files are beside `to`
 /// meanwhile ([`remove_leftovers`]); `to` itself exists only once it is complete.
@@ -89,6 +89,7 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
     // much space again.
     target.execute_batch("BEGIN")?;
     conversation_search::rebuild(&target)?;
+    memory_counts::rebuild(&target)?;
     answer_memories::add_missing(&target)?;
     target.execute_batch("COMMIT")?;
     bring_to_newest(&target, schema.number)?;

@@ -27,6 +27,9 @@ const B: f32 = 0.6;
 /// both neighbours raise the turns found among the best ten from 0.693 to 0.775 and from 0.544 to 0.558 with a
 /// weight of 3, and less with 2 or 1 (2026-11-30).
 const OWN_WEIGHT: u32 = 3;
+/// The approximate bytes of a word without its letters and its postings: its entry in the map, and what the
+/// allocator adds.
+const WORD_BYTES: usize = 80;
 /// The most occurrences that are counted, in a chunk and in its neighbours each. More change no score.
 const COUNT_MAX: u32 = 15;
 
@@ -37,6 +40,8 @@ pub(crate) struct Keywords {
     /// The length of each chunk: its words times [`OWN_WEIGHT`], and the words of its neighbours.
     lengths: Vec<u16>,
     total_length: u64,
+    /// The approximate bytes of `words`: counting them would take milliseconds in a large space.
+    words_bytes: usize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -113,7 +118,10 @@ impl Keywords {
             length += if is_other_form { 0 } else { weight };
             let postings = match self.words.get_mut(term) {
                 Some(postings) => postings,
-                None => self.words.entry(term.into()).or_default(),
+                None => {
+                    self.words_bytes += term.len() + WORD_BYTES;
+                    self.words.entry(term.into()).or_default()
+                }
             };
             // A label or a neighbour may repeat a word of the text.
             match (postings.chunks.last(), postings.counts.last_mut()) {
@@ -122,8 +130,10 @@ impl Keywords {
                     *counted = Count::new(counted.own() + count.own(), in_neighbours);
                 }
                 _ => {
+                    let before = postings.bytes();
                     postings.chunks.push(chunk);
                     postings.counts.push(count);
+                    self.words_bytes += postings.bytes() - before;
                 }
             }
         }
@@ -206,9 +216,7 @@ impl Keywords {
 
     /// Returns the approximate number of bytes that the index takes.
     pub(crate) fn bytes(&self) -> usize {
-        let postings: usize =
-            self.words.iter().map(|(word, postings)| word.len() + 80 + postings.chunks.capacity() * 5).sum();
-        postings + self.lengths.capacity() * 2
+        self.words_bytes + self.lengths.capacity() * size_of::<u16>()
     }
 }
 
@@ -219,6 +227,11 @@ impl FoundWords<'_> {
 }
 
 impl Postings {
+    /// Returns the bytes of its lists.
+    fn bytes(&self) -> usize {
+        self.chunks.capacity() * size_of::<u32>() + self.counts.capacity() * size_of::<Count>()
+    }
+
     /// Returns the chunks that contain the word themselves.
     fn own(&self) -> impl Iterator<Item = u32> {
         let all = self.chunks.iter().zip(&self.counts);

@@ -41,8 +41,9 @@ impl Memories {
             if unembedded.is_some() {
                 self.backfill.wake();
             }
+            let contents = stored.iter().map(|stored| stored.memory.content.clone());
+            self.dismiss_texts(writer, contents.collect()).await?;
             for (StoredMemory { memory, created }, redacted) in stored.into_iter().zip(redacted) {
-                self.dismiss_text(writer, &memory.content).await?;
                 self.metrics.record_ingest(if created { "create" } else { "duplicate" });
                 let unembedded = unembedded.clone().filter(|_| created);
                 saved.push(IngestResult { memory, created, redacted, unembedded });

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::json_columns::names;
 use crate::memory_changes::record::Change;
 use crate::memory_changes::rows::record_change_in_txn;
+use crate::memory_counts;
 
 /// Changes a memory and records the inverse change.
 pub(crate) fn change_in_txn(
@@ -98,6 +99,7 @@ fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) ->
     if sets.is_empty() {
         return Ok(inverse);
     }
+    memory_counts::remove_in_txn(connection, found.seq)?;
     let sql = format!(
         "UPDATE memories SET {}, version = version + 1, updated_at = ? WHERE seq = ?",
         sets.join(", ")
@@ -114,5 +116,6 @@ fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) ->
     if inverse.content.is_some() {
         chunks::replace_in_txn(connection, found.seq, &edit.chunks)?;
     }
+    memory_counts::add_in_txn(connection, found.seq)?;
     Ok(inverse)
 }

@@ -292,6 +292,15 @@ pub struct MemoryList {
     pub limit: u32,
 }
 
+/// The result of a purge of deleted memories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgedMemories {
+    /// The number of memories that were erased.
+    pub count: usize,
+    /// The spaces and numbers of the memories that they had superseded, which are current again.
+    pub restored: Vec<(SpaceId, i64)>,
+}
+
 /// The numbers of memories and chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryStats {

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectName, is_nearly};
 use super::repair::Header;
 use super::report::Schema;
-use crate::{Error, conversation_search, migrations};
+use crate::{Error, conversation_search, memory_counts, migrations};
 
 /// The fewest columns of a definition that proves that the database is Lar's, if its text is Lar's. The
 /// tables that SQLite creates for a full-text index have fewer, and the same text in every program.
@@ -236,7 +236,8 @@ impl Schemas {
     fn additions(&self, older: u32, newer: u32) -> Vec<String> {
         let of = |schema: u32| self.each.get((schema as usize).checked_sub(1)?);
         let (Some(older), Some(newer)) = (of(older), of(newer)) else { return Vec::new() };
-        let is_rebuilt = |name: &str| name == conversation_search::ROWS_TABLE || name.starts_with(OF_SQLITE);
+        let rebuilt = [conversation_search::ROWS_TABLE, memory_counts::TABLE];
+        let is_rebuilt = |name: &str| rebuilt.contains(&name) || name.starts_with(OF_SQLITE);
         let mut gains = Vec::new();
         for (name, definition) in newer.iter().filter(|(name, _)| name.0 == "table" && !is_rebuilt(&name.1)) {
             match older.get(name) {

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 
 use super::record;
 use super::row_keys::{Key, key_parts};
-use crate::{Error, conversation_search};
+use crate::{Error, conversation_search, memory_counts};
 
 /// A table of the schema.
 #[derive(Debug)]
@@ -103,13 +103,14 @@ impl Index {
     }
 }
 
-/// Returns the tables of a schema by name, except those of the search index, which are rebuilt from others.
+/// Returns the tables of a schema by name, except those of the search index and the counts of memories, which
+/// are rebuilt from others.
 pub(super) fn tables(connection: &Connection) -> Result<Vec<TableShape>, Error> {
     let mut query = connection.prepare(
         "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'
-         AND name <> ?1 ORDER BY name",
+         AND name NOT IN (?1, ?2) ORDER BY name",
     )?;
-    let found = query.query_map([conversation_search::ROWS_TABLE], |row| {
+    let found = query.query_map([conversation_search::ROWS_TABLE, memory_counts::TABLE], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
     })?;
     let found = found.collect::<Result<Vec<_>, _>>()?;

@@ -125,3 +125,16 @@ fn forms_of_a_word_count_as_one_word() {
     keywords.drop_below_share(&mut scores, &both, 0.5);
     assert_eq!(scores, [0.0; 4], "no text has a bird");
 }
+
+#[test]
+fn the_bytes_of_the_words_are_counted_while_they_are_added() {
+    let mut made = Numbers(42);
+    let mut keywords = Keywords::default();
+    for _ in 0..300 {
+        let (own, of_neighbours) = (made.words(20), made.words(5));
+        keywords.push(stored(&own), stored(&of_neighbours));
+    }
+    let words = keywords.words.iter();
+    let expected: usize = words.map(|(word, postings)| word.len() + WORD_BYTES + postings.bytes()).sum();
+    assert_eq!(keywords.words_bytes, expected);
+}

@@ -67,7 +67,11 @@ fn full_scan(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
     let Some(filter_ids) = index.resolve_filter(query) else { return Vec::new() };
     let words = index.keywords.score(&index.keywords.find(query.words));
     let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
-    let hits = (0..words.len()).filter_map(|at| index.hit(query, &filter_ids, scan.exact(at)?));
+    let matches = |at: &usize| {
+        let slot = &index.slots[index.chunks[*at].slot as usize];
+        slot.matches(&filter_ids, query.filter, query.now)
+    };
+    let hits = (0..words.len()).filter(matches).filter_map(|at| Some(index.hit(query, scan.exact(at)?)));
     let mut hits: Vec<(i64, f32)> = hits.map(|hit| (hit.memory, hit.score)).collect();
     hits.sort_by(|(a, one), (b, other)| other.total_cmp(one).then(b.cmp(a)));
     let mut seen = HashSet::new();
@@ -82,6 +86,7 @@ fn search_finds_the_same_hits_as_a_full_scan() {
     let mut index = Index::new(Some(EmbedderId { digest: "made".into(), dimension: DIMENSION }));
     (1..=3000).for_each(|seq| index.put(&made.memory(seq)));
     (1..=300).for_each(|at| index.remove(at * 7));
+    let now = Timestamp::from_millis(1_700_000_000_000);
     let tagged = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<String>>();
     let filters = [
         Filter::default(),
@@ -90,10 +95,14 @@ fn search_finds_the_same_hits_as_a_full_scan() {
         Filter { tags: tagged(&["all"]), kinds: vec![MemoryKind::Decision], ..Filter::default() },
         Filter { project: Some("falcon".into()), superseded: true, ..Filter::default() },
         Filter { tags: tagged(&["unknown"]), ..Filter::default() },
+        Filter { kinds: vec![MemoryKind::Decision], ..Filter::default() },
+        Filter { kinds: vec![MemoryKind::Place], ..Filter::default() },
+        Filter { since: Some(now.before(Duration::from_secs(9 * 86_400))), ..Filter::default() },
+        Filter { until: Some(now.before(Duration::from_secs(50 * 86_400))), ..Filter::default() },
     ];
     let today = Day::of_millis(1_700_000_000_000);
     let times = [today.plus(-200)..today.plus(-100)];
-    for round in 0..60 {
+    for round in 0..120 {
         let (words, vector) = (QueryTerms::of(&made.text()), Quantized::of(&made.vector()));
         let query = Query {
             words: &words,
@@ -103,7 +112,7 @@ fn search_finds_the_same_hits_as_a_full_scan() {
             filter: &filters[round % filters.len()],
             now: Timestamp::from_millis(1_700_000_000_000),
             limit: [1, 10, 200][round % 3],
-            weight: [0.6, 0.0, 1.0][round / 20],
+            weight: [0.6, 0.0, 1.0][round / 40],
         };
         let found: Vec<(i64, f32)> =
             index.search(&query).hits.iter().map(|hit| (hit.memory, hit.score)).collect();
@@ -111,4 +120,40 @@ fn search_finds_the_same_hits_as_a_full_scan() {
         let expected = full_scan(&index, &query);
         assert_eq!(scores(&found), scores(&expected), "round {round}");
     }
+}
+
+/// With a filter by kind or time that few memories pass, only these are scored.
+#[test]
+fn a_filter_that_few_memories_pass_names_them() {
+    let mut made = Generator(7);
+    let mut index = Index::new(Some(EmbedderId { digest: "made".into(), dimension: DIMENSION }));
+    (1..=700).for_each(|seq| index.put(&made.memory(seq)));
+    index.remove(14);
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let days_ago = |days: u64| Some(now.before(Duration::from_secs(days * 86_400)));
+    let count = |filter: Filter| {
+        let words = QueryTerms::of("w1");
+        let query = Query {
+            words: &words,
+            share_min: 0.0,
+            vector: None,
+            times: &[],
+            filter: &filter,
+            now,
+            limit: 10,
+            weight: 0.6,
+        };
+        let filter_ids = index.resolve_filter(&query).unwrap();
+        let all = index.slots.iter().filter(|slot| slot.matches(&filter_ids, &filter, now)).count();
+        index.narrow(&query, &filter_ids).map(|slots| {
+            assert!(slots.len() == all && all <= 700 / FEW_SHARE, "{}", slots.len());
+            slots.len()
+        })
+    };
+    assert_eq!(count(Filter::default()), None);
+    assert_eq!(count(Filter { kinds: vec![MemoryKind::Fact], ..Filter::default() }), None, "six of seven");
+    assert_eq!(count(Filter { kinds: vec![MemoryKind::Place], ..Filter::default() }), Some(0));
+    assert_eq!(count(Filter { since: days_ago(200), ..Filter::default() }), None, "about half");
+    assert!(count(Filter { since: days_ago(9), ..Filter::default() }).is_some_and(|few| few > 0));
+    assert!(count(Filter { until: days_ago(390), ..Filter::default() }).is_some_and(|few| few > 0));
 }

@@ -131,7 +131,7 @@ async fn save(
         ..Item::default()
     };
     let writer = context.authorize_write().await?;
-    let made = context.memories.ingest(&writer, vec![item], None).await.map_err(|problem| {
+    let made = context.memories.ingest(&writer, item, None).await.map_err(|problem| {
         match problem.fields.first() {
             // The tool has another name for the project.
             Some(field) if field.field.ends_with("project") => {
@@ -140,7 +140,6 @@ async fn save(
             _ => problem,
         }
     })?;
-    let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
     Ok(made.memory.id.to_string())
 }
 
