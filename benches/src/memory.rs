@@ -5,6 +5,7 @@
 pub(crate) mod batches;
 pub(crate) mod chats;
 pub(crate) mod growth;
+pub(crate) mod judge;
 mod labeled;
 pub(crate) mod large_space;
 pub(crate) mod quality;

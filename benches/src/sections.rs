@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 38] = [
+const SECTIONS: [(&str, Measure); 39] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -44,6 +44,7 @@ const SECTIONS: [(&str, Measure); 38] = [
     ("Reproducible seeds", |runtime| runtime.block_on(correctness::seeds())),
     ("Memory search quality", |runtime| runtime.block_on(memory::quality::measure())),
     ("Smart ingest decisions", |runtime| runtime.block_on(memory::smart::measure())),
+    ("Model as judge of memories", |runtime| runtime.block_on(memory::judge::measure())),
     ("Memory requests in chat messages", |runtime| runtime.block_on(memory::chats::measure())),
     ("Secrets in texts", |_| memory::secrets::measure()),
     ("Memory search latency", |runtime| runtime.block_on(memory::scale::searches())),

@@ -9,6 +9,7 @@ mod faults;
 mod imports;
 mod inbox;
 mod intentions;
+mod judge;
 mod links;
 mod purge;
 mod search;

@@ -77,10 +77,10 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
 /// Saves a batch. Returns the memories per second.
 async fn save_batch(fixture: &MemoryFixture, generator: &mut Generator) -> anyhow::Result<f64> {
     let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
-    let items: Vec<Item> =
-        (0..BATCH).map(|_| Item { content: generator.text(TEXT_WORDS), ..Item::default() }).collect();
+    let item = |content| Ok(Item { content, ..Item::default() });
+    let items = (0..BATCH).map(|_| item(generator.text(TEXT_WORDS))).collect();
     let started_at = Instant::now();
-    fixture.memories.ingest(&writer, items, None).await?;
+    fixture.memories.ingest_batch(&writer, items, None).await?;
     Ok(BATCH as f64 / started_at.elapsed().as_secs_f64())
 }
 

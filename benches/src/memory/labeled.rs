@@ -1,8 +1,8 @@
 //! The labeled sets of `benches/data/memory`, and sealed ones from a folder that the caller names.
 //!
 //! Each set is a folder with `pairs.jsonl`, `chats.jsonl` and `secrets.jsonl`, written independently in one
-//! voice. The pairs of the calibration sets are in `crates/memory/calibration`. The rules were made with the calibration sets. The other sets were sealed before (their digests are
-//! in `benches/data/memory/README.md`) and are measured once.
+//! voice. The rules were made with the calibration sets, whose pairs are in `crates/memory/calibration`. The
+//! other sets were sealed before (their digests are in `benches/data/memory/README.md`) and are measured once.
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,7 @@ use clap::Args;
 use lar_base::{Bytes, deprecation};
 use lar_engines::embedded::ConfinementPolicy;
 use lar_inference::protocol::CacheType;
+use lar_memory::JudgeModel;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use command::{ConfigCommand, run};
@@ -199,6 +200,17 @@ impl Default for Config {
             listeners: Vec::new(),
             remotes: Vec::new(),
             deprecated: Vec::new(),
+        }
+    }
+}
+
+impl MemoryConfig {
+    /// Returns the model that judges links.
+    pub(crate) fn judge_model(&self) -> JudgeModel {
+        match self.judge.as_str() {
+            "auto" => JudgeModel::WhileLoaded,
+            "off" => JudgeModel::Off,
+            model => JudgeModel::Named(model.to_owned()),
         }
     }
 }

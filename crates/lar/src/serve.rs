@@ -17,7 +17,7 @@ use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_inference::Prompt;
 use lar_inference::protocol::Compute;
-use lar_memory::{JudgeModel, Memories, SecretPolicy};
+use lar_memory::{Memories, SecretPolicy};
 use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_RETENTION, Server, TlsFiles};
 use lar_store::{KeyRecord, Store};
 use prometheus_client::registry::Registry;
@@ -127,11 +127,7 @@ impl LarInstance {
                 SecretsPolicy::Redact => SecretPolicy::Redact,
                 SecretsPolicy::Quarantine => SecretPolicy::Quarantine,
             },
-            judge: match config.memory.judge.as_str() {
-                "auto" => JudgeModel::WhileLoaded,
-                "off" => JudgeModel::Off,
-                model => JudgeModel::Named(model.to_owned()),
-            },
+            judge: config.memory.judge_model(),
         };
         let memories = Memories::start(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
         tasks.spawn(purge_expired(store.clone(), memories.clone(), tasks.stopping()));

@@ -46,10 +46,10 @@ impl SpaceIndex {
 
     /// Replaces the index by a new one and returns the old one, or returns the new one if memories changed that
     /// it does not have yet.
-    fn replace_if_unchanged(&self, new: Index) -> Result<Option<Index>, Index> {
+    fn replace_if_unchanged(&self, new: Index) -> Result<Option<Index>, Box<Index>> {
         let mut changed = lock(&self.changed);
         if changed.as_ref().is_some_and(|changed| !changed.is_empty()) {
-            return Err(new);
+            return Err(Box::new(new));
         }
         let replaced = self.index.write().unwrap_or_else(PoisonError::into_inner).replace(new);
         *changed = None;
@@ -246,7 +246,7 @@ impl Indexes {
             let (memories, bytes) = (index.len(), index.bytes());
             match space_index.replace_if_unchanged(index) {
                 Ok(replaced) => return Ok((memories, bytes, replaced)),
-                Err(unfinished) => index = unfinished,
+                Err(unfinished) => index = *unfinished,
             }
         }
     }

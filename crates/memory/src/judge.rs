@@ -8,8 +8,8 @@
 
 mod calibration;
 mod question;
+pub(crate) mod status;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lar_base::default_models::DEFAULT_CHAT;
@@ -19,11 +19,11 @@ use lar_inference::{Priority, TaskEvent, cancelled_problem, stopped_problem};
 use lar_store::{
     Change, JudgeCalibration, LinkJudgment, LinkRelation, LinkResolution, MemoryDecision, UnjudgedLink,
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::calibration::{CalibrationPair, Scored};
-use self::question::{JudgedRelation, Judgment};
+use self::question::{FormAnswer, JudgedRelation};
+pub use self::status::{JudgeModel, JudgeState};
 use crate::Memories;
 use crate::smart::Decision;
 use crate::supersede::{memory_change, supersede_change};
@@ -37,81 +37,16 @@ const PAGE: u32 = 16;
 /// The most characters of a change in the history of memories.
 const CHANGE_CHARS_MAX: usize = 200;
 
-/// The model that judges links.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum JudgeModel {
-    /// None: links wait for a person.
-    Off,
-    /// The default chat model, while it is loaded and if it runs on this machine.
-    #[default]
-    WhileLoaded,
-    /// The model with this name or alias. It is loaded for the judge.
-    Named(String),
-}
-
-/// What the judge does now.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum JudgeState {
-    /// There is nothing to judge, no model is loaded, or the model is not fit.
-    #[default]
-    Idle,
-    /// It judges the built-in pairs.
-    Calibrating {
-        /// The model's name.
-        model: String,
-        /// The number of pairs that it has judged.
-        judged: usize,
-        /// The number of all pairs.
-        pairs: usize,
-    },
-    /// It judges links.
-    Judging {
-        /// The model's name.
-        model: String,
-    },
-}
-
-/// The judge's state and the requests to it. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Judge(Arc<JudgeShared>);
-
-#[derive(Debug, Default)]
-struct JudgeShared {
-    state: Mutex<JudgeState>,
-    wake: Notify,
-    /// A model to calibrate, and who asked for that.
-    requested: Mutex<Option<(String, Caller)>>,
-}
-
-impl Judge {
-    /// Starts the next look for links at once.
-    pub(crate) fn wake(&self) {
-        self.0.wake.notify_one();
-    }
-
-    fn set(&self, state: JudgeState) {
-        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    fn state(&self) -> JudgeState {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn requested(&self) -> MutexGuard<'_, Option<(String, Caller)>> {
-        self.0.requested.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A model with the version of the question.
-struct Seat {
+/// A model that judges, with the version of the question.
+struct JudgingModel {
     /// The model's name.
-    model: String,
+    name: String,
     /// The judge's id in the database.
-    judge: String,
+    id: String,
 }
 
 impl Memories {
-    /// Returns what the judge does, and the calibrations of all models, newest first.
+    /// Returns the state of the judge, and the calibrations of all models, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -125,16 +60,16 @@ impl Memories {
     /// # Errors
     /// [`Code::NotFound`] if there is no such model.
     pub async fn start_calibration(&self, caller: &Caller, model: Option<&str>) -> Result<String, Problem> {
-        let seat = self.seat(model.unwrap_or(DEFAULT_CHAT)).await?;
+        let judge = self.judging_model(model.unwrap_or(DEFAULT_CHAT)).await?;
         let caller = Caller::internal(caller.user(), caller.key());
-        *self.judge.requested() = Some((seat.model.clone(), caller));
+        *self.judge.requested() = Some((judge.name.clone(), caller));
         self.judge.set(JudgeState::Calibrating {
-            model: seat.model.clone(),
+            model: judge.name.clone(),
             judged: 0,
             pairs: calibration::pairs().len(),
         });
         self.judge.wake();
-        Ok(seat.model)
+        Ok(judge.name)
     }
 
     /// Judges until the server stops.
@@ -149,7 +84,7 @@ impl Memories {
             self.judge.set(JudgeState::Idle);
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = self.judge.0.wake.notified() => {}
+                () = self.judge.woken() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
@@ -158,61 +93,64 @@ impl Memories {
     async fn judge_all(&self) -> Result<(), Problem> {
         let requested = self.judge.requested().take();
         if let Some((model, caller)) = requested {
-            self.calibrate(&self.seat(&model).await?, &caller).await?;
+            let judge = self.judging_model(&model).await?;
+            if let Err(problem) = self.calibrate(&judge, &caller).await {
+                tracing::warn!(model, %problem, "could not calibrate the judge of links");
+            }
         }
-        let Some(seat) = self.current_seat().await? else { return Ok(()) };
-        let Some(first) = self.store.links_unjudged(seat.judge.clone(), 1).await?.pop() else {
+        let Some(judge) = self.current_judge().await? else { return Ok(()) };
+        let Some(first) = self.store.links_unjudged(judge.id.clone(), 1).await?.pop() else {
             return Ok(());
         };
-        let known = self.store.judge_get(seat.judge.clone()).await?;
+        let known = self.store.judge_get(judge.id.clone()).await?;
         let calibration = match known {
             Some(known) => known,
-            None => self.calibrate(&seat, &Caller::internal(first.user, first.key)).await?,
+            None => self.calibrate(&judge, &Caller::internal(first.user, first.key)).await?,
         };
         let Some(threshold) = calibration.threshold else { return Ok(()) };
-        self.judge.set(JudgeState::Judging { model: seat.model.clone() });
+        self.judge.set(JudgeState::Judging { model: judge.name.clone() });
         loop {
-            let page = self.store.links_unjudged(seat.judge.clone(), PAGE).await?;
+            let page = self.store.links_unjudged(judge.id.clone(), PAGE).await?;
             if page.is_empty() {
                 return Ok(());
             }
             for link in page {
-                self.judge_link(&seat, link, threshold).await?;
+                self.judge_link(&judge, link, threshold).await?;
             }
         }
     }
 
     /// Returns the model that judges now.
-    async fn current_seat(&self) -> Result<Option<Seat>, Problem> {
+    async fn current_judge(&self) -> Result<Option<JudgingModel>, Problem> {
         match &self.options.judge {
             JudgeModel::Off => Ok(None),
-            JudgeModel::Named(model) => self.seat(model).await.map(Some),
+            JudgeModel::Named(model) => self.judging_model(model).await.map(Some),
             JudgeModel::WhileLoaded => {
-                let Ok(seat) = self.seat(DEFAULT_CHAT).await else { return Ok(None) };
-                Ok(Some(seat).filter(|seat| self.gateway.is_loaded_here(&seat.model)))
+                let Ok(judge) = self.judging_model(DEFAULT_CHAT).await else { return Ok(None) };
+                Ok(Some(judge).filter(|judge| self.gateway.is_loaded_here(&judge.name)))
             }
         }
     }
 
-    async fn seat(&self, model: &str) -> Result<Seat, Problem> {
+    async fn judging_model(&self, model: &str) -> Result<JudgingModel, Problem> {
         let route = self.gateway.route(model).await?;
         let weights = if route.digest.is_empty() { &route.pool } else { &route.digest };
-        let judge = format!("{weights}#{}", question::VERSION);
-        Ok(Seat { model: route.pool, judge })
+        let id = format!("{weights}#{}", question::VERSION);
+        Ok(JudgingModel { name: route.pool, id })
     }
 
     /// Judges the built-in pairs and stores the result.
-    async fn calibrate(&self, seat: &Seat, caller: &Caller) -> Result<JudgeCalibration, Problem> {
+    async fn calibrate(&self, judge: &JudgingModel, caller: &Caller) -> Result<JudgeCalibration, Problem> {
         let pairs = calibration::pairs();
-        tracing::info!(model = seat.model, pairs = pairs.len(), "calibrating the judge of links");
+        tracing::info!(model = judge.name, pairs = pairs.len(), "calibrating the judge of links");
         let mut scored: Vec<Scored> = Vec::with_capacity(pairs.len());
         for CalibrationPair { older, newer, replaces } in pairs {
             self.judge.set(JudgeState::Calibrating {
-                model: seat.model.clone(),
+                model: judge.name.clone(),
                 judged: scored.len(),
                 pairs: pairs.len(),
             });
-            let judgment = self.ask(seat, caller, older, newer).await?;
+            let judgment = self.ask(judge, caller, older, newer).await?;
             scored.push((score_of(judgment.as_ref()), *replaces));
             if calibration::is_hopeless(&scored, pairs.len()) {
                 break;
@@ -221,8 +159,8 @@ impl Memories {
         let fitness = calibration::measure(&scored);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let calibration = JudgeCalibration {
-            judge: seat.judge.clone(),
-            model: seat.model.clone(),
+            judge: judge.id.clone(),
+            model: judge.name.clone(),
             pairs: count(scored.len()),
             replacements: count(scored.iter().filter(|(_, replaces)| *replaces).count()),
             accepted: count(fitness.accepted),
@@ -231,7 +169,7 @@ impl Memories {
             calibrated_at: Timestamp::now(),
         };
         tracing::info!(
-            model = seat.model,
+            model = judge.name,
             is_fit = calibration.threshold.is_some(),
             accepted = calibration.accepted,
             correct = calibration.correct,
@@ -241,20 +179,25 @@ impl Memories {
         Ok(calibration)
     }
 
-    async fn judge_link(&self, seat: &Seat, unjudged: UnjudgedLink, threshold: f32) -> Result<(), Problem> {
+    async fn judge_link(
+        &self,
+        judge: &JudgingModel,
+        unjudged: UnjudgedLink,
+        threshold: f32,
+    ) -> Result<(), Problem> {
         let UnjudgedLink { link, user, key, older, newer } = unjudged;
-        let judgment = self.ask(seat, &Caller::internal(user, key), &older, &newer).await?;
+        let judgment = self.ask(judge, &Caller::internal(user, key), &older, &newer).await?;
         let relation = judgment.as_ref().map_or("unclear", |judgment| judgment.relation.as_str());
         let score = score_of(judgment.as_ref());
         let record =
-            LinkJudgment { link: link.id, judge: seat.judge.clone(), relation: relation.into(), score };
+            LinkJudgment { link: link.id, judge: judge.id.clone(), relation: relation.into(), score };
         self.store.link_judge(record).await?;
         if score < threshold || link.relation != LinkRelation::MayReplace {
             return Ok(());
         }
         let change = judgment.map(|judgment| judgment.change).unwrap_or_default();
         let change: String = change.chars().take(CHANGE_CHARS_MAX).collect();
-        let reason = format!("{} finds that it is outdated: {change}", seat.model);
+        let reason = format!("{} finds that it is outdated: {change}", judge.name);
         let _lock = self.space_locks.lock(link.space).await;
         let spaces = vec![link.space];
         let older = self.store.memory_get(spaces.clone(), link.older).await?;
@@ -279,11 +222,11 @@ impl Memories {
     /// Asks the model when nobody waits for an answer. Returns `None` if its answer cannot be read.
     async fn ask(
         &self,
-        seat: &Seat,
+        judge: &JudgingModel,
         caller: &Caller,
         older: &str,
         newer: &str,
-    ) -> Result<Option<Judgment>, Problem> {
+    ) -> Result<Option<FormAnswer>, Problem> {
         let interactive = self.gateway.interactive_tasks();
         loop {
             interactive.wait_until_quiet(QUIET).await;
@@ -291,23 +234,23 @@ impl Memories {
                 biased;
                 // Dropping the answer's reader cancels its task.
                 () = interactive.wait_for_one() => {}
-                answer = self.generate(seat, caller, older, newer) => return answer,
+                answer = self.generate(judge, caller, older, newer) => return answer,
             }
         }
     }
 
     async fn generate(
         &self,
-        seat: &Seat,
+        judge: &JudgingModel,
         caller: &Caller,
         older: &str,
         newer: &str,
-    ) -> Result<Option<Judgment>, Problem> {
+    ) -> Result<Option<FormAnswer>, Problem> {
         let task = Task {
             id: TaskId::new(),
             caller: caller.clone(),
             api: "memory",
-            model: seat.model.clone(),
+            model: judge.name.clone(),
             priority: Priority::Batch,
             deadline: None,
             conversation: None,
@@ -332,7 +275,7 @@ impl Memories {
 }
 
 /// Returns the score of a judgment. An answer that cannot be read accepts nothing.
-fn score_of(judgment: Option<&Judgment>) -> f32 {
+fn score_of(judgment: Option<&FormAnswer>) -> f32 {
     judgment
         .filter(|judgment| judgment.relation == JudgedRelation::Replaces)
         .map_or(f32::MIN, |judgment| judgment.score)

@@ -10,7 +10,7 @@ use crate::client_uses::ClientUses;
 use crate::embed::Embeddings;
 use crate::embedding_backfill::{Backfill, Wake};
 use crate::indexes::Indexes;
-use crate::judge::{Judge, JudgeModel};
+use crate::judge::status::{Judge, JudgeModel};
 use crate::keyword_backfill::KeywordBackfill;
 use crate::metrics::Metrics;
 use crate::secret_policy::SecretPolicy;

@@ -24,7 +24,7 @@ pub enum ImportLine {
     /// A memory.
     Memory(Box<ExportedMemory>),
     /// An intention.
-    Intention(Intention),
+    Intention(Box<Intention>),
 }
 
 /// A running export of one space, in pages.
@@ -70,7 +70,7 @@ impl Memories {
                 match line {
                     ImportLine::Memory(memory) => moved.push(check(*memory, policy, by).map_err(in_line)?),
                     ImportLine::Intention(intention) => {
-                        intentions.push(check_intention(intention, policy, by).map_err(in_line)?);
+                        intentions.push(check_intention(*intention, policy, by).map_err(in_line)?);
                     }
                 }
             }

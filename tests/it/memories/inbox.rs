@@ -60,7 +60,7 @@ fn a_saved_memory_with_the_same_text_leaves_the_inbox() {
 }
 
 /// Changes the database of a server that is stopped.
-fn change_database(lar: &Lar, sql: &str) {
+pub(super) fn change_database(lar: &Lar, sql: &str) {
     let script = "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
     let mut change = Command::new("python3");
     change.args(["-c", script]).arg(lar.data().join("lar.db")).arg(sql);

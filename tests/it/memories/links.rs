@@ -8,7 +8,7 @@ use super::{remember, save_text, search_ids, with};
 
 const REASON: &str = "another city for the same person";
 
-fn owner() -> String {
+pub(super) fn owner() -> String {
     format!("authorization: Bearer {}\r\n", Lar::KEY)
 }
 
@@ -30,7 +30,7 @@ fn import(lar: &Lar, headers: &str, lines: &[Value]) -> Answer {
 }
 
 /// Links two memories of the space that the headers select; returns the id of the link.
-fn link(lar: &Lar, headers: &str, older: &str, newer: &str) -> String {
+pub(super) fn link(lar: &Lar, headers: &str, older: &str, newer: &str) -> String {
     let mut lines = lines(lar, headers);
     let line = lines.iter_mut().find(|line| line["id"] == newer).unwrap();
     let id = format!("link_{}", newer.strip_prefix("mem_").unwrap());
@@ -65,7 +65,7 @@ fn resolve(lar: &Lar, link: &str, resolution: &str) -> Answer {
     lar.post(&format!("/lar/v1/memories/links/{link}"), &json!({ "resolution": resolution }))
 }
 
-fn memory(lar: &Lar, id: &str) -> Value {
+pub(super) fn memory(lar: &Lar, id: &str) -> Value {
     lar.get(&format!("/lar/v1/memories/{id}")).json()
 }
 

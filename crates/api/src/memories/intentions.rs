@@ -232,7 +232,7 @@ pub struct DueIntentions {
 #[serde(untagged)]
 pub enum ExportedLine {
     /// An intention.
-    Intention(ExportedIntentionLine),
+    Intention(Box<ExportedIntentionLine>),
     /// A memory.
     Memory(Box<ExportedMemory>),
 }

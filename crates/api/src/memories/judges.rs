@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What the judge does.
+/// The present work of the judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeActivity {
@@ -22,7 +22,7 @@ pub enum JudgeActivity {
 /// The judge and the calibrations of models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Judges {
-    /// What the judge does: `idle`, `calibrating` or `judging`.
+    /// The present work of the judge: `idle`, `calibrating` or `judging`.
     pub activity: JudgeActivity,
     /// The model that judges; absent while it is idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What the gateway says about models: where their requests go, their size and their speed.
+//! The models behind the gateway: where their requests go, their size and their speed.
 
 use std::collections::BTreeMap;
 

@@ -277,7 +277,7 @@ mod tests {
             DueContext { codebase: None, ..fitting.clone() },
             DueContext { file: Some("a.py".into()), ..fitting.clone() },
             DueContext { file: None, ..fitting.clone() },
-            DueContext { texts: vec!["Hello.".into()], ..fitting.clone() },
+            DueContext { texts: vec!["Hello.".into()], ..fitting },
             DueContext::default(),
         ] {
             assert_eq!(cause(&trigger, &context, 0), None, "{context:?}");

@@ -78,7 +78,7 @@ pub(super) type Scored = (f32, bool);
 pub(super) struct Fitness {
     /// The pairs that the judge accepts, with the threshold of the other half.
     pub(super) accepted: usize,
-    /// Those of them that are replacements.
+    /// The replacements among them.
     pub(super) correct: usize,
     /// The threshold on all pairs; `None` if the judge is not fit.
     pub(super) threshold: Option<f32>,

@@ -215,10 +215,10 @@ impl JudgedRelation {
 
 /// The answer of a model about two texts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judgment {
+pub(super) struct FormAnswer {
     /// The relation that the form names.
     pub(super) relation: JudgedRelation,
-    /// What of the older text is outdated, in the words of the model.
+    /// The outdated part of the older text, in the words of the model.
     pub(super) change: String,
     /// The score of *replaces*: the logarithm of its odds against the other relations.
     pub(super) score: f32,
@@ -262,13 +262,13 @@ fn pair_text(first: &str, second: &str) -> String {
 }
 
 /// Reads an answer. Returns `None` if the form is not complete, or without probabilities.
-pub(super) fn read(tokens: &[TokenLogprobs]) -> Option<Judgment> {
+pub(super) fn read(tokens: &[TokenLogprobs]) -> Option<FormAnswer> {
     let mut text = Vec::new();
-    let mut told = None;
+    let mut at_relation = None;
     for token in tokens {
         let is_at_relation = String::from_utf8_lossy(&text).trim_end().ends_with(RELATION_LINE);
         if is_at_relation && JudgedRelation::of_token(&token.chosen.bytes).is_some() {
-            told = told.or(Some(token));
+            at_relation = at_relation.or(Some(token));
         }
         text.extend_from_slice(&token.chosen.bytes);
     }
@@ -277,7 +277,7 @@ pub(super) fn read(tokens: &[TokenLogprobs]) -> Option<Judgment> {
     let word = value_of(RELATION_LINE)?.trim();
     let relation = JudgedRelation::ALL.into_iter().find(|relation| relation.as_str() == word)?;
     let change = value_of(CHANGE_LINE)?.trim().to_owned();
-    Some(Judgment { relation, change, score: replacement_score(told?) })
+    Some(FormAnswer { relation, change, score: replacement_score(at_relation?) })
 }
 
 /// Returns the logarithm of the odds of *replaces* at the token that tells the relations apart.

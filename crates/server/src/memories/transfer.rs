@@ -72,7 +72,8 @@ pub(crate) async fn import(
 ) -> Result<axum::Json<ImportResult>, Failure> {
     let space = writer.space();
     let memory = |line: ExportedMemory| Ok(ImportLine::Memory(Box::new(parse_memory(space, line)?)));
-    let intention = |line: ExportedIntentionLine| Ok(ImportLine::Intention(parse_intention(space, line)?));
+    let intention =
+        |line: ExportedIntentionLine| Ok(ImportLine::Intention(Box::new(parse_intention(space, line)?)));
     let read = extract::json_lines_of_two_kinds(request, &receiver, memory, is_intention, intention).await?;
     let all = read.len();
     let imported = memories.import(&writer, read).await?;

@@ -149,7 +149,7 @@ impl Spaces {
         let owner = self.store.owner().await.unwrap();
         let agent = format!("agent{}", self.spaces.len());
         let new = self.store.space_ensure(owner, Some(agent)).await.unwrap().id;
-        self.store.memories_import(new, moved).await.unwrap();
+        self.store.memories_import(new, moved, Vec::new()).await.unwrap();
         self.spaces.push(new);
     }
 
