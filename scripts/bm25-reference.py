@@ -9,7 +9,7 @@ generator. The output has one line per query, with the score of each text divide
 
 import bm25s
 
-K1, B = 0.9, 0.4
+K1, B = 0.9, 0.6
 
 
 def numbers(seed):

@@ -22,11 +22,11 @@ use lar_store::{
 use tokio_util::sync::CancellationToken;
 
 use self::calibration::{CalibrationPair, Scored};
-use self::question::{FormAnswer, JudgedRelation};
+use self::question::FormAnswer;
 pub use self::status::{JudgeModel, JudgeState};
 use crate::Memories;
 use crate::smart::Decision;
-use crate::supersede::{memory_change, supersede_change};
+use crate::supersede::{confirm_change, supersede_change};
 
 /// The interval between looks for links and a loaded model.
 const EVERY: Duration = Duration::from_secs(60);
@@ -150,8 +150,8 @@ impl Memories {
                 judged: scored.len(),
                 pairs: pairs.len(),
             });
-            let judgment = self.ask(judge, caller, older, newer).await?;
-            scored.push((score_of(judgment.as_ref()), *replaces));
+            let answer = self.ask(judge, caller, older, newer).await?;
+            scored.push((score_of(answer.as_ref()), *replaces));
             if calibration::is_hopeless(&scored, pairs.len()) {
                 break;
             }
@@ -186,28 +186,23 @@ impl Memories {
         threshold: f32,
     ) -> Result<(), Problem> {
         let UnjudgedLink { link, user, key, older, newer } = unjudged;
-        let judgment = self.ask(judge, &Caller::internal(user, key), &older, &newer).await?;
-        let relation = judgment.as_ref().map_or("unclear", |judgment| judgment.relation.as_str());
-        let score = score_of(judgment.as_ref());
+        let answer = self.ask(judge, &Caller::internal(user, key), &older, &newer).await?;
+        let relation = answer.as_ref().map_or("unclear", |answer| answer.relation.as_str());
+        let score = score_of(answer.as_ref());
         let record =
             LinkJudgment { link: link.id, judge: judge.id.clone(), relation: relation.into(), score };
         self.store.link_judge(record).await?;
         if score < threshold || link.relation != LinkRelation::MayReplace {
             return Ok(());
         }
-        let change = judgment.map(|judgment| judgment.change).unwrap_or_default();
-        let change: String = change.chars().take(CHANGE_CHARS_MAX).collect();
-        let reason = format!("{} finds that it is outdated: {change}", judge.name);
+        let reason = reason(&judge.name, answer.as_ref());
         let _lock = self.space_locks.lock(link.space).await;
         let spaces = vec![link.space];
         let older = self.store.memory_get(spaces.clone(), link.older).await?;
         let newer = self.store.memory_get(spaces.clone(), link.newer).await?;
         let decision = MemoryDecision {
-            // The change of the newer memory is empty, so that the decision can be undone from both.
-            changes: vec![
-                memory_change(&newer, lar_store::MemoryPatch::default()),
-                supersede_change(&older, newer.id, newer.valid_from),
-            ],
+            // The decision also changes the newer memory, so that it can be undone from both.
+            changes: vec![confirm_change(&newer), supersede_change(&older, newer.id, newer.valid_from)],
             resolved: Some((link.id, LinkResolution::Replace)),
             ..MemoryDecision::default()
         };
@@ -274,9 +269,19 @@ impl Memories {
     }
 }
 
-/// Returns the score of a judgment. An answer that cannot be read accepts nothing.
-fn score_of(judgment: Option<&FormAnswer>) -> f32 {
-    judgment
-        .filter(|judgment| judgment.relation == JudgedRelation::Replaces)
-        .map_or(f32::MIN, |judgment| judgment.score)
+/// Returns the score of an answer. One that cannot be read accepts nothing.
+fn score_of(answer: Option<&FormAnswer>) -> f32 {
+    answer.map_or(f32::MIN, |answer| answer.score)
+}
+
+/// Returns the reason in the history of memories.
+fn reason(model: &str, answer: Option<&FormAnswer>) -> String {
+    let change = answer.map(|answer| answer.change.as_str()).filter(|change| *change != question::NOTHING);
+    match change {
+        Some(change) => {
+            let change: String = change.chars().take(CHANGE_CHARS_MAX).collect();
+            format!("{model} finds that it is outdated: {change}")
+        }
+        None => format!("{model} finds that it is outdated"),
+    }
 }

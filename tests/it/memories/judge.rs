@@ -7,7 +7,6 @@ use super::inbox::change_database;
 use super::links::{link, memory, owner};
 use super::{save_text, with};
 
-/// A pair that even the small model of these tests takes for a replacement: it is among the examples.
 const OLDER: &str = "Buy paint for the fence.";
 const NEWER: &str = "The fence is painted, looks great!";
 
@@ -24,7 +23,7 @@ fn a_fit_judge_replaces_an_outdated_memory_once() {
     let model = lar.get("/lar/v1/catalog/models/default").json();
     let (name, digest) = (model["name"].as_str().unwrap(), model["digest"].as_str().unwrap());
     assert_eq!(lar.stop(), Some(0));
-    // As if its calibration had shown that it may be believed.
+    // As if its calibration had shown that any score may be believed.
     let calibration = format!("('{digest}#1', '{name}', 390, 90, 60, 60, -20.0, 0)");
     change_database(&lar, &format!("INSERT INTO judges VALUES {calibration}"));
     let config = data.path().join("lar.toml");

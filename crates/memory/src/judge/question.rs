@@ -18,6 +18,8 @@ const ALTERNATIVES: u32 = 20;
 const RELATION_LINE: &str = "Relation:";
 /// The start of the line with the change.
 const CHANGE_LINE: &str = "Change: ";
+/// The change of a text that is not outdated.
+pub(super) const NOTHING: &str = "nothing";
 
 const INSTRUCTIONS: &str =
     "You keep a person's notes. A first note is stored; later a second note comes in. \

@@ -275,7 +275,7 @@ async fn the_migration_counts_what_exists() {
     let connection = spaces.database();
     let expected = count_rows(&connection, spaces.spaces[0]);
     connection.execute_batch(&format!("DROP TABLE {TABLE}")).unwrap();
-    migrations::make_from(&connection, 18, 19).unwrap();
+    migrations::make_from(&connection, 20, 21).unwrap();
     assert_eq!(read(&connection, &spaces.spaces).unwrap(), expected);
     assert_eq!((expected.memories, expected.deleted, expected.chunks, expected.superseded), (3, 1, 3, 1));
     assert_eq!((expected.pinned, expected.chunks_without_vectors), (1, 1));

@@ -301,7 +301,9 @@ fn candidates_of_an_older_schema_replace_no_memory() {
     assert_eq!(kept, ("I play the oboe.".into(), None));
     let link = |id: &str, older: &str, newer: &str, rest: &str| {
         let sql = format!(
-            "INSERT INTO memory_links VALUES ('{id}', 'space_x', '{older}', '{newer}', 'contradicts', 'why', 'key_1', 1, {rest})"
+            "INSERT INTO memory_links (id, space_id, older_id, newer_id, relation, reason, key_id, created_at,
+                                       resolution, resolved_at, decision)
+             VALUES ('{id}', 'space_x', '{older}', '{newer}', 'contradicts', 'why', 'key_1', 1, {rest})"
         );
         connection.execute(&sql, [])
     };

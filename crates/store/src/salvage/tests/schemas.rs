@@ -73,12 +73,19 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
                                        reviewed_at, hash, version, created_at, updated_at)
                  SELECT 'mem_{newer:032x}', space_id, kind, 'newer', tags, source, pinned, stability, difficulty,
                         reviewed_at, x'01{zeros}', version, created_at, updated_at FROM memories;
-                 INSERT INTO memory_links
+                 INSERT INTO memory_links (id, space_id, older_id, newer_id, relation, reason, key_id, created_at,
+                                       resolution, resolved_at, decision)
                  VALUES ('link', '{space}', '{memory}', 'mem_{newer:032x}', 'may_replace', 'why', 'key', 1,
                          'keep_both', 2, NULL)",
                 newer = 2,
                 zeros = "00".repeat(31)
             ),
+        ),
+        (
+            20,
+            "UPDATE memory_links SET judge = 'weights#1', judged_relation = 'adds', judged_score = -2;
+             INSERT INTO judges VALUES ('weights#1', 'model', 390, 90, 60, 59, 1.5, 1)"
+                .to_owned(),
         ),
         (
             19,
