@@ -43,6 +43,7 @@ LEFT_OUT = {
     r"^lar upgrade": "needs a release; tests/it/upgrade.rs upgrades and goes back",
     r"^lar config set engines.llama_server": "names a program of the reader; tests/it/llama_server.rs runs one",
     r"^lar connect (codex|open-webui)$": "needs the client; tests/it/connect.rs and `make big-clients` test it",
+    r"^lar memory judge calibrate": "judges 390 pairs; tests/it/memories/judge.rs starts a calibration",
     r"^lar models pull hf:": "needs the hub; tests/it/downloads.rs uses a fake hub, and a generated reranker is installed here",
     r"^make client-matrix|matrix/run\.sh": "installs 2.2 GB; `make nightly` runs it",
 }
