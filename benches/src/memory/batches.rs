@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lar_base::Instant;
-use lar_memory::{Item, MemoryScope, Search};
+use lar_memory::{Item, MemoryScope, Mode, Search};
 
 use super::MemoryFixture;
 use super::scale::Generator;
@@ -28,7 +28,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Measures batches and searches alone and together, in the same rounds.
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let fixture = Arc::new(MemoryFixture::open().await?);
-    let mut generator = Generator::new();
+    // The embeddings of queries are cached, so each query is another one.
+    let (mut generator, mut queries) = (Generator::new(), Generator::new());
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     let (mut quiet, mut during): (Vec<[f64; 2]>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
     save_batch(&fixture, &mut generator).await?;
@@ -41,17 +42,19 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         let searching = tokio::spawn({
             let (fixture, over) = (fixture.clone(), over.clone());
             async move {
-                let (mut generator, mut times) = (Generator::new(), Vec::new());
+                let mut times = Vec::new();
                 while !over.load(Ordering::Relaxed) {
-                    times.push(search(&fixture, &mut generator).await?);
+                    times.push(search(&fixture, &mut queries).await?);
                     tokio::time::sleep(PAUSE).await;
                 }
-                Ok::<_, anyhow::Error>(times)
+                Ok::<_, anyhow::Error>((times, queries))
             }
         });
         beside.push(save_batch(&fixture, &mut generator).await?);
         over.store(true, Ordering::Relaxed);
-        during.extend(searching.await??);
+        let (times, used) = searching.await??;
+        during.extend(times);
+        queries = used;
     }
     let mut text = format!(
         "One batch of {BATCH} memories of {TEXT_WORDS} generated words, embedded. *Beside*: while one caller\n\
@@ -90,5 +93,8 @@ async fn search(fixture: &MemoryFixture, generator: &mut Generator) -> anyhow::R
     let search = Search { query: generator.text(QUERY_WORDS), limit: 10, ..Search::default() };
     let started_at = Instant::now();
     let found = fixture.memories.search(&reader, search).await?;
+    if let Mode::Keyword(reason) = found.mode {
+        anyhow::bail!("a search without the embedding of its query: {reason}");
+    }
     Ok([started_at.elapsed(), found.stages.embed].map(|took| took.as_secs_f64() * 1000.0))
 }

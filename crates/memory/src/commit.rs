@@ -2,6 +2,8 @@
 //!
 //! Both run on a detached task, so that a disconnect in between cannot leave an index behind the database.
 
+use std::collections::HashMap;
+
 use lar_base::{MemoryId, Problem, SpaceId};
 use lar_store::{
     AppliedDecision, Change, ExportedMemory, IdempotentRequest, Intention, Memory, MemoryDecision, NewChunk,
@@ -94,8 +96,12 @@ impl Memories {
 
     /// Updates the indexes with these memories, by space and number.
     async fn index(&self, memories: Vec<(SpaceId, i64)>) -> Result<(), Error> {
+        let mut by_space: HashMap<SpaceId, Vec<i64>> = HashMap::new();
         for (space, seq) in memories {
-            self.indexes.update(space, &[seq]).await?;
+            by_space.entry(space).or_default().push(seq);
+        }
+        for (space, seqs) in by_space {
+            self.indexes.update(space, &seqs).await?;
         }
         Ok(())
     }

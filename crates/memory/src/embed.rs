@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::StreamExt as _;
 use lar_base::{Caller, Code, Problem, TaskId};
 use lar_gateway::{Gateway, OnDisconnect, Task, Work};
 use lar_inference::{Priority, TaskEvent};
@@ -17,6 +18,8 @@ use crate::vectors::Quantized;
 const MODEL: &str = "default-embedding";
 /// The most texts in one task.
 const TEXTS_MAX: usize = 128;
+/// The most tasks of one call in progress.
+const TASKS_MAX: usize = 2;
 
 /// The vectors of texts, and their embedder.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,40 +108,57 @@ impl Embeddings {
         priority: Priority,
     ) -> Result<TextVectors, Problem> {
         let route = self.gateway.route(MODEL).await.map_err(map_missing_embedder)?;
-        let mut vectors = Vec::with_capacity(texts.len());
-        let mut dimension = 0;
-        let mut texts = texts.into_iter().peekable();
-        while texts.peek().is_some() {
-            let some: Vec<String> = texts.by_ref().take(TEXTS_MAX).collect();
-            let count = some.len();
-            let task = Task {
-                id: TaskId::new(),
-                caller: Caller::internal(caller.user(), caller.key())
-                    .with_request_id(caller.request_id().cloned()),
-                api: "memory",
-                model: MODEL.into(),
-                priority,
-                deadline: None,
-                conversation: None,
-                memory: None,
-                on_disconnect: OnDisconnect::Cancel,
-                work: Work::Embed { texts: some },
-            };
-            let admitted = self.gateway.admit(task).await.map_err(map_missing_embedder)?;
-            let (answer, _) = self.gateway.dispatch(admitted).collect().await?;
-            let TaskEvent::Vectors(found) = answer else {
-                return Err(Problem::new(Code::EngineFailed, "the embedder returned no vectors"));
-            };
-            if found.vectors.len() != count {
-                return Err(Problem::new(Code::EngineFailed, "the embedder left out the vector of a text"));
+        let mut texts = texts.into_iter();
+        let parts = std::iter::from_fn(|| {
+            let part: Vec<String> = texts.by_ref().take(TEXTS_MAX).collect();
+            (!part.is_empty()).then_some(part)
+        });
+        // The next task waits in the worker when the last texts of one are computed.
+        let mut embedded = futures_util::stream::iter(parts)
+            .map(|part| embed_part(self.gateway.clone(), caller.clone(), part, priority))
+            .buffered(TASKS_MAX);
+        let (mut vectors, mut dimension) = (Vec::new(), 0);
+        while let Some(part) = embedded.next().await {
+            for vector in part? {
+                dimension = vector.bytes.len();
+                vectors.push(vector);
             }
-            dimension = found.vectors.first().map_or(dimension, Vec::len);
-            vectors.extend(found.vectors.iter().map(|vector| Quantized::of(vector)));
         }
         let dimension = u32::try_from(dimension).unwrap_or(0);
         let embedder = Embedder { digest: digest(&route.pool, route.digest), name: route.pool, dimension };
         Ok(TextVectors { embedder, vectors })
     }
+}
+
+/// Embeds texts with one task.
+async fn embed_part(
+    gateway: Gateway,
+    caller: Caller,
+    texts: Vec<String>,
+    priority: Priority,
+) -> Result<Vec<Quantized>, Problem> {
+    let count = texts.len();
+    let task = Task {
+        id: TaskId::new(),
+        caller: Caller::internal(caller.user(), caller.key()).with_request_id(caller.request_id().cloned()),
+        api: "memory",
+        model: MODEL.into(),
+        priority,
+        deadline: None,
+        conversation: None,
+        memory: None,
+        on_disconnect: OnDisconnect::Cancel,
+        work: Work::Embed { texts },
+    };
+    let admitted = gateway.admit(task).await.map_err(map_missing_embedder)?;
+    let (answer, _) = gateway.dispatch(admitted).collect().await?;
+    let TaskEvent::Vectors(found) = answer else {
+        return Err(Problem::new(Code::EngineFailed, "the embedder returned no vectors"));
+    };
+    if found.vectors.len() != count {
+        return Err(Problem::new(Code::EngineFailed, "the embedder left out the vector of a text"));
+    }
+    Ok(found.vectors.iter().map(|vector| Quantized::of(vector)).collect())
 }
 
 /// Returns the digest that identifies an embedder. A remote engine without a digest is identified by its

@@ -15,6 +15,8 @@ use crate::index::{EmbedderId, Index};
 
 /// The number of memories read together while an index is built.
 const PAGE: u32 = 2000;
+/// The number of changed memories that are read and applied together. Searches wait while they are applied.
+const UPDATED_TOGETHER: usize = 64;
 
 /// The indexes of all spaces. Clones share them.
 #[derive(Debug, Clone)]
@@ -30,6 +32,11 @@ struct SpaceIndex {
     building: tokio::sync::Mutex<()>,
     /// The memories that changed while an index is being built; `None` if none is.
     changed: Mutex<Option<Vec<i64>>>,
+    /// The memories that changed and that the index does not show yet.
+    pending: Mutex<Vec<i64>>,
+    /// Locked while changes are read and applied. A state that was read before another change must not be applied
+    /// after it.
+    updating: tokio::sync::Mutex<()>,
 }
 
 impl SpaceIndex {
@@ -86,18 +93,18 @@ impl Indexes {
     /// turn also find its neighbours, so these are updated too.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails. The next update then repeats this one.
     pub(crate) async fn update(&self, space: SpaceId, seqs: &[i64]) -> Result<(), Error> {
         let space_index = self.space_index(space);
-        for seq in seqs {
-            self.update_one(&space_index, *seq, Index::put).await?;
-        }
-        if space_index.is_idle() {
-            return Ok(());
-        }
-        let neighbours = self.store.neighbours_to_index(seqs.to_vec()).await?;
-        for seq in neighbours.into_iter().filter(|seq| !seqs.contains(seq)) {
-            self.update_one(&space_index, seq, Index::put_for_neighbours).await?;
+        lock(&space_index.pending).extend(seqs);
+        {
+            let _updating = space_index.updating.lock().await;
+            // Whoever held the lock may have applied these changes together with its own: then none is pending.
+            let pending = std::mem::take(&mut *lock(&space_index.pending));
+            if let Err(error) = self.apply(&space_index, &pending).await {
+                lock(&space_index.pending).extend(pending);
+                return Err(error);
+            }
         }
         // Whoever deletes memories need not search: without this, the index would keep their words and vectors.
         if matches!(index_state(&space_index, None), IndexState::Stale) {
@@ -106,24 +113,38 @@ impl Indexes {
         Ok(())
     }
 
-    async fn update_one(
+    async fn apply(&self, space_index: &SpaceIndex, changed: &[i64]) -> Result<(), Error> {
+        self.apply_with(space_index, changed, Index::put).await?;
+        if changed.is_empty() || space_index.is_idle() {
+            return Ok(());
+        }
+        let mut neighbours = self.store.neighbours_to_index(changed.to_vec()).await?;
+        neighbours.retain(|seq| !changed.contains(seq));
+        self.apply_with(space_index, &neighbours, Index::put_for_neighbours).await
+    }
+
+    async fn apply_with(
         &self,
         space_index: &SpaceIndex,
-        seq: i64,
+        seqs: &[i64],
         put: fn(&mut Index, &IndexedMemory),
     ) -> Result<(), Error> {
         if let Some(changed) = lock(&space_index.changed).as_mut() {
-            changed.push(seq);
+            changed.extend(seqs);
         }
-        if space_index.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
-            return Ok(());
-        }
-        let found = self.store.memory_to_index(seq).await?;
-        let mut index = space_index.index.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = index.as_mut() {
-            match &found {
-                Some(memory) => put(index, memory),
-                None => index.remove(seq),
+        for seqs in seqs.chunks(UPDATED_TOGETHER) {
+            if space_index.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+                return Ok(());
+            }
+            let found = self.store.memories_to_index_by_seq(seqs.to_vec()).await?;
+            let mut found = found.iter().peekable();
+            let mut index = space_index.index.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(index) = index.as_mut() else { return Ok(()) };
+            for seq in seqs {
+                match found.next_if(|memory| memory.seq == *seq) {
+                    Some(memory) => put(index, memory),
+                    None => index.remove(*seq),
+                }
             }
         }
         Ok(())
@@ -237,10 +258,14 @@ impl Indexes {
             let mut changed = lock(&space_index.changed).as_mut().map(std::mem::take).unwrap_or_default();
             changed.sort_unstable();
             changed.dedup();
-            for seq in changed {
-                match self.store.memory_to_index(seq).await? {
-                    Some(memory) => index.put(&memory),
-                    None => index.remove(seq),
+            for seqs in changed.chunks(PAGE as usize) {
+                let found = self.store.memories_to_index_by_seq(seqs.to_vec()).await?;
+                let mut found = found.iter().peekable();
+                for seq in seqs {
+                    match found.next_if(|memory| memory.seq == *seq) {
+                        Some(memory) => index.put(memory),
+                        None => index.remove(*seq),
+                    }
                 }
             }
             let (memories, bytes) = (index.len(), index.bytes());

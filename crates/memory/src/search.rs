@@ -10,7 +10,7 @@
 mod linked;
 mod results;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use lar_base::{Code, Instant, Problem, SpaceId, Timestamp};
@@ -46,7 +46,7 @@ pub enum Detail {
     /// The matching chunk.
     #[default]
     Summary,
-    /// The whole memory, with the previous and the next turn.
+    /// The whole memory, with the previous and the next turn. A turn that is shown so is no result of its own.
     Full,
 }
 
@@ -135,7 +135,9 @@ impl Memories {
         mode: Mode,
         mut stages: Stages,
     ) -> Result<SearchResults, Problem> {
-        let limit = if search.rerank { search.limit.max(rerank::READ_MAX) } else { search.limit };
+        // Some hits may be neighbours of better ones.
+        let read = if search.detail == Detail::Full { search.limit.saturating_mul(2) } else { search.limit };
+        let limit = if search.rerank { read.max(rerank::READ_MAX) } else { read };
         let mut found = Vec::new();
         for space in &reader.spaces {
             found.extend(self.search_space(*space, search, limit, query, vector.clone(), &mut stages).await?);
@@ -151,11 +153,12 @@ impl Memories {
         if search.rerank {
             let started = Instant::now();
             relevance = self.rerank(reader, query, &mut found, &memories).await?;
-            found.truncate(search.limit);
+            found.truncate(read);
             stages.rerank = started.elapsed();
         }
         let started = Instant::now();
         let hits = self.load_hits(reader, found, &memories, search.detail).await?;
+        let hits = fold_neighbours(hits, search.limit);
         let mut hits = self.with_linked(reader, hits, &search.filter, search.detail, search.limit).await?;
         stages.read += started.elapsed();
         hits.iter_mut().for_each(|hit| hit.relevance = relevance.get(&hit.memory.seq).copied());
@@ -338,6 +341,23 @@ fn fold_duplicates(hits: Vec<index::IndexHit>, limit: usize) -> Vec<(index::Inde
         }
     }
     folded
+}
+
+/// Leaves out hits that a better one shows as its neighbour, and returns at most `limit` hits.
+fn fold_neighbours(hits: Vec<Hit>, limit: usize) -> Vec<Hit> {
+    let mut shown = HashSet::new();
+    let mut kept = Vec::with_capacity(limit);
+    for hit in hits {
+        if kept.len() == limit {
+            break;
+        }
+        if !shown.contains(&hit.memory.id) {
+            let (before, after) = &hit.neighbours;
+            shown.extend([before, after].into_iter().flatten().map(|memory| memory.id));
+            kept.push(hit);
+        }
+    }
+    kept
 }
 
 /// Returns the text of a hit for a level of detail, and whether it is shorter than the memory.

@@ -45,21 +45,26 @@ impl Store {
         .await
     }
 
-    /// Returns one memory as [`Store::memories_to_index`] does; `None` if it is deleted or gone.
+    /// Returns the memories with these numbers as [`Store::memories_to_index`] does, in the same order. Deleted
+    /// ones and those that are gone are left out.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memory_to_index(&self, seq: i64) -> Result<Option<IndexedMemory>, Error> {
+    pub async fn memories_to_index_by_seq(&self, seqs: Vec<i64>) -> Result<Vec<IndexedMemory>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT seq, version, kind, tags, project, occurred_at, valid_from, valid_to, superseded_at, pinned,
                         stability, reviewed_at, created_at
                  FROM memories WHERE seq = ?1 AND deleted_at IS NULL",
             )?;
-            let mut found: Vec<IndexedMemory> = query.query_row([seq], indexed).optional()?.into_iter().collect();
-            chunks_in_txn(connection, &mut found)?;
-            neighbour_words_in_txn(connection, &mut found)?;
-            Ok(found.pop())
+            let mut memories = Vec::with_capacity(seqs.len());
+            for seq in seqs {
+                let Some(mut memory) = query.query_row([seq], indexed).optional()? else { continue };
+                chunks_in_txn(connection, std::slice::from_mut(&mut memory))?;
+                neighbour_words_in_txn(connection, std::slice::from_mut(&mut memory))?;
+                memories.push(memory);
+            }
+            Ok(memories)
         })
         .await
     }

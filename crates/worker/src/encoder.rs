@@ -3,6 +3,7 @@
 mod bert;
 mod files;
 mod kernels;
+mod queue;
 mod service;
 mod text_tokenizer;
 mod weights;

@@ -4,7 +4,7 @@
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::{remember, save_text, search_ids, with};
+use super::{ids, remember, save_text, search, search_ids, with};
 
 const REASON: &str = "another city for the same person";
 
@@ -77,6 +77,19 @@ fn last_change(lar: &Lar, id: &str) -> Value {
 fn undo(lar: &Lar, id: &str) {
     let undone = lar.post(&format!("/lar/v1/memories/{id}/undo"), &json!({}));
     assert_eq!(undone.status, 200, "{}", undone.body);
+}
+
+#[test]
+fn the_newer_memory_takes_the_place_of_the_older_one_if_the_conditions_allow_it() {
+    let lar = Lar::start_without_models();
+    let save = |content: &str, tags: Value| remember(&lar, &json!({ "content": content, "tags": tags }));
+    let older = save("Anna lives in Berlin.", json!(["people"]));
+    let newer = save("Anna lives in Porto.", json!([]));
+    link(&lar, &owner(), &older, &newer);
+    let best = |filters: Value| ids(&search(&lar, &json!({ "query": "Berlin", "limit": 1, "filters": filters })));
+    assert_eq!(best(json!({})), [newer.as_str()]);
+    assert_eq!(best(json!({ "kinds": ["fact"] })), [newer.as_str()]);
+    assert_eq!(best(json!({ "tags": ["people"] })), [older.as_str()]);
 }
 
 #[test]

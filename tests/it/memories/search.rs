@@ -118,14 +118,30 @@ fn near_duplicates_are_shown_once_and_a_token_budget_is_kept() {
 #[test]
 fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
     let lar = Lar::start();
-    let asked = save_text(&lar, "Which day suits you for the dentist appointment?");
+    let question = "Which day suits you for the dentist appointment?";
+    let asked = save_text(&lar, question);
     let answered = remember(&lar, &json!({ "content": "Thursday afternoon, please.", "after": asked }));
     save_text(&lar, "The train to the coast leaves at nine.");
-    let answer = search(&lar, &json!({ "query": "When is the dentist appointment?", "detail": "full" }));
-    assert!(ids(&answer).contains(&answered), "{answer}");
-    let hit = answer["results"].as_array().unwrap().iter().find(|hit| hit["id"] == json!(answered)).unwrap();
-    let expected = json!([{ "id": asked, "side": "before", "content": "Which day suits you for the dentist appointment?" }]);
-    assert_eq!(hit["neighbours"], expected);
+    let query = "When is the dentist appointment?";
+    assert_eq!(search_ids(&lar, query)[..2], [asked.clone(), answered.clone()]);
+    let full = |query: &str, more: Value| {
+        let mut body = json!({ "query": query, "detail": "full", "limit": 1 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        search(&lar, &body)
+    };
+    let hit = |query: &str| full(query, json!({}))["results"][0].clone();
+    let (first, second) = (hit(query), hit("Thursday afternoon"));
+    assert_eq!((&first["id"], &second["id"]), (&json!(asked), &json!(answered)));
+    let neighbour = |id: &str, side: &str, content: &str| json!([{ "id": id, "side": side, "content": content }]);
+    assert_eq!(first["neighbours"], neighbour(&answered, "after", "Thursday afternoon, please."));
+    assert_eq!(second["neighbours"], neighbour(&asked, "before", question));
+    let whole = search(&lar, &json!({ "query": query, "detail": "full" }));
+    assert!(!ids(&whole).contains(&answered), "it is shown beside the question: {whole}");
+    let tokens = |detail: &str| {
+        let found = full(query, json!({ "detail": detail, "token_budget": 1000 }));
+        found["tokens"].as_u64().unwrap()
+    };
+    assert!(tokens("full") > tokens("summary"), "neighbours count against the budget");
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub struct SearchRequest {
     /// How much of each memory to return.
     ///
     /// `brief` is one line of up to 160 characters, `summary` (the default) the matching chunk, and `full`
-    /// the whole memory with the preceding and the following turn.
+    /// the whole memory with the preceding and the following turn. A turn that is returned with another one is
+    /// no result of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The maximum number of tokens of all results together, at least 1. Results that exceed it are left out.

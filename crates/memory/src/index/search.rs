@@ -101,7 +101,7 @@ pub(crate) struct IndexResults {
 impl Index {
     /// Returns the memories that match a query best, best first, each once.
     pub(crate) fn search(&self, query: &Query<'_>) -> IndexResults {
-        let Some(filter_ids) = self.resolve_filter(query) else { return IndexResults::default() };
+        let Some(filter_ids) = self.resolve_filter(query.filter) else { return IndexResults::default() };
         let started = Instant::now();
         let found = self.keywords.find(query.words);
         let mut words = self.keywords.score(&found);
@@ -113,6 +113,17 @@ impl Index {
             hit.presence = self.keywords.presence(&found, chunks.unwrap_or_default());
         }
         IndexResults { hits, keyword: scored.since(started), scan: scored.elapsed() }
+    }
+
+    /// Returns those of these memories that pass a filter.
+    pub(crate) fn passing(&self, memories: &[i64], filter: &Filter, now: Timestamp) -> Vec<i64> {
+        let Some(filter_ids) = self.resolve_filter(filter) else { return Vec::new() };
+        let passes = |memory: &&i64| {
+            self.by_seq
+                .get(memory)
+                .is_some_and(|slot| self.slots[*slot as usize].matches(&filter_ids, filter, now))
+        };
+        memories.iter().filter(passes).copied().collect()
     }
 
     fn nearest(&self, query: &Query<'_>, filter_ids: &FilterIds, words: &[f32]) -> Vec<IndexHit> {
@@ -261,9 +272,9 @@ impl Index {
     }
 
     /// Converts the filter's tags and project to numbers. Returns `None` if no memory has one of them.
-    fn resolve_filter(&self, query: &Query<'_>) -> Option<FilterIds> {
-        let tags = query.filter.tags.iter().map(|tag| self.tags.get(tag).copied()).collect::<Option<_>>()?;
-        let project = match &query.filter.project {
+    fn resolve_filter(&self, filter: &Filter) -> Option<FilterIds> {
+        let tags = filter.tags.iter().map(|tag| self.tags.get(tag).copied()).collect::<Option<_>>()?;
+        let project = match &filter.project {
             None => None,
             Some(project) => Some(*self.projects.get(project)?),
         };

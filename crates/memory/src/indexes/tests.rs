@@ -148,6 +148,36 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(WAIT_MAX, waiting).await.is_ok(), "waited for {what}");
 }
 
+/// A deletion and a restoration update the index at the same time. The memory must be found afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_state_is_never_applied_after_a_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("lar.db")).unwrap();
+    let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
+    let (indexes, key) = (Indexes::new(store.clone()), KeyId::new());
+    let new = memory(space, key, 7);
+    let id = new.id;
+    let stored = store.memories_create(vec![new], Change::new(key, "create", None), None).await.unwrap();
+    let seq = stored[0].memory.seq;
+    assert_eq!(count_hits(&indexes, space, 7).await, 1, "builds the index");
+    for round in 0..200 {
+        let mut updates = Vec::new();
+        for deleted_at in [Some(Timestamp::now()), None] {
+            let patch = MemoryPatch { deleted_at: Some(deleted_at), ..MemoryPatch::default() };
+            let changes = vec![MemoryChange { id, patch, chunks: Vec::new(), expected: None }];
+            let decision = MemoryDecision { changes, ..MemoryDecision::default() };
+            let change = Change::new(key, "change", None);
+            store.memories_apply_decision(vec![space], decision, change, None).await.unwrap();
+            let indexes = indexes.clone();
+            updates.push(tokio::spawn(async move { indexes.update(space, &[seq]).await }));
+        }
+        for update in updates {
+            update.await.unwrap().unwrap();
+        }
+        assert_eq!(count_hits(&indexes, space, 7).await, 1, "round {round}");
+    }
+}
+
 /// Nobody searches after the deletion.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_memories_shrinks_the_index_without_a_search() {

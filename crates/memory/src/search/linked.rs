@@ -1,16 +1,16 @@
 //! Linked memories in search results.
 //!
 //! Two memories are linked if the newer one may make the older one outdated. A search returns them together,
-//! the newer one first, and marks the older one. If the search has no conditions, the newer one is returned
-//! even if it does not match the query.
+//! the newer one first, and marks the older one. The newer one is returned even if it does not match the query,
+//! unless the conditions of the search exclude it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use lar_base::{MemoryId, Problem};
-use lar_store::MemoryLink;
+use lar_base::{MemoryId, Problem, SpaceId, Timestamp};
+use lar_store::{Memory, MemoryLink};
 
 use super::{Detail, Hit, HitLink, render_text};
-use crate::index::Filter;
+use crate::index::{Filter, Index};
 use crate::{Memories, ReadAccess};
 
 impl Memories {
@@ -31,9 +31,7 @@ impl Memories {
         if links.is_empty() {
             return Ok(hits);
         }
-        if *filter == Filter::default() {
-            self.add_newer(reader, &mut hits, &links, detail).await?;
-        }
+        self.add_newer(reader, &mut hits, &links, filter, detail).await?;
         for hit in &mut hits {
             hit.links = links.iter().filter_map(|link| side_of(link, hit.memory.id)).collect();
         }
@@ -48,6 +46,7 @@ impl Memories {
         reader: &ReadAccess,
         hits: &mut Vec<Hit>,
         links: &[MemoryLink],
+        filter: &Filter,
         detail: Detail,
     ) -> Result<(), Problem> {
         let is_found = |id: MemoryId| hits.iter().any(|hit| hit.memory.id == id);
@@ -56,7 +55,8 @@ impl Memories {
         if missing.is_empty() {
             return Ok(());
         }
-        for memory in self.store.memories_by_id(reader.spaces.clone(), missing).await? {
+        let missing = self.store.memories_by_id(reader.spaces.clone(), missing).await?;
+        for memory in self.passing(missing, filter).await? {
             let older = links.iter().find(|link| link.newer == memory.id).map(|link| link.older);
             let Some(found) = hits.iter().find(|hit| Some(hit.memory.id) == older) else { continue };
             let whole = 0..u32::try_from(memory.content.len()).unwrap_or(u32::MAX);
@@ -78,6 +78,25 @@ impl Memories {
             hits.push(added);
         }
         Ok(())
+    }
+
+    /// Returns those of these memories that pass a filter.
+    async fn passing(&self, mut memories: Vec<Memory>, filter: &Filter) -> Result<Vec<Memory>, Problem> {
+        if *filter == Filter::default() {
+            return Ok(memories);
+        }
+        let mut by_space: HashMap<SpaceId, Vec<i64>> = HashMap::new();
+        for memory in &memories {
+            by_space.entry(memory.space).or_default().push(memory.seq);
+        }
+        let mut passing = HashSet::new();
+        for (space, seqs) in by_space {
+            let filter = filter.clone();
+            let look = move |index: &Index| index.passing(&seqs, &filter, Timestamp::now());
+            passing.extend(self.indexes.search(space, None, look).await?);
+        }
+        memories.retain(|memory| passing.contains(&memory.seq));
+        Ok(memories)
     }
 }
 

@@ -103,10 +103,11 @@ impl Hit {
 
     /// Returns the text whose tokens count against a budget.
     pub(super) fn budget_text(&self) -> String {
-        match &self.supersedes {
-            None => self.text.clone(),
-            Some(before) => format!("{}\n{}", self.text, before.text),
-        }
+        let (before, after) = &self.neighbours;
+        let neighbours = [before, after].into_iter().flatten().map(|memory| memory.content.as_str());
+        let superseded = self.supersedes.iter().map(|superseded| superseded.text.as_str());
+        let texts = std::iter::once(self.text.as_str()).chain(superseded).chain(neighbours);
+        texts.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -111,9 +111,8 @@ mod tests {
     /// Returns each memory with the words of its neighbours.
     async fn words(store: &Store, space: SpaceId) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
         let memories = store.memories_to_index(space, 0, 100).await.unwrap();
-        for memory in &memories {
-            assert_eq!(store.memory_to_index(memory.seq).await.unwrap().as_ref(), Some(memory));
-        }
+        let seqs = memories.iter().map(|memory| memory.seq).chain([i64::MAX]).collect();
+        assert_eq!(store.memories_to_index_by_seq(seqs).await.unwrap(), memories);
         memories.into_iter().map(|memory| (memory.seq, memory.words_before, memory.words_after)).collect()
     }
 

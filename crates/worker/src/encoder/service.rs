@@ -1,23 +1,18 @@
 //! A loaded BERT model and the texts that wait for it.
 //!
-//! Threads take texts from all requests in turn, enough for a good batch. Small requests therefore share a
-//! pass, and a large request delays nobody. A thread tokenizes its own texts; texts over the model's limit
-//! are truncated and reported. Embeddings are pooled as the model defines; the server normalizes them to unit
-//! length, as sentence-transformers does.
+//! Threads take texts from the requests in turn, enough for one forward pass (see [`super::queue`]). A thread
+//! tokenizes its own texts, and puts back those that are too many tokens for its pass. Texts over the model's
+//! limit are truncated and reported. Embeddings are pooled as the model defines; the server normalizes them to
+//! unit length, as sentence-transformers does.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::bert::{Bert, EncoderInput, Scratch};
 use super::files::{CONFIG_BYTES_MAX, read_text};
 use super::kernels;
+use super::queue::{ClaimedText, PASS_TOKENS, TextQueue, TextResult};
 use super::text_tokenizer::{EncodedText, TextTokenizer};
 use lar_inference::protocol::{FromWorker, LoadEncoder};
-
-/// The tokens in one forward pass: enough for dense arithmetic, and few enough to stay in the caches.
-const BATCH_TOKENS: usize = 384;
-/// The assumed bytes per token, to fill batches before texts are tokenized; English has slightly more.
-const TOKEN_BYTES: usize = 4;
 
 /// How the vectors of a text's tokens are pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,51 +32,6 @@ pub(crate) struct Service {
     queue: Mutex<TextQueue>,
     /// Signals new texts.
     changed: Condvar,
-}
-
-#[derive(Default)]
-struct TextQueue {
-    requests: HashMap<u64, EncoderRequest>,
-    /// Requests with texts that no thread has taken, in order of their turns.
-    turns: VecDeque<u64>,
-}
-
-/// A request in progress.
-#[derive(Default)]
-struct EncoderRequest {
-    query: Option<Arc<str>>,
-    /// The texts that no thread has taken yet, longest last.
-    waiting: Vec<WaitingText>,
-    /// The texts that have arrived.
-    texts: u32,
-    /// The arrived texts without a result.
-    missing: u32,
-    /// Whether all texts have arrived.
-    complete: bool,
-    tokens: u64,
-    truncated: Vec<u32>,
-}
-
-struct WaitingText {
-    index: u32,
-    text: String,
-}
-
-/// A text that a thread has taken.
-pub(crate) struct ClaimedText {
-    request: u64,
-    query: Option<Arc<str>>,
-    index: u32,
-    text: String,
-}
-
-/// The result of a text.
-struct TextResult {
-    request: u64,
-    index: u32,
-    tokens: usize,
-    truncated: bool,
-    values: Result<Vec<f32>, String>,
 }
 
 impl Service {
@@ -108,7 +58,7 @@ impl Service {
 
     /// Returns the number of requests in progress.
     pub(crate) fn active(&self) -> u32 {
-        u32::try_from(lock(&self.queue).requests.len()).unwrap_or(u32::MAX)
+        u32::try_from(lock(&self.queue).len()).unwrap_or(u32::MAX)
     }
 
     /// Adds texts of a request; `more` says that further texts follow. Returns the frames to send
@@ -128,32 +78,17 @@ impl Service {
             };
             return vec![FromWorker::EmbedFailed { id, message: message.into() }];
         }
-        let mut queue = lock(&self.queue);
-        let TextQueue { requests, turns } = &mut *queue;
-        let request = requests.entry(id).or_default();
-        request.query = query.map(Arc::from);
-        request.complete = !more;
-        if request.waiting.is_empty() && !texts.is_empty() {
-            turns.push_back(id);
-        }
-        for text in texts {
-            request.waiting.push(WaitingText { index: request.texts, text });
-            request.texts += 1;
-            request.missing += 1;
-        }
-        request.waiting.sort_by_key(|waiting| waiting.text.len());
-        let finished = queue.finish(id).into_iter().collect();
-        drop(queue);
+        let finished = lock(&self.queue).add(id, query, texts, more).into_iter().collect();
         self.changed.notify_all();
         finished
     }
 
     /// Drops a request; results of its texts in progress are discarded.
     pub(crate) fn cancel(&self, id: u64) {
-        lock(&self.queue).requests.remove(&id);
+        lock(&self.queue).cancel(id);
     }
 
-    /// Waits for texts and takes enough for one pass, one text of each request in turn.
+    /// Waits for texts and takes enough for one pass.
     pub(crate) fn take(&self) -> Vec<ClaimedText> {
         let mut queue = lock(&self.queue);
         loop {
@@ -180,10 +115,20 @@ impl Service {
     fn forward(&self, taken: Vec<ClaimedText>, scratch: &mut Scratch) -> Vec<TextResult> {
         let mut computed = Vec::with_capacity(taken.len());
         let mut tokens: Vec<EncodedText> = Vec::with_capacity(taken.len());
-        for ClaimedText { request, query, index, text } in taken {
+        let (mut taken, mut total) = (taken.into_iter(), 0);
+        while let Some(claimed) = taken.next() {
+            let found = self.tokenizer.tokens(claimed.query.as_deref(), &claimed.text);
+            let count = found.as_ref().map_or(0, |found| found.ids.len());
+            if total > 0 && total + count > PASS_TOKENS {
+                lock(&self.queue).put_back(std::iter::once(claimed).chain(taken).collect());
+                self.changed.notify_all();
+                break;
+            }
+            total += count;
+            let ClaimedText { request, index, .. } = claimed;
             let result =
                 |tokens: usize, truncated, values| TextResult { request, index, tokens, truncated, values };
-            match self.tokenizer.tokens(query.as_deref(), &text) {
+            match found {
                 Ok(found) => {
                     computed.push(result(found.ids.len(), found.truncated, Ok(Vec::new())));
                     tokens.push(found);
@@ -223,65 +168,6 @@ impl Service {
         }
         let scores = self.model.scores(&firsts);
         scores.chunks_exact(self.model.labels()).map(<[f32]>::to_vec).collect()
-    }
-}
-
-impl TextQueue {
-    fn take(&mut self, tokens_max: usize) -> Vec<ClaimedText> {
-        let (mut batch, mut tokens) = (Vec::new(), 0);
-        while let Some(id) = self.turns.pop_front() {
-            let Some(request) = self.requests.get_mut(&id) else { continue };
-            let Some(next) = request.waiting.last() else { continue };
-            let bytes = next.text.len() + request.query.as_ref().map_or(0, |query| query.len());
-            let expected = (bytes / TOKEN_BYTES + 2).min(tokens_max);
-            if tokens > 0 && tokens + expected > BATCH_TOKENS {
-                self.turns.push_front(id);
-                break;
-            }
-            if let Some(WaitingText { index, text }) = request.waiting.pop() {
-                tokens += expected;
-                batch.push(ClaimedText { request: id, query: request.query.clone(), index, text });
-            }
-            if !request.waiting.is_empty() {
-                self.turns.push_back(id);
-            }
-        }
-        batch
-    }
-
-    /// Makes the frames of computed texts. A request that was dropped or has failed gets no more frames.
-    fn deliver(&mut self, computed: &[TextResult]) -> Vec<FromWorker> {
-        let mut frames = Vec::new();
-        for TextResult { request: id, index, tokens, truncated, values } in computed {
-            let Some(request) = self.requests.get_mut(id) else { continue };
-            match values {
-                Ok(values) => {
-                    frames.push(FromWorker::Vector { id: *id, index: *index, values: values.clone() });
-                    request.missing -= 1;
-                    request.tokens += *tokens as u64;
-                    if *truncated {
-                        request.truncated.push(*index);
-                    }
-                    frames.extend(self.finish(*id));
-                }
-                Err(message) => {
-                    self.requests.remove(id);
-                    frames.push(FromWorker::EmbedFailed { id: *id, message: message.clone() });
-                }
-            }
-        }
-        frames
-    }
-
-    /// Ends a request when all of its texts have arrived and are computed.
-    fn finish(&mut self, id: u64) -> Option<FromWorker> {
-        let request = self.requests.get(&id)?;
-        if !request.complete || request.missing > 0 {
-            return None;
-        }
-        let EncoderRequest { tokens, mut truncated, .. } = self.requests.remove(&id)?;
-        truncated.sort_unstable();
-        Some(FromWorker::Embedded { id, tokens, truncated })
     }
 }
 

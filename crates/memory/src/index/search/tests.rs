@@ -64,7 +64,7 @@ impl Generator {
 
 /// Scores every chunk, without bounds and without the lists of tags and projects.
 fn full_scan(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
-    let Some(filter_ids) = index.resolve_filter(query) else { return Vec::new() };
+    let Some(filter_ids) = index.resolve_filter(query.filter) else { return Vec::new() };
     let words = index.keywords.score(&index.keywords.find(query.words));
     let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
     let matches = |at: &usize| {
@@ -143,7 +143,7 @@ fn a_filter_that_few_memories_pass_names_them() {
             limit: 10,
             weight: 0.6,
         };
-        let filter_ids = index.resolve_filter(&query).unwrap();
+        let filter_ids = index.resolve_filter(query.filter).unwrap();
         let all = index.slots.iter().filter(|slot| slot.matches(&filter_ids, &filter, now)).count();
         index.narrow(&query, &filter_ids).map(|slots| {
             assert!(slots.len() == all && all <= 700 / FEW_SHARE, "{}", slots.len());
