@@ -209,7 +209,6 @@ const IMAGINED: &[&str] = &[
     " thinking about ",
     " considering ",
     " wenn ",
-    " falls ",
     " würde ",
     " wünsche ",
     " wünschte ",
@@ -219,7 +218,6 @@ const IMAGINED: &[&str] = &[
     " geträumt",
     " im roman ",
     " im film ",
-    " si ",
     " j'espère ",
     " rêv",
     " voudrais ",
@@ -232,7 +230,6 @@ const IMAGINED: &[&str] = &[
     " tomara ",
     " sonh",
     " gostaria ",
-    " se ",
     " magari ",
     " sogn",
     " vorrei ",
@@ -254,7 +251,6 @@ const IMAGINED: &[&str] = &[
     " als ik ",
     " hoop ",
     " droom",
-    " om ",
     " hoppas ",
     " dröm",
     "如果",
@@ -275,9 +271,13 @@ const IMAGINED: &[&str] = &[
     "काश",
 ];
 
+/// Words that begin a condition, if they begin a clause. Elsewhere they are reflexive ("se"), prepositions ("om") or verbs
+/// ("falls").
+const CONDITIONS: &[&str] = &[" , se ", " , si ", " , om ", " , falls "];
+
 /// A word of each list, found without regard to case in ASCII.
 static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = DOUBTFUL.iter().chain(IMAGINED);
+    let words = DOUBTFUL.iter().chain(IMAGINED).chain(CONDITIONS);
     AhoCorasick::builder().match_kind(MatchKind::Standard).build(words).ok()
 });
 
@@ -288,11 +288,16 @@ impl Stance {
         if text.contains(['?', '？', '؟']) {
             return Self::Imagined;
         }
-        let mut plain = String::with_capacity(text.len() + 2);
-        plain.push(' ');
+        // Each clause begins with a comma.
+        let mut plain = String::with_capacity(text.len() + 4);
+        plain.push_str(" , ");
         for c in text.chars().flat_map(char::to_lowercase) {
             let c = if c == '’' { '\'' } else { c };
-            plain.push(if c.is_alphanumeric() || matches!(c, '\'' | '-') || !c.is_ascii() { c } else { ' ' });
+            match c {
+                ',' | ';' | '.' | ':' | '!' | '\n' => plain.push_str(" , "),
+                c if c.is_alphanumeric() || matches!(c, '\'' | '-') || !c.is_ascii() => plain.push(c),
+                _ => plain.push(' '),
+            }
         }
         plain.push(' ');
         let plain: String = plain
@@ -328,6 +333,11 @@ mod tests {
             ("Tom would be happier if we didn't use Postgres", Stance::Imagined),
             ("Is the office in Oslo?", Stance::Imagined),
             ("The mayor lives in Maybury.", Stance::Stated),
+            ("Ana se mudou para Lisboa.", Stance::Stated),
+            ("Se chover, a festa é em casa.", Stance::Imagined),
+            ("Oma's bezoekuur is om 10 uur.", Stance::Stated),
+            ("Jag kommer inte, om det regnar.", Stance::Imagined),
+            ("Easter falls on 5 April.", Stance::Stated),
         ];
         for (text, expected) in cases {
             assert_eq!(Stance::of(text), expected, "{text}");

@@ -4,6 +4,7 @@ mod compare;
 mod english;
 mod entries;
 mod parse;
+mod written;
 
 pub use self::compare::{DecisionRule, Relation, SimilarityThresholds, Statement};
 pub(crate) use self::parse::is_title;

@@ -5,7 +5,8 @@
 //! "is" from "is not", or one port from another.
 
 use super::entries::Entries;
-use super::parse::{Class, ParsedText, Word, are_antonyms, is_single_sentence};
+use super::parse::{Class, ParsedText, Word, is_single_sentence};
+use super::written::WrittenChange;
 use crate::stance::Stance;
 use crate::terms::{FoundTerms, QueryTerms};
 
@@ -164,12 +165,15 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     if incoming.is_question {
         return Some((Relation::Other, DecisionRule::None));
     }
-    let difference = WordDifference::of(known, incoming);
-    if difference.shared == 0 {
-        return None;
+    if known.written == incoming.written {
+        return Some((Relation::Same, DecisionRule::SameWords));
     }
-    if let Some(rule) = replacement(known, incoming, &difference) {
+    if let Some(rule) = replacement(known, incoming) {
         return Some((Relation::Replaces, rule));
+    }
+    let difference = WordDifference::of(known, incoming);
+    if difference.shared == 0 || !known.written.is_english || !incoming.written.is_english {
+        return None;
     }
     if incoming.is_addition && !known.is_addition {
         return Some((Relation::Other, DecisionRule::None));
@@ -184,22 +188,57 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     if known.negated != incoming.negated || is_changed || denies_word_of(incoming, known) {
         return None;
     }
+    // The parser drops words, so the written forms decide whether one text has all that the other says.
     match (difference.gone.is_empty(), difference.new.is_empty()) {
         (true, true) if known.is_passive == incoming.is_passive && is_swapped(known, incoming) => None,
-        (true, true) => Some((Relation::Same, DecisionRule::SameWords)),
+        (true, true) => {
+            known.written.has_same_words(&incoming.written).then_some((Relation::Same, DecisionRule::SameWords))
+        }
         (true, false)
             if known.verb == incoming.verb
+                && incoming.written.contains(&known.written)
                 && has_same_order(known, incoming)
                 && has_equal_subject(known, incoming)
                 && is_separate_phrase(incoming, &difference.new) =>
         {
             Some((Relation::More, DecisionRule::Contained))
         }
-        (false, true) if has_same_order(incoming, known) && drops_only_phrases(known, &difference.gone) => {
+        (false, true)
+            if known.written.contains(&incoming.written)
+                && has_same_order(incoming, known)
+                && drops_only_phrases(known, &difference.gone) =>
+        {
             Some((Relation::Same, DecisionRule::SameWords))
         }
         _ => None,
     }
+}
+
+/// Returns the rule by which the new text certainly replaces the known one, if any.
+///
+/// Times, days and doses never replace each other unless the known one is named as wrong: there may be two of them.
+fn replacement(known: &ParsedText, incoming: &ParsedText) -> Option<DecisionRule> {
+    let is_past = known.is_past_event || incoming.is_past_event;
+    if incoming.is_addition && !known.is_addition || is_past || known.is_question {
+        return None;
+    }
+    let has_time = || known.words.iter().chain(&incoming.words).any(|word| word.is_time() || is_dose(word));
+    match known.written.change_by(&incoming.written, incoming.is_correction)? {
+        WrittenChange::Negation => Some(DecisionRule::Negated),
+        WrittenChange::Denial => Some(DecisionRule::Corrected),
+        WrittenChange::Value if !has_time() => Some(DecisionRule::OtherValue),
+        WrittenChange::Word if !has_time() => Some(DecisionRule::Corrected),
+        WrittenChange::Value | WrittenChange::Word => None,
+    }
+}
+
+/// Returns whether a word measures a dose: "mg", "tablets".
+fn is_dose(word: &Word) -> bool {
+    const UNITS: &[&str] = &[
+        "mg", "ml", "mcg", "µg", "iu", "ie", "unit", "tablet", "pill", "drop", "puff", "capsul", "spoon", "dose", "dosag",
+        "tsp", "tbsp", "milligram", "microgram", "millilitr", "millilit", "mgs",
+    ];
+    UNITS.contains(&word.stem.as_str()) || UNITS.contains(&word.text.as_str())
 }
 
 /// The difference between two texts, as positions of their words.
@@ -286,64 +325,6 @@ fn is_exchange(known: &ParsedText, incoming: &ParsedText, difference: &WordDiffe
         && *gone >= known.subject
         && has_equal_subject(known, incoming)
         && known.is_single_valued()
-}
-
-/// Returns the rule by which the new text certainly replaces the known one, if any.
-///
-/// Times, days and doses never replace each other: there may be two of them.
-fn replacement(
-    known: &ParsedText,
-    incoming: &ParsedText,
-    difference: &WordDifference,
-) -> Option<DecisionRule> {
-    if incoming.is_addition && !known.is_addition {
-        return None;
-    }
-    let gone: Vec<&Word> = difference.gone.iter().map(|at| &known.words[*at]).collect();
-    let new: Vec<&Word> = difference.new.iter().map(|at| &incoming.words[*at]).collect();
-    if known.negated != incoming.negated {
-        let is_bare = gone.is_empty() && new.is_empty() && known.words.len() == incoming.words.len();
-        return (is_bare && has_same_order(known, incoming)).then_some(DecisionRule::Negated);
-    }
-    // "Balu, not Bruno".
-    let denied = denies_word_of(incoming, known);
-    // Another time is a qualifier, unless it takes the place of a time.
-    let adds_time = new.iter().any(|word| word.is_time()) && !known.words.iter().any(Word::is_time);
-    if denied && gone.is_empty() && !new.is_empty() && !adds_time {
-        return Some(DecisionRule::Corrected);
-    }
-    let ([gone], [new]) = (&gone[..], &new[..]) else { return None };
-    let has_time = known.words.iter().chain(&incoming.words).any(Word::is_time);
-    let same_place = difference.gone[0] == difference.new[0];
-    let is_present = !known.is_past_event && !incoming.is_past_event;
-    if has_time || !same_place || !is_present || !has_equal_subject(known, incoming) {
-        return None;
-    }
-    if are_antonyms(&gone.text, &new.text) {
-        return Some(DecisionRule::OtherValue);
-    }
-    let in_predicate = difference.gone[0] >= known.subject && difference.new[0] >= incoming.subject;
-    let has_one_value = known.verb == incoming.verb && known.is_single_valued();
-    if !in_predicate || !has_one_value || is_dose(known, difference.gone[0]) {
-        return None;
-    }
-    let is_number = |word: &Word| word.stem.starts_with(|c: char| c.is_ascii_digit());
-    if is_number(gone) && is_number(new) {
-        return Some(DecisionRule::OtherValue);
-    }
-    incoming.is_correction.then_some(DecisionRule::Corrected)
-}
-
-/// Returns whether a number counts a dose: "5 mg", "2 tablets".
-fn is_dose(of: &ParsedText, at: usize) -> bool {
-    const UNITS: &[&str] = &[
-        "mg", "ml", "mcg", "µg", "g", "iu", "ie", "unit", "tablet", "pill", "drop", "puff", "capsul",
-        "spoon", "dose", "tsp", "tbsp",
-    ];
-    of.words
-        .get(at + 1)
-        .is_some_and(|unit| UNITS.contains(&unit.stem.as_str()) || UNITS.contains(&unit.text.as_str()))
-        || of.words.iter().any(|word| matches!(word.stem.as_str(), "dose" | "dosag"))
 }
 
 /// Returns whether both texts have the same subject.

@@ -1,6 +1,8 @@
 //! Entries with a key: assignments of a configuration, rows of a table, tasks of a list, and `key: value`.
 //!
-//! Two texts that consist of entries are compared key by key, whatever their length.
+//! Two texts that consist of entries are compared key by key, whatever their length. A key does not say that it has one
+//! value: there may be two hosts, two paths and two measurements. So only settings replace each other, that is numbers,
+//! switches and levels of an identifier, if all else is the same. Other changes are links.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,6 +15,12 @@ use super::compare::{DecisionRule, Relation};
 const LINES_MAX: usize = 500;
 /// The most words in the key of a prose entry.
 const KEY_WORDS_MAX: usize = 6;
+/// The most letters of a unit after a number, as in "512MiB".
+const UNIT_CHARS_MAX: usize = 3;
+/// The value of a task that is not done.
+const OPEN: &str = "open";
+/// The value of a task that is done.
+const DONE: &str = "done";
 /// The most words in the value of a prose entry. A longer one is a sentence.
 const VALUE_WORDS_MAX: usize = 12;
 
@@ -116,12 +124,20 @@ const LABELS: &[&str] = &[
     "메모",
 ];
 
+/// Words that are the value of a switch or a level.
+const SETTINGS: &[&str] = &[
+    "true", "false", "on", "off", "yes", "no", "enabled", "disabled", "trace", "debug", "info", "warn", "warning", "error",
+    "none", "always", "never", "auto",
+];
+
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryKind {
-    /// Its key is an identifier, or it is the row of a table or a task. It has one value at a time.
-    Exact,
-    /// Its key is a phrase.
+    /// Its key is an identifier, or a row and a column of a table with headings.
+    Setting,
+    /// A task, which is open and then done.
+    Task,
+    /// Its key is a phrase, or a row of a table without headings.
     Prose,
 }
 
@@ -143,16 +159,23 @@ impl Entries {
     /// twice.
     pub(super) fn of(text: &str) -> Option<Self> {
         let mut entries = BTreeMap::new();
-        let mut section = String::new();
+        let mut sections: Vec<(usize, String)> = Vec::new();
         let mut header: Option<Vec<String>> = None;
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() || lines.len() > LINES_MAX {
             return None;
         }
         for (at, line) in lines.iter().enumerate() {
-            if matches!(*line, "{" | "}" | "[" | "]" | "}," | "],") || line.starts_with("```") {
+            if matches!(*line, "{" | "}" | "[" | "]" | "}," | "],") {
                 continue;
             }
+            if let Some(about) = line.strip_prefix("```") {
+                // The fence may name the file, besides the language.
+                let names_file = about.trim().contains([' ', '.', '/', ':']);
+                open_section(&mut sections, usize::MAX, if names_file { about } else { "" });
+                continue;
+            }
+            let section = sections.iter().map(|(_, title)| title.as_str()).collect::<Vec<_>>().join("\n");
             if let Some(cells) = table_cells(line) {
                 let is_rule =
                     |cells: &[String]| cells.iter().all(|cell| cell.chars().all(|c| "-: ".contains(c)));
@@ -168,7 +191,8 @@ impl Entries {
             }
             let is_heading = line.starts_with('#') || line.starts_with('[') && line.ends_with(']');
             if is_heading && TASK.as_ref().is_none_or(|task| !task.is_match(line)) {
-                section = fold(line);
+                let level = line.chars().take_while(|c| *c == '#').count();
+                open_section(&mut sections, level.max(1), line);
                 continue;
             }
             let (key, entry) = line_entry(line)?;
@@ -198,15 +222,41 @@ impl Entries {
                 _ => (Relation::Other, DecisionRule::None),
             });
         }
-        let is_exact = changed.iter().all(|(known, new)| {
-            known.kind == EntryKind::Exact
-                && new.kind == EntryKind::Exact
-                && !is_longer_list(&new.value, &known.value)
-        });
-        if is_exact && covers(incoming, self) {
+        let (is_same_record, is_alone) = (covers(self, incoming) && covers(incoming, self), changed.len() == 1);
+        if is_same_record && is_alone && changed.iter().all(|(known, new)| is_other_setting(known, new)) {
             return Some((Relation::Replaces, DecisionRule::SameKey));
         }
+        // Most of a record changed: it is another one.
+        if shared.len() > 1 && changed.len() == shared.len() {
+            return Some((Relation::Other, DecisionRule::None));
+        }
         Some((Relation::MayReplace, DecisionRule::SameKey))
+    }
+}
+
+/// Returns whether the new entry is the known setting with another value, or a task that is done now.
+fn is_other_setting(known: &Entry, new: &Entry) -> bool {
+    let is_setting = |entry: &Entry| {
+        let number = entry.value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+        let unit = entry.value.len() - number.len();
+        let is_number = !number.is_empty()
+            && number.chars().all(|c| c.is_ascii_digit() || c == '.')
+            && number.matches('.').count() < 2
+            && unit <= UNIT_CHARS_MAX;
+        is_number || SETTINGS.contains(&entry.value.to_lowercase().as_str())
+    };
+    match (known.kind, new.kind) {
+        (EntryKind::Setting, EntryKind::Setting) => is_setting(known) && is_setting(new),
+        (EntryKind::Task, EntryKind::Task) => known.value == OPEN && new.value == DONE,
+        _ => false,
+    }
+}
+
+/// Starts a section below those of lower levels. An empty title only ends the others.
+fn open_section(sections: &mut Vec<(usize, String)>, level: usize, title: &str) {
+    sections.retain(|(above, _)| *above < level);
+    if !title.trim().is_empty() {
+        sections.push((level, fold(title)));
     }
 }
 
@@ -216,8 +266,8 @@ fn line_entry(line: &str) -> Option<(String, Entry)> {
     if let Some(found) = TASK.as_ref()?.captures(line) {
         let state = found.name("box").or(found.name("state"))?.as_str().to_uppercase();
         let is_done = matches!(state.as_str(), "X" | "DONE" | "FIXED" | "CLOSED");
-        let value = if is_done { "done" } else { "open" }.to_owned();
-        let entry = Entry { value, qualifier: String::new(), kind: EntryKind::Exact };
+        let value = if is_done { DONE } else { OPEN }.to_owned();
+        let entry = Entry { value, qualifier: String::new(), kind: EntryKind::Task };
         return Some((fold(found.name("task")?.as_str()), entry));
     }
     if let Some(found) = ASSIGNMENT.as_ref()?.captures(line) {
@@ -228,7 +278,7 @@ fn line_entry(line: &str) -> Option<(String, Entry)> {
             return None;
         }
         let qualifier = fold(text("rest").unwrap_or_default().trim().trim_start_matches(['#', '/']));
-        return Some((fold(key), Entry { value, qualifier, kind: EntryKind::Exact }));
+        return Some((fold(key), Entry { value, qualifier, kind: EntryKind::Setting }));
     }
     let found = LABELED.as_ref()?.captures(line)?;
     let (key, value) = (found.name("key")?.as_str(), found.name("value")?.as_str());
@@ -247,14 +297,15 @@ fn line_entry(line: &str) -> Option<(String, Entry)> {
     {
         return None;
     }
-    let is_exact = is_identifier(key) && words(value) == 1;
-    let kind = if is_exact { EntryKind::Exact } else { EntryKind::Prose };
+    let is_setting = is_identifier(key) && words(value) == 1;
+    let kind = if is_setting { EntryKind::Setting } else { EntryKind::Prose };
     let value = unquote(value.trim_end_matches(['.', ',', ';']));
-    let value = if is_exact { value } else { fold(&value) };
+    let value = if is_setting { value } else { fold(&value) };
     Some((folded, Entry { value, qualifier: String::new(), kind }))
 }
 
-/// Adds the cells of a table's row, each with the row's first cell and its column's heading as key.
+/// Adds the cells of a table's row, each with the row's first cell and the headings as key. Without headings, a row may
+/// be one of several with the same first cell.
 fn row_entries(
     cells: &[String],
     header: Option<&[String]>,
@@ -262,10 +313,11 @@ fn row_entries(
     entries: &mut BTreeMap<String, Entry>,
 ) -> Option<()> {
     let (first, rest) = cells.split_first()?;
+    let headings = fold(&header.unwrap_or_default().join("|"));
+    let kind = if header.is_some() { EntryKind::Setting } else { EntryKind::Prose };
     for (at, cell) in rest.iter().enumerate() {
-        let column = header.and_then(|header| header.get(at + 1)).cloned().unwrap_or_else(|| at.to_string());
-        let entry = Entry { value: fold(cell), qualifier: String::new(), kind: EntryKind::Exact };
-        insert(entries, format!("{section}\n{}\n{}", fold(first), fold(&column)), entry)?;
+        let entry = Entry { value: fold(cell), qualifier: String::new(), kind };
+        insert(entries, format!("{section}\n{headings}\n{}\n{at}", fold(first)), entry)?;
     }
     Some(())
 }
@@ -282,13 +334,14 @@ fn table_cells(line: &str) -> Option<Vec<String>> {
     (cells.len() > 1).then_some(cells)
 }
 
-/// Returns whether a key is an identifier: `vpn.endpoint`, `LOG_LEVEL`, `maxRetries`.
+/// Returns whether a key is an identifier of a program: `vpn.endpoint`, `LOG_LEVEL`, `maxRetries`. "HbA1c" and "LDL-C"
+/// are not.
 fn is_identifier(key: &str) -> bool {
-    let has_joint = key.contains(['_', '.', '-', '/']) && !key.contains(' ');
-    let shouts =
-        key.len() >= 3 && key.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    let humps = !key.contains(' ') && key.chars().skip(1).any(|c| c.is_ascii_uppercase());
-    key.is_ascii() && (has_joint || shouts || humps)
+    let has_joint = key.contains(['_', '.']) && !key.contains(' ') && !key.ends_with('.');
+    let humps = key.starts_with(|c: char| c.is_ascii_lowercase())
+        && !key.contains([' ', '-'])
+        && key.chars().any(|c| c.is_ascii_uppercase());
+    key.is_ascii() && (has_joint || humps)
 }
 
 /// Returns whether the new list contains all items of the known one and others.
@@ -322,13 +375,31 @@ mod tests {
         let cases = [
             ("LOG_LEVEL=info in prod", "LOG_LEVEL=warn in prod", Some(Relation::Replaces)),
             ("LOG_LEVEL=info in prod", "LOG_LEVEL=warn in staging", Some(Relation::Other)),
-            ("vpn.endpoint=vpn1.example.org", "vpn.endpoint=vpn2.example.org", Some(Relation::Replaces)),
+            ("vpn.endpoint=vpn1.example.org", "vpn.endpoint=vpn2.example.org", Some(Relation::MayReplace)),
             ("read.timeout=30", "write.timeout=30", None),
             ("PORT=1\nHOST=a", "PORT=2", Some(Relation::MayReplace)),
             ("PORT=1", "PORT=1\nHOST=a", Some(Relation::More)),
             ("[prod]\nport = 1", "[test]\nport = 2", None),
-            ("| port | 3000 |", "| port | 3001 |", Some(Relation::Replaces)),
+            ("| port | 3000 |", "| port | 3001 |", Some(Relation::MayReplace)),
+            (
+                "| app | port |\n|---|---|\n| web | 3000 |",
+                "| app | port |\n|---|---|\n| web | 3001 |",
+                Some(Relation::Replaces),
+            ),
+            (
+                "| Anna | size |\n|---|---|\n| shoes | 38 |",
+                "| Ben | size |\n|---|---|\n| shoes | 43 |",
+                None,
+            ),
             ("- [ ] renew the passport", "- [x] renew the passport", Some(Relation::Replaces)),
+            ("- [x] water the plants", "- [ ] water the plants", Some(Relation::MayReplace)),
+            ("# prod\n## limits\nmax_conn=20", "# staging\n## limits\nmax_conn=5", None),
+            ("```ini a.ini\nthreads = 8\n```", "```ini b.ini\nthreads = 16\n```", None),
+            ("AllowedIPs = 10.8.0.2/32", "AllowedIPs = 10.8.0.3/32", Some(Relation::MayReplace)),
+            ("export PATH=\"$PATH:/opt/a\"", "export PATH=\"$PATH:/opt/b\"", Some(Relation::MayReplace)),
+            ("HbA1c: 7.1", "HbA1c: 6.8", Some(Relation::MayReplace)),
+            ("max_size=512MB", "max_size=1024MB", Some(Relation::Replaces)),
+            ("\"name\": \"a\",\n\"port\": 80", "\"name\": \"b\",\n\"port\": 81", Some(Relation::Other)),
             ("TODO: renew the passport", "DONE: renew the passport", Some(Relation::Replaces)),
             ("on-call this week: Samir", "on-call this week: Ivana", Some(Relation::MayReplace)),
             ("dad's birthday: 7.8.", "dad's birthday: 8.7.", Some(Relation::MayReplace)),

@@ -1,8 +1,8 @@
 //! Parsing of short texts for comparison: the content words in order with stem and class, negation, and
 //! whether the text reports a change.
 //!
-//! The word lists are English. A text in another language is parsed as plain words: it equals a text with the
-//! same words, and is unrelated to any other.
+//! The word lists are English, so the grammar of a text in another language means nothing. Its written form says
+//! whether it is English.
 
 use std::sync::LazyLock;
 
@@ -11,10 +11,11 @@ use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::english::{
-    ADDITION_WORDS, ANTONYMS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES,
+    ADDITION_WORDS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES,
     FILLER_WORDS, FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS,
     PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TIME_WORDS, TITLES,
 };
+use super::written::WrittenForm;
 
 /// Tokens: numbers with their separators (times, addresses, versions), words, and symbols.
 static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
@@ -44,8 +45,6 @@ pub(super) struct Word {
     /// The word as written, in lower case.
     pub(super) text: String,
     pub(super) class: Class,
-    /// The preceding function word that starts its phrase.
-    pub(super) preposition: Option<&'static str>,
     /// Whether a comma or a function word that starts a phrase precedes it.
     pub(super) starts_phrase: bool,
     /// Whether a negation precedes it, with no content word in between.
@@ -89,6 +88,8 @@ pub(super) struct ParsedText {
     pub(super) is_addition: bool,
     /// Whether the text consists of filler words, such as "ok, thanks".
     pub(super) is_filler: bool,
+    /// All of its words.
+    pub(super) written: WrittenForm,
 }
 
 impl ParsedText {
@@ -99,25 +100,25 @@ impl ParsedText {
         let clause = lower.split([',', ';', '–', '—']).next().unwrap_or_default();
         let mut parsed = Self {
             reports_change: has_phrase(clause, CHANGE_PHRASES),
-            is_correction: has_phrase(&lower, CORRECTION_PHRASES),
+            is_correction: is_correction(&lower),
             is_addition: has_phrase(&lower, ADDITION_WORDS),
             is_question: is_bare_question(&lower),
+            written: WrittenForm::of(text),
             ..Self::default()
         };
         let mut all =
             lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
         parsed.is_filler = all.all(|word| FILLER_WORDS.contains(&word));
-        let tokens = tokens(&strip_now_words(text));
+        let tokens = tokens(&strip_now_words(text), false);
         let verb = main_verb(&tokens);
         parsed.subject = usize::MAX;
-        let (mut preposition, mut starts_phrase, mut negated, mut later) = (None, false, false, false);
+        let (mut starts_phrase, mut negated, mut later) = (false, false, false);
         for (at, token) in tokens.iter().enumerate() {
             let word = token.to_lowercase();
             if verb == Some(at) {
                 parsed.subject = parsed.words.len();
                 parsed.set_verb(&word, &tokens[at + 1..]);
                 if AUXILIARIES.contains(&word.as_str()) {
-                    preposition = None;
                     continue;
                 }
             }
@@ -136,9 +137,6 @@ impl ParsedText {
                 parsed.is_about_writer |=
                     matches!(*binding, "i" | "my" | "we" | "our" | "us") && verb.is_none_or(|verb| at < verb);
                 starts_phrase |= PHRASE_STARTERS.contains(binding);
-                if PHRASE_STARTERS.contains(binding) {
-                    preposition = Some(*binding);
-                }
                 continue;
             }
             let may = at > 1 && MODALS.contains(&tokens[at - 2].as_str());
@@ -162,7 +160,6 @@ impl ParsedText {
                 stem,
                 text: word,
                 class,
-                preposition: preposition.take(),
                 starts_phrase: std::mem::take(&mut starts_phrase),
                 negated: std::mem::take(&mut negated),
             });
@@ -227,11 +224,6 @@ pub(super) fn is_single_sentence(text: &str) -> bool {
     text.trim().is_empty() || text.unicode_sentences().filter(ended).count() <= 1
 }
 
-/// Returns whether two words exclude each other.
-pub(super) fn are_antonyms(a: &str, b: &str) -> bool {
-    ANTONYMS.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
-}
-
 /// Returns the position of the main verb in the first clause.
 ///
 /// It is the first auxiliary, known verb or word after a pronoun; else the first past form; else the first
@@ -284,8 +276,16 @@ fn is_third_person(word: &str) -> bool {
     word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us")
 }
 
+/// Returns whether a text begins with words that mark a correction, such as "Correction:", or names an error.
+fn is_correction(text: &str) -> bool {
+    let start = text.trim_start().strip_prefix("no,").unwrap_or(text).trim_start();
+    CORRECTION_PHRASES.iter().any(|phrase| {
+        start.strip_prefix(phrase).is_some_and(|rest| rest.trim_start().starts_with([',', ':', '.', '–', '—']))
+    })
+}
+
 /// Removes words that only refer to the present or mark a correction, such as "now".
-fn strip_now_words(text: &str) -> String {
+pub(super) fn strip_now_words(text: &str) -> String {
     static NOW: LazyLock<Regex> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
         Regex::new(r"(?i)\b(these days|from now on|nowadays|currently|now|actually,?|correction:?|i was wrong,?|since the\b[^,.;]*|since then)(?:\b|\s)")
@@ -302,8 +302,9 @@ fn has_phrase(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.match_indices(phrase).any(|(at, _)| whole(at, at + phrase.len())))
 }
 
-/// Splits a text into tokens. Contractions are expanded, and times are converted to 24 hours.
-fn tokens(text: &str) -> Vec<String> {
+/// Splits a text into tokens. Contractions are expanded, and times are converted to 24 hours. With `keep_endings`,
+/// other endings after an apostrophe, such as *'s*, are tokens of their own.
+pub(super) fn tokens(text: &str, keep_endings: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for token in TOKENS.find_iter(text) {
         let token = token.as_str().replace('’', "'");
@@ -325,6 +326,7 @@ fn tokens(text: &str) -> Vec<String> {
                 "ve" => found.push("have".to_owned()),
                 "ll" => found.push("will".to_owned()),
                 "d" => found.push("would".to_owned()),
+                ending if keep_endings => found.push(format!("'{ending}")),
                 _ => {}
             }
         } else if matches!(lower.as_str(), "am" | "pm")
