@@ -135,6 +135,7 @@ impl Memories {
         mode: Mode,
         mut stages: Stages,
     ) -> Result<SearchResults, Problem> {
+        let _use = self.foreground.start();
         let limit = if search.rerank { search.limit.max(rerank::READ_MAX) } else { search.limit };
         let mut found = Vec::new();
         for space in &reader.spaces {
