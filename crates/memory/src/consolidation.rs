@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Problem, RunId, SpaceId, Timestamp};
+use lar_base::{MemoryId, Problem, RunId, SpaceId, Timestamp};
 use lar_store::{ComparedMemories, Memory, MemoryToCompare};
 use lar_text::statements::Statement;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ impl Memories {
         loop {
             while let Some((space, run)) = self.consolidation.next_request() {
                 let compared = self.consolidate_space(space, Some(run)).await;
-                self.consolidation.finish(space);
+                self.consolidation.finish(space, run);
                 compared?;
             }
             let spaces = self.store.spaces_to_compare().await?;
@@ -129,22 +129,30 @@ impl Memories {
                 self.judge.wake();
             }
         }
-        if let Some(id) = run {
-            self.store.consolidation_end(id).await?;
-            let run = self.store.consolidation_run(vec![space], id).await?;
-            let (duplicates, links, themes) = (run.duplicates, run.links, run.themes);
-            self.metrics.record_findings(&run);
-            tracing::info!(
-                %space,
-                run = %id,
-                memories = run.memories,
-                pairs = run.pairs,
-                duplicates,
-                links,
-                themes,
-                "memories were compared"
-            );
+        match run {
+            Some(id) => self.end_run(space, id).await,
+            None => Ok(()),
         }
+    }
+
+    /// Ends a run, unless it has ended.
+    async fn end_run(&self, space: SpaceId, id: RunId) -> Result<(), Problem> {
+        let run = self.store.consolidation_run(vec![space], id).await?;
+        if run.ended_at.is_some() {
+            return Ok(());
+        }
+        self.metrics.record_findings(&run);
+        self.store.consolidation_end(id).await?;
+        tracing::info!(
+            %space,
+            run = %id,
+            memories = run.memories,
+            pairs = run.pairs,
+            duplicates = run.duplicates,
+            links = run.links,
+            themes = run.themes,
+            "memories were compared"
+        );
         Ok(())
     }
 
@@ -166,8 +174,15 @@ impl Memories {
             if !is_compared(&next.memory) {
                 continue;
             }
-            let Some(statement) = comparable(&next.memory.content) else { continue };
-            let words = theme_words(&next.memory.content, &statement);
+            let content = next.memory.content.clone();
+            let prepare = move || {
+                let statement = comparable(&content)?;
+                let words = theme_words(&content, &statement);
+                Some((statement, words))
+            };
+            let Some((statement, words)) = run_blocking(next.memory.id, prepare).await?.flatten() else {
+                continue;
+            };
             let query = NeighbourQuery {
                 content: next.memory.content.clone(),
                 project: next.memory.project.clone(),
@@ -175,14 +190,14 @@ impl Memories {
                 limit: NEIGHBOURS_MAX + 1,
                 words: words.iter().map(|word| word.word.clone()).collect(),
             };
+            let id = next.memory.id;
             let neighbours = self.neighbours(space, query).await?;
             let mut texts = std::mem::take(parsed);
             let work = move || {
                 let findings = compare_memory(&next, &statement, &neighbours, &words, &mut texts);
                 (findings, texts)
             };
-            let compared = tokio::task::spawn_blocking(work).await;
-            let (findings, texts) = compared.map_err(Error::abort_error("comparing memories"))?;
+            let Some((findings, texts)) = run_blocking(id, work).await? else { continue };
             *parsed = texts;
             found.pairs += findings.pairs;
             found.duplicates.extend(findings.duplicates);
@@ -218,6 +233,25 @@ impl Memories {
             }
             tokio::time::sleep(left).await;
         }
+    }
+}
+
+/// Runs a part of the comparison of a memory on a thread of its own. Returns `None` if it panicked: the others go on
+/// without this memory.
+///
+/// # Errors
+/// When the server stops.
+async fn run_blocking<T: Send + 'static>(
+    memory: MemoryId,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_panic() => {
+            tracing::warn!(%memory, "could not compare a memory with its neighbours");
+            Ok(None)
+        }
+        Err(error) => Err(Error::abort_error("comparing memories")(error).into()),
     }
 }
 

@@ -49,7 +49,7 @@ impl Store {
                  FROM spaces LEFT JOIN consolidation_cursors ON consolidation_cursors.space_id = spaces.id
                  WHERE run IS NOT NULL
                     OR EXISTS (SELECT 1 FROM memories WHERE space_id = spaces.id AND seq > ifnull(compared, 0))
-                    OR EXISTS (SELECT 1 FROM memories_to_compare JOIN memories ON seq = memory_seq
+                    OR EXISTS (SELECT 1 FROM memories_to_compare CROSS JOIN memories ON seq = memory_seq
                                WHERE memories.space_id = spaces.id)",
                 proposal = open_condition()
             );
@@ -73,8 +73,9 @@ impl Store {
     /// When the database fails.
     pub async fn memories_to_compare(&self, space: SpaceId, limit: u32) -> Result<Vec<MemoryToCompare>, Error> {
         self.read(move |connection| {
-            let again = "SELECT memories.* FROM memories_to_compare JOIN memories ON seq = memory_seq
-                         WHERE space_id = ?1 ORDER BY seq LIMIT ?2";
+            // Few memories wait here, and a space may have many: `CROSS` makes SQLite begin with the few.
+            let again = "SELECT memories.* FROM memories_to_compare CROSS JOIN memories ON seq = memory_seq
+                         WHERE space_id = ?1 ORDER BY memory_seq LIMIT ?2";
             let after_cursor = "SELECT * FROM memories WHERE space_id = ?1 AND seq >
                                   ifnull((SELECT compared FROM consolidation_cursors WHERE space_id = ?1), 0)
                                 ORDER BY seq LIMIT ?2";
@@ -154,7 +155,7 @@ impl Store {
                  WHERE spaces.id IN ({within})"
             );
             let again = format!(
-                "SELECT count(*) FROM memories_to_compare JOIN memories ON seq = memory_seq
+                "SELECT count(*) FROM memories_to_compare CROSS JOIN memories ON seq = memory_seq
                  WHERE space_id IN ({within})"
             );
             Ok(count(&after_cursor)? + count(&again)?)

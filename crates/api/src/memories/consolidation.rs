@@ -159,6 +159,6 @@ pub struct UndoneRun {
     pub memories: Vec<WrittenMemory>,
     /// The number of open proposals and links that were withdrawn.
     pub withdrawn: u64,
-    /// The changes that stay, because a memory changed since. Undo the later changes first, and then the run again.
+    /// The changes that stay, because a memory changed since.
     pub conflicts: Vec<UndoConflict>,
 }

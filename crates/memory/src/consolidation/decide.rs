@@ -104,7 +104,7 @@ impl Memories {
     }
 
     /// Undoes a run: takes back what was accepted from it, and withdraws its open proposals and links. A run that
-    /// goes on ends. It can be undone again after conflicts are settled.
+    /// goes on ends.
     ///
     /// # Errors
     /// [`Code::NotFound`]; [`Code::ForbiddenSpace`] if the writer may only read its space; when the database fails.

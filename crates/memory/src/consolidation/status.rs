@@ -78,9 +78,12 @@ impl Consolidation {
         self.requested().iter().next().map(|(space, run)| (*space, *run))
     }
 
-    /// Removes the request for a run that has ended.
-    pub(super) fn finish(&self, space: SpaceId) {
-        self.requested().remove(&space);
+    /// Removes the request for a run, unless a person started another one meanwhile.
+    pub(super) fn finish(&self, space: SpaceId, run: RunId) {
+        let mut requested = self.requested();
+        if requested.get(&space) == Some(&run) {
+            requested.remove(&space);
+        }
     }
 
     /// Returns whether a space may be compared now, and how urgently.

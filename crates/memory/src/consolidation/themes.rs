@@ -24,6 +24,9 @@ const RARE_SHARE: usize = 10;
 const NAME_SHARE: usize = 2;
 /// The fewest memories in a space in which the rarity of a word is known.
 const KNOWN_MIN: usize = 40;
+/// The least cosine of two memories of a theme, which also share a distinctive word. Unrelated texts have less than
+/// 0.25 with MiniLM.
+const SIMILARITY_MIN: f32 = 0.3;
 /// The words that two memories without a similarity must share to be near each other.
 const SHARED_WORDS_MIN: usize = 2;
 
@@ -106,7 +109,7 @@ fn is_near(of: &Statement, neighbour: &ParsedNeighbour<'_>) -> bool {
     let statement = neighbour.parsed.statement;
     neighbour.similarity.map_or_else(
         || of.words().iter().filter(|word| statement.has_word(word)).count() >= SHARED_WORDS_MIN,
-        |(cosine, thresholds)| cosine >= thresholds.related,
+        |(cosine, _)| cosine >= SIMILARITY_MIN,
     )
 }
 
