@@ -4,6 +4,7 @@
 
 pub(crate) mod batches;
 pub(crate) mod chats;
+pub(crate) mod consolidation;
 pub(crate) mod growth;
 pub(crate) mod judge;
 mod labeled;

@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 39] = [
+const SECTIONS: [(&str, Measure); 40] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -50,6 +50,7 @@ const SECTIONS: [(&str, Measure); 39] = [
     ("Memory search latency", |runtime| runtime.block_on(memory::scale::searches())),
     ("Memory ingest throughput", |runtime| runtime.block_on(memory::scale::ingests())),
     ("Embedding of batches beside searches", |runtime| runtime.block_on(memory::batches::measure())),
+    ("Consolidation in idle hours", |runtime| runtime.block_on(memory::consolidation::measure())),
     ("A space of 200,000 memories", |runtime| runtime.block_on(memory::large_space::measure())),
     ("Server memory over 100,000 writes", |_| memory::growth::measure()),
     ("Crash matrix", |_| faults::crash_matrix()),

@@ -3,6 +3,7 @@
 mod any_api;
 mod bridge;
 mod chat;
+mod consolidation;
 mod crash;
 mod create;
 mod faults;

@@ -130,6 +130,38 @@ test("a conversation recalls, saves with an undo, and adds to the inbox; a tempo
   await expect(page.locator(".message.user").first()).toContainText("I play the tuba.");
 });
 
+test("a suggested change is accepted, and its run is undone", async ({ page }) => {
+  await openMemoryPage(page);
+  // The page compares what it saves. Imports and apps save memories as they are.
+  await page.evaluate(async () => {
+    const send = (method: string, path: string, body?: unknown) =>
+      fetch(`/lar/v1/memories${path}`, {
+        method,
+        headers: { "content-type": "application/json" },
+        body: body && JSON.stringify(body),
+      }).then((response) => response.json());
+    await send("POST", "", { content: "The lighthouse keeper paints watercolours." });
+    await send("POST", "", { content: "The lighthouse keeper paints watercolours in winter." });
+    let run = await send("POST", "/consolidation/runs");
+    while (!run.ended_at) run = await send("GET", `/consolidation/runs/${run.id}`);
+  });
+  await page.getByRole("tab", { name: /^Inbox/ }).click();
+  const suggestions = page.getByRole("list", { name: "Suggested changes" });
+  const suggestion = suggestions.locator(".card", { hasText: "in winter" });
+  await expect(suggestion).toContainText("another memory says the same");
+  await expectAccessible(page);
+  await suggestion.getByRole("button", { name: "Accept" }).click();
+  await expect(suggestion).toHaveCount(0);
+  await page.getByRole("tab", { name: "Memories" }).click();
+  const shorter = page.locator(".card", { hasText: "paints watercolours." });
+  await expect(shorter).toContainText("Superseded");
+  await page.getByRole("tab", { name: /^Inbox/ }).click();
+  await page.getByRole("list", { name: "Runs" }).getByRole("button", { name: "Undo this run" }).first().click();
+  await expect(page.getByRole("list", { name: "Runs" })).toHaveCount(0);
+  await page.getByRole("tab", { name: "Memories" }).click();
+  await expect(shorter).not.toContainText("Superseded");
+});
+
 test("a space is created and shared, and the apps are listed", async ({ page }) => {
   await openMemoryPage(page);
   await page.getByRole("tab", { name: "Spaces" }).click();

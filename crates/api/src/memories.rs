@@ -1,8 +1,9 @@
 //! The wire types of `/lar/v1/memories`: a memory, a change of it, and the number of memories.
 //!
-//! The modules have the types of saving (`ingest`), its dry run, searching, reviewing, the inbox, links, intents,
-//! intentions and exports.
+//! The modules have the types of saving (`ingest`), its dry run, searching, reviewing, the inbox, links,
+//! consolidation, intents, intentions and exports.
 
+mod consolidation;
 mod dry_run;
 mod inbox;
 mod ingest;
@@ -15,6 +16,10 @@ mod search;
 mod transfer;
 mod written;
 
+pub use consolidation::{
+    AcceptedProposal, AcceptedRun, Consolidation, ConsolidationActivity, ConsolidationRun, Proposal,
+    ProposalConflict, ProposalKind, UndoConflict, UndoneRun,
+};
 pub use dry_run::{DryRunOutcome, DryRunResult, DryRunResults};
 pub use inbox::{Accept, Candidate, MemoryClient};
 pub use ingest::{

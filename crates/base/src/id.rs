@@ -103,6 +103,10 @@ ids! {
     LinkId = "link";
     /// The id of an intention: what a person wants to be reminded of.
     IntentionId = "int";
+    /// The id of a run of consolidation, which compares memories of a space and proposes changes.
+    RunId = "run";
+    /// The id of a change that a run of consolidation proposes.
+    ProposalId = "prop";
     /// The id of one HTTP request.
     RequestId = "req";
 }

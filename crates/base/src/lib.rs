@@ -26,8 +26,8 @@ pub use clock::{Instant, Timestamp};
 pub use code::Code;
 pub use error_chain::error_chain;
 pub use id::{
-    CandidateId, ChangeId, ConversationId, IntentionId, KeyId, LinkId, MemoryId, MessageId, RequestId,
-    SessionId, SpaceId, TaskId, UserId,
+    CandidateId, ChangeId, ConversationId, IntentionId, KeyId, LinkId, MemoryId, MessageId, ProposalId,
+    RequestId, RunId, SessionId, SpaceId, TaskId, UserId,
 };
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;

@@ -1,6 +1,7 @@
 //! `lar remember`, `lar recall` and `lar memory`. [`show`] renders memories; `importers` reads exports of
 //! other programs.
 
+mod consolidation;
 mod intentions;
 mod judge;
 mod links;
@@ -19,6 +20,8 @@ use lar_base::Bytes;
 use lar_base::files::read_text_at_most;
 use serde_json::Value;
 
+pub(crate) use self::consolidation::ConsolidationCommand;
+use self::consolidation::consolidation;
 pub(crate) use self::intentions::IntentionsCommand;
 use self::intentions::intentions;
 pub(crate) use self::judge::JudgeCommand;
@@ -181,6 +184,9 @@ pub enum MemoryCommand {
     /// Review memories that a newer one may make outdated
     #[command(subcommand)]
     Links(LinksCommand),
+    /// Review what Lar proposes after it compared memories in idle hours
+    #[command(subcommand)]
+    Consolidation(ConsolidationCommand),
     /// Manage reminders: what Lar reminds you of when you mention it, work on it, or at a time
     #[command(subcommand, visible_alias = "reminders")]
     Intentions(IntentionsCommand),
@@ -335,6 +341,7 @@ pub(crate) async fn run(
         MemoryCommand::Import(args) => importers::run(client, output, args).await,
         MemoryCommand::Inbox(command) => inbox(client, output, command, lar).await,
         MemoryCommand::Links(command) => links(client, output, command, lar).await,
+        MemoryCommand::Consolidation(command) => consolidation(client, output, command, lar).await,
         MemoryCommand::Intentions(command) => intentions(client, output, command, lar).await,
         MemoryCommand::Judge(command) => judge(client, output, command).await,
         MemoryCommand::Clients => {

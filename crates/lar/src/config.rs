@@ -98,6 +98,7 @@ pub(crate) struct MemoryConfig {
     pub(crate) chat: ChatMemoryMode,
     /// `auto`, `off`, or the name of a model.
     pub(crate) judge: String,
+    pub(crate) consolidation: IdleConsolidation,
 }
 
 /// The use of memory in the page, `lar chat` and `lar ask`.
@@ -108,6 +109,15 @@ pub(crate) enum ChatMemoryMode {
     Recall,
     #[default]
     Remember,
+}
+
+/// The comparison of memories in idle hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum IdleConsolidation {
+    #[default]
+    On,
+    Off,
 }
 
 /// The handling of secrets in a text to save as a memory.
@@ -217,7 +227,12 @@ impl MemoryConfig {
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { secrets: SecretsPolicy::default(), chat: ChatMemoryMode::default(), judge: "auto".to_owned() }
+        Self {
+            secrets: SecretsPolicy::default(),
+            chat: ChatMemoryMode::default(),
+            judge: "auto".to_owned(),
+            consolidation: IdleConsolidation::default(),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ impl Memories {
     ) -> Result<Vec<StoredMemory>, Problem> {
         let memories = self.clone();
         run_detached(async move {
+            let _use = memories.foreground.start();
             let stored = memories.store.memories_create(new, change, once).await?;
             let seqs = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
             memories.indexes.update(space, &seqs.collect::<Vec<_>>()).await?;
@@ -41,6 +42,7 @@ impl Memories {
     ) -> Result<AppliedDecision, Problem> {
         let memories = self.clone();
         run_detached(async move {
+            let _use = memories.foreground.start();
             let applied = memories.store.memories_apply_decision(spaces, decision, change, once).await?;
             memories.index(applied.memories().map(numbered).collect()).await?;
             Ok(applied)
@@ -59,6 +61,7 @@ impl Memories {
     ) -> Result<Vec<Memory>, Problem> {
         let memories = self.clone();
         run_detached(async move {
+            let _use = memories.foreground.start();
             let undone = memories.store.memory_undo(spaces, id, decision, chunks, change).await?;
             memories.index(undone.iter().map(numbered).collect()).await?;
             Ok(undone)
@@ -70,6 +73,7 @@ impl Memories {
     pub(crate) async fn commit_erasure(&self, space: SpaceId, id: MemoryId) -> Result<(), Problem> {
         let memories = self.clone();
         run_detached(async move {
+            let _use = memories.foreground.start();
             let erased = memories.store.memories_erase(vec![space], vec![id]).await?;
             let updated = memories.indexes.update(space, &erased).await;
             memories.store.remove_from_answers().await;
@@ -87,6 +91,7 @@ impl Memories {
     ) -> Result<usize, Problem> {
         let memories = self.clone();
         run_detached(async move {
+            let _use = memories.foreground.start();
             let imported = memories.store.memories_import(space, moved, intentions).await?;
             memories.indexes.update(space, &imported.memories).await?;
             Ok(imported.memories.len() + imported.intentions)

@@ -26,7 +26,7 @@ pub(crate) use self::search::{IndexHit, Query};
 use self::validity::Validity;
 use self::vector_store::VectorStore;
 use crate::vectors;
-use lar_text::terms::{StoredTerm, decode_entry};
+use lar_text::terms::{QueryWord, StoredTerm, decode_entry};
 
 /// An index is rebuilt when more than 1/`DEAD_SHARE` of its chunks are dead, and more than [`DEAD_MIN`]
 /// chunks.
@@ -114,6 +114,11 @@ impl Index {
     /// Returns the number of live memories.
     pub(crate) fn len(&self) -> usize {
         self.by_seq.len()
+    }
+
+    /// Returns about how many chunks contain a word. Dead chunks count.
+    pub(crate) fn frequency(&self, word: &QueryWord) -> usize {
+        self.keywords.frequency(word)
     }
 
     /// Returns whether enough chunks are dead to rebuild the index.

@@ -14,10 +14,12 @@ mod chat;
 mod client_uses;
 mod clients;
 mod commit;
+mod consolidation;
 mod edit;
 mod embed;
 mod embedding_backfill;
 mod error;
+mod foreground;
 mod inbox;
 mod index;
 mod indexes;
@@ -29,6 +31,7 @@ mod keyword_entry;
 mod links;
 mod memories;
 mod metrics;
+mod neighbours;
 mod readable;
 mod rerank;
 mod search;
@@ -42,6 +45,9 @@ mod vectors;
 pub use access::{MemoryScope, ReadAccess, WriteAccess, check_agent_name};
 pub use chat::{
     Forgotten, Listed, MemoryActivity, MemoryActivityIds, Origin, Recalled, Reminder, Saved, Suggested,
+};
+pub use consolidation::{
+    ConsolidationMode, ConsolidationState, ProposalDetails, RunAcceptance, RunUndo, UndoConflict,
 };
 pub use edit::Edit;
 pub use error::Error;

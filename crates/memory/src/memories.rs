@@ -7,8 +7,10 @@ use lar_gateway::Gateway;
 use lar_store::Store;
 
 use crate::client_uses::ClientUses;
+use crate::consolidation::status::{Consolidation, ConsolidationMode};
 use crate::embed::Embeddings;
 use crate::embedding_backfill::{Backfill, Wake};
+use crate::foreground::ForegroundUses;
 use crate::indexes::Indexes;
 use crate::judge::status::{Judge, JudgeModel};
 use crate::keyword_backfill::KeywordBackfill;
@@ -23,6 +25,8 @@ pub struct Options {
     pub secrets: SecretPolicy,
     /// The model that judges links.
     pub judge: JudgeModel,
+    /// Whether memories are compared in idle hours.
+    pub consolidation: ConsolidationMode,
 }
 
 /// The memory service. Clones share its state.
@@ -37,12 +41,14 @@ pub struct Memories {
     pub(crate) space_locks: SpaceLocks,
     pub(crate) metrics: Metrics,
     pub(crate) judge: Judge,
+    pub(crate) consolidation: Consolidation,
+    pub(crate) foreground: ForegroundUses,
     pub(crate) options: Options,
 }
 
 impl Memories {
     /// Creates the service and starts its background tasks: embedding backfill, keyword backfill, recording the
-    /// clients' last use, and judging links.
+    /// clients' last use, judging links, and consolidation.
     pub fn start(
         store: Store,
         gateway: Gateway,
@@ -70,9 +76,12 @@ impl Memories {
             space_locks,
             metrics,
             judge,
+            consolidation: Consolidation::default(),
+            foreground: ForegroundUses::default(),
             options,
         };
         tasks.spawn(memories.clone().run_judge(tasks.stopping()));
+        tasks.spawn(memories.clone().run_consolidation(tasks.stopping()));
         memories
     }
 }

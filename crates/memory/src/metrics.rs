@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lar_store::ConsolidationRun;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,6 +26,11 @@ struct ByMode {
     mode: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFinding {
+    kind: &'static str,
+}
+
 /// The metrics over all spaces.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -32,6 +38,8 @@ pub struct Metrics {
     searches: Family<ByMode, Counter>,
     search_seconds: Histogram,
     stage_seconds: Family<ByStage, Histogram>,
+    comparisons: Counter,
+    findings: Family<ByFinding, Counter>,
 }
 
 /// Histogram buckets. A search takes about 1 ms with 100,000 memories and 10 ms with a million.
@@ -46,6 +54,8 @@ impl Metrics {
             searches: Family::default(),
             search_seconds: Histogram::new(SECONDS),
             stage_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            comparisons: Counter::default(),
+            findings: Family::default(),
         };
         registry.register(
             "lar_memory_ingests",
@@ -67,7 +77,27 @@ impl Metrics {
             "Duration of each stage of a memory search, without skipped stages",
             metrics.stage_seconds.clone(),
         );
+        registry.register(
+            "lar_memory_consolidation_pairs",
+            "Pairs of memories that consolidation compared",
+            metrics.comparisons.clone(),
+        );
+        registry.register(
+            "lar_memory_consolidation_findings",
+            "Findings of consolidation runs that ended, by kind: duplicate, link or theme",
+            metrics.findings.clone(),
+        );
         metrics
+    }
+
+    pub(crate) fn record_comparisons(&self, pairs: u64) {
+        self.comparisons.inc_by(pairs);
+    }
+
+    pub(crate) fn record_findings(&self, run: &ConsolidationRun) {
+        for (kind, count) in [("duplicate", run.duplicates), ("link", run.links), ("theme", run.themes)] {
+            self.findings.get_or_create(&ByFinding { kind }).inc_by(count);
+        }
     }
 
     pub(crate) fn record_ingest(&self, decision: &'static str) {

@@ -135,6 +135,7 @@ impl Memories {
         mode: Mode,
         mut stages: Stages,
     ) -> Result<SearchResults, Problem> {
+        let _use = self.foreground.start();
         // Some hits may be neighbours of better ones.
         let read = if search.detail == Detail::Full { search.limit.saturating_mul(2) } else { search.limit };
         let limit = if search.rerank { read.max(rerank::READ_MAX) } else { read };

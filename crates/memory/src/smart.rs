@@ -12,34 +12,25 @@
 mod ingest_result;
 mod space_locks;
 
-use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
+use lar_base::{ChangeId, Code, MemoryId, Problem};
 use lar_store::{Change, IdempotentRequest, LinkRelation, Memory, MemoryDecision, NewLink, NewMemory};
-use lar_text::statements::{DecisionRule, Relation, SimilarityThresholds, Statement};
-use lar_text::terms::{QueryTerms, fingerprint_of};
+use lar_text::statements::{DecisionRule, Relation, Statement};
+use lar_text::terms::fingerprint_of;
 
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
-use self::ingest_result::{difference, reject};
+pub(crate) use self::ingest_result::difference;
+use self::ingest_result::reject;
 pub(crate) use self::space_locks::SpaceLocks;
-use crate::index::{EmbedderId, Filter, Query};
 use crate::ingest::{Item, PreparedItem};
+use crate::neighbours::{Neighbour, NeighbourQuery};
 use crate::strength::Event;
 use crate::supersede::{Rewrite, TRIES_MAX, confirm_change, revive_change, supersede_change};
-use crate::vectors::{self, Quantized};
 use crate::{Memories, WriteAccess};
 
 /// The most memories that a text is compared with.
 const CANDIDATES_MAX: usize = 32;
 /// The most bytes in a text that is compared. A longer one is a document.
 const COMPARED_BYTES_MAX: usize = 16 << 10;
-/// The weight of the keyword score in the search for candidates. With one half, neither different words nor
-/// another language hides a candidate.
-const KEYWORD_WEIGHT: f32 = 0.5;
-/// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for: all-MiniLM-L6-v2, by the digest of its
-/// weights.
-const CALIBRATED_EMBEDDER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
-/// The cosine from which two texts that share words count as being about the same thing. Chosen on the
-/// calibration pairs. With another embedder, only the words decide.
-const SIMILARITY_THRESHOLDS: SimilarityThresholds = SimilarityThresholds { related: 0.4 };
 
 impl Memories {
     /// Saves a text with smart ingest, which compares it with memories of the same space and project.
@@ -179,7 +170,15 @@ impl Memories {
         }
         let incoming = comparable(&new.content);
         let mut best = Judgment { relation: Relation::Other, rule: DecisionRule::None, against: None };
-        for (known, similarity) in self.candidates(writer, new).await? {
+        let query = NeighbourQuery {
+            content: new.content.clone(),
+            // A text without a project is compared only with memories without a project.
+            project: new.project.clone(),
+            vectors: new.chunks.first().and_then(|chunk| chunk.vectors.clone()),
+            limit: CANDIDATES_MAX,
+            words: Vec::new(),
+        };
+        for Neighbour { memory: known, similarity, .. } in self.neighbours(writer.space, query).await?.found {
             let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
                 (Relation::Same, DecisionRule::SameWords)
             } else if let (Some(known), Some(incoming)) = (comparable(&known.content), &incoming) {
@@ -192,53 +191,6 @@ impl Memories {
             }
         }
         Ok(best)
-    }
-
-    /// Returns the current memories most similar to a text, each with its cosine and the embedder's
-    /// thresholds.
-    async fn candidates(
-        &self,
-        writer: &WriteAccess,
-        new: &NewMemory,
-    ) -> Result<Vec<(Memory, Option<(f32, SimilarityThresholds)>)>, Problem> {
-        let vectors = new.chunks.first().and_then(|chunk| chunk.vectors.clone());
-        let vector = vectors.and_then(|vectors| {
-            let dimension = vectors.embedder.dimension as usize;
-            let embedder_id = EmbedderId { digest: vectors.embedder.digest, dimension };
-            let (scale, bytes) = vectors::decode(&vectors.bytes, dimension).next()?;
-            let bytes = bytes.iter().map(|byte| byte.cast_signed()).collect();
-            Some((embedder_id, Quantized { scale, bytes }))
-        });
-        let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
-        let words = QueryTerms::of(&new.content);
-        let filter = Filter { project: new.project.clone(), ..Filter::default() };
-        let look = move |index: &crate::index::Index| {
-            let vector = vector.as_ref().filter(|(embedder_id, _)| index.embedder_id() == Some(embedder_id));
-            let query = Query {
-                words: &words,
-                share_min: 0.0,
-                vector: vector.map(|(_, vector)| vector),
-                times: &[],
-                filter: &filter,
-                now: Timestamp::now(),
-                limit: CANDIDATES_MAX,
-                weight: KEYWORD_WEIGHT,
-            };
-            index.search(&query).hits
-        };
-        let hits = self.indexes.search(writer.space, embedder_id.as_ref(), look).await?;
-        let thresholds = embedder_id
-            .filter(|embedder_id| embedder_id.digest == CALIBRATED_EMBEDDER)
-            .map(|_| SIMILARITY_THRESHOLDS);
-        let seqs = hits.iter().map(|hit| hit.memory).collect();
-        let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
-        let found = hits.into_iter().filter_map(|hit| {
-            let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
-            // A text without a project is compared only with memories without a project.
-            let is_candidate = memory.superseded.is_none() && memory.project == new.project;
-            is_candidate.then(|| (memory.clone(), hit.similarity.zip(thresholds)))
-        });
-        Ok(found.collect())
     }
 
     /// Gives a correction the kind and tags of the memory it supersedes, unless the caller set them.
@@ -324,7 +276,7 @@ impl Memories {
             if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
         let change =
             Change::new(writer.caller.key(), action, Some(reason.clone()).filter(|_| against.is_some()));
-        let made = MemoryDecision { new: stored, changes, links, resolved: None };
+        let made = MemoryDecision { new: stored, changes, links, ..MemoryDecision::default() };
         let applied = self.commit_decision(vec![writer.space], made, change, once).await?;
         self.metrics.record_ingest(decision.as_str());
         if !applied.links.is_empty() {
@@ -373,7 +325,7 @@ impl Judgment {
 }
 
 /// Returns a text prepared for comparisons, or `None` for an empty or long one.
-fn comparable(content: &str) -> Option<Statement> {
+pub(crate) fn comparable(content: &str) -> Option<Statement> {
     let fits = content.len() <= COMPARED_BYTES_MAX && !content.trim().is_empty();
     fits.then(|| Statement::of(content))
 }
@@ -399,7 +351,8 @@ const fn precedence(relation: Relation) -> u8 {
     }
 }
 
-const fn explanation(rule: DecisionRule) -> &'static str {
+/// Returns the reason for a decision or a link, for people.
+pub(crate) const fn explanation(rule: DecisionRule) -> &'static str {
     match rule {
         DecisionRule::SameWords => "already saved, in the same words",
         DecisionRule::Contained => "repeats a memory and adds to it",

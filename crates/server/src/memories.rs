@@ -3,6 +3,7 @@
 //! The header `X-Agent-Id` selects the memories of an agent, and `X-Space` those of a team space.
 
 mod access;
+pub(crate) mod consolidation;
 pub(crate) mod dry_run;
 pub(crate) mod feedback;
 pub(crate) mod inbox;

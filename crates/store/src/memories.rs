@@ -18,6 +18,9 @@ pub use self::record::{
 use self::change::change_in_txn;
 use self::rows::{by_hash_in_txn, by_seq_in_txn, get_in_txn, placeholders, read_memory, text};
 use crate::columns::parse_column;
+use crate::consolidation::rows::{
+    compare_again_in_txn, decide_proposal_in_txn, leave_themes_of_erased_in_txn,
+};
 use crate::idempotency::record_request_in_txn;
 use crate::json_columns::{PROVENANCE, names};
 use crate::memory_changes::Change;
@@ -61,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::memories_create`]; [`Error::Version`] when the stored version of a memory differs;
-    /// [`Error::NotFound`] when a memory or link is not in these spaces; [`Error::Conflict`] when another
-    /// memory has the new content already, or the link to resolve is not open.
+    /// [`Error::NotFound`] when a memory, link or proposal is not in these spaces; [`Error::Conflict`] when
+    /// another memory has the new content already, or the link or the proposal is not open.
     pub async fn memories_apply_decision(
         &self,
         spaces: Vec<SpaceId>,
@@ -288,16 +291,19 @@ impl Store {
     }
 }
 
-/// Applies a decision. The link is resolved first: the changes end its being open.
+/// Applies a decision. Its link and its proposal are decided first: the changes end their being open.
 fn apply_in_txn(
     connection: &Connection,
     spaces: &[SpaceId],
     decision: &MemoryDecision,
     change: &Change,
 ) -> Result<AppliedDecision, Error> {
-    let MemoryDecision { new, changes, links, resolved } = decision;
+    let MemoryDecision { new, changes, links, resolved, proposal } = decision;
     if let Some((link, resolution)) = resolved {
         resolve_link_in_txn(connection, spaces, *link, *resolution, Some(change.decision))?;
+    }
+    if let Some(proposal) = proposal {
+        decide_proposal_in_txn(connection, spaces, *proposal, Some(change.decision))?;
     }
     let stored = new.as_ref().map(|new| create_in_txn(connection, new, change)).transpose()?;
     let stored_id = |id: MemoryId| match (new, &stored) {
@@ -384,7 +390,9 @@ fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<Vec<(Spac
             [seq],
         )?;
         memory_counts::add_in_txn(connection, *seq)?;
+        compare_again_in_txn(connection, *seq)?;
     }
+    leave_themes_of_erased_in_txn(connection, id)?;
     memory_candidates::remove_memory_in_txn(connection, id)?;
     memory_counts::remove_in_txn(connection, seq)?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;

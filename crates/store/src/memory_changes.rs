@@ -10,6 +10,7 @@ pub use self::record::{Change, ChangeRecord};
 
 use self::rows::read_change;
 use crate::chunks::NewChunk;
+use crate::consolidation::rows::reopen_proposals_in_txn;
 use crate::memories::change::change_in_txn;
 use crate::memories::rows::get_in_txn;
 use crate::memories::{Memory, MemoryChange};
@@ -54,8 +55,8 @@ impl Store {
     }
 
     /// Undoes the last decision about a memory, in all the memories that it changed. The links that it
-    /// resolved are open again. `chunks` are those of the contents that are restored. An undo is a decision,
-    /// too, and can be undone; that resolves no link again. Returns the memories.
+    /// resolved and the proposals that it carried out are open again. `chunks` are those of the contents that are restored. An undo is a decision,
+    /// too, and can be undone; that decides nothing again. Returns the memories.
     ///
     /// # Errors
     /// [`Error::Conflict`] when there is nothing to undo, `decision` is no longer the last one, or a later
@@ -96,6 +97,7 @@ impl Store {
                 (decision.to_string(), change.decision.to_string()),
             )?;
             reopen_links_in_txn(connection, &spaces, decision)?;
+            reopen_proposals_in_txn(connection, &spaces, decision)?;
             Ok(undone)
         })
         .await

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_memory_intentions.sql"),
     include_str!("../migrations/0020_judged_links.sql"),
     include_str!("../migrations/0021_memory_counts.sql"),
+    include_str!("../migrations/0022_consolidation.sql"),
 ];
 
 /// The losses that migrations cause: the schema, a query that counts the affected rows, and the warning.

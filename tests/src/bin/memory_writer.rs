@@ -66,6 +66,7 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
         changes: vec![patch(id(1), superseded, Vec::new())],
         links: vec![link],
         resolved: None,
+        proposal: None,
     };
     store.memories_apply_decision(spaces(), decision, change("supersede"), None).await?;
     report_step(store).await?;

@@ -1,8 +1,17 @@
-// The inbox: questions about memories that may be outdated, and texts that may be worth saving.
+// The inbox: questions about memories that may be outdated, changes that Lar proposes, and texts that may be worth saving.
 
 import { useCallback, useEffect, useState } from "react";
 import { ApiError } from "../api";
-import { formatDate, type InboxEntry, type MemoryApi, type MemoryLink, type Resolution } from "./api";
+import {
+  formatDate,
+  type ConsolidationRun,
+  type InboxEntry,
+  type MemoryApi,
+  type MemoryLink,
+  type Proposal,
+  type Resolution,
+} from "./api";
+import { Proposals } from "./Proposals";
 
 interface Props {
   memories: MemoryApi;
@@ -13,6 +22,8 @@ interface Props {
 export function Inbox({ memories, onChanged, onOpenConversation }: Props) {
   const [entries, setEntries] = useState<InboxEntry[]>();
   const [links, setLinks] = useState<MemoryLink[]>();
+  const [proposals, setProposals] = useState<Proposal[]>();
+  const [runs, setRuns] = useState<ConsolidationRun[]>([]);
   const [error, setError] = useState<string>();
   const fail = (cause: unknown) => setError(cause instanceof ApiError ? cause.message : String(cause));
   const load = useCallback(
@@ -20,6 +31,8 @@ export function Inbox({ memories, onChanged, onOpenConversation }: Props) {
       Promise.all([
         memories.listInbox().then(({ data }) => setEntries(data), fail),
         memories.listLinks().then(({ data }) => setLinks(data), fail),
+        memories.listProposals().then(({ data }) => setProposals(data), fail),
+        memories.listRuns().then(({ data }) => setRuns(data), fail),
       ]),
     [memories],
   );
@@ -40,10 +53,10 @@ export function Inbox({ memories, onChanged, onOpenConversation }: Props) {
           {error}
         </p>
       )}
-      {links?.length === 0 && entries?.length === 0 && (
+      {links?.length === 0 && entries?.length === 0 && proposals?.length === 0 && (
         <p className="quiet empty">
-          The inbox is empty. Lar asks here about memories that may be outdated, and about things that you said in a
-          conversation without asking to save them.
+          The inbox is empty. Lar asks here about memories that may be outdated or say the same, and about things that you
+          said in a conversation without asking to save them.
         </p>
       )}
       {links && links.length > 0 && (
@@ -60,6 +73,19 @@ export function Inbox({ memories, onChanged, onOpenConversation }: Props) {
           </ul>
         </>
       )}
+      <Proposals
+        proposals={proposals ?? []}
+        runs={runs}
+        onAccept={(ids) => forEach(ids, memories.acceptProposal)}
+        onReject={(id) => forEach([id], memories.rejectProposal)}
+        onUndo={(id) =>
+          forEach([id], (id) =>
+            memories.undoRun(id).then(({ conflicts }) => {
+              if (conflicts.length > 0) setError(conflicts.map(({ reason }) => reason).join("; "));
+            }),
+          )
+        }
+      />
       {entries && entries.length > 0 && (
         <>
           <h2 className="section">Not saved yet</h2>

@@ -29,8 +29,8 @@ export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: P
   const refresh = useCallback(() => {
     spaces.list().then(({ data }) => setAllSpaces(data), () => {});
     memories.getStats().then(setStats, () => {});
-    Promise.all([memories.listInbox(), memories.listLinks()]).then(
-      ([entries, links]) => setInboxCount(entries.data.length + links.data.length),
+    Promise.all([memories.listInbox(), memories.listLinks(), memories.listProposals()]).then(
+      (lists) => setInboxCount(lists.reduce((count, { data }) => count + data.length, 0)),
       () => {},
     );
   }, [memories]);

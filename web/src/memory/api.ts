@@ -30,6 +30,10 @@ export type InboxEntry = Schemas["Candidate"];
 export type MemoryLink = Schemas["MemoryLink"];
 /** A decision about a link. */
 export type Resolution = Schemas["ResolveLink"]["resolution"];
+/** A change that Lar proposes after it compared memories in idle hours. */
+export type Proposal = Schemas["Proposal"];
+/** A run in which Lar compared memories. */
+export type ConsolidationRun = Schemas["ConsolidationRun"];
 export type Space = Schemas["Space"];
 export type Access = Schemas["NewGrant"]["access"];
 export type Grant = Schemas["Grant"];
@@ -74,6 +78,11 @@ export const memoryApi = (space?: Space) => {
     listLinks: () => get<Page<MemoryLink>>("/links"),
     resolveLink: (id: string, resolution: Resolution) =>
       post<Schemas["ResolvedLink"]>(`/links/${id}`, { resolution } satisfies Schemas["ResolveLink"]),
+    listProposals: () => get<Page<Proposal>>("/consolidation/proposals?limit=200"),
+    acceptProposal: (id: string) => post<Schemas["AcceptedProposal"]>(`/consolidation/proposals/${id}/accept`),
+    rejectProposal: (id: string) => send("POST", `memories/consolidation/proposals/${id}/reject`, {}, spaceHeader(space)),
+    listRuns: () => get<Page<ConsolidationRun>>("/consolidation/runs?limit=5"),
+    undoRun: (id: string) => post<Schemas["UndoneRun"]>(`/consolidation/runs/${id}/undo`),
     keyActivity: () => get<Page<KeyActivity>>("/clients"),
   };
 };

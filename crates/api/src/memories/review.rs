@@ -38,7 +38,8 @@ pub struct MemoryChange {
     /// The kind of change.
     ///
     /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `cite`, `wrong` or
-    /// `undo`. Smart ingest also makes `update`, `supersede`, `merge` and `confirm`.
+    /// `undo`. Smart ingest also makes `update`, `supersede`, `merge` and `confirm`, and an accepted theme
+    /// makes `tag`.
     pub action: String,
     /// The reason for the change, for people; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

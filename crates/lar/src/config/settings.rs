@@ -58,6 +58,7 @@ settings! {
     "memory.secrets" "string" "Handling of secrets in a text to save: refuse (Lar saves nothing), redact (Lar saves the rest), or quarantine (the rest goes to the inbox)"
     "memory.chat" "string" "Memory in the page, lar chat and lar ask: remember (recalls memories, and saves what you ask for or correct), recall, or off"
     "memory.judge" "string" "Model that judges which memories are outdated, if its calibration shows that it is fit: auto (the default chat model, while it is loaded), off, or the name of a model"
+    "memory.consolidation" "string" "Comparison of memories in idle hours, which proposes to supersede duplicates and to tag themes, and links contradictions: on, or off"
     "limits.body" "string" "Maximum size of a request body"
     "limits.bodies" "string" "Maximum size of all request bodies together; a body counts until its prompt is tokenized or its request is answered; one key can use half"
     "limits.connections" "integer" "Maximum number of open connections, reduced if the limit on open files is too low; beyond it, Lar closes idle connections first"

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use lar_text::terms::{QueryTerms, StoredTerm};
+use lar_text::terms::{QueryTerms, QueryWord, StoredTerm};
 
 /// BM25's term frequency saturation, as in Anserini (Yang, Fang and Lin 2018). Compared with 1.2, it raises the
 /// nDCG@10 of HotpotQA from 0.595 to 0.606 and that of LongMemEval-S from 0.891 to 0.910, and lowers the MAP of
@@ -156,6 +156,12 @@ impl Keywords {
             found.words.push(FoundWord { postings, weight });
         }
         found
+    }
+
+    /// Returns about how many chunks contain a word themselves: those with its most frequent form.
+    pub(crate) fn frequency(&self, word: &QueryWord) -> usize {
+        let postings = word.forms.iter().filter_map(|form| self.words.get(form.as_str()));
+        postings.map(|postings| postings.own().count()).max().unwrap_or(0)
     }
 
     /// Returns BM25's weight of a word that is in this many chunks.

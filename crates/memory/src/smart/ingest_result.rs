@@ -76,7 +76,7 @@ pub struct SmartIngestResult {
 }
 
 /// Returns the word diff of two texts.
-pub(super) fn difference(before: &str, after: &str) -> Vec<Difference> {
+pub(crate) fn difference(before: &str, after: &str) -> Vec<Difference> {
     let diff = TextDiff::from_words(before, after);
     let mut parts: Vec<Difference> = Vec::new();
     for part in diff.iter_all_changes() {

@@ -1,7 +1,7 @@
 //! The memories in responses, with the fields that the caller may read.
 //!
-//! Only this module creates them: [`whole`], [`show_link`], [`show_linked`] and [`show_intention`] for a caller
-//! who may read, which [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
+//! Only this module creates them: [`whole`], [`show_link`], [`show_linked`], [`show_proposal`] and [`show_intention`] for a
+//! caller who may read, which [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
 //! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask
 //! [`WriterView::readable`]. Exports are in `transfer.rs`; they require the scope `memory:read`.
 //!
@@ -13,6 +13,7 @@
 
 mod intentions;
 mod links;
+mod proposals;
 mod search_results;
 
 use lar_api::memories::{
@@ -25,6 +26,7 @@ use lar_store::{Memory, MemoryKind};
 
 pub(crate) use self::intentions::{show_intention, show_trigger};
 pub(crate) use self::links::{show_link, show_linked};
+pub(crate) use self::proposals::show_proposal;
 pub(crate) use self::search_results::show_results;
 
 /// Returns a memory with all its fields.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::record::{Memory, MemoryChange, MemoryPatch};
 use super::rows::{by_seq_in_txn, get_in_txn};
 use crate::chunks;
+use crate::consolidation::rows::{compare_again_in_txn, note_new_text_in_txn};
 use crate::error::Error;
 use crate::json_columns::names;
 use crate::memory_changes::record::Change;
@@ -30,6 +31,11 @@ pub(crate) fn change_in_txn(
     }
     record_change_in_txn(connection, found.id, change, &inverse)?;
     by_seq_in_txn(connection, found.seq)
+}
+
+/// Returns whether a patch changes the text. Its hash also covers tags and times.
+fn is_new_text(found: &Memory, patch: &MemoryPatch) -> bool {
+    patch.content.as_ref().is_some_and(|(content, _)| *content != found.content)
 }
 
 /// Applies a change; returns the patch that reverts it.
@@ -117,5 +123,11 @@ fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) ->
         chunks::replace_in_txn(connection, found.seq, &edit.chunks)?;
     }
     memory_counts::add_in_txn(connection, found.seq)?;
+    if is_new_text(found, patch) {
+        note_new_text_in_txn(connection, found.seq, found.id)?;
+    } else if inverse.deleted_at.flatten().is_some() || inverse.superseded.flatten().is_some() {
+        // It may be current again, after memories were compared without it.
+        compare_again_in_txn(connection, found.seq)?;
+    }
     Ok(inverse)
 }

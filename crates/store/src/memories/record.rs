@@ -1,6 +1,6 @@
 //! The types of memories: stored, to be stored, and to be changed.
 
-use lar_base::{KeyId, LinkId, MemoryId, SpaceId, Timestamp};
+use lar_base::{KeyId, LinkId, MemoryId, ProposalId, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::NewChunk;
@@ -244,6 +244,8 @@ pub struct MemoryDecision {
     pub links: Vec<NewLink>,
     /// The link that the decision resolves, and how; `None` if it resolves none.
     pub resolved: Option<(LinkId, LinkResolution)>,
+    /// The proposal of consolidation that the decision carries out; `None` if there is none.
+    pub proposal: Option<ProposalId>,
 }
 
 /// The result of a decision.

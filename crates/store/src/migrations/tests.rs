@@ -324,6 +324,64 @@ fn candidates_of_an_older_schema_replace_no_memory() {
 }
 
 #[test]
+fn links_of_an_older_schema_are_of_no_run_and_proposals_go_with_their_memories() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lar.db");
+    let mut connection = Connection::open(&path).unwrap();
+    crate::connection::configure(&connection).unwrap();
+    for sql in &MIGRATIONS[..21] {
+        connection.execute_batch(sql).unwrap();
+    }
+    connection.pragma_update(None, "user_version", 21).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO users VALUES ('user_x', 'someone', 1, NULL);
+             INSERT INTO spaces VALUES ('space_x', 'user_x', 'personal', '', 1);
+             INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty, reviewed_at,
+                                   hash, version, created_at, updated_at)
+             VALUES ('mem_1', 'space_x', 'fact', 'one', '[]', '{}', 0, 1, 1, 1, x'01', 1, 1, 1),
+                    ('mem_2', 'space_x', 'fact', 'two', '[]', '{}', 0, 1, 1, 1, x'02', 1, 1, 1);
+             INSERT INTO memory_links (id, space_id, older_id, newer_id, relation, reason, key_id, created_at)
+             VALUES ('link_1', 'space_x', 'mem_1', 'mem_2', 'may_replace', 'why', 'key_1', 1);",
+        )
+        .unwrap();
+    run(&mut connection, &path).unwrap();
+    let run_id = "SELECT run_id FROM memory_links";
+    assert_eq!(connection.query_row(run_id, [], |row| row.get::<_, Option<String>>(0)).unwrap(), None);
+    connection
+        .execute_batch(
+            "INSERT INTO consolidation_runs VALUES ('run_1', 'space_x', NULL, 1, NULL, NULL, 0, 0);
+             INSERT INTO memories_to_compare VALUES (1)",
+        )
+        .unwrap();
+    let propose = |id: &str, rest: &str| {
+        let sql =
+            format!("INSERT INTO consolidation_proposals VALUES ('{id}', 'run_1', 'space_x', {rest})");
+        connection.execute(&sql, [])
+    };
+    propose("prop_1", "'mem_1', 'mem_2', 'same_text', NULL, 1, 'open', NULL, NULL").unwrap();
+    propose("prop_2", "NULL, NULL, NULL, 'falcon', 1, 'rejected', 2, NULL").unwrap();
+    for (rest, why) in [
+        ("'mem_1', 'mem_2', 'same_text', NULL, 1, 'open', NULL, NULL", "two memories are proposed once"),
+        ("'mem_2', 'mem_2', 'same_text', NULL, 1, 'open', NULL, NULL", "a memory does not repeat itself"),
+        ("'mem_2', 'mem_9', 'same_text', NULL, 1, 'open', NULL, NULL", "both memories exist"),
+        ("'mem_2', NULL, 'same_text', NULL, 1, 'open', NULL, NULL", "a duplicate has two memories"),
+        ("'mem_2', 'mem_1', NULL, NULL, 1, 'open', NULL, NULL", "a duplicate has a rule"),
+        ("'mem_2', 'mem_1', 'same_text', 'x', 1, 'open', NULL, NULL", "a duplicate has no tag"),
+        ("NULL, NULL, NULL, NULL, 1, 'open', NULL, NULL", "a theme has a tag"),
+        ("NULL, NULL, NULL, 'x', 1, 'open', 2, NULL", "nobody decided about an open proposal"),
+        ("NULL, NULL, NULL, 'x', 1, 'accepted', 2, NULL", "accepting is a decision"),
+    ] {
+        assert!(propose("prop_3", rest).is_err(), "{why}");
+    }
+    connection.execute("DELETE FROM memories WHERE id = 'mem_1'", []).unwrap();
+    let left = "SELECT group_concat(id) FROM consolidation_proposals";
+    assert_eq!(connection.query_row(left, [], |row| row.get::<_, String>(0)).unwrap(), "prop_2");
+    let left = "SELECT count(*) FROM memories_to_compare";
+    assert_eq!(connection.query_row(left, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+}
+
+#[test]
 fn a_backup_is_a_whole_database() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lar.db");

@@ -8,7 +8,7 @@ use super::entries::Entries;
 use super::parse::{Class, ParsedText, Word, is_single_sentence};
 use super::written::WrittenChange;
 use crate::stance::Stance;
-use crate::terms::{FoundTerms, QueryTerms};
+use crate::terms::{FoundTerms, QueryTerms, QueryWord};
 
 /// The most bytes in a sentence whose grammar is compared.
 const SENTENCE_BYTES_MAX: usize = 400;
@@ -103,6 +103,24 @@ impl Statement {
     #[must_use]
     pub fn is_question(&self) -> bool {
         self.sentence.as_ref().is_some_and(|sentence| sentence.is_question)
+    }
+
+    /// Returns the content words, at most 500.
+    #[must_use]
+    pub fn words(&self) -> &[QueryWord] {
+        &self.words.words
+    }
+
+    /// Returns whether the text has a word in one of its forms.
+    #[must_use]
+    pub fn has_word(&self, word: &QueryWord) -> bool {
+        self.found.has(word)
+    }
+
+    /// Returns whether the writer states the text, and does not report, doubt, wish or imagine it.
+    #[must_use]
+    pub fn is_stated(&self) -> bool {
+        self.stance == Stance::Stated
     }
 
     /// Compares a new text with this one.

@@ -95,6 +95,21 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
                  INSERT INTO intention_displays VALUES ('int', 'key', 1)"
             ),
         ),
+        (
+            22,
+            format!(
+                "INSERT INTO consolidation_cursors VALUES ('{space}', 2);
+                 INSERT INTO memories_to_compare VALUES (1);
+                 INSERT INTO consolidation_runs VALUES ('run', '{space}', 'key', 1, 2, 3, 4, 5);
+                 INSERT INTO consolidation_proposals
+                 VALUES ('prop_1', 'run', '{space}', '{memory}', 'mem_{newer:032x}', 'contained', NULL, 1, 'accepted', 2,
+                         'chg'),
+                        ('prop_2', 'run', '{space}', NULL, NULL, NULL, 'falcon', 1, 'open', NULL, NULL);
+                 INSERT INTO theme_memories VALUES ('prop_2', '{memory}');
+                 UPDATE memory_links SET run_id = 'run'",
+                newer = 2
+            ),
+        ),
     ];
     for (_, sql) in steps.iter().filter(|(since, _)| *since <= schema) {
         connection.execute_batch(sql).unwrap();
