@@ -1,5 +1,5 @@
-// The memory activity of a turn: the memories that were recalled and why, reminders, what was saved or forgotten, with
-// an undo, and questions about memories that the message makes outdated.
+// The memory activity of a turn: the memories that were recalled and why, reminders, what was saved, forgotten or
+// scheduled, with an undo, and questions about memories that the message makes outdated.
 
 import { useState } from "react";
 import { ApiError, type MemoryActivity as Activity } from "./api";
@@ -9,7 +9,8 @@ const memories = memoryApi();
 
 export function MemoryActivity({ activity }: { activity: Activity }) {
   const [undoStatus, setUndoStatus] = useState<string>();
-  const { recalled = [], saved = [], forgotten = [], suggested = [], listed = [], reminders = [], refused = [] } = activity;
+  const { recalled = [], saved = [], forgotten = [], suggested = [], listed = [] } = activity;
+  const { reminders = [], scheduled = [], refused = [] } = activity;
   const citedCount = recalled.filter((memory) => memory.cited).length;
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
@@ -17,6 +18,7 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
     const decisions = new Map(changed.map((memory) => [memory.change ?? memory.id, memory]));
     try {
       for (const { id, change } of decisions.values()) await memories.undo(id, change);
+      for (const { id } of scheduled) await memories.cancelReminder(id);
       setUndoStatus("Undone.");
     } catch (cause) {
       setUndoStatus(cause instanceof ApiError ? cause.message : "Could not undo this. Try again.");
@@ -43,6 +45,11 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
       {reminders.map((reminder) => (
         <p key={reminder.id}>
           <strong>Reminder:</strong> <Content of={reminder} /> <span className="quiet">{reminder.reason}</span>
+        </p>
+      ))}
+      {scheduled.map((reminder) => (
+        <p key={reminder.id}>
+          <strong>Will remind you:</strong> <Content of={reminder} /> <span className="quiet">{reminder.reason}</span>
         </p>
       ))}
       {saved.map((memory) => (
@@ -84,7 +91,7 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
           {reason}
         </p>
       ))}
-      {changed.length > 0 && (undoStatus ? <p role="status">{undoStatus}</p> : <button onClick={undo}>Undo</button>)}
+      {changed.length + scheduled.length > 0 && (undoStatus ? <p role="status">{undoStatus}</p> : <button onClick={undo}>Undo</button>)}
     </div>
   );
 }

@@ -111,6 +111,10 @@ pub(crate) async fn recall_and_apply(memories: &Memories, request: RecallRequest
                 let reader = memories.authorize_read(caller.clone(), memory_scope).await?;
                 let recalled = memories.recall(&reader, user_message, model, context_tokens).await?;
                 // Without reminders, the answer still has the memories.
+                // A message that sets a reminder names its topic, but is no reason to remind.
+                if !activity.scheduled.is_empty() {
+                    return Ok((recalled, Vec::new()));
+                }
                 let reminded = memories.remind(&reader, user_message, conversation, is_regeneration).await;
                 let reminders = reminded.unwrap_or_else(|error| {
                     tracing::warn!(%error, "could not find reminders");

@@ -202,6 +202,10 @@ pub struct MemoryActivity {
     /// The intentions of which the answer reminds the user, most important first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<Reminder>,
+    /// The intentions that Lar created, because the user asked to be reminded; set their status to `cancelled` to
+    /// undo this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled: Vec<Reminder>,
     /// For each request to memory that Lar did not carry out, the reason, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -310,7 +314,7 @@ pub struct Listed {
     pub day: String,
 }
 
-/// An intention of which an answer reminds the user.
+/// An intention of which an answer reminds the user, or that the user's message created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reminder {
     /// The intention's id, `int_…`.
@@ -318,7 +322,7 @@ pub struct Reminder {
     /// The start of its text; empty if it was deleted, and for a key without `memory:read`.
     #[serde(default)]
     pub content: String,
-    /// Why it is due, for people; empty for a key without `memory:read`.
+    /// Why it is due, or when it will be, for people; empty for a key without `memory:read`.
     #[serde(default)]
     pub reason: String,
 }

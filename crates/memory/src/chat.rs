@@ -6,13 +6,15 @@
 //! Recalled memories are given to the model as data, in a block that says so and that no memory can close.
 
 mod activity;
+mod changes;
 mod prompt_block;
 mod reminders;
+mod subjects;
 
 use std::fmt::Write as _;
 
-use lar_base::{ChangeId, Code, ConversationId, MemoryId, Problem, Scope, Timestamp};
-use lar_store::{Change, Memory, MemoryChange, MemoryDecision, MemoryList, MemoryPatch};
+use lar_base::{Code, ConversationId, MemoryId, Problem};
+use lar_store::Memory;
 
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
@@ -21,6 +23,8 @@ pub use activity::{
     Forgotten, Listed, MemoryActivity, MemoryActivityIds, Recalled, Reminder, Saved, Suggested,
 };
 use lar_text::requests::{MemoryIntent, parse_intents};
+
+use self::changes::Passing;
 
 /// The most memories that are recalled for an answer.
 const RECALLED_MAX: usize = 5;
@@ -37,16 +41,6 @@ const QUERY_BYTES: usize = 1000;
 const SIMILARITY_MIN: f32 = 0.4;
 const PRESENCE_MIN: f32 = 0.2;
 const PRESENCE_OF_KNOWN_MIN: f32 = 0.5;
-/// A single memory is forgotten only with at least this cosine similarity, or this share of the subject's
-/// words by weight.
-const FORGET_SIMILARITY_MIN: f32 = 0.5;
-const FORGET_PRESENCE_MIN: f32 = 0.7;
-/// The share by weight of the words of X that a memory needs to be "about X".
-const ABOUT_PRESENCE_MIN: f32 = 0.99;
-/// The most memories that one message can forget.
-const FORGOTTEN_MAX: usize = 200;
-/// The most memories that one message can list.
-const LISTED_MAX: usize = 50;
 /// The most characters of a listed or forgotten memory that are stored with the answer.
 const EXCERPT_CHARS: usize = 300;
 
@@ -114,9 +108,9 @@ impl Memories {
                     self.record_saved(writer, decided, &mut activity).await
                 }
                 MemoryIntent::Correct(what) => {
-                    match self.ingest_correction(writer, item(what, origin)).await.transpose() {
+                    match self.ingest_correction(writer, item(what.clone(), origin)).await.transpose() {
                         Some(decided) => self.record_saved(writer, decided, &mut activity).await,
-                        None => Ok(()),
+                        None => self.suggest_correction(writer, what, origin, &mut activity).await,
                     }
                 }
                 MemoryIntent::Forget { what: None, all: false } => {
@@ -126,8 +120,12 @@ impl Memories {
                     self.forget(writer, what.as_deref(), all, &mut activity).await
                 }
                 MemoryIntent::List { what } => self.list_known(writer, what.as_deref(), &mut activity).await,
-                MemoryIntent::Statement { text, lasting } => {
-                    self.suggest_statement(writer, text, lasting, origin, &mut activity).await
+                MemoryIntent::Remind { text, topic } => {
+                    self.schedule(writer, text, topic, origin, &mut activity).await
+                }
+                MemoryIntent::Statement { text, lasting, change } => {
+                    let statement = Passing { text, lasting, change };
+                    self.suggest_statement(writer, statement, origin, &mut activity).await
                 }
             };
             if let Err(problem) = outcome {
@@ -169,139 +167,6 @@ impl Memories {
             _ => activity.saved.extend(self.to_saved(writer, decided).await?),
         }
         Ok(())
-    }
-
-    /// Suggests a statement that makes a memory outdated, or a lasting one that is new.
-    async fn suggest_statement(
-        &self,
-        writer: &WriteAccess,
-        text: String,
-        lasting: bool,
-        origin: Origin,
-        activity: &mut MemoryActivity,
-    ) -> Result<(), Problem> {
-        let item = item(text.clone(), origin);
-        // A failure most likely means that the text contains a secret. The user did not ask to save it, so
-        // there is nothing to report.
-        let Ok(outdated) = self.find_outdated(writer, &item).await else { return Ok(()) };
-        let reason = match &outdated {
-            Some(_) => "it may make a memory outdated, but you did not ask to change it",
-            None if lasting && self.is_new(writer, &item).await? => {
-                "it may be worth saving, but you did not ask for it"
-            }
-            None => return Ok(()),
-        };
-        let replaced = outdated.as_ref().map(|memory| memory.id);
-        let candidate = self.suggest(writer, item, reason.into(), replaced).await?;
-        activity.suggested.push(Suggested {
-            content: text,
-            candidate: candidate.map(|id| id.to_string()),
-            outdated_id: replaced.map(|id| id.to_string()),
-            outdated_content: outdated.map(|memory| memory.content),
-        });
-        Ok(())
-    }
-
-    /// Forgets the memory that is most clearly about a subject, or all memories that contain its words.
-    async fn forget(
-        &self,
-        writer: &WriteAccess,
-        what: Option<&str>,
-        all: bool,
-        activity: &mut MemoryActivity,
-    ) -> Result<(), Problem> {
-        let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
-        let mut found = match (what, all) {
-            (Some(what), true) => self.memories_about(&reader, what, FORGOTTEN_MAX).await?,
-            (Some(what), false) => self.clearest_memory(&reader, what).await?,
-            (None, _) => Vec::new(),
-        };
-        found.retain(|memory| memory.space == writer.space);
-        if found.is_empty() {
-            activity.refused.push(match what {
-                Some(what) => format!("No memory is clearly about “{}”.", what.trim_end_matches('.')),
-                None => "To forget everything, use the memory page or `lar memory forget`.".into(),
-            });
-            return Ok(());
-        }
-        let change = self.forget_memories(writer, &found).await?;
-        activity.forgotten.extend(found.into_iter().map(|memory| Forgotten {
-            id: memory.id.to_string(),
-            content: excerpt(&memory.content),
-            change: Some(change.to_string()),
-        }));
-        Ok(())
-    }
-
-    /// Returns the memory that is most clearly about a subject, if any.
-    async fn clearest_memory(&self, reader: &ReadAccess, what: &str) -> Result<Vec<Memory>, Problem> {
-        let search = Search { query: start_of(what).to_owned(), limit: 1, ..Search::default() };
-        let found = self.search(reader, search).await?;
-        let clear = |hit: &Hit| {
-            hit.presence >= FORGET_PRESENCE_MIN
-                || hit.similarity.is_some_and(|similarity| similarity >= FORGET_SIMILARITY_MIN)
-        };
-        Ok(found.hits.into_iter().filter(clear).map(|hit| hit.memory).collect())
-    }
-
-    /// Lists what is known about a subject, or the newest memories.
-    async fn list_known(
-        &self,
-        writer: &WriteAccess,
-        what: Option<&str>,
-        activity: &mut MemoryActivity,
-    ) -> Result<(), Problem> {
-        // A key that may not read memories must not list them.
-        if !writer.caller.has(Scope::MemoryRead) {
-            return Ok(());
-        }
-        let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
-        let found = match what {
-            Some(what) => self.memories_about(&reader, what, LISTED_MAX).await?,
-            None => self.newest_memories(&reader, LISTED_MAX).await?,
-        };
-        activity.listed.extend(found.into_iter().map(|memory| Listed {
-            id: memory.id.to_string(),
-            day: day_of(&memory),
-            content: excerpt(&memory.content),
-        }));
-        Ok(())
-    }
-
-    /// Returns the current memories that contain the words of a subject in any form, best first.
-    async fn memories_about(
-        &self,
-        reader: &ReadAccess,
-        what: &str,
-        limit: usize,
-    ) -> Result<Vec<Memory>, Problem> {
-        let search = Search { query: start_of(what).to_owned(), limit, ..Search::default() };
-        let found = self.search(reader, search).await?;
-        let is_about = |hit: &Hit| hit.presence >= ABOUT_PRESENCE_MIN;
-        Ok(found.hits.into_iter().filter(is_about).map(|hit| hit.memory).collect())
-    }
-
-    async fn newest_memories(&self, reader: &ReadAccess, limit: usize) -> Result<Vec<Memory>, Problem> {
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let query = MemoryList { spaces: reader.spaces.clone(), limit, ..MemoryList::default() };
-        let mut memories = self.store.memory_list(query).await?;
-        memories.retain(|memory| memory.superseded.is_none());
-        Ok(memories)
-    }
-
-    /// Deletes memories by one decision, which one undo reverts. Returns the decision.
-    async fn forget_memories(&self, writer: &WriteAccess, memories: &[Memory]) -> Result<ChangeId, Problem> {
-        let changes = memories.iter().map(|memory| MemoryChange {
-            id: memory.id,
-            patch: MemoryPatch { deleted_at: Some(Some(Timestamp::now())), ..MemoryPatch::default() },
-            chunks: Vec::new(),
-            expected: None,
-        });
-        let decision = MemoryDecision { changes: changes.collect(), ..MemoryDecision::default() };
-        let change = Change::new(writer.caller.key(), "forget", None);
-        let id = change.decision;
-        self.commit_decision(vec![writer.space], decision, change, None).await?;
-        Ok(id)
     }
 
     /// Undoes the last turn that saved or suggested something.

@@ -16,6 +16,7 @@ use lar_store::{
 };
 
 pub use self::check::{CONTENT_BYTES_MAX, MINUTES_MAX, PATTERN_CHARS_MAX, TEXT_CHARS_MAX, TOPICS_MAX};
+pub(crate) use self::due::minute;
 pub use self::due::{DueCause, DueContext, DueIntention};
 pub use self::reminders::{BriefIntentions, Repetition};
 use crate::{Memories, ReadAccess, WriteAccess};

@@ -18,7 +18,7 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
     response
 }
 
-/// Adds the headers that name the memories that were recalled, saved and forgotten, and the reminders.
+/// Adds the headers that name the memories that were recalled, saved and forgotten, and the reminders that are due or were set.
 pub(crate) fn with_memory_activity(
     mut response: Response,
     memory_activity: Option<&MemoryActivityIds>,
@@ -29,6 +29,7 @@ pub(crate) fn with_memory_activity(
         ("x-lar-saved", &memory_activity.saved),
         ("x-lar-forgotten", &memory_activity.forgotten),
         ("x-lar-reminders", &memory_activity.reminders),
+        ("x-lar-scheduled", &memory_activity.scheduled),
     ] {
         if let (false, Ok(value)) = (ids.is_empty(), HeaderValue::from_str(&ids.join(", "))) {
             response.headers_mut().insert(HeaderName::from_static(name), value);

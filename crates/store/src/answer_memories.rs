@@ -30,8 +30,8 @@ const WAIT: Duration = Duration::from_secs(2);
 const ADD_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id)
      SELECT entry.value ->> names.column1, messages.id
      FROM messages
-     JOIN (VALUES ('$.recalled'), ('$.saved'), ('$.forgotten'), ('$.waiting'), ('$.listed'), ('$.reminders'))
-       AS lists
+     JOIN (VALUES ('$.recalled'), ('$.saved'), ('$.forgotten'), ('$.waiting'), ('$.listed'), ('$.reminders'),
+                 ('$.scheduled')) AS lists
      JOIN (VALUES ('id'), ('instead_of_id')) AS names
      JOIN json_each(CASE WHEN json_valid(messages.memory) THEN messages.memory ELSE '{}' END, lists.column1) AS entry
      WHERE messages.memory IS NOT NULL AND entry.type = 'object'

@@ -4,11 +4,13 @@
 
 pub mod chunking;
 pub mod days;
+pub mod future_times;
 pub mod languages;
 pub mod own_words;
 pub mod requests;
 pub mod secrets;
 pub mod stance;
 pub mod statements;
+pub mod subjects;
 pub mod terms;
 pub mod time_expressions;

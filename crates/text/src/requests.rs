@@ -5,6 +5,7 @@
 //! languages of `requests/languages/`. "I remember that …", "remember when …?" and instructions about the
 //! present answer are no requests. An ambiguous sentence has no effect.
 
+mod changes;
 mod clean;
 mod intent;
 pub(crate) mod languages;
@@ -16,7 +17,7 @@ mod template;
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-pub use self::intent::MemoryIntent;
+pub use self::intent::{MemoryIntent, ReportedChange};
 use self::parser::IntentParser;
 use crate::own_words::OwnText;
 

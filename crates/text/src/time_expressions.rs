@@ -83,6 +83,14 @@ pub fn time_expressions(text: &str, today: Day) -> Vec<Range<Day>> {
     found
 }
 
+/// Returns whether a word of any language names a time, a unit of time or a number.
+#[must_use]
+pub fn is_time_word(word: &str) -> bool {
+    let lower = word.to_lowercase();
+    let is_number = lower.chars().all(|letter| letter.is_ascii_digit() || ".:/-".contains(letter));
+    is_number || MEANINGS.iter().any(|known| known.contains_key(lower.as_str()))
+}
+
 /// Finds dates in digits, such as 2023-05-30, 30.5.2023 and 2023年5月30日. With slashes, both orders are
 /// possible.
 fn numeric_dates(text: &str, today: Day) -> Vec<Range<Day>> {

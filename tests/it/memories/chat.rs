@@ -168,6 +168,64 @@ fn a_correction_that_concerns_no_memory_saves_nothing() {
 }
 
 #[test]
+fn a_change_in_passing_asks_whether_to_update_the_memory() {
+    let lar = Lar::start();
+    let cases = [
+        ("Drives a Volvo V70", "Since I sold the Volvo I cycle everywhere. Which panniers are good?"),
+        ("Wohnt in Erfurt", "Ich bin letzte Woche nach Jena gezogen, kennst du ein gutes Café?"),
+        ("Girlfriend: Priya", "Priya and I broke up in May. What do people cook for one?"),
+    ];
+    for (known, message) in cases {
+        let id = save_text(&lar, known);
+        let sent = lar.post("/lar/v1/memories/intents", &json!({ "content": message })).json();
+        assert_eq!((&sent["saved"], &sent["suggested"]), (&json!([]), &json!(1)), "{message}: {sent}");
+        let inbox = lar.get("/lar/v1/memories/inbox").json();
+        assert_eq!(inbox["data"][0]["may_replace"]["id"], json!(id), "{message}: {inbox}");
+    }
+}
+
+#[test]
+fn a_memory_in_other_words_is_forgotten_only_if_it_is_the_only_one() {
+    let lar = Lar::start();
+    let own = save_text(&lar, "Lives at 8 Quarry Road");
+    save_text(&lar, "Anna lives in Bath");
+    let forget =
+        || lar.post("/lar/v1/memories/intents", &json!({ "content": "Forget where I live." })).json();
+    assert_eq!(forget()["forgotten"], json!([own]));
+    assert_eq!(forget()["refused"].as_array().unwrap().len(), 1, "nothing else is clearly meant");
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
+fn requests_to_be_reminded_create_intentions() {
+    let lar = Lar::start();
+    let talk = conversation(&lar, &json!({}));
+    let memory = say(&lar, &talk, "Remind me when I work on the invoice to attach the receipts");
+    assert_eq!(texts(&memory, "scheduled"), ["attach the receipts"]);
+    assert_eq!((memory.get("reminders"), memory.get("saved")), (None, None), "{memory}");
+    let memory = say(&lar, &talk, "How do I number the invoice?");
+    assert_eq!(texts(&memory, "reminders"), ["attach the receipts"]);
+
+    let memory = say(&lar, &talk, "Remind me tomorrow at 9 to call the bank");
+    assert_eq!(texts(&memory, "scheduled"), ["call the bank"]);
+    let path = format!("/lar/v1/memories/intentions/{}", memory["scheduled"][0]["id"].as_str().unwrap());
+    let intention = lar.get(&path).json();
+    assert!(intention["trigger"]["at"].as_str().unwrap().contains("T09:00"), "{intention}");
+    assert_eq!(intention["conversation"], json!(talk));
+    assert_eq!(lar.send("PATCH", &path, &json!({ "status": "cancelled" })).status, 200);
+
+    for other in ["Remind me why we dropped Redis", "Don't remind me tomorrow.", "Forget the reminder thing?"]
+    {
+        assert_eq!(say(&lar, &talk, other).get("scheduled"), None, "{other}");
+    }
+    let erased = say(&lar, &talk, "Remind me in 20 minutes to check the oven");
+    let id = erased["scheduled"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/intentions/{id}"), &Value::Null).status, 204);
+    let exported = lar.get("/lar/v1/conversations/export").body;
+    assert!(!exported.contains("\"content\":\"check the oven\""), "{exported}");
+}
+
+#[test]
 fn a_long_memory_is_listed_and_forgotten_by_an_excerpt() {
     let lar = Lar::start();
     save_text(&lar, &format!("The Falcon log. {}", "Nothing happened on this day. ".repeat(2000)));

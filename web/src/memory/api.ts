@@ -70,6 +70,8 @@ export const memoryApi = (space?: Space) => {
     forget: (id: string) => send("DELETE", `memories/${id}`, undefined, spaceHeader(space)),
     erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, spaceHeader(space)),
     undo: (id: string, decision?: string | null) => post<Schemas["UndoResult"]>(`/${id}/undo`, { decision } satisfies Schemas["Undo"]),
+    cancelReminder: (id: string) =>
+      send("PATCH", `memories/intentions/${id}`, { status: "cancelled" } satisfies Schemas["IntentionPatch"], spaceHeader(space)),
     getStats: () => get<MemoryStats>("/stats"),
     listInbox: () => get<Page<InboxEntry>>("/inbox"),
     acceptEntry: (id: string, content?: string, keepBoth = false) =>

@@ -18,6 +18,8 @@ pub struct IntentOutcome {
     pub saved: Vec<String>,
     /// The ids of the forgotten memories, `mem_…`.
     pub forgotten: Vec<String>,
+    /// The ids of the created intentions, `int_…`.
+    pub scheduled: Vec<String>,
     /// The number of texts put into the inbox.
     pub suggested: usize,
     /// Deprecated: use `suggested`.

@@ -330,6 +330,9 @@ fn render_changes(memory: &MemoryActivity, mode: AnswerMode, lar: &str) -> Vec<S
     lines.extend(listed.map(|one| format!("  known ({}): {}", one.day, line(&one.content))));
     let reminders = memory.reminders.iter();
     lines.extend(reminders.map(|one| format!("  reminder: {}", line(&one.content))));
+    for one in &memory.scheduled {
+        lines.push(format!("  will remind you: {} ({})", line(&one.content), line(&one.reason)));
+    }
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
     let saved = memory.saved.iter().map(|one| &one.id);
     // One undo reverts everything that one decision forgot.

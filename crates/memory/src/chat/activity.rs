@@ -34,6 +34,9 @@ pub struct MemoryActivity {
     /// The intentions of which the answer reminds the user, most important first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<Reminder>,
+    /// The intentions that the user's message created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled: Vec<Reminder>,
     /// The reasons why requests were not carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -111,7 +114,7 @@ pub struct Suggested {
     pub outdated_content: Option<String>,
 }
 
-/// An intention of which an answer reminds the user.
+/// An intention of which an answer reminds the user, or that the user's message created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reminder {
     /// The intention's id, `int_…`.
@@ -119,7 +122,7 @@ pub struct Reminder {
     /// Its text. Empty if it was deleted since.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// The reason why it is due, for a person.
+    /// The reason why it is due, or when it will be, for a person.
     pub reason: String,
 }
 
@@ -152,6 +155,9 @@ pub struct MemoryActivityIds {
     /// The ids of the intentions of which the answer reminds. Empty if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<String>,
+    /// The ids of the intentions created. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scheduled: Vec<String>,
 }
 
 impl MemoryActivity {
@@ -171,6 +177,7 @@ impl MemoryActivity {
             saved: ids(&mut self.saved.iter().map(|one| &one.id)),
             forgotten: ids(&mut self.forgotten.iter().map(|one| &one.id)),
             reminders: ids(&mut self.reminders.iter().map(|one| &one.id)),
+            scheduled: ids(&mut self.scheduled.iter().map(|one| &one.id)),
         };
         (activity_ids != MemoryActivityIds::default()).then_some(activity_ids)
     }

@@ -57,6 +57,9 @@ impl MemoryActivity {
         if !self.saved.is_empty() {
             notes.push("You have just saved this to your memory. Confirm it in one short sentence.".into());
         }
+        if !self.scheduled.is_empty() {
+            notes.push("You have just set a reminder for this. Confirm it in one short sentence.".into());
+        }
         if !self.forgotten.is_empty() {
             notes.push(
                 "You have just deleted this from your memory. Confirm it in one short sentence.".into(),

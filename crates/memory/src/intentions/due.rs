@@ -140,7 +140,7 @@ fn add(reason: &mut String, more: String) {
 }
 
 /// Formats a time for people, to the minute.
-pub(super) fn minute(at: Timestamp) -> String {
+pub(crate) fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     let mut shown = text.get(..16).unwrap_or(&text).replace('T', " ");
     let _ = write!(shown, " UTC");

@@ -146,7 +146,8 @@ pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
         let saved = memory.saved.iter_mut().map(|one| &mut one.content);
         let forgotten = memory.forgotten.iter_mut().map(|one| &mut one.content);
         let listed = memory.listed.iter_mut().map(|one| &mut one.content);
-        let reminders = memory.reminders.iter_mut().flat_map(|one| [&mut one.content, &mut one.reason]);
+        let reminders = memory.reminders.iter_mut().chain(&mut memory.scheduled);
+        let reminders = reminders.flat_map(|one| [&mut one.content, &mut one.reason]);
         recalled.chain(saved).chain(forgotten).chain(listed).chain(reminders).for_each(String::clear);
         for suggested in memory.suggested.iter_mut().chain(&mut memory.waiting) {
             suggested.outdated_content = None;

@@ -17,7 +17,7 @@ const SOURCE: &str = "app";
 
 /// Apply the memory intents of a message
 ///
-/// Saves, corrects and forgets memories as the user's message asks. Puts statements that may be lasting into
+/// Saves, corrects and forgets memories and sets reminders as the user's message asks. Puts statements that may be lasting into
 /// the inbox.
 #[utoipa::path(post, path = "/lar/v1/memories/intents", tag = "memories", request_body = UserMessage,
     params(("x-agent-id" = Option<String>, Header)),
@@ -36,6 +36,7 @@ pub(crate) async fn create(
     Ok(axum::Json(IntentOutcome {
         saved: activity.saved,
         forgotten: activity.forgotten,
+        scheduled: activity.scheduled,
         suggested: done.suggested.len(),
         waiting: done.suggested.len(),
         refused: done.refused,

@@ -16,7 +16,8 @@ const ORIGIN_BYTES_MAX: usize = 256;
 const PREFLIGHT_S: &str = "600";
 /// The response headers that pages may read in addition to those that every page may read.
 const READABLE: &str = "x-request-id, request-id, retry-after, x-should-retry, x-backoff-ms, www-authenticate, x-lar-ignored, \
-                        x-lar-recalled, x-lar-saved, x-lar-forgotten, x-lar-reminders, x-lar-truncated, mcp-session-id, mcp-protocol-version";
+                        x-lar-recalled, x-lar-saved, x-lar-forgotten, x-lar-reminders, x-lar-scheduled, x-lar-truncated, mcp-session-id, \
+                        mcp-protocol-version";
 
 /// The setting `allowed_origins`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

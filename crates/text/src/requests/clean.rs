@@ -57,8 +57,9 @@ impl<'a> Cleaner<'a> {
     pub(super) fn subject(&self, folded: &str, range: Range<usize>) -> Option<String> {
         let range = statements::without_question(self.sentence, folded, range);
         let text = &self.message[self.sentence.at.clone()][range];
-        let text = self.strip(text, &[List::Openers, List::Joins]);
-        let text = text.trim_end_matches(['.', '。', '।', ',']).trim_end().to_owned();
+        let end = ['.', '。', '।', ',', ' '];
+        let text = self.strip(text.trim_end_matches(end), &[List::Openers, List::Joins]);
+        let text = text.trim_end_matches(end).to_owned();
         (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
     }
 

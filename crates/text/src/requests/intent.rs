@@ -22,11 +22,31 @@ pub enum MemoryIntent {
         /// The subject. `None` means everything about the user.
         what: Option<String>,
     },
+    /// A request to remind the user of a text.
+    Remind {
+        /// The text. Without a topic, it names a time: "tomorrow at 9 to call the bank".
+        text: String,
+        /// The topic whose mention makes the reminder due.
+        topic: Option<String>,
+    },
     /// Any other statement of the user. It may make a memory outdated, but the user asks for nothing.
     Statement {
         /// The statement, without a question after it.
         text: String,
         /// Whether it states something lasting about the user, their people or their things.
         lasting: bool,
+        /// The change that it reports.
+        change: Option<ReportedChange>,
     },
+}
+
+/// A change that a statement reports: "I sold the car", "Tom left us".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedChange {
+    /// The person or thing that changed. A memory that the change makes outdated has all of these words. `None`
+    /// for a change of the user's own.
+    pub subject: Option<String>,
+    /// The words of the change without its verb, first those of its clause, then those of the whole sentence. A
+    /// memory that the change makes outdated has at least one of them.
+    pub about: Vec<String>,
 }

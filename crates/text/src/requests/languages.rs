@@ -150,11 +150,23 @@ fn keywords(all: &[RequestLanguage]) -> impl Iterator<Item = (usize, List, usize
     all.iter().enumerate().flat_map(move |(language, read)| {
         List::ALL.iter().filter(has_keywords).flat_map(move |list| {
             read.phrases(*list).iter().enumerate().flat_map(move |(index, phrase)| {
-                let found = if list.form() == Form::Words { phrase.expand() } else { phrase.keywords() };
+                let found = if list.form() == Form::Words {
+                    with_curly_apostrophes(phrase.expand())
+                } else {
+                    phrase.keywords()
+                };
                 found.into_iter().map(move |keyword| (language, *list, index, keyword))
             })
         })
     })
+}
+
+/// Adds the words with a curly apostrophe instead of a straight one.
+fn with_curly_apostrophes(mut words: Vec<String>) -> Vec<String> {
+    let curly = |word: &String| word.contains('\'').then(|| word.replace('\'', "’"));
+    let found: Vec<String> = words.iter().filter_map(curly).collect();
+    words.extend(found);
+    words
 }
 
 impl RequestLanguage {

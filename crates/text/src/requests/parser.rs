@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use super::changes;
 use super::clean::Cleaner;
 use super::intent::MemoryIntent;
 use super::languages::List;
 use super::matching::{RequestPlace, find, matches_start};
 use super::statements;
+use crate::future_times::future_time;
 use crate::own_words::{OwnText, Sentence, fold};
 
 /// The number of own sentences that are examined.
@@ -88,6 +90,7 @@ impl<'a> IntentParser<'a> {
     fn read_sentence(&mut self, current: Current<'a>) {
         let is_done = self.read_forget(current)
             || self.read_list(current)
+            || self.read_remind(current)
             || self.read_remember_this(current)
             || self.read_remember(current, List::Remember)
             || self.read_remember(current, List::Whenever)
@@ -134,10 +137,38 @@ impl<'a> IntentParser<'a> {
     fn subject(&self, current: Current<'a>, place: &RequestPlace) -> Option<String> {
         let clean = self.cleaner(current, place.language);
         let what = clean.subject(current.folded, place.text()?)?;
-        let is_memory = !matches_start(&fold(&what), List::NoMemory, place.language)
-            && !clean.is_work_subject(&what, SUBJECT_WORDS)
-            && !clean.is_for_now();
+        let folded = fold(&what);
+        let names_memory = !matches_start(&folded, List::NoMemory, place.language)
+            || matches_start(first_clause(&folded), List::NamingClause, place.language);
+        let is_memory = names_memory && !clean.is_work_subject(&what, SUBJECT_WORDS) && !clean.is_for_now();
         is_memory.then_some(what)
+    }
+
+    fn read_remind(&mut self, current: Current<'a>) -> bool {
+        let topics = [(List::RemindWhen, 0), (List::RemindToWhen, 1)];
+        for (list, topic_at) in topics {
+            for place in current.find(list) {
+                let clean = self.cleaner(current, place.language);
+                let text = |at: usize| clean.subject(current.folded, place.texts.get(at)?.clone());
+                if let (Some(topic), Some(text)) = (text(topic_at), text(1 - topic_at))
+                    && future_time(&topic, 0).is_none()
+                {
+                    return self.push(current, MemoryIntent::Remind { text, topic: Some(topic) });
+                }
+            }
+        }
+        for place in current.find(List::Remind) {
+            let clean = self.cleaner(current, place.language);
+            let texts =
+                place.texts.iter().filter_map(|at| clean.texts(current.folded, std::slice::from_ref(at)));
+            let text = texts.collect::<Vec<_>>().join(" ");
+            // "Remind me what we said on Friday" is a question.
+            let asks = statements::is_question(current.sentence, &fold(&text)) && !text.is_empty();
+            if !asks && future_time(&text, 0).is_some_and(|time| !time.rest.is_empty()) {
+                return self.push(current, MemoryIntent::Remind { text, topic: None });
+            }
+        }
+        false
     }
 
     fn read_remember(&mut self, current: Current<'a>, list: List) -> bool {
@@ -189,15 +220,34 @@ impl<'a> IntentParser<'a> {
         let has_two = place.texts.len() > 1;
         let is_exact = has_two || list == List::Meant || (list == List::Correct && pauses);
         let subject = if has_two { &current.folded[place.texts[0].clone()] } else { text.as_str() };
-        let is_right = !clean.is_work_subject(subject, CORRECTION_WORDS) && (is_exact || clean.is_own(&text));
+        // "No, how much is it worth?"
+        let asks = list == List::CorrectOwn && statements::is_question(current.sentence, &fold(&text));
+        let is_right =
+            !asks && !clean.is_work_subject(subject, CORRECTION_WORDS) && (is_exact || clean.is_own(&text));
         is_right.then_some(text)
     }
 
     fn read_statement(&mut self, current: Current<'_>, at: Range<usize>) {
-        if let Some(statement) = statements::statement(self.message, current.sentence, current.folded, at) {
-            self.push(current, statement);
-        }
+        let Current { sentence, folded, .. } = current;
+        let found = changes::change(self.message, sentence, folded, at.clone());
+        let statement = statements::statement(self.message, sentence, folded, at);
+        let intent = match (statement, found) {
+            (Some(MemoryIntent::Statement { text, lasting, .. }), Some((_, change))) => {
+                MemoryIntent::Statement { text, lasting, change: Some(change) }
+            }
+            (None, Some((text, change))) => {
+                MemoryIntent::Statement { text, lasting: false, change: Some(change) }
+            }
+            (Some(statement), None) => statement,
+            _ => return,
+        };
+        self.push(current, intent);
     }
+}
+
+/// Returns the part of a text before its first pause.
+fn first_clause(text: &str) -> &str {
+    text.split([',', ';', '.', '!', '–', '—', '(', '，', '、', '。']).next().unwrap_or_default()
 }
 
 /// Returns whether an intent is a mere statement.

@@ -15,7 +15,7 @@ const STATEMENT_BYTES_MAX: usize = 300;
 const STATEMENT_WORDS_MIN: usize = 3;
 const STATEMENT_CHARS_MIN: usize = 5;
 /// Marks that end a question.
-const QUESTION_MARKS: [char; 3] = ['?', '？', '؟'];
+pub(super) const QUESTION_MARKS: [char; 3] = ['?', '？', '؟'];
 /// Words and faces of jokes, in any language.
 const JOKE_WORDS: [&str; 5] = ["lol", "haha", "jk", "xd", "/s"];
 const JOKE_FACES: [char; 4] = ['😂', '🤣', '😜', '🙃'];
@@ -47,7 +47,7 @@ pub(super) fn statement(
     }
     let text = Cleaner::of_guess(message, sentence)?.statement(at.clone()).filter(|text| is_long(text))?;
     let lasting = !has(List::Passing) && starts(sentence, part, List::Lasting);
-    Some(MemoryIntent::Statement { text, lasting })
+    Some(MemoryIntent::Statement { text, lasting, change: None })
 }
 
 /// Returns whether a message has signs of a joke.
@@ -97,7 +97,7 @@ pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<u
 }
 
 /// Returns whether a text in lower case starts with a phrase of a list in a language of the sentence.
-fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
+pub(super) fn starts(sentence: &Sentence, folded: &str, list: List) -> bool {
     let is_likely = |hit: &&PhraseHit| sentence.languages.contains(hit.language);
     languages().starts_with(sentence.hits.iter().filter(is_likely), list, folded)
 }

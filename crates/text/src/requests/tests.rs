@@ -46,6 +46,12 @@ fn is_statement(intent: &MemoryIntent) -> bool {
     matches!(intent, MemoryIntent::Statement { .. })
 }
 
+/// Returns whether an intent is a statement with this text that reports a change.
+fn reports(intent: &MemoryIntent, stated: &str) -> bool {
+    let MemoryIntent::Statement { text, change: Some(_), .. } = intent else { return false };
+    stated.is_empty() || stated == text
+}
+
 /// Returns the name that the tables give an intent, and its text.
 fn described(intent: &MemoryIntent) -> (&'static str, &str) {
     match intent {
@@ -54,8 +60,10 @@ fn described(intent: &MemoryIntent) -> (&'static str, &str) {
         MemoryIntent::Forget { what, all: false } => ("forget", what.as_deref().unwrap_or_default()),
         MemoryIntent::Forget { what, all: true } => ("forget_all", what.as_deref().unwrap_or_default()),
         MemoryIntent::List { what } => ("list", what.as_deref().unwrap_or_default()),
-        MemoryIntent::Statement { text, lasting: false } => ("statement", text),
-        MemoryIntent::Statement { text, lasting: true } => ("lasting", text),
+        MemoryIntent::Remind { text, topic: None } => ("remind", text),
+        MemoryIntent::Remind { topic: Some(topic), .. } => ("remind_when", topic),
+        MemoryIntent::Statement { text, lasting: false, .. } => ("statement", text),
+        MemoryIntent::Statement { text, lasting: true, .. } => ("lasting", text),
     }
 }
 
@@ -94,9 +102,12 @@ fn the_cases_of_each_language_are_understood() {
                 "nothing" => asked.is_empty(),
                 "silent" => intents.is_empty(),
                 "statement" | "lasting" => asked.is_empty() && stated.contains(&(label, text)),
+                "change" => asked.is_empty() && intents.iter().any(|intent| reports(intent, text)),
+                "unchanged" => asked.is_empty() && !intents.iter().any(|intent| reports(intent, "")),
                 _ => asked == [(label, text)],
             };
-            let is_request = !matches!(label, "nothing" | "silent" | "statement" | "lasting");
+            let is_request =
+                !matches!(label, "nothing" | "silent" | "statement" | "lasting" | "change" | "unchanged");
             *if is_request { &mut requests } else { &mut others } += 1;
             if !is_right {
                 failures.push(format!("{language}: {label}: {message:?} → {intents:?}"));

@@ -28,13 +28,23 @@ impl QueryTerms {
     /// Returns the words of a query.
     #[must_use]
     pub fn of(text: &str) -> Self {
+        Self::read(text, true)
+    }
+
+    /// Returns the words of a query without stop words. There may be none.
+    #[must_use]
+    pub fn content_of(text: &str) -> Self {
+        Self::read(text, false)
+    }
+
+    fn read(text: &str, keeps_stop_words: bool) -> Self {
         let languages = detect(text);
         let text = words::normalize(text);
         let units: Vec<Unit> =
             words::split(&text).into_iter().filter(|unit| unit.kind != UnitKind::Part).collect();
         let is_mixed_case = text.contains(char::is_lowercase);
         let is_content = |unit: &Unit| !is_stop_word(unit, languages, is_mixed_case);
-        let all = !units.iter().any(is_content);
+        let all = keeps_stop_words && !units.iter().any(is_content);
         let mut found = Words::new(languages);
         let mut before: Option<usize> = None;
         for unit in &units {

@@ -67,10 +67,18 @@ lists! {
     ForgetMe = "forget_me", Clause;
     /// Starts of texts that name no memory: "forget it".
     NoMemory = "no_memory", TextStart;
+    /// Questions that name a memory: "forget where I live".
+    NamingClause = "clause", TextWhole;
     /// Questions about what is known of a subject.
     Known = "list", Clause;
     /// Questions about what is known of the user.
     KnownOfMe = "list_me", Clause;
+    /// Requests to remind of a text at a time that it names: "remind me tomorrow to …".
+    Remind = "remind", Clause;
+    /// Requests to remind when a topic comes up, with the topic before the text.
+    RemindWhen = "remind_when", Clause;
+    /// Requests to remind when a topic comes up, with the text before the topic.
+    RemindToWhen = "remind_to_when", Clause;
     /// Words for the user: "me".
     Me = "me", TextWhole;
     /// Starts of questions and of tasks: "what", "can you".
@@ -87,6 +95,28 @@ lists! {
     Passing = "passing", Words;
     /// Words that only a request to the memory has: "your memory".
     Memory = "memory", Words;
+    /// Verbs of changes, of the user or of others: "sold".
+    Changed = "changed", Words;
+    /// Changes of the user's own: "i'm off".
+    ChangedOwn = "changed_own", Words;
+    /// That something is no longer so: "no longer".
+    NoLonger = "no_longer", Words;
+    /// The same beside a word of denial: "anymore".
+    NoMore = "no_more", Words;
+    /// Verbs for what someone has, which is a change if it is new: "got".
+    Acquired = "acquired", Words;
+    /// Words for what is new: "new".
+    New = "new", Words;
+    /// Changes of the home: "moved to".
+    MovedHome = "moved_home", Words;
+    /// Changes of the job: "new job".
+    NewJob = "new_job", Words;
+    /// Words for the user as the one who acts: "i".
+    FirstPerson = "first_person", Words;
+    /// Words of denial: "not".
+    Negation = "negation", Words;
+    /// Words that start a clause: "since".
+    Since = "since", Words;
     /// Words for the text or answer at hand: "paragraph".
     Work = "work", Words;
     /// Starts of tasks to write a text, which is not fiction: "write a mail".
