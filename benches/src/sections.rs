@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 39] = [
+const SECTIONS: [(&str, Measure); 40] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -43,6 +43,7 @@ const SECTIONS: [(&str, Measure); 39] = [
     ("JSON schema conformance", |runtime| runtime.block_on(correctness::structure())),
     ("Reproducible seeds", |runtime| runtime.block_on(correctness::seeds())),
     ("Memory search quality", |runtime| runtime.block_on(memory::quality::measure())),
+    ("Memory search in other languages", |runtime| runtime.block_on(memory::multilingual::measure())),
     ("Smart ingest decisions", |runtime| runtime.block_on(memory::smart::measure())),
     ("Model as judge of memories", |runtime| runtime.block_on(memory::judge::measure())),
     ("Memory requests in chat messages", |runtime| runtime.block_on(memory::chats::measure())),

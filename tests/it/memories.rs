@@ -5,6 +5,7 @@ mod bridge;
 mod chat;
 mod crash;
 mod create;
+mod embedders;
 mod faults;
 mod imports;
 mod inbox;

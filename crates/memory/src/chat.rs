@@ -31,15 +31,14 @@ const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 const CONTEXT_SHARE: usize = 4;
 /// The number of bytes at the start of a message that are used as the query.
 const QUERY_BYTES: usize = 1000;
-/// A memory is recalled only with at least this cosine similarity, or these shares by weight of all words of
+/// A memory is recalled only with at least this similarity, or these shares by weight of all words of
 /// the message and of those that some memory contains. Less relevant memories mislead a small model more than
 /// they help.
 const SIMILARITY_MIN: f32 = 0.4;
 const PRESENCE_MIN: f32 = 0.2;
 const PRESENCE_OF_KNOWN_MIN: f32 = 0.5;
-/// A single memory is forgotten only with at least this cosine similarity, or this share of the subject's
-/// words by weight.
-const FORGET_SIMILARITY_MIN: f32 = 0.5;
+/// A single memory is forgotten only with a similarity that is certain with this embedder, or with at least this share
+/// of the subject's words by weight.
 const FORGET_PRESENCE_MIN: f32 = 0.7;
 /// The share by weight of the words of X that a memory needs to be "about X".
 const ABOUT_PRESENCE_MIN: f32 = 0.99;
@@ -239,7 +238,7 @@ impl Memories {
         let found = self.search(reader, search).await?;
         let clear = |hit: &Hit| {
             hit.presence >= FORGET_PRESENCE_MIN
-                || hit.similarity.is_some_and(|similarity| similarity >= FORGET_SIMILARITY_MIN)
+                || hit.similarity.is_some_and(|similarity| similarity >= found.certain_similarity)
         };
         Ok(found.hits.into_iter().filter(clear).map(|hit| hit.memory).collect())
     }

@@ -20,6 +20,7 @@ use lar_text::terms::{QueryTerms, fingerprint_of};
 pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 use self::ingest_result::{difference, reject};
 pub(crate) use self::space_locks::SpaceLocks;
+use crate::embed::EmbeddedQuery;
 use crate::index::{EmbedderId, Filter, Query};
 use crate::ingest::{Item, PreparedItem};
 use crate::strength::Event;
@@ -34,11 +35,8 @@ const COMPARED_BYTES_MAX: usize = 16 << 10;
 /// The weight of the keyword score in the search for candidates. With one half, neither different words nor
 /// another language hides a candidate.
 const KEYWORD_WEIGHT: f32 = 0.5;
-/// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for: all-MiniLM-L6-v2, by the digest of its
-/// weights.
-const CALIBRATED_EMBEDDER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
-/// The cosine from which two texts that share words count as being about the same thing. Chosen on the
-/// calibration pairs. With another embedder, only the words decide.
+/// The similarity from which two texts that share words count as being about the same thing. Chosen on the
+/// calibration pairs with MiniLM. Without a usable embedder, only the words decide.
 const SIMILARITY_THRESHOLDS: SimilarityThresholds = SimilarityThresholds { related: 0.4 };
 
 impl Memories {
@@ -194,30 +192,23 @@ impl Memories {
         Ok(best)
     }
 
-    /// Returns the current memories most similar to a text, each with its cosine and the embedder's
-    /// thresholds.
+    /// Returns the current memories most similar to a text, each with its similarity and the thresholds for it.
     async fn candidates(
         &self,
         writer: &WriteAccess,
         new: &NewMemory,
     ) -> Result<Vec<(Memory, Option<(f32, SimilarityThresholds)>)>, Problem> {
-        let vectors = new.chunks.first().and_then(|chunk| chunk.vectors.clone());
-        let vector = vectors.and_then(|vectors| {
-            let dimension = vectors.embedder.dimension as usize;
-            let embedder_id = EmbedderId { digest: vectors.embedder.digest, dimension };
-            let (scale, bytes) = vectors::decode(&vectors.bytes, dimension).next()?;
-            let bytes = bytes.iter().map(|byte| byte.cast_signed()).collect();
-            Some((embedder_id, Quantized { scale, bytes }))
-        });
-        let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
+        let embedded = self.embedding_of(writer, new).await;
+        let embedder_id = embedded.as_ref().map(|embedded| embedded.embedder_id.clone());
         let words = QueryTerms::of(&new.content);
         let filter = Filter { project: new.project.clone(), ..Filter::default() };
         let look = move |index: &crate::index::Index| {
-            let vector = vector.as_ref().filter(|(embedder_id, _)| index.embedder_id() == Some(embedder_id));
+            let vector =
+                embedded.as_ref().filter(|embedded| index.embedder_id() == Some(&embedded.embedder_id));
             let query = Query {
                 words: &words,
                 share_min: 0.0,
-                vector: vector.map(|(_, vector)| vector),
+                vector: vector.map(|embedded| (&embedded.vector, embedded.map)),
                 times: &[],
                 filter: &filter,
                 now: Timestamp::now(),
@@ -227,18 +218,34 @@ impl Memories {
             index.search(&query).hits
         };
         let hits = self.indexes.search(writer.space, embedder_id.as_ref(), look).await?;
-        let thresholds = embedder_id
-            .filter(|embedder_id| embedder_id.digest == CALIBRATED_EMBEDDER)
-            .map(|_| SIMILARITY_THRESHOLDS);
         let seqs = hits.iter().map(|hit| hit.memory).collect();
         let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
         let found = hits.into_iter().filter_map(|hit| {
             let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
             // A text without a project is compared only with memories without a project.
             let is_candidate = memory.superseded.is_none() && memory.project == new.project;
-            is_candidate.then(|| (memory.clone(), hit.similarity.zip(thresholds)))
+            is_candidate.then(|| {
+                let similarity = hit.similarity.map(|similarity| (similarity, SIMILARITY_THRESHOLDS));
+                (memory.clone(), similarity)
+            })
         });
         Ok(found.collect())
+    }
+
+    /// Returns the vector of a text's start, for comparisons with memories. `None` without a vector or if the
+    /// embedder separates no texts.
+    async fn embedding_of(&self, writer: &WriteAccess, new: &NewMemory) -> Option<EmbeddedQuery> {
+        let vectors = new.chunks.first()?.vectors.as_ref()?;
+        let scale = self.embeddings.scale(&writer.caller, &vectors.embedder).await;
+        let map = scale
+            .inspect_err(|problem| tracing::debug!(%problem, "could not measure the embedder"))
+            .ok()??
+            .memories;
+        let dimension = vectors.embedder.dimension as usize;
+        let (scale, bytes) = vectors::decode(&vectors.bytes, dimension).next()?;
+        let vector = Quantized { scale, bytes: bytes.iter().map(|byte| byte.cast_signed()).collect() };
+        let embedder_id = EmbedderId { digest: vectors.embedder.digest.clone(), dimension };
+        Some(EmbeddedQuery { embedder_id, vector, map })
     }
 
     /// Gives a correction the kind and tags of the memory it supersedes, unless the caller set them.
