@@ -9,6 +9,7 @@ pub(crate) mod growth;
 pub(crate) mod judge;
 mod labeled;
 pub(crate) mod large_space;
+pub(crate) mod multilingual;
 pub(crate) mod quality;
 pub(crate) mod scale;
 pub(crate) mod secrets;
@@ -16,8 +17,9 @@ pub(crate) mod smart;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use lar_base::{Bytes, Caller, KeyId, Scopes, TaskGroup};
-use lar_catalog::{Catalog, HUB};
+use lar_catalog::{Catalog, DEFAULT_EMBEDDING, HUB};
 use lar_egress::Egress;
 use lar_engines::scheduler::Limits;
 use lar_engines::{Engines, device};
@@ -38,13 +40,24 @@ pub(crate) struct MemoryFixture {
 }
 
 impl MemoryFixture {
-    /// Opens a fixture with the starter embedder.
+    /// Opens a fixture with the default embedder.
     pub(crate) async fn open() -> anyhow::Result<Self> {
+        Self::with_embedder(DEFAULT_EMBEDDING).await?.context("no embedder is installed: run make models")
+    }
+
+    /// Opens a fixture with this embedder. Returns `None` if it is not installed.
+    pub(crate) async fn with_embedder(name: &str) -> anyhow::Result<Option<Self>> {
         let directory = tempfile::tempdir_in(".")?;
         let store = Store::open(&directory.path().join("lar.db"))?;
         let (egress, tasks) = (Egress::new()?, TaskGroup::new());
         let catalog =
             Catalog::open(lar_tests::models_dir(), None, HUB, store.clone(), egress.clone()).await?;
+        if catalog.resolve(name).is_err() {
+            return Ok(None);
+        }
+        if name != DEFAULT_EMBEDDING {
+            catalog.alias_set(DEFAULT_EMBEDDING.into(), name.to_owned()).await?;
+        }
         let engines = Engines::run(Limits { memory: Bytes(u64::MAX), ..Limits::default() }, &tasks);
         let options = EngineOptions {
             program: lar_tests::program(),
@@ -62,7 +75,7 @@ impl MemoryFixture {
         };
         let metrics = Metrics::register(&mut Registry::default());
         let gateway = Gateway::start(store.clone(), catalog, engines, egress, options, metrics, &tasks);
-        let embedder = gateway.route("default-embedding").await?.digest;
+        let embedder = gateway.route(DEFAULT_EMBEDDING).await?.digest;
         let memories = Memories::start(
             store.clone(),
             gateway,
@@ -73,7 +86,7 @@ impl MemoryFixture {
         let user = store.owner().await?;
         let caller =
             Caller::authenticated(user, KeyId::new(), None, Scopes::all(), lar_base::MemoryMode::Off);
-        Ok(Self { store, memories, caller, embedder, _directory: directory })
+        Ok(Some(Self { store, memories, caller, embedder, _directory: directory }))
     }
 }
 

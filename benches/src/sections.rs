@@ -43,6 +43,7 @@ const SECTIONS: [(&str, Measure); 40] = [
     ("JSON schema conformance", |runtime| runtime.block_on(correctness::structure())),
     ("Reproducible seeds", |runtime| runtime.block_on(correctness::seeds())),
     ("Memory search quality", |runtime| runtime.block_on(memory::quality::measure())),
+    ("Memory search in other languages", |runtime| runtime.block_on(memory::multilingual::measure())),
     ("Smart ingest decisions", |runtime| runtime.block_on(memory::smart::measure())),
     ("Model as judge of memories", |runtime| runtime.block_on(memory::judge::measure())),
     ("Memory requests in chat messages", |runtime| runtime.block_on(memory::chats::measure())),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lar_tests::offline::{command_at_home, outcome};
-use lar_tests::{chat_model, until};
+use lar_tests::{chat_model, embedder_file, until};
 
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
@@ -76,6 +76,9 @@ impl Hub {
         let range = lines
             .take_while(|line| !line.is_empty())
             .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(ToOwned::to_owned));
+        if request.contains("/embedder/") {
+            return answer_for_embedder(stream, &request);
+        }
         if request.contains("/raw/main/") {
             let pointer = format!(
                 "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
@@ -117,6 +120,37 @@ impl Hub {
         }
         Some(())
     }
+}
+
+/// Answers a request for a file of the starter embedder, which has no pooling configuration.
+fn answer_for_embedder(mut stream: &TcpStream, request: &str) -> Option<()> {
+    let path = request.split_whitespace().nth(1)?;
+    let file = path.strip_prefix("/owner/embedder/resolve/main/");
+    let content = match file {
+        None => b"no pointer".to_vec(),
+        Some("model.safetensors") => std::fs::read(embedder_file("weights")).ok()?,
+        Some("tokenizer.json") => std::fs::read(embedder_file("tokenizer")).ok()?,
+        Some("config.json") => std::fs::read(embedder_file("config")).ok()?,
+        Some("config_sentence_transformers.json") => br#"{"prompts": {"query": "ask: "}}"#.to_vec(),
+        Some(_) => {
+            let head = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            return stream.write_all(head.as_bytes()).ok();
+        }
+    };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+    stream.write_all(&[head.as_bytes(), &content].concat()).ok()
+}
+
+#[test]
+fn an_embedder_is_pulled_from_the_hub_with_the_files_beside_it() {
+    let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
+    let mut command = command_at_home(home.path());
+    command.env("LAR_HUB", &hub.url);
+    let (ok, output) =
+        outcome(command.args(["models", "pull", "hf:owner/embedder/model.safetensors", "--name", "e"]));
+    assert!(ok && output.contains("Installed e."), "{output}");
+    let (_, shown) = outcome(command_at_home(home.path()).args(["models", "show", "e"]));
+    assert!(shown.contains("query \"ask: \", passage \"\""), "{shown}");
 }
 
 /// The number of registered models.

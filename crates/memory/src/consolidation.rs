@@ -191,7 +191,7 @@ impl Memories {
                 words: words.iter().map(|word| word.word.clone()).collect(),
             };
             let id = next.memory.id;
-            let neighbours = self.neighbours(space, query).await?;
+            let neighbours = self.neighbours(space, query, None).await?;
             let mut texts = std::mem::take(parsed);
             let work = move || {
                 let findings = compare_memory(&next, &statement, &neighbours, &words, &mut texts);

@@ -13,7 +13,7 @@ use lar_store::{Store, Vectors};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::embed::Embeddings;
+use crate::embed::{Embeddings, TextRole};
 use crate::indexes::Indexes;
 use lar_text::chunking;
 
@@ -86,7 +86,8 @@ impl Backfill {
                     .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
                     .collect();
                 let texts = pieces.iter().flatten().cloned().collect();
-                let embedded = self.embeddings.embed(&caller, texts, Priority::Batch).await?;
+                let embedded =
+                    self.embeddings.embed(&caller, texts, TextRole::Passage, Priority::Batch).await?;
                 let mut vectors = embedded.vectors.into_iter();
                 let made = some.iter().zip(&pieces).map(|(chunk, pieces)| {
                     let mut bytes = Vec::new();

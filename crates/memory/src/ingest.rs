@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::dry_run::IngestPreview;
 use self::screening::{AcceptedItem, ScreenedItem};
+use crate::embed::TextRole;
 use crate::keyword_entry::keyword_entry;
 use crate::{Memories, WriteAccess, strength};
 use lar_text::chunking;
@@ -232,7 +233,7 @@ impl Memories {
     ) -> Result<(), Problem> {
         let texts: Vec<String> =
             prepared.iter().flat_map(|prepared| prepared.pieces.iter().flatten().cloned()).collect();
-        let embedded = self.embeddings.embed(&writer.caller, texts, priority).await?;
+        let embedded = self.embeddings.embed(&writer.caller, texts, TextRole::Passage, priority).await?;
         let mut vectors = embedded.vectors.into_iter();
         for prepared in prepared {
             for (chunk, pieces) in prepared.chunks.iter_mut().zip(&prepared.pieces) {

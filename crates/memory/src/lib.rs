@@ -36,6 +36,7 @@ mod readable;
 mod rerank;
 mod search;
 mod secret_policy;
+mod similarity;
 mod smart;
 pub mod strength;
 mod supersede;

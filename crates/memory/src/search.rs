@@ -17,8 +17,9 @@ use lar_base::{Code, Instant, Problem, SpaceId, Timestamp};
 use lar_inference::Prompt;
 use lar_store::Memory;
 
-use crate::embed::QueryVector;
+use crate::embed::{EmbeddedQuery, QueryVector};
 use crate::index::{self, EmbedderId, Filter, Index, Query, hybrid_score};
+use crate::similarity::SimilarityMap;
 use crate::vectors::Quantized;
 use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
@@ -29,7 +30,7 @@ pub use results::{Hit, HitLink, Mode, SearchResults, Stages, Superseded};
 
 /// The most bytes in a query.
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
-/// The least similarity of a memory without any word of the query. MiniLM gives unrelated texts less.
+/// The least similarity of a memory without any word of the query. Unrelated texts have less.
 const SIMILARITY_MIN: f32 = 0.25;
 /// The least share of the query's words, weighted by rarity, that a memory must contain if the embedder cannot
 /// read the query. Of 75 questions in Chinese, Japanese and Thai among 1,025 texts, 72 keep the memory that
@@ -95,21 +96,16 @@ impl Memories {
         search.token_budget.map_or(Ok(()), check_token_budget)?;
         let started = Instant::now();
         let (vector, mode) = match self.embeddings.embed_query(&reader.caller, query).await {
-            Ok(QueryVector::Read(embedder, vector)) => {
-                let embedder_id =
-                    EmbedderId { digest: embedder.digest, dimension: embedder.dimension as usize };
-                (Some((embedder_id, vector)), Mode::Hybrid)
-            }
-            Ok(QueryVector::Unreadable(embedder)) => {
-                (None, Mode::Keyword(format!("{embedder} cannot read the query")))
-            }
+            Ok(QueryVector::Usable(embedded)) => (Some(embedded), Mode::Hybrid),
+            Ok(QueryVector::Unusable(reason)) => (None, Mode::Keyword(reason)),
             Err(problem) => (None, Mode::Keyword(problem.detail)),
         };
         let stages = Stages { embed: started.elapsed(), ..Stages::default() };
         self.search_near(reader, &search, query, vector, mode, stages).await
     }
 
-    /// Searches like [`Memories::search`] with a given query vector, by the embedder with this digest.
+    /// Searches like [`Memories::search`] with a given query vector, by the embedder with this digest. Its cosines are
+    /// the similarities.
     ///
     /// # Errors
     /// As [`Memories::search`]; the query is not checked.
@@ -121,7 +117,8 @@ impl Memories {
         vector: &[f32],
     ) -> Result<SearchResults, Problem> {
         let embedder_id = EmbedderId { digest: digest.to_owned(), dimension: vector.len() };
-        let vector = Some((embedder_id, Quantized::of(vector)));
+        let (vector, map) = (Quantized::of(vector), SimilarityMap::IDENTITY);
+        let vector = Some(EmbeddedQuery { embedder_id, vector, map });
         let stages = Stages::default();
         self.search_near(reader, search, search.query.trim(), vector, Mode::Hybrid, stages).await
     }
@@ -131,11 +128,13 @@ impl Memories {
         reader: &ReadAccess,
         search: &Search,
         query: &str,
-        vector: Option<(EmbedderId, Quantized)>,
+        vector: Option<EmbeddedQuery>,
         mode: Mode,
         mut stages: Stages,
     ) -> Result<SearchResults, Problem> {
         let _use = self.foreground.start();
+        let certain_similarity =
+            vector.as_ref().map_or(SimilarityMap::IDENTITY, |embedded| embedded.map).certain_min;
         // Some hits may be neighbours of better ones.
         let read = if search.detail == Detail::Full { search.limit.saturating_mul(2) } else { search.limit };
         let limit = if search.rerank { read.max(rerank::READ_MAX) } else { read };
@@ -173,7 +172,7 @@ impl Memories {
         };
         stages.pack = started.elapsed();
         self.metrics.record_search(&mode, &stages);
-        Ok(SearchResults { hits, mode, tokens, left_out, stages })
+        Ok(SearchResults { hits, mode, certain_similarity, tokens, left_out, stages })
     }
 
     /// Sorts the best results by the reranker's score and drops the rest. Returns the score of each memory.
@@ -213,7 +212,7 @@ impl Memories {
         search: &Search,
         limit: usize,
         query: &str,
-        vector: Option<(EmbedderId, Quantized)>,
+        vector: Option<EmbeddedQuery>,
         stages: &mut Stages,
     ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
         let words = QueryTerms::of(query);
@@ -223,15 +222,15 @@ impl Memories {
         let unreadable = vector.is_none() && readable::scrambled_form(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.keyword_weight);
-        let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
+        let embedder_id = vector.as_ref().map(|embedded| embedded.embedder_id.clone());
         let look = move |index: &Index| {
             // If the index still has vectors of another embedder, only its keywords are searched.
             let other =
-                vector.as_ref().is_some_and(|(embedder_id, _)| index.embedder_id() != Some(embedder_id));
+                vector.as_ref().is_some_and(|embedded| index.embedder_id() != Some(&embedded.embedder_id));
             let query = Query {
                 words: &words,
                 share_min,
-                vector: vector.as_ref().filter(|_| !other).map(|(_, vector)| vector),
+                vector: vector.as_ref().filter(|_| !other).map(|embedded| (&embedded.vector, embedded.map)),
                 times: &times,
                 filter: &filter,
                 now,

@@ -178,7 +178,8 @@ impl Memories {
             limit: CANDIDATES_MAX,
             words: Vec::new(),
         };
-        for Neighbour { memory: known, similarity, .. } in self.neighbours(writer.space, query).await?.found {
+        let neighbours = self.neighbours(writer.space, query, Some(&writer.caller)).await?;
+        for Neighbour { memory: known, similarity, .. } in neighbours.found {
             let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
                 (Relation::Same, DecisionRule::SameWords)
             } else if let (Some(known), Some(incoming)) = (comparable(&known.content), &incoming) {

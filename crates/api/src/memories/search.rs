@@ -179,8 +179,8 @@ pub struct Superseded {
 pub struct ScoreParts {
     /// The keyword score: BM25 divided by the highest possible BM25 of the query, 0 to 1.
     pub keyword: f32,
-    /// The cosine similarity of the query and the memory's nearest vector, −1 to 1; absent if no vectors were
-    /// compared.
+    /// The cosine similarity of the query and the memory's nearest vector, −1 to 1, on the scale of the starter
+    /// embedder; absent if no vectors were compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f32>,
     /// Deprecated: use `keyword`.

@@ -121,7 +121,8 @@ pub struct ExportedPassage {
     pub start: u32,
     /// The length of the chunk, in bytes.
     pub length: u32,
-    /// The SHA-256 of the embedder's weights in hexadecimal.
+    /// The identity of the embedder: the SHA-256 of its weights in hexadecimal, then `+` and a digest of its prompts if
+    /// it has any.
     pub embedder: String,
     /// The name of the embedding model in the catalog of the exporting Lar.
     pub embedder_name: String,

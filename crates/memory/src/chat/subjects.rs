@@ -11,13 +11,12 @@ use super::activity::{Forgotten, Listed, MemoryActivity};
 use super::{day_of, excerpt, start_of};
 use crate::{Hit, Memories, ReadAccess, Search, WriteAccess};
 
-/// A single memory is forgotten only with at least this cosine similarity, or this share of the subject's
-/// words by weight.
-const FORGET_SIMILARITY_MIN: f32 = 0.5;
+/// A single memory is forgotten only with a similarity that is certain with this embedder, or with at least this share
+/// of the subject's words by weight.
 const FORGET_PRESENCE_MIN: f32 = 0.7;
 /// The share by weight of the words of X that a memory needs to be "about X".
 const ABOUT_PRESENCE_MIN: f32 = 0.99;
-/// A listed memory without the words of a subject has at least this cosine similarity.
+/// A listed memory without the words of a subject has at least this similarity.
 const LIST_SIMILARITY_MIN: f32 = 0.45;
 /// The most memories that one message can forget.
 const FORGOTTEN_MAX: usize = 200;
@@ -113,12 +112,13 @@ impl Memories {
             }
         }
         let subject = Subject::of(what);
-        let hits = self.hits(reader, what, 1).await?;
+        let search = Search { query: start_of(what).to_owned(), limit: 1, ..Search::default() };
+        let found = self.search(reader, search).await?;
         let similar = |hit: &Hit| {
-            hit.similarity.is_some_and(|found| found >= FORGET_SIMILARITY_MIN)
+            hit.similarity.is_some_and(|similarity| similarity >= found.certain_similarity)
                 && subject.may_be_in(&SubjectText::of(&hit.memory.content))
         };
-        Ok(hits.into_iter().filter(similar).map(|hit| hit.memory).collect())
+        Ok(found.hits.into_iter().filter(similar).map(|hit| hit.memory).collect())
     }
 
     /// Returns the current memories about a subject, best first.

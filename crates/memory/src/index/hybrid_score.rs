@@ -1,9 +1,10 @@
 //! The score of hybrid search.
 //!
 //! `score = (weight · keyword + (1 − weight) · similarity + time lift) · decay factor · age factor`. The keyword
-//! score is `BM25 ⁄ (highest possible BM25 of the query)`. The similarity is the cosine, or 0 if that is negative.
-//! Both are between 0 and 1 in any store, so scores are comparable everywhere. The time lift is that of memories
-//! of a time that the query names. The factors for decay and age have lower bounds.
+//! score is `BM25 ⁄ (highest possible BM25 of the query)`. The similarity is the cosine on MiniLM's scale
+//! ([`crate::similarity`]), or 0 if that is negative. Both are between 0 and 1 in any store, so scores are
+//! comparable everywhere. The time lift is that of memories of a time that the query names. The factors for decay
+//! and age have lower bounds.
 //!
 //! Rank fusion, which needs no weight, is worse with a weak embedder. [`super::keywords`] computes BM25,
 //! [`super::scan`] the similarities, and [`crate::strength`] the retrievability.
@@ -13,9 +14,9 @@ use std::ops::Range;
 use lar_base::Timestamp;
 use lar_text::days::Day;
 
-/// The weight of the keyword score with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S
-/// finds all of its sessions at 0.5 and 0.6. It is calibrated per embedder (`benches/RESULTS.md`, "Memory
-/// search quality"). Smart ingest has a weight of its own for its candidates.
+/// The weight of the keyword score: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S finds all of its
+/// sessions at 0.5 and 0.6 (MiniLM; `benches/RESULTS.md`, "Memory search quality"). Smart ingest has a weight of
+/// its own for its candidates.
 pub(crate) const KEYWORD_WEIGHT: f32 = 0.6;
 /// The largest share of the score that decay takes.
 const DECAY_PENALTY_MAX: f32 = 0.1;

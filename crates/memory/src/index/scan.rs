@@ -10,6 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::hybrid_score::combine;
 use super::vector_store::{HalfByteQuery, Kernel, Portable, VectorStore};
+use crate::similarity::SimilarityMap;
 use crate::vectors::Quantized;
 
 /// A chunk's score before the strength factor.
@@ -20,7 +21,7 @@ pub(crate) struct ChunkScore {
     pub(crate) score: f32,
     /// The keyword score, 0 to 1.
     pub(crate) keyword_score: f32,
-    /// The cosine of its nearest piece, or `None` without a vector.
+    /// The similarity of its nearest piece, or `None` without a vector.
     pub(crate) similarity: Option<f32>,
 }
 
@@ -28,6 +29,9 @@ pub(crate) struct ChunkScore {
 pub(crate) struct Scan<'a> {
     rows: &'a VectorStore,
     query: Option<(&'a Quantized, HalfByteQuery)>,
+    /// The function from cosines to similarities. It is increasing, so the bound of a cosine becomes that of the
+    /// similarity.
+    map: SimilarityMap,
     /// The keyword score of each chunk, 0 to 1.
     words: &'a [f32],
     /// The weight of the keyword score, 0 to 1.
@@ -37,19 +41,22 @@ pub(crate) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub(crate) fn new(
         rows: &'a VectorStore,
-        query: Option<&'a Quantized>,
+        query: Option<(&'a Quantized, SimilarityMap)>,
         words: &'a [f32],
         weight: f32,
     ) -> Self {
-        Self { rows, query: query.map(|query| (query, HalfByteQuery::of(query))), words, weight }
+        let map = query.map_or(SimilarityMap::IDENTITY, |(_, map)| map);
+        let query = query.map(|(query, _)| (query, HalfByteQuery::of(query)));
+        Self { rows, query, map, words, weight }
     }
 
     /// Returns a chunk's exact score, or `None` if it is zero.
     pub(crate) fn exact(&self, chunk: usize) -> Option<ChunkScore> {
         let words = self.words[chunk];
         let query = self.query.as_ref();
-        let similarity =
+        let cosine =
             query.and_then(|(query, _)| largest(self.rows.of(chunk), |row| self.rows.cosine(row, query)));
+        let similarity = cosine.map(|cosine| self.map.apply(cosine));
         let score = combine(self.weight, words, similarity);
         (score > 0.0).then_some(ChunkScore { chunk: chunk as u32, score, keyword_score: words, similarity })
     }
@@ -90,8 +97,8 @@ impl Bounds<'_> {
         let Some((_, halved)) = &scan.query else { return scan.words[chunks].to_vec() };
         let mut bounds = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            let similarity =
-                largest(scan.rows.of(chunk), |row| scan.rows.cosine_at_most(row, halved, kernel));
+            let cosine = largest(scan.rows.of(chunk), |row| scan.rows.cosine_at_most(row, halved, kernel));
+            let similarity = cosine.map(|cosine| scan.map.apply(cosine));
             bounds.push(combine(scan.weight, scan.words[chunk], similarity));
         }
         bounds

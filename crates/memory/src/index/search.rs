@@ -16,6 +16,7 @@ use super::keywords::Presence;
 use super::scan::{ChunkScore, Scan};
 use super::validity::Period;
 use super::{Index, Slot};
+use crate::similarity::SimilarityMap;
 use crate::strength;
 use crate::vectors::Quantized;
 use lar_text::days::Day;
@@ -58,8 +59,8 @@ pub(crate) struct Query<'a> {
     /// The share of the query's words, weighted by rarity, that a chunk must contain to have a keyword score, 0
     /// to 1.
     pub(crate) share_min: f32,
-    /// The query's vector, by the index's embedder.
-    pub(crate) vector: Option<&'a Quantized>,
+    /// The query's vector, by the index's embedder, and the function from its cosines to similarities.
+    pub(crate) vector: Option<(&'a Quantized, SimilarityMap)>,
     /// The times that the query names. Memories of these times rank higher.
     pub(crate) times: &'a [Range<Day>],
     pub(crate) filter: &'a Filter,

@@ -51,7 +51,7 @@ pub struct Hit {
     pub score: f32,
     /// The BM25 score divided by the query's highest possible one, 0 to 1.
     pub keyword_score: f32,
-    /// The cosine similarity, −1 to 1, or `None` without vectors.
+    /// The cosine on MiniLM's scale, −1 to 1, or `None` without vectors.
     pub similarity: Option<f32>,
     /// The share of the query's words, by weight, that the memory contains in any form, 0 to 1.
     pub presence: f32,
@@ -118,6 +118,9 @@ pub struct SearchResults {
     pub hits: Vec<Hit>,
     /// Whether vectors were compared, or why only keywords were.
     pub mode: Mode,
+    /// The similarity that hardly any text without a relation to the query reaches. It depends on the embedder, and
+    /// may be more than 1.
+    pub certain_similarity: f32,
     /// The tokens of all texts, if there is a budget.
     pub tokens: Option<usize>,
     /// The number of hits that did not fit in the budget.

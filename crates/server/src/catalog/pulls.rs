@@ -24,11 +24,11 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let source: Source = new.source.parse()?;
     if let Source::File(path) = &source
-        && !path.is_file()
+        && !path.exists()
     {
         return Err(Problem::invalid(
             "source",
-            format!("names {}, which is not a file on the server's machine", path.display()),
+            format!("names {}, which is not a file or folder on the server's machine", path.display()),
         )
         .into());
     }

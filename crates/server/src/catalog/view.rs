@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lar_api::models::{MemoryParts, Model as Wire, ModelKind, ModelState};
+use lar_api::models::{EmbeddingPrompts as WirePrompts, MemoryParts, Model as Wire, ModelKind, ModelState};
 use lar_base::{Caller, Scope};
-use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_catalog::{Catalog, EmbeddingPrompts, FileRole, Kind, Model, STARTER_CHAT, STARTER_EMBEDDING};
 use lar_engines::pools::{PoolState, PoolStatus};
 use lar_gateway::Gateway;
 
@@ -79,6 +79,9 @@ impl ModelStates {
             license_file: self.catalog.path(model, FileRole::License).map(|path| path.display().to_string()),
             parameters: model.facts.parameters,
             source: model.source.clone(),
+            prompts: model
+                .embedding_prompts()
+                .map(|EmbeddingPrompts { query, passage }| WirePrompts { query, passage }),
             aliases: aliases.map(|(name, _)| name).collect(),
             starter: [STARTER_CHAT, STARTER_EMBEDDING].iter().any(|starter| starter.sha256 == model.digest()),
             added_at: Some(model.added_at.to_string()),
@@ -125,6 +128,7 @@ fn remote_model(name: &str, pool: &PoolStatus) -> Wire {
         license_file: None,
         parameters: 0,
         source: String::new(),
+        prompts: None,
         aliases: Vec::new(),
         starter: false,
         added_at: None,

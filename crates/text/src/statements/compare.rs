@@ -60,7 +60,7 @@ pub enum DecisionRule {
     None,
 }
 
-/// The minimum cosine similarities of one embedder for some relations.
+/// The minimum similarities for some relations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimilarityThresholds {
     /// The minimum for two texts about the same thing.
@@ -125,7 +125,7 @@ impl Statement {
 
     /// Compares a new text with this one.
     ///
-    /// `similarity` is the cosine of their vectors with the embedder's thresholds, or `None` if unknown.
+    /// `similarity` is that of their vectors with the thresholds for it, or `None` if unknown.
     #[must_use]
     pub fn compare(
         &self,

