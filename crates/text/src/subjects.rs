@@ -18,7 +18,7 @@ const FUNCTION_WORD_CHARS_MAX: usize = 3;
 /// Endings of Polish, Turkish and Hindi words, which the keyword index does not stem, or not well.
 const POLISH_ENDINGS: &[&str] = &[
     "", "a", "ach", "ami", "ą", "e", "ego", "ej", "em", "emu", "ę", "i", "ich", "ie", "iem", "im", "imi",
-    "o", "om", "owi", "ów", "u", "y", "ych", "ym", "ymi",
+    "o", "om", "owi", "ów", "u", "y", "ych", "ym", "ymi", "ze",
 ];
 const TURKISH_ENDINGS: &[&str] = &[
     "", "a", "da", "dan", "de", "den", "e", "i", "im", "imi", "imin", "in", "lar", "ları", "ler", "leri",
@@ -102,6 +102,12 @@ impl Subject {
         self.words.is_empty() && self.aspects.is_empty()
     }
 
+    /// Returns whether the subject is an aspect of the user's own life: "my address".
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.words.is_empty() && !self.aspects.is_empty()
+    }
+
     /// Returns the number of words.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -111,8 +117,7 @@ impl Subject {
     /// Returns whether a text has all words of the subject.
     #[must_use]
     pub fn is_in(&self, text: &SubjectText) -> bool {
-        let is_own = self.words.is_empty();
-        let aspects = if is_own { text.first } else { text.aspects };
+        let aspects = if self.is_own() { text.first } else { text.aspects };
         !self.is_empty()
             && aspects.contains(self.aspects)
             && self.words.iter().all(|word| self.has(text, word))

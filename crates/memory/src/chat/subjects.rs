@@ -99,8 +99,10 @@ impl Memories {
             let hits = self.hits(reader, what, 1).await?;
             let subject = Subject::of(what);
             let clear = |hit: &Hit| {
+                let text = SubjectText::of(&hit.memory.content);
                 hit.presence >= FORGET_PRESENCE_MIN
-                    && subject.names_fit(&SubjectText::of(&hit.memory.content))
+                    && subject.names_fit(&text)
+                    && (!subject.is_own() || subject.is_in(&text))
             };
             if let Some(hit) = hits.into_iter().find(clear) {
                 return Ok(vec![hit.memory]);

@@ -17,6 +17,9 @@ const SENTENCES_MAX: usize = 40;
 const SUBJECT_WORDS: usize = 2;
 pub(super) const CORRECTION_WORDS: usize = 3;
 
+/// Marks after a clause.
+const PAUSES: [char; 10] = [',', ';', '.', '!', '–', '—', '(', '，', '、', '。'];
+
 /// Reads sentences in order.
 pub(super) struct IntentParser<'a> {
     pub(super) message: &'a str,
@@ -45,6 +48,24 @@ impl Current<'_> {
     /// Returns whether the sentence has a phrase of a list.
     fn has(&self, list: List) -> bool {
         !self.find(list).is_empty()
+    }
+
+    /// Returns the range of a subject without the reason after it: "Falcon, we're done with it".
+    fn without_reason(&self, range: Range<usize>) -> Range<usize> {
+        const REASONS: [List; 5] =
+            [List::FirstPerson, List::Negation, List::NoLonger, List::Changed, List::ChangedOwn];
+        let Some(pause) = self.folded[range.clone()].find(PAUSES) else { return range };
+        let sentence = self.sentence;
+        let (start, end) = (sentence.at.start + range.start + pause, sentence.at.start + range.end);
+        let is_reason = sentence.hits.iter().any(|hit| {
+            REASONS.contains(&hit.list)
+                && start <= hit.start
+                && hit.end <= end
+                && sentence.languages.contains(hit.language)
+        });
+        // "Forget, as I said, my address": nothing is left before the pause.
+        let has_subject = self.folded[range.start..range.start + pause].contains(char::is_alphanumeric);
+        if is_reason && has_subject { range.start..range.start + pause } else { range }
     }
 
     /// Returns whether a question or a task is in the sentence alone.
@@ -136,7 +157,7 @@ impl<'a> IntentParser<'a> {
     /// Returns the subject of a request to forget or list, if memories may be about it.
     fn subject(&self, current: Current<'a>, place: &RequestPlace) -> Option<String> {
         let clean = self.cleaner(current, place.language);
-        let what = clean.subject(current.folded, place.text()?)?;
+        let what = clean.subject(current.folded, current.without_reason(place.text()?))?;
         let folded = fold(&what);
         let names_memory = !matches_start(&folded, List::NoMemory, place.language)
             || matches_start(first_clause(&folded), List::NamingClause, place.language);
@@ -247,7 +268,7 @@ impl<'a> IntentParser<'a> {
 
 /// Returns the part of a text before its first pause.
 fn first_clause(text: &str) -> &str {
-    text.split([',', ';', '.', '!', '–', '—', '(', '，', '、', '。']).next().unwrap_or_default()
+    text.split(PAUSES).next().unwrap_or_default()
 }
 
 /// Returns whether an intent is a mere statement.
