@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 40] = [
+const SECTIONS: [(&str, Measure); 41] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),

@@ -86,7 +86,8 @@ fn the_newer_memory_takes_the_place_of_the_older_one_if_the_conditions_allow_it(
     let older = save("Anna lives in Berlin.", json!(["people"]));
     let newer = save("Anna lives in Porto.", json!([]));
     link(&lar, &owner(), &older, &newer);
-    let best = |filters: Value| ids(&search(&lar, &json!({ "query": "Berlin", "limit": 1, "filters": filters })));
+    let best =
+        |filters: Value| ids(&search(&lar, &json!({ "query": "Berlin", "limit": 1, "filters": filters })));
     assert_eq!(best(json!({})), [newer.as_str()]);
     assert_eq!(best(json!({ "kinds": ["fact"] })), [newer.as_str()]);
     assert_eq!(best(json!({ "tags": ["people"] })), [older.as_str()]);

@@ -132,7 +132,8 @@ fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
     let hit = |query: &str| full(query, json!({}))["results"][0].clone();
     let (first, second) = (hit(query), hit("Thursday afternoon"));
     assert_eq!((&first["id"], &second["id"]), (&json!(asked), &json!(answered)));
-    let neighbour = |id: &str, side: &str, content: &str| json!([{ "id": id, "side": side, "content": content }]);
+    let neighbour =
+        |id: &str, side: &str, content: &str| json!([{ "id": id, "side": side, "content": content }]);
     assert_eq!(first["neighbours"], neighbour(&answered, "after", "Thursday afternoon, please."));
     assert_eq!(second["neighbours"], neighbour(&asked, "before", question));
     let whole = search(&lar, &json!({ "query": query, "detail": "full" }));

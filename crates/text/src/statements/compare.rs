@@ -209,9 +209,10 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     // The parser drops words, so the written forms decide whether one text has all that the other says.
     match (difference.gone.is_empty(), difference.new.is_empty()) {
         (true, true) if known.is_passive == incoming.is_passive && is_swapped(known, incoming) => None,
-        (true, true) => {
-            known.written.has_same_words(&incoming.written).then_some((Relation::Same, DecisionRule::SameWords))
-        }
+        (true, true) => known
+            .written
+            .has_same_words(&incoming.written)
+            .then_some((Relation::Same, DecisionRule::SameWords)),
         (true, false)
             if known.verb == incoming.verb
                 && incoming.written.contains(&known.written)
@@ -253,8 +254,28 @@ fn replacement(known: &ParsedText, incoming: &ParsedText) -> Option<DecisionRule
 /// Returns whether a word measures a dose: "mg", "tablets".
 fn is_dose(word: &Word) -> bool {
     const UNITS: &[&str] = &[
-        "mg", "ml", "mcg", "µg", "iu", "ie", "unit", "tablet", "pill", "drop", "puff", "capsul", "spoon", "dose", "dosag",
-        "tsp", "tbsp", "milligram", "microgram", "millilitr", "millilit", "mgs",
+        "mg",
+        "ml",
+        "mcg",
+        "µg",
+        "iu",
+        "ie",
+        "unit",
+        "tablet",
+        "pill",
+        "drop",
+        "puff",
+        "capsul",
+        "spoon",
+        "dose",
+        "dosag",
+        "tsp",
+        "tbsp",
+        "milligram",
+        "microgram",
+        "millilitr",
+        "millilit",
+        "mgs",
     ];
     UNITS.contains(&word.stem.as_str()) || UNITS.contains(&word.text.as_str())
 }

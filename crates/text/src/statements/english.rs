@@ -394,16 +394,34 @@ pub(super) const ADDITION_WORDS: &[&str] =
     &["too", "also", "as well", "another", "additionally", "second", "third", "extra", "besides", "other"];
 /// Words of English that the other languages in the Latin script hardly write.
 pub(super) const ENGLISH_WORDS: &[&str] = &[
-    "the", "my", "our", "your", "his", "their", "with", "and", "of", "from", "at", "are", "was", "have", "has", "does",
-    "not", "this", "that", "an", "she", "he", "they", "we", "you", "i", "is", "it", "called", "likes", "like", "works",
-    "lives",
+    "the", "my", "our", "your", "his", "their", "with", "and", "of", "from", "at", "are", "was", "have",
+    "has", "does", "not", "this", "that", "an", "she", "he", "they", "we", "you", "i", "is", "it", "called",
+    "likes", "like", "works", "lives",
 ];
 /// Words at the start of a sentence whose subject is one known thing.
 pub(super) const DEFINITE_STARTERS: &[&str] = &["the", "my", "our", "your"];
 /// Words of a sentence that leaves open whom or when it is about. Its negation may be true as well.
 pub(super) const QUANTIFIERS: &[&str] = &[
-    "some", "most", "mostly", "many", "much", "few", "several", "often", "sometimes", "usually", "always", "every",
-    "all", "both", "either", "or", "only", "any", "still", "a",
+    "some",
+    "most",
+    "mostly",
+    "many",
+    "much",
+    "few",
+    "several",
+    "often",
+    "sometimes",
+    "usually",
+    "always",
+    "every",
+    "all",
+    "both",
+    "either",
+    "or",
+    "only",
+    "any",
+    "still",
+    "a",
 ];
 /// Symbols of units, which count as words.
 pub(super) const UNIT_SYMBOLS: &[&str] = &["%", "€", "$", "£", "°"];

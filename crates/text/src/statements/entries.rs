@@ -126,8 +126,8 @@ const LABELS: &[&str] = &[
 
 /// Words that are the value of a switch or a level.
 const SETTINGS: &[&str] = &[
-    "true", "false", "on", "off", "yes", "no", "enabled", "disabled", "trace", "debug", "info", "warn", "warning", "error",
-    "none", "always", "never", "auto",
+    "true", "false", "on", "off", "yes", "no", "enabled", "disabled", "trace", "debug", "info", "warn",
+    "warning", "error", "none", "always", "never", "auto",
 ];
 
 /// The kind of an entry.
@@ -222,7 +222,8 @@ impl Entries {
                 _ => (Relation::Other, DecisionRule::None),
             });
         }
-        let (is_same_record, is_alone) = (covers(self, incoming) && covers(incoming, self), changed.len() == 1);
+        let (is_same_record, is_alone) =
+            (covers(self, incoming) && covers(incoming, self), changed.len() == 1);
         if is_same_record && is_alone && changed.iter().all(|(known, new)| is_other_setting(known, new)) {
             return Some((Relation::Replaces, DecisionRule::SameKey));
         }
@@ -386,11 +387,7 @@ mod tests {
                 "| app | port |\n|---|---|\n| web | 3001 |",
                 Some(Relation::Replaces),
             ),
-            (
-                "| Anna | size |\n|---|---|\n| shoes | 38 |",
-                "| Ben | size |\n|---|---|\n| shoes | 43 |",
-                None,
-            ),
+            ("| Anna | size |\n|---|---|\n| shoes | 38 |", "| Ben | size |\n|---|---|\n| shoes | 43 |", None),
             ("- [ ] renew the passport", "- [x] renew the passport", Some(Relation::Replaces)),
             ("- [x] water the plants", "- [ ] water the plants", Some(Relation::MayReplace)),
             ("# prod\n## limits\nmax_conn=20", "# staging\n## limits\nmax_conn=5", None),

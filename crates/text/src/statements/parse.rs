@@ -11,9 +11,9 @@ use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::english::{
-    ADDITION_WORDS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES,
-    FILLER_WORDS, FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS,
-    PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TIME_WORDS, TITLES,
+    ADDITION_WORDS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES, FILLER_WORDS,
+    FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS, PAST_EVENT_VERBS,
+    PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TIME_WORDS, TITLES,
 };
 use super::written::WrittenForm;
 
@@ -280,7 +280,9 @@ fn is_third_person(word: &str) -> bool {
 fn is_correction(text: &str) -> bool {
     let start = text.trim_start().strip_prefix("no,").unwrap_or(text).trim_start();
     CORRECTION_PHRASES.iter().any(|phrase| {
-        start.strip_prefix(phrase).is_some_and(|rest| rest.trim_start().starts_with([',', ':', '.', '–', '—']))
+        start
+            .strip_prefix(phrase)
+            .is_some_and(|rest| rest.trim_start().starts_with([',', ':', '.', '–', '—']))
     })
 }
 

@@ -49,7 +49,9 @@ impl WrittenForm {
             && languages.or(Script::Latin).is_none()
             && words.iter().any(|word| ENGLISH_WORDS.contains(&word.as_str()));
         let lower = text.to_lowercase();
-        let denies_apart = [", not ", "; not ", "– not ", "— not ", "- not ", "(not "].iter().any(|part| lower.contains(part));
+        let denies_apart = [", not ", "; not ", "– not ", "— not ", "- not ", "(not "]
+            .iter()
+            .any(|part| lower.contains(part));
         Self { words, is_english, denies_apart }
     }
 

@@ -251,7 +251,8 @@ mod tests {
         assert_eq!(take(&mut queue), [(2, 0)]);
         assert_eq!(take(&mut queue), [(1, 0)]);
         assert!(queue.add(1, None, Vec::new(), false).is_none());
-        let result = |request| TextResult { request, index: 0, tokens: 4, truncated: true, values: Ok(vec![1.0]) };
+        let result =
+            |request| TextResult { request, index: 0, tokens: 4, truncated: true, values: Ok(vec![1.0]) };
         let frames = queue.deliver(&[result(1), result(2)]);
         let ends: Vec<u64> = frames
             .iter()

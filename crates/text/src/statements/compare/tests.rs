@@ -78,7 +78,10 @@ fn what_looks_like_a_replacement_hides_nothing() {
         ("Meine Schwester wohnt in Köln.", "Mein Bruder wohnt in Bonn."),
         ("His savings account has 4200 euros.", "Her savings account has 910 euros."),
         ("The scooter works with wifi.", "The scooter doesn't work without wifi."),
-        ("Papa takes 500 milligrams of iron before lunch.", "Papa takes 1000 milligrams of iron after lunch."),
+        (
+            "Papa takes 500 milligrams of iron before lunch.",
+            "Papa takes 1000 milligrams of iron after lunch.",
+        ),
         ("The drive to Bern takes 2 hours.", "The drive from Bern takes 3 hours."),
         ("Ben smokes.", "Ben should not smoke."),
         ("The budget is 400 euros.", "The budget should be 500 euros."),
