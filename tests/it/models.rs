@@ -81,7 +81,7 @@ fn broken_or_unknown_models_are_not_registered() {
         (cut.display().to_string(), "it is truncated: 98361432 of 98362432 bytes"),
         (safetensors.display().to_string(), "without its `tokenizer.json` and `config.json`"),
         (noise.display().to_string(), "it is not a GGUF file"),
-        ("no/such/file.gguf".into(), "is neither a file nor a name"),
+        ("no/such/file.gguf".into(), "is neither a file, a folder nor a name"),
         ("ftp://example.org/x.gguf".into(), "is not a model source"),
         ("https://127.0.0.1:9/x.gguf".into(), "it is not a public address"),
         ("pip:--index-url=x".into(), "is not a model source"),

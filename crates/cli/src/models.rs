@@ -338,7 +338,7 @@ fn absolute(source: &str) -> anyhow::Result<String> {
     match std::path::absolute(path) {
         Ok(path) if path.exists() => Ok(format!("file:{}", path.display())),
         _ => anyhow::bail!(
-            "`{source}` is neither a file or folder nor a name from the list of `lar models pull`"
+            "`{source}` is neither a file, a folder nor a name from the list of `lar models pull`"
         ),
     }
 }
