@@ -17,9 +17,9 @@ use lar_store::{Change, IdempotentRequest, LinkRelation, Memory, MemoryDecision,
 use lar_text::statements::{DecisionRule, Relation, Statement};
 use lar_text::terms::fingerprint_of;
 
-pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 pub(crate) use self::ingest_result::difference;
 use self::ingest_result::reject;
+pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
 pub(crate) use self::space_locks::SpaceLocks;
 use crate::ingest::{Item, PreparedItem};
 use crate::neighbours::{Neighbour, NeighbourQuery};

@@ -21,11 +21,13 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 pub use self::record::{
     ComparedMemories, ConsolidationRun, ConsolidationTotals, DuplicateRule, FoundLink, MemoryToCompare,
-    NewDuplicate, NewTheme, Proposal, ProposalStatus, ProposedChange, RunDecision,
-    SpaceToCompare, THEME_MEMORIES_MIN,
+    NewDuplicate, NewTheme, Proposal, ProposalStatus, ProposedChange, RunDecision, SpaceToCompare,
+    THEME_MEMORIES_MIN,
 };
 
-use self::rows::{UNRELATED, compare_again_in_txn, insert_duplicate_in_txn, insert_theme_in_txn, open_condition};
+use self::rows::{
+    UNRELATED, compare_again_in_txn, insert_duplicate_in_txn, insert_theme_in_txn, open_condition,
+};
 use crate::chunks::{Embedder, Vectors};
 use crate::columns::{parse_column, parse_optional_column};
 use crate::memories::rows::{exists_in_txn, placeholders, read_memory, text};
@@ -71,7 +73,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memories_to_compare(&self, space: SpaceId, limit: u32) -> Result<Vec<MemoryToCompare>, Error> {
+    pub async fn memories_to_compare(
+        &self,
+        space: SpaceId,
+        limit: u32,
+    ) -> Result<Vec<MemoryToCompare>, Error> {
         self.read(move |connection| {
             // Few memories wait here, and a space may have many: `CROSS` makes SQLite begin with the few.
             let again = "SELECT memories.* FROM memories_to_compare CROSS JOIN memories ON seq = memory_seq
@@ -171,11 +177,8 @@ fn first_vectors(connection: &Connection, seq: i64) -> Result<Option<Vectors>, E
          WHERE memory_seq = ?1 ORDER BY start LIMIT 1",
     )?;
     let vectors = query.query_row([seq], |row| {
-        let embedder = Embedder {
-            digest: row.get("digest")?,
-            name: row.get("name")?,
-            dimension: row.get("dimension")?,
-        };
+        let embedder =
+            Embedder { digest: row.get("digest")?, name: row.get("name")?, dimension: row.get("dimension")? };
         Ok(Vectors { embedder, bytes: row.get("vectors")? })
     });
     Ok(vectors.optional()?)
@@ -217,12 +220,13 @@ fn record_in_txn(
     }
     for FoundLink { link, versions, key } in &found.links {
         let pair = [(link.older, versions.0), (link.newer, versions.1)];
-        if are_unchanged(connection, space, &pair)? && are_unrelated(connection, link.older, link.newer)? {
-            if let Some(made) = insert_link_in_txn(connection, &[space], link, *key)? {
-                connection
-                    .prepare_cached("UPDATE memory_links SET run_id = ?2 WHERE id = ?1")?
-                    .execute((made.id.to_string(), run.to_string()))?;
-            }
+        if are_unchanged(connection, space, &pair)?
+            && are_unrelated(connection, link.older, link.newer)?
+            && let Some(made) = insert_link_in_txn(connection, &[space], link, *key)?
+        {
+            connection
+                .prepare_cached("UPDATE memory_links SET run_id = ?2 WHERE id = ?1")?
+                .execute((made.id.to_string(), run.to_string()))?;
         }
     }
     for new in &found.themes {

@@ -59,12 +59,12 @@ mod writer;
 pub use aliases::Alias;
 pub use browser_sessions::BrowserSession;
 pub use check::Check;
+pub use chunks::{Embedder, IndexedChunk, IndexedMemory, NewChunk, UnembeddedChunk, Vectors};
 pub use consolidation::{
     ComparedMemories, ConsolidationRun, ConsolidationTotals, DuplicateRule, FoundLink, MemoryToCompare,
     NewDuplicate, NewTheme, Proposal, ProposalStatus, ProposedChange, RunDecision, SpaceToCompare,
     THEME_MEMORIES_MIN,
 };
-pub use chunks::{Embedder, IndexedChunk, IndexedMemory, NewChunk, UnembeddedChunk, Vectors};
 pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 pub use error::Error;
 pub use idempotency::IdempotentRequest;

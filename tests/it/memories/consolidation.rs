@@ -92,7 +92,11 @@ fn duplicates_contradictions_and_themes_are_found_and_nothing_changes() {
     let before = versions(&lar);
 
     let run = run(&lar);
-    assert_eq!((&run["duplicates"], &run["links"], &run["themes"]), (&json!(1), &json!(1), &json!(1)), "{run}");
+    assert_eq!(
+        (&run["duplicates"], &run["links"], &run["themes"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{run}"
+    );
     assert_eq!((&run["memories"], &run["open"], &run["accepted"]), (&json!(13), &json!(3), &json!(0)));
     assert!(run["pairs"].as_u64().unwrap() > 0 && run.get("started_by").is_some(), "{run}");
 
@@ -115,7 +119,10 @@ fn duplicates_contradictions_and_themes_are_found_and_nothing_changes() {
 
     assert_eq!(versions(&lar), before, "a run changes no memory");
     let state = lar.get(CONSOLIDATION).json();
-    assert_eq!((&state["to_compare"], &state["open_proposals"], &state["open_links"]), (&json!(0), &json!(2), &json!(1)));
+    assert_eq!(
+        (&state["to_compare"], &state["open_proposals"], &state["open_links"]),
+        (&json!(0), &json!(2), &json!(1))
+    );
     let metrics = lar.get("/metrics").body;
     assert!(metrics.contains("lar_memory_consolidation_findings_total{kind=\"theme\"} 1"), "{metrics}");
 
@@ -209,7 +216,11 @@ fn an_accepted_change_is_one_decision_and_is_undone_alone_or_with_its_run() {
     assert_eq!((proposals(&lar), open_links(&lar)), (Vec::new(), Vec::new()), "the rest is withdrawn");
 
     let again = undo_run(&lar, &run_id);
-    assert_eq!((&again["memories"], again["conflicts"].as_array().unwrap().len()), (&json!([]), 1), "{again}");
+    assert_eq!(
+        (&again["memories"], again["conflicts"].as_array().unwrap().len()),
+        (&json!([]), 1),
+        "{again}"
+    );
     let shown = lar.get(&format!("{CONSOLIDATION}/runs/{run_id}")).json();
     assert!(shown.get("undone_at").is_some() && shown["open"] == 0, "{shown}");
 }
@@ -303,7 +314,10 @@ fn a_run_goes_on_after_a_restart() {
     change_database(&lar, "UPDATE consolidation_runs SET ended_at = NULL");
     let lar = Lar::start_on(data.path());
     let second = run(&lar);
-    assert_eq!((&second["id"], &second["memories"], &second["duplicates"]), (&first["id"], &json!(2), &json!(1)));
+    assert_eq!(
+        (&second["id"], &second["memories"], &second["duplicates"]),
+        (&first["id"], &json!(2), &json!(1))
+    );
     assert_eq!(second["pairs"], 1, "the first memory is not looked at again");
 }
 
@@ -317,7 +331,12 @@ fn memories_are_compared_in_idle_hours_unless_that_is_off() {
     save_text(&lar, "Anna lives in Porto with her sister.");
     assert_eq!(lar.get(CONSOLIDATION).json()["activity"], "off");
     let refused = lar.post(&format!("{CONSOLIDATION}/runs"), &json!({}));
-    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("CONFLICT")), "{}", refused.body);
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (409, Some("CONFLICT")),
+        "{}",
+        refused.body
+    );
     assert!(refused.body.contains("memory.consolidation"), "{}", refused.body);
     assert_eq!(lar.get(CONSOLIDATION).json()["to_compare"], 2);
     assert_eq!(lar.stop(), Some(0));
@@ -336,7 +355,8 @@ fn each_user_has_runs_and_proposals_of_their_own() {
     let lar = Lar::start();
     let ana = lar.invite("ana");
     save_text(&lar, "Anna lives in Porto.");
-    let hers = with(&lar, &ana, "POST", "/lar/v1/memories", &json!({ "content": "Anna lives in Porto with Ben." }));
+    let hers =
+        with(&lar, &ana, "POST", "/lar/v1/memories", &json!({ "content": "Anna lives in Porto with Ben." }));
     assert_eq!(hers.status, 201, "{}", hers.body);
     for headers in [&owner(), &ana] {
         let run = run_with(&lar, headers);
@@ -346,8 +366,12 @@ fn each_user_has_runs_and_proposals_of_their_own() {
     save_text(&lar, "Anna lives in Porto with Tom.");
     let mine = run(&lar);
     let proposal = id(&proposals(&lar)[0]);
-    let get = |headers: &str, path: &str| with(&lar, headers, "GET", &format!("{CONSOLIDATION}{path}"), &Value::Null);
-    let post = |headers: &str, path: &str| with(&lar, headers, "POST", &format!("{CONSOLIDATION}{path}"), &Value::Null);
+    let get = |headers: &str, path: &str| {
+        with(&lar, headers, "GET", &format!("{CONSOLIDATION}{path}"), &Value::Null)
+    };
+    let post = |headers: &str, path: &str| {
+        with(&lar, headers, "POST", &format!("{CONSOLIDATION}{path}"), &Value::Null)
+    };
     assert_eq!(get(&ana, "/proposals").json()["data"], json!([]));
     let decisions = [
         format!("/proposals/{proposal}/accept"),
@@ -364,7 +388,11 @@ fn each_user_has_runs_and_proposals_of_their_own() {
     assert_eq!(get(&reader, "/proposals").json()["data"].as_array().unwrap().len(), 1);
     for path in decisions.iter().map(String::as_str).chain(["/runs"]) {
         let refused = post(&reader, path);
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (403, Some("FORBIDDEN_SCOPE")), "{path}");
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (403, Some("FORBIDDEN_SCOPE")),
+            "{path}"
+        );
     }
     let model = lar.key(&["inference"]);
     for path in ["", "/runs", "/proposals"] {
@@ -374,7 +402,9 @@ fn each_user_has_runs_and_proposals_of_their_own() {
     let accepted = post(&writer, &decisions[0]);
     assert_eq!(accepted.status, 200, "{}", accepted.body);
     assert!(!accepted.body.contains("Porto"), "a key that only writes sees no text: {}", accepted.body);
-    for (path, status) in [("/proposals?run=x", 400), ("/proposals?limit=0", 400), ("/runs?after=x", 400), ("/runs/x", 404)] {
+    for (path, status) in
+        [("/proposals?run=x", 400), ("/proposals?limit=0", 400), ("/runs?after=x", 400), ("/runs/x", 404)]
+    {
         assert_eq!(get(&owner(), path).status, status, "{path}");
     }
 }

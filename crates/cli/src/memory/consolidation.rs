@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use lar_api::Page;
 use lar_api::memories::{
-    AcceptedProposal, AcceptedRun, Consolidation, ConsolidationActivity, ConsolidationRun, Proposal, UndoneRun,
+    AcceptedProposal, AcceptedRun, Consolidation, ConsolidationActivity, ConsolidationRun, Proposal,
+    UndoneRun,
 };
 use serde_json::{Value, json};
 
@@ -51,8 +52,7 @@ pub(super) async fn consolidation(
     match command {
         ConsolidationCommand::Show => {
             let state: Consolidation = client.get("memories/consolidation").await?;
-            let proposals: Page<Proposal> =
-                client.get("memories/consolidation/proposals?limit=200").await?;
+            let proposals: Page<Proposal> = client.get("memories/consolidation/proposals?limit=200").await?;
             let runs: Page<ConsolidationRun> =
                 client.get(&format!("memories/consolidation/runs?limit={RUNS}")).await?;
             let value = json!({ "state": state, "proposals": proposals.data, "runs": runs.data });
@@ -70,7 +70,10 @@ pub(super) async fn consolidation(
             let path = format!("memories/consolidation/runs/{}/accept", encode_segment(&id));
             let done: AcceptedRun = client.post(&path, &json!({})).await?;
             output.show(&done, || {
-                let mut lines = vec![format!("Accepted {}.", counted(done.accepted.len() as u64, "proposal", "proposals"))];
+                let mut lines = vec![format!(
+                    "Accepted {}.",
+                    counted(done.accepted.len() as u64, "proposal", "proposals")
+                )];
                 let conflicts = done.conflicts.iter();
                 lines.extend(conflicts.map(|one| format!("{}: {}", one.proposal, plain(&one.reason))));
                 lines.push(format!("To undo: {lar} memory consolidation undo {id}"));

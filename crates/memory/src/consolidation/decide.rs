@@ -145,8 +145,7 @@ impl Memories {
                 (self.tag_changes(writer, proposal, tag, memories).await?, TAG)
             }
         };
-        let decision =
-            MemoryDecision { changes, proposal: Some(proposal.id), ..MemoryDecision::default() };
+        let decision = MemoryDecision { changes, proposal: Some(proposal.id), ..MemoryDecision::default() };
         let change = Change::new(writer.caller.key(), action, Some(format!("you accepted: {reason}")));
         Ok(self.commit_decision(vec![proposal.space], decision, change, None).await?.changed)
     }

@@ -1,9 +1,7 @@
 //! Proposals and runs as a person sees them, and the start of a run.
 
 use lar_base::{Code, Problem, ProposalId, RunId};
-use lar_store::{
-    ConsolidationRun, ConsolidationTotals, DuplicateRule, Memory, Proposal, ProposedChange,
-};
+use lar_store::{ConsolidationRun, ConsolidationTotals, DuplicateRule, Memory, Proposal, ProposedChange};
 
 use super::status::{ConsolidationMode, ConsolidationState};
 use crate::smart::{Difference, difference};

@@ -220,8 +220,10 @@ mod tests {
         ];
         assert_eq!(theme(&memories(&texts), 4, 100), None);
         let statement = Statement::of("I was with them at the Falcon in May 2024.");
-        let tags: Vec<String> =
-            theme_words("I was with them at the Falcon in May 2024.", &statement).into_iter().map(|word| word.tag).collect();
+        let tags: Vec<String> = theme_words("I was with them at the Falcon in May 2024.", &statement)
+            .into_iter()
+            .map(|word| word.tag)
+            .collect();
         assert_eq!(tags, ["falcon"]);
     }
 

@@ -32,10 +32,12 @@ impl Store {
                 placeholders(spaces.len()),
                 open_condition()
             );
-            let [run, after] = [run.map(|id| id.to_string()), after.map(|id| id.to_string())].map(Value::from);
+            let [run, after] =
+                [run.map(|id| id.to_string()), after.map(|id| id.to_string())].map(Value::from);
             let rest = [run.clone(), run, after.clone(), after, Value::from(limit)];
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params_from_iter(spaces.iter().map(text).chain(rest)), read_proposal)?;
+            let rows =
+                query.query_map(params_from_iter(spaces.iter().map(text).chain(rest)), read_proposal)?;
             let mut proposals: Vec<Proposal> = rows.collect::<Result<_, _>>()?;
             for proposal in &mut proposals {
                 add_members_in_txn(connection, proposal)?;

@@ -5,9 +5,7 @@ use lar_base::{ChangeId, MemoryId, ProposalId, RunId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::record::{
-    NewDuplicate, NewTheme, Proposal, ProposalStatus, ProposedChange, THEME_MEMORIES_MIN,
-};
+use super::record::{NewDuplicate, NewTheme, Proposal, ProposalStatus, ProposedChange, THEME_MEMORIES_MIN};
 use crate::columns::{parse_column, time};
 use crate::error::Error;
 use crate::memories::rows::{placeholders, text};
@@ -117,8 +115,7 @@ fn overlaps_in_txn(connection: &Connection, memories: &[MemoryId]) -> Result<boo
         placeholders(memories.len())
     );
     let ids = memories.iter().map(|id| Value::from(id.to_string()));
-    let known: usize =
-        connection.prepare_cached(&sql)?.query_row(params_from_iter(ids), |row| row.get(0))?;
+    let known: usize = connection.prepare_cached(&sql)?.query_row(params_from_iter(ids), |row| row.get(0))?;
     Ok(known * 2 >= memories.len())
 }
 

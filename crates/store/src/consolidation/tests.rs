@@ -75,7 +75,10 @@ impl Fixture {
 
     async fn to_compare(&self) -> Vec<(i64, bool)> {
         let next = self.store.memories_to_compare(self.space, 10).await.unwrap();
-        assert_eq!(next.is_empty(), self.store.memories_to_compare_count(vec![self.space]).await.unwrap() == 0);
+        assert_eq!(
+            next.is_empty(),
+            self.store.memories_to_compare_count(vec![self.space]).await.unwrap() == 0
+        );
         next.into_iter().map(|next| (next.memory.seq, next.is_again)).collect()
     }
 
@@ -92,7 +95,11 @@ impl Fixture {
 }
 
 fn duplicate(kept: Saved, repeated: Saved) -> NewDuplicate {
-    NewDuplicate { kept: (kept.1, kept.2), repeated: (repeated.1, repeated.2), rule: DuplicateRule::SameWords }
+    NewDuplicate {
+        kept: (kept.1, kept.2),
+        repeated: (repeated.1, repeated.2),
+        rule: DuplicateRule::SameWords,
+    }
 }
 
 fn theme(tag: &str, memories: &[Saved]) -> NewTheme {
@@ -130,7 +137,8 @@ async fn every_memory_is_compared_once_and_again_after_it_changed() {
     own.record(run, ComparedMemories { compared: vec![two], pairs: 1, ..ComparedMemories::default() }).await;
     assert_eq!(own.to_compare().await, [(two.0, true)], "it changed after it was read");
     let changed = (two.0, two.1, 2);
-    own.record(run, ComparedMemories { compared: vec![changed], pairs: 1, ..ComparedMemories::default() }).await;
+    own.record(run, ComparedMemories { compared: vec![changed], pairs: 1, ..ComparedMemories::default() })
+        .await;
     assert_eq!(own.to_compare().await, []);
 
     own.change(one.1, MemoryPatch { pinned: Some(true), ..MemoryPatch::default() }).await;
@@ -163,8 +171,7 @@ async fn two_memories_are_proposed_once() {
     own.record(run, found(vec![duplicate(one, two)], vec![link(one, three, own.key)])).await;
     let open = own.open().await;
     assert_eq!(open.len(), 1);
-    let expected =
-        ProposedChange::Duplicate { kept: one.1, repeated: two.1, rule: DuplicateRule::SameWords };
+    let expected = ProposedChange::Duplicate { kept: one.1, repeated: two.1, rule: DuplicateRule::SameWords };
     assert_eq!((&open[0].change, open[0].run), (&expected, run));
     let repeated = found(
         vec![duplicate(one, two), duplicate(two, one), duplicate(three, one)],
@@ -248,7 +255,8 @@ async fn a_theme_grows_and_ends_with_its_memories() {
 
     own.store.memories_erase(vec![own.space], vec![memories[1].1]).await.unwrap();
     let tags = own.store.read(|connection| {
-        Ok(connection.query_row("SELECT count(*) FROM consolidation_proposals", [], |row| row.get::<_, u32>(0))?)
+        Ok(connection
+            .query_row("SELECT count(*) FROM consolidation_proposals", [], |row| row.get::<_, u32>(0))?)
     });
     assert_eq!(tags.await.unwrap(), 0, "the word of too few memories is gone");
 }
@@ -298,7 +306,8 @@ async fn a_decision_about_a_link_belongs_to_its_run() {
     let own = Fixture::new().await;
     let (one, two) = (own.save("one").await, own.save("two").await);
     let run = own.start().await;
-    own.record(run, ComparedMemories { links: vec![link(one, two, own.key)], ..ComparedMemories::default() }).await;
+    own.record(run, ComparedMemories { links: vec![link(one, two, own.key)], ..ComparedMemories::default() })
+        .await;
     let open = own.store.links_open(vec![own.space], None, 10).await.unwrap();
     let totals = own.store.consolidation_totals(vec![own.space]).await.unwrap();
     assert_eq!((open.len(), totals.links), (1, 1));

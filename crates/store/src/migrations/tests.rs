@@ -355,8 +355,7 @@ fn links_of_an_older_schema_are_of_no_run_and_proposals_go_with_their_memories()
         )
         .unwrap();
     let propose = |id: &str, rest: &str| {
-        let sql =
-            format!("INSERT INTO consolidation_proposals VALUES ('{id}', 'run_1', 'space_x', {rest})");
+        let sql = format!("INSERT INTO consolidation_proposals VALUES ('{id}', 'run_1', 'space_x', {rest})");
         connection.execute(&sql, [])
     };
     propose("prop_1", "'mem_1', 'mem_2', 'same_text', NULL, 1, 'open', NULL, NULL").unwrap();

@@ -64,7 +64,12 @@ fn the_memory_that_says_less_is_repeated() {
             0,
             DuplicateRule::Contained,
         ),
-        ("Wir haben zwei Katzen. Sie heißen Tim und Tom.", "Wir haben zwei Katzen.", 1, DuplicateRule::Contained),
+        (
+            "Wir haben zwei Katzen. Sie heißen Tim und Tom.",
+            "Wir haben zwei Katzen.",
+            1,
+            DuplicateRule::Contained,
+        ),
     ];
     for (older, newer, at, rule) in cases {
         let expected = [older, newer][at].to_owned();
@@ -103,10 +108,7 @@ fn only_texts_that_show_a_change_are_linked() {
         Some("the same sentence with a new value")
     );
     assert_eq!(links("Anna likes olives.", "Anna does not like olives.").as_deref(), Some("denies a memory"));
-    assert_eq!(
-        links("LOG_LEVEL=info", "LOG_LEVEL=warn").as_deref(),
-        Some("the same key with a new value"),
-    );
+    assert_eq!(links("LOG_LEVEL=info", "LOG_LEVEL=warn").as_deref(), Some("the same key with a new value"),);
     for (older, newer) in [
         ("Anna's flat in Berlin has a balcony.", "Anna's flat in Berlin has two rooms."),
         ("The bus to school comes at 8:10.", "The bus to school comes at 8:40."),
