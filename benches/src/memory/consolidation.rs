@@ -36,9 +36,10 @@ const EVERY: Duration = Duration::from_millis(20);
 /// Measures runs and searches alone and together, in the same rounds.
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let fixture = Arc::new(MemoryFixture::open().await?);
-    let mut generator = Generator::new();
+    let (mut generator, mut queries) = (Generator::new(), Generator::new());
     save(&fixture, &mut generator, FILLED).await?;
-    compare(&fixture).await?;
+    // A run ends when many findings are open, and `compare` withdraws them.
+    while compare(&fixture).await?[1] > 0.0 {}
     progress("  filled");
     let (mut alone, mut beside): (Vec<[f64; 2]>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
     let (mut quiet, mut during) = (Vec::new(), Vec::new());
@@ -46,7 +47,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         save(&fixture, &mut generator, BATCH).await?;
         alone.push(compare(&fixture).await?);
         for _ in 0..SEARCHES {
-            quiet.push(search(&fixture, &mut generator).await?);
+            quiet.push(search(&fixture, &mut queries).await?);
             tokio::time::sleep(PAUSE).await;
         }
         save(&fixture, &mut generator, BATCH).await?;
@@ -54,17 +55,19 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         let searching = tokio::spawn({
             let (fixture, over) = (fixture.clone(), over.clone());
             async move {
-                let (mut generator, mut times) = (Generator::new(), Vec::new());
+                let mut times = Vec::new();
                 while !over.load(Ordering::Relaxed) {
-                    times.push(search(&fixture, &mut generator).await?);
+                    times.push(search(&fixture, &mut queries).await?);
                     tokio::time::sleep(PAUSE).await;
                 }
-                Ok::<_, anyhow::Error>(times)
+                Ok::<_, anyhow::Error>((times, queries))
             }
         });
         beside.push(compare(&fixture).await?);
         over.store(true, Ordering::Relaxed);
-        during.extend(searching.await??);
+        let (times, same_queries) = searching.await??;
+        during.extend(times);
+        queries = same_queries;
         progress("  a round is over");
     }
     let mut text = format!(
@@ -107,7 +110,7 @@ async fn save(fixture: &MemoryFixture, generator: &mut Generator, count: usize) 
     Ok(())
 }
 
-/// Runs consolidation to its end. Returns the pairs and the memories per minute.
+/// Runs consolidation to its end, and withdraws what it found. Returns the pairs and the memories per minute.
 async fn compare(fixture: &MemoryFixture) -> anyhow::Result<[f64; 2]> {
     let memories = &fixture.memories;
     let writer = memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
@@ -122,6 +125,7 @@ async fn compare(fixture: &MemoryFixture) -> anyhow::Result<[f64; 2]> {
         }
     };
     let minutes = started_at.elapsed().as_secs_f64() / 60.0;
+    memories.undo_run(&writer, end.id).await?;
     Ok([end.pairs - start.pairs, end.memories - start.memories].map(|count| count as f64 / minutes))
 }
 

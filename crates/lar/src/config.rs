@@ -19,7 +19,7 @@ use clap::Args;
 use lar_base::{Bytes, deprecation};
 use lar_engines::embedded::ConfinementPolicy;
 use lar_inference::protocol::CacheType;
-use lar_memory::JudgeModel;
+use lar_memory::{ConsolidationMode, JudgeModel};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use command::{ConfigCommand, run};
@@ -221,6 +221,14 @@ impl MemoryConfig {
             "auto" => JudgeModel::WhileLoaded,
             "off" => JudgeModel::Off,
             model => JudgeModel::Named(model.to_owned()),
+        }
+    }
+
+    /// Returns whether memories are compared in idle hours.
+    pub(crate) fn consolidation_mode(&self) -> ConsolidationMode {
+        match self.consolidation {
+            IdleConsolidation::On => ConsolidationMode::On,
+            IdleConsolidation::Off => ConsolidationMode::Off,
         }
     }
 }

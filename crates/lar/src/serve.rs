@@ -17,16 +17,14 @@ use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_inference::Prompt;
 use lar_inference::protocol::Compute;
-use lar_memory::{ConsolidationMode, Memories, SecretPolicy};
+use lar_memory::{Memories, SecretPolicy};
 use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_RETENTION, Server, TlsFiles};
 use lar_store::{KeyRecord, Store};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{
-    self, ChatMemoryMode, Config, Environment, IdleConsolidation, ListenerConfig, QueueFull, SecretsPolicy,
-};
+use crate::config::{self, ChatMemoryMode, Config, Environment, ListenerConfig, QueueFull, SecretsPolicy};
 use crate::data_dir::{Announcement, DataDir, DataLossPolicy};
 use crate::{doctor, invocation, open_files};
 
@@ -130,10 +128,7 @@ impl LarInstance {
                 SecretsPolicy::Quarantine => SecretPolicy::Quarantine,
             },
             judge: config.memory.judge_model(),
-            consolidation: match config.memory.consolidation {
-                IdleConsolidation::On => ConsolidationMode::On,
-                IdleConsolidation::Off => ConsolidationMode::Off,
-            },
+            consolidation: config.memory.consolidation_mode(),
         };
         let memories = Memories::start(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
         tasks.spawn(purge_expired(store.clone(), memories.clone(), tasks.stopping()));

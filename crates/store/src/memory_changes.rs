@@ -55,8 +55,9 @@ impl Store {
     }
 
     /// Undoes the last decision about a memory, in all the memories that it changed. The links that it
-    /// resolved and the proposals that it carried out are open again. `chunks` are those of the contents that are restored. An undo is a decision,
-    /// too, and can be undone; that decides nothing again. Returns the memories.
+    /// resolved and the proposals that it carried out are open again. `chunks` are those of the contents that
+    /// are restored. An undo is a decision, too, and can be undone; that decides nothing again. Returns the
+    /// memories.
     ///
     /// # Errors
     /// [`Error::Conflict`] when there is nothing to undo, `decision` is no longer the last one, or a later

@@ -1,9 +1,9 @@
 //! The memories in responses, with the fields that the caller may read.
 //!
-//! Only this module creates them: [`whole`], [`show_link`], [`show_linked`], [`show_proposal`] and [`show_intention`] for a
-//! caller who may read, which [`ReadAccess`] proves, [`show_results`] for a search, which requires a [`ReadAccess`], too, and
-//! [`WriterView`] for a caller who may write. The tools of Vestige have their own format and ask
-//! [`WriterView::readable`]. Exports are in `transfer.rs`; they require the scope `memory:read`.
+//! Only this module creates them: [`whole`], [`show_link`], [`show_linked`], [`show_proposal`] and
+//! [`show_intention`] for a caller who may read, which [`ReadAccess`] proves, [`show_results`] for a search, which
+//! requires a [`ReadAccess`], too, and [`WriterView`] for a caller who may write. The tools of Vestige have their own
+//! format and ask [`WriterView::readable`]. Exports are in `transfer.rs`; they require the scope `memory:read`.
 //!
 //! Without the scope `memory:read`, the response to a write contains ids of memories, versions and times of
 //! the change, but no other fields. It leaves out even the fields that the request sent, because the memory
