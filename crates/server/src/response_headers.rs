@@ -18,7 +18,8 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
     response
 }
 
-/// Adds the headers that name the memories that were recalled, saved and forgotten, and the reminders that are due or were set.
+/// Adds the headers that name the memories that were recalled, saved and forgotten, and the reminders that are due or
+/// were set.
 pub(crate) fn with_memory_activity(
     mut response: Response,
     memory_activity: Option<&MemoryActivityIds>,

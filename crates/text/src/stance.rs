@@ -271,8 +271,8 @@ const IMAGINED: &[&str] = &[
     "काश",
 ];
 
-/// Words that begin a condition, if they begin a clause. Elsewhere they are reflexive ("se"), prepositions ("om") or verbs
-/// ("falls").
+/// Words that begin a condition, if they begin a clause. Elsewhere they are reflexive ("se"), prepositions ("om") or
+/// verbs ("falls").
 const CONDITIONS: &[&str] = &[" , se ", " , si ", " , om ", " , falls "];
 
 /// A word of each list, found without regard to case in ASCII.

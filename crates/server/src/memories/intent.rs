@@ -17,8 +17,8 @@ const SOURCE: &str = "app";
 
 /// Apply the memory intents of a message
 ///
-/// Saves, corrects and forgets memories and sets reminders as the user's message asks. Puts statements that may be lasting into
-/// the inbox.
+/// Saves, corrects and forgets memories and sets reminders as the user's message asks. Puts statements that may be
+/// lasting into the inbox.
 #[utoipa::path(post, path = "/lar/v1/memories/intents", tag = "memories", request_body = UserMessage,
     params(("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]

@@ -215,6 +215,7 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
             .then_some((Relation::Same, DecisionRule::SameWords)),
         (true, false)
             if known.verb == incoming.verb
+                && !incoming.reports_change
                 && incoming.written.contains(&known.written)
                 && has_same_order(known, incoming)
                 && has_equal_subject(known, incoming)

@@ -8,6 +8,8 @@ use super::english::{ANTONYMS, DEFINITE_STARTERS, ENGLISH_WORDS, QUANTIFIERS, SY
 use super::parse::{strip_now_words, tokens};
 use crate::languages::{Language, Script, detect};
 
+/// Words that may be left out without another meaning.
+const NEUTRAL_WORDS: &[&str] = &["the", "a", "an", "am", "is", "are"];
 /// The most words of a value that replaces one that is named as wrong.
 const VALUE_WORDS_MAX: usize = 4;
 /// The verbs whose subject has one such value at a time, in the forms that stand before the value.
@@ -55,14 +57,12 @@ impl WrittenForm {
         Self { words, is_english, denies_apart }
     }
 
-    /// Returns whether both sentences have the same words, in any order.
+    /// Returns whether both sentences have the same words in the same order, besides articles and forms of "be".
     pub(super) fn has_same_words(&self, other: &Self) -> bool {
-        let sorted = |form: &Self| {
-            let mut words = form.words.clone();
-            words.sort_unstable();
-            words
+        let words = |form: &Self| -> Vec<String> {
+            form.words.iter().filter(|word| !NEUTRAL_WORDS.contains(&word.as_str())).cloned().collect()
         };
-        sorted(self) == sorted(other)
+        words(self) == words(other)
     }
 
     /// Returns whether this sentence has all words of another one, in the same order.

@@ -98,6 +98,8 @@ fn what_looks_like_a_replacement_hides_nothing() {
         ("I have physio on the 12th.", "I have physio on the 19th."),
         ("The DNS server is 10.0.0.2.", "The DNS server is 10.0.0.3."),
         ("I was a smoker.", "I am not a smoker."),
+        ("Anna is the boss of Tom.", "Tom is the boss of Anna."),
+        ("Caching is done with Memcached.", "Caching is done with Redis instead of Memcached."),
         ("Some trains stop at Dorf.", "Some trains don't stop at Dorf."),
         ("The bus stops at our corner.", "The bus did not stop at our corner."),
         ("Mia is allergic to peanuts.", "Mia's brother is allergic to hazelnuts, not to peanuts."),
@@ -130,6 +132,8 @@ fn repeated_texts_say_nothing_new() {
     let cases = [
         ("The server is up.", "the server IS up!", Relation::Same),
         ("Rehearsal starts at 20:00.", "Rehearsal starts at 8 pm.", Relation::Same),
+        ("I am vegetarian.", "I'm a vegetarian.", Relation::Same),
+        ("The weekly standup is at 10:00.", "Weekly standup is at 10:00.", Relation::Same),
         ("Our dog is called Balu.", "Our dog is called Balu and is a Bernese mountain dog.", Relation::More),
     ];
     for (known, incoming, expected) in cases {
