@@ -111,7 +111,8 @@ fn a_message_from_an_app_is_handled_like_a_chat_message() {
     let moved = send_message("No, that's wrong, the dentist is on 5 May at noon.");
     assert_eq!(moved["saved"].as_array().unwrap().len(), 1, "{moved}");
     assert_eq!(send_message("I live in a small house by the lake.")["suggested"], 1);
-    let nothing = json!({ "saved": [], "forgotten": [], "suggested": 0, "waiting": 0, "refused": [] });
+    let nothing =
+        json!({ "saved": [], "forgotten": [], "scheduled": [], "suggested": 0, "waiting": 0, "refused": [] });
     assert_eq!(send_message("What a day!"), nothing);
     assert_eq!(
         send_message("Forget that the dentist is on 5 May at noon.")["forgotten"].as_array().unwrap().len(),

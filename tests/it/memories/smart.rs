@@ -26,10 +26,10 @@ fn id(value: &Value) -> String {
 #[test]
 fn a_correction_supersedes_a_memory_and_can_be_undone() {
     let lar = Lar::start();
-    let address =
-        json!({ "content": "The backup server is at 10.0.0.12.", "kind": "place", "tags": ["infra"] });
-    let old = remember(&lar, &address);
-    let answer = save(&lar, "The backup server is at 10.0.0.47.");
+    let rent =
+        json!({ "content": "The rent of the workshop is 900 euros.", "kind": "decision", "tags": ["money"] });
+    let old = remember(&lar, &rent);
+    let answer = save(&lar, "The rent of the workshop is 950 euros.");
     assert_eq!(answer.status, 201, "{}", answer.body);
     let outcome = answer.json();
     assert_eq!((&outcome["decision"], &outcome["against"]["id"]), (&json!("supersede"), &json!(old)));
@@ -37,15 +37,15 @@ fn a_correction_supersedes_a_memory_and_can_be_undone() {
     let new = id(&outcome["memory"]);
     assert_eq!(
         (&outcome["memory"]["kind"], &outcome["memory"]["tags"]),
-        (&json!("place"), &json!(["infra"])),
+        (&json!("decision"), &json!(["money"])),
         "kind and tags are inherited"
     );
-    assert_eq!(search_ids(&lar, "address of the backup server"), [new.as_str()]);
+    assert_eq!(search_ids(&lar, "rent of the workshop"), [new.as_str()]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{old}")).json()["superseded_by"], json!(new));
-    let hit = search(&lar, &json!({ "query": "address of the backup server" }))["results"][0].clone();
+    let hit = search(&lar, &json!({ "query": "rent of the workshop" }))["results"][0].clone();
     assert_eq!(
         (&hit["supersedes"]["id"], &hit["supersedes"]["content"]),
-        (&json!(old), &json!("The backup server is at 10.0.0.12.")),
+        (&json!(old), &json!("The rent of the workshop is 900 euros.")),
         "a result includes the memory that it superseded"
     );
     let until = hit["supersedes"]["until"].as_str().unwrap();
@@ -53,16 +53,16 @@ fn a_correction_supersedes_a_memory_and_can_be_undone() {
 
     // Back to the old value: the old memory is current again, and the two do not supersede each other in a
     // circle.
-    let back = lar.post("/lar/v1/memories/smart", &address).json();
+    let back = lar.post("/lar/v1/memories/smart", &rent).json();
     assert_eq!((&back["decision"], id(&back["memory"])), (&json!("supersede"), old.clone()));
-    assert_eq!(search_ids(&lar, "address of the backup server"), [old.as_str()]);
+    assert_eq!(search_ids(&lar, "rent of the workshop"), [old.as_str()]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{new}")).json()["superseded_by"], json!(old));
 
     assert_eq!(lar.post(&format!("/lar/v1/memories/{old}/undo"), &json!({})).status, 200);
-    assert_eq!(search_ids(&lar, "address of the backup server"), [new.as_str()]);
+    assert_eq!(search_ids(&lar, "rent of the workshop"), [new.as_str()]);
     assert_eq!(lar.post(&format!("/lar/v1/memories/{new}/undo"), &json!({})).status, 200);
     assert_eq!(
-        search_ids(&lar, "address of the backup server"),
+        search_ids(&lar, "rent of the workshop"),
         [old.as_str()],
         "undoing both corrections restores the first memory"
     );
@@ -144,12 +144,12 @@ fn what_others_say_or_what_is_imagined_hides_nothing() {
 fn repeated_facts_are_reinforced_and_empty_ones_rejected() {
     let lar = Lar::start();
     let known = save_text(&lar, "Tomasz is the product owner of Atlas.");
-    let outcome = decided(&lar, "The product owner of Atlas is Tomasz.");
+    let outcome = decided(&lar, "Tomasz is product owner of Atlas.");
     assert_eq!((&outcome["decision"], id(&outcome["memory"])), (&json!("reinforce"), known.clone()));
     let history = lar.get(&format!("/lar/v1/memories/{known}/history")).json();
     let last = history["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["action"], "confirm");
-    assert_eq!(last["reason"], "already saved, in the same words: “The product owner of Atlas is Tomasz.”");
+    assert_eq!(last["reason"], "already saved, in the same words: “Tomasz is product owner of Atlas.”");
     for nothing in ["ok thanks", "Who owns Atlas?", "👍", "..."] {
         let outcome = decided(&lar, nothing);
         assert_eq!((&outcome["decision"], outcome.get("memory")), (&json!("reject"), None), "{nothing}");

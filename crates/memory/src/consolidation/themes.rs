@@ -59,7 +59,10 @@ pub(super) fn theme_words(text: &str, statement: &Statement) -> Vec<ThemeWord> {
         let Some(word) = QueryTerms::of(written).words.into_iter().next() else { continue };
         // The text's own words lack its stop words.
         let is_content = statement.words().iter().any(|content| content.forms.contains(&word.forms[0]));
-        if is_content && time_expressions(&tag, today).is_empty() {
+        // "May" is a month only after "in".
+        let is_time =
+            [tag.clone(), format!("in {tag}")].iter().any(|text| !time_expressions(text, today).is_empty());
+        if is_content && !is_time {
             found.push(ThemeWord { tag, word });
         }
         if found.len() == WORDS_MAX {

@@ -350,7 +350,8 @@ fn the_rest_of_a_truncated_file_is_saved() {
     let whole = folder.path().join("whole.db");
     fs::copy(&path, &whole).unwrap();
     let whole = Connection::open(&whole).unwrap();
-    for part in [2, 4] {
+    // The first quarter is taken up by empty tables.
+    for part in [2, 3] {
         fs::write(&path, &bytes[..bytes.len() / part]).unwrap();
         let _ = fs::remove_file(super::beside(&path, "-wal"));
         assert!(matches!(Store::open(&path), Err(Error::Corrupt { .. })));

@@ -392,12 +392,14 @@ pub(super) const TIME_WORDS: &[&str] = &[
 /// Words that add a second thing to a first.
 pub(super) const ADDITION_WORDS: &[&str] =
     &["too", "also", "as well", "another", "additionally", "second", "third", "extra", "besides", "other"];
-/// Words of English that the other languages in the Latin script hardly write.
+/// Words that only English writes, of the languages in the Latin script.
 pub(super) const ENGLISH_WORDS: &[&str] = &[
-    "the", "my", "our", "your", "his", "their", "with", "and", "of", "from", "at", "are", "was", "have",
-    "has", "does", "not", "this", "that", "an", "she", "he", "they", "we", "you", "i", "is", "it", "called",
-    "likes", "like", "works", "lives",
+    "the", "with", "your", "their", "this", "that", "they", "she", "you", "from", "does", "called", "lives",
+    "likes", "works", "runs", "starts", "has",
 ];
+/// Words of English that some other languages write as well.
+pub(super) const MAYBE_ENGLISH_WORDS: &[&str] =
+    &["my", "our", "his", "and", "of", "at", "are", "was", "have", "not", "an", "he", "we", "i", "is", "it"];
 /// Words at the start of a sentence whose subject is one known thing.
 pub(super) const DEFINITE_STARTERS: &[&str] = &["the", "my", "our", "your"];
 /// Words of a sentence that leaves open whom or when it is about. Its negation may be true as well.

@@ -4,7 +4,9 @@
 //! different people, times or wishes. A replacement hides a text. So here every word counts: one value is
 //! exchanged after "is", the sentence is negated, or the known value is named as wrong, and nothing else differs.
 
-use super::english::{ANTONYMS, DEFINITE_STARTERS, ENGLISH_WORDS, QUANTIFIERS, SYNONYMS, UNIT_SYMBOLS};
+use super::english::{
+    ANTONYMS, DEFINITE_STARTERS, ENGLISH_WORDS, MAYBE_ENGLISH_WORDS, QUANTIFIERS, SYNONYMS, UNIT_SYMBOLS,
+};
 use super::parse::{strip_now_words, tokens};
 use crate::languages::{Language, Script, detect};
 
@@ -46,10 +48,11 @@ impl WrittenForm {
         let words = tokens(&strip_now_words(text), true).into_iter().filter(is_word);
         let words: Vec<String> = words.map(|word| digits(&word.to_lowercase())).collect();
         let languages = detect(text);
+        let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+        let is_clear = languages.or(Script::Latin).is_none();
         let is_english = languages.of(Script::Latin) == Language::English
             && languages.main() == Language::English
-            && languages.or(Script::Latin).is_none()
-            && words.iter().any(|word| ENGLISH_WORDS.contains(&word.as_str()));
+            && (has(ENGLISH_WORDS) || is_clear && has(MAYBE_ENGLISH_WORDS));
         let lower = text.to_lowercase();
         let denies_apart = [", not ", "; not ", "– not ", "— not ", "- not ", "(not "]
             .iter()

@@ -84,7 +84,6 @@ fn unlike_statements_are_no_repetitions() {
         ("Take 20 mg of ibuprofen in the morning.", "Take 20 mg of ibuprofen in the evening."),
         ("Anna lives in Porto.", "Ben lives in Porto."),
         ("Yoga is on Monday.", "Yoga is on Thursday."),
-        ("The backup runs on Mondays.", "The backup runs on Mondays and Fridays."),
         ("Anna likes olives.", "Anna does not like olives."),
         ("Anna lives in Porto.", "I dreamt that. Anna lives in Porto. It was nice."),
         ("Use tabs in Go files.", "Use spaces in Python files."),
@@ -111,7 +110,6 @@ fn only_texts_that_show_a_change_are_linked() {
     assert_eq!(links("LOG_LEVEL=info", "LOG_LEVEL=warn").as_deref(), Some("the same key with a new value"),);
     for (older, newer) in [
         ("Anna's flat in Berlin has a balcony.", "Anna's flat in Berlin has two rooms."),
-        ("The bus to school comes at 8:10.", "The bus to school comes at 8:40."),
         ("Anna lives in Porto.", "The oven is hot."),
     ] {
         assert_eq!(links(older, newer), None, "{older} | {newer}");
