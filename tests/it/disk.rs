@@ -65,8 +65,10 @@ fn a_server_on_a_full_disk_is_not_ready_until_there_is_space() {
     let filler = fill(&lar);
     let refused = (0..400).map(|_| conversation(&lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
     assert!(refused.is_some(), "the disk is full");
-    // The trial write of `/readyz` may still fit into pages that are already allocated.
+    // The trial write of `/readyz` may still fit into pages that are already allocated or that a checkpoint frees.
     let problem = lar.until("the end of readiness", |lar| {
+        fill_up(&filler);
+        conversation(lar, "takes another page");
         let answer = lar.get("/readyz");
         (answer.status != 200).then_some(answer)
     });

@@ -32,9 +32,13 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for set in LabeledSet::all()? {
+        let items = set.items("chats.jsonl")?;
+        if items.is_empty() {
+            continue;
+        }
         progress(&format!("  {}", set.name));
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
-        for (at, item) in set.items("chats.jsonl")?.iter().enumerate() {
+        for (at, item) in items.iter().enumerate() {
             let agent = format!("chat-{}-{at}", set.name);
             let (known, activity) = send(&fixture, &agent, item).await?;
             for want in item["want"].as_array().context("want")? {

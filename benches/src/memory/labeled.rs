@@ -1,8 +1,8 @@
 //! The labeled sets of `benches/data/memory`, and sealed ones from a folder that the caller names.
 //!
-//! Each set is a folder with `pairs.jsonl`, `chats.jsonl` and `secrets.jsonl`, written independently in one
-//! voice. The rules were made with the calibration sets, whose pairs are in `crates/memory/calibration`. The
-//! other sets were sealed before (their digests are in `benches/data/memory/README.md`) and are measured once.
+//! Each set is a folder with `pairs.jsonl`, `chats.jsonl` or `secrets.jsonl`, written independently in one voice. The
+//! rules were made with the calibration sets, whose pairs are in `crates/memory/calibration`. The other sets were
+//! sealed before and measured once (`benches/data/memory/README.md`).
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl LabeledSet {
         for folder in [Some(PathBuf::from(SETS)), more].into_iter().flatten() {
             for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
                 let folder = entry?.path();
-                if folder.join("chats.jsonl").is_file() {
+                if ["pairs.jsonl", "chats.jsonl"].iter().any(|file| folder.join(file).is_file()) {
                     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     sets.push(Self { name, folder });
                 }
@@ -44,13 +44,14 @@ impl LabeledSet {
         Ok(sets)
     }
 
-    /// Returns the items of a file of the set.
+    /// Returns the items of a file of the set; none if the set has no such file.
     pub(crate) fn items(&self, file: &str) -> anyhow::Result<Vec<Value>> {
-        let path = self.folder.join(file);
-        if file == "pairs.jsonl" && !path.is_file() {
-            return read(&Path::new(PAIRS).join(format!("{}.jsonl", self.name)));
+        let calibration = Path::new(PAIRS).join(format!("{}.jsonl", self.name));
+        match self.folder.join(file) {
+            path if path.is_file() => read(&path),
+            _ if file == "pairs.jsonl" && calibration.is_file() => read(&calibration),
+            _ => Ok(Vec::new()),
         }
-        read(&path)
     }
 
     /// Returns the texts with and without secrets.

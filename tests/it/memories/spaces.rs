@@ -105,7 +105,7 @@ fn a_team_space_is_shared_only_as_granted() {
     assert_eq!(with(&lar, &ana, "POST", "/lar/v1/spaces", &json!({ "name": "kitchen" })).status, 201);
     assert_eq!(with(&lar, &bo, "POST", "/lar/v1/spaces", &json!({ "name": "kitchen" })).status, 409);
     let team = |key: &str| format!("{key}x-space: kitchen\r\n");
-    let fact = json!({ "content": "The oven runs ten degrees too hot." });
+    let fact = json!({ "content": "The rent of the oven is 10 euros." });
     let made = with(&lar, &team(&ana), "POST", "/lar/v1/memories", &fact);
     assert_eq!(made.status, 201, "{}", made.body);
     let id = made.json()["id"].as_str().unwrap().to_owned();
@@ -163,7 +163,7 @@ fn a_team_space_is_shared_only_as_granted() {
     assert_eq!(with(&lar, &bo, "GET", "/lar/v1/memories/stats", &Value::Null).json()["memories"], 1);
 
     assert_eq!(grant("write").status, 200);
-    let corrected = json!({ "content": "The oven runs twenty degrees too hot." });
+    let corrected = json!({ "content": "The rent of the oven is 20 euros." });
     let decided = with(&lar, &team(&bo), "POST", "/lar/v1/memories/smart", &corrected);
     assert_eq!((decided.status, &decided.json()["decision"]), (201, &json!("supersede")));
     assert_eq!(search(&team(&ana)), [decided.json()["memory"]["id"].as_str().unwrap()]);
@@ -365,7 +365,7 @@ fn a_key_without_memory_read_is_shown_no_memory_by_repeating_a_known_fact() {
                 "Balu the dog was at the vet on 3 May and weighs 38 kg.",
                 "create",
             ),
-            ("The backup server is at 10.0.0.12.", "The backup server is at 10.0.0.47.", "supersede"),
+            ("The rent of the workshop is 900 euros.", "The rent of the workshop is 950 euros.", "supersede"),
         ] {
             let writer = Writer::new(&lar, decision, reads);
             let id = writer.remember(known);
@@ -423,10 +423,11 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
     let lar = Lar::start();
     for reads in [false, true] {
         let writer = Writer::new(&lar, "tools", reads);
-        writer.remember("The backup server is at 10.0.0.12.");
-        let saved = writer.tool("memory_save", &json!({ "content": "The backup server is at 10.0.0.47." }));
+        writer.remember("The rent of the workshop is 900 euros.");
+        let saved =
+            writer.tool("memory_save", &json!({ "content": "The rent of the workshop is 950 euros." }));
         writer.checked("memory_save", &saved);
-        assert_eq!(saved.body.contains("10.0.0.12"), reads, "{}", saved.body);
+        assert_eq!(saved.body.contains("900 euros"), reads, "{}", saved.body);
         assert!(saved.body.contains("Supersedes mem_"), "{}", saved.body);
         let turn = writer.remember("The lights go out at eleven.");
         let after = json!({ "content": "And the doors?", "after": turn });
@@ -438,8 +439,8 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
         writer.checked("memory_forget", &writer.tool("memory_forget", &json!({ "id": turn })));
 
         let writer = Writer::new(&lar, "bridge", reads);
-        writer.remember("The backup server is at 10.0.0.12.");
-        let message = json!({ "content": "The backup server is at 10.0.0.47." });
+        writer.remember("The rent of the workshop is 900 euros.");
+        let message = json!({ "content": "The rent of the workshop is 950 euros." });
         let decided = writer.change_unseen("POST", "/bridge/smart_ingest", &message).json();
         assert_eq!(decided["data"]["decision"], "supersede", "{decided}");
         assert_eq!(decided["data"]["reason"].is_string(), reads, "{decided}");
