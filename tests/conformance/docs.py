@@ -45,6 +45,7 @@ LEFT_OUT = {
     r"^lar connect (codex|open-webui)$": "needs the client; tests/it/connect.rs and `make big-clients` test it",
     r"^lar memory judge calibrate": "judges 390 pairs; tests/it/memories/judge.rs starts a calibration",
     r"^lar models pull hf:": "needs the hub; tests/it/downloads.rs uses a fake hub, and a generated reranker is installed here",
+    r"^lar alias set default-embedding multilingual": "needs a model of the hub; tests/it/memories/embedders.rs changes embedders",
     r"^make client-matrix|matrix/run\.sh": "installs 2.2 GB; `make nightly` runs it",
 }
 # Placeholders of the docs, and their values here.
