@@ -77,8 +77,7 @@ impl Store {
             }
             let mut undone = Vec::new();
             for record in &last {
-                let newest = last_decision_in_txn(connection, record.memory)?;
-                if newest.first().is_some_and(|newest| newest.decision != decision) {
+                if newest_decision_in_txn(connection, record.memory)?.is_some_and(|newest| newest != decision) {
                     return Err(Error::Conflict(format!(
                         "memory {} was changed by a later decision; undo that first",
                         record.memory
@@ -103,6 +102,15 @@ impl Store {
         })
         .await
     }
+}
+
+/// Returns the last decision about a memory that was not undone. A citation is not a decision.
+fn newest_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Option<ChangeId>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT decision FROM memory_changes WHERE memory_id = ?1 AND undone_by IS NULL AND action <> 'cite'
+         ORDER BY id DESC LIMIT 1",
+    )?;
+    Ok(query.query_row([id.to_string()], |row| parse_column(row, "decision")).optional()?)
 }
 
 /// Returns the changes of the last decision about a memory that was not undone. A citation is not a decision.
