@@ -4,12 +4,13 @@ pub(crate) mod record;
 pub(crate) mod rows;
 
 use lar_base::{ChangeId, MemoryId, SpaceId};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 pub use self::record::{Change, ChangeRecord};
 
 use self::rows::read_change;
 use crate::chunks::NewChunk;
+use crate::columns::parse_column;
 use crate::consolidation::rows::reopen_proposals_in_txn;
 use crate::memories::change::change_in_txn;
 use crate::memories::rows::get_in_txn;
@@ -77,7 +78,8 @@ impl Store {
             }
             let mut undone = Vec::new();
             for record in &last {
-                if newest_decision_in_txn(connection, record.memory)?.is_some_and(|newest| newest != decision) {
+                if newest_decision_in_txn(connection, record.memory)?.is_some_and(|newest| newest != decision)
+                {
                     return Err(Error::Conflict(format!(
                         "memory {} was changed by a later decision; undo that first",
                         record.memory
