@@ -37,22 +37,25 @@ export function Proposals({ proposals, runs, onAccept, onReject, onUndo }: Props
         </>
       )}
       {undoable.length > 0 && (
-        <ul className="cards" aria-label="Runs">
-          {undoable.map((run) => (
-            <li className="card" key={run.id}>
-              <p className="about">
-                <span>{formatDateTime(run.started_at)}</span>
-                <span>
-                  Lar compared {run.memories} memories: {run.duplicates} duplicates, {run.links} possibly outdated,{" "}
-                  {run.themes} themes; {run.accepted} accepted
-                </span>
-              </p>
-              <div className="actions">
-                <button onClick={() => onUndo(run.id)}>Undo this run</button>
-              </div>
-            </li>
-          ))}
-        </ul>
+        <>
+          <h2 className="section">Comparisons in idle hours</h2>
+          <ul className="cards" aria-label="Runs">
+            {undoable.map((run) => (
+              <li className="card" key={run.id}>
+                <p className="about">
+                  <span>{formatDateTime(run.started_at)}</span>
+                  <span>
+                    Memories compared: {run.memories}. Duplicates: {run.duplicates}, possibly outdated: {run.links}, themes:{" "}
+                    {run.themes}, accepted: {run.accepted}
+                  </span>
+                </p>
+                <div className="actions">
+                  <button onClick={() => onUndo(run.id)}>Undo this run</button>
+                </div>
+              </li>
+            ))}
+          </ul>
+        </>
       )}
     </>
   );
