@@ -102,7 +102,7 @@ impl Memories {
     }
 
     /// Compares the memories of a space until none is left, enough findings wait for a person, or a person started
-    /// a run of another space. `run` is the run that goes on there.
+    /// a run of another space. `run` is the run in progress there.
     async fn consolidate_space(&self, space: SpaceId, mut run: Option<RunId>) -> Result<(), Problem> {
         let mut parsed = ParsedTexts::new();
         loop {

@@ -100,7 +100,9 @@ impl Indexes {
         {
             let _updating = space_index.updating.lock().await;
             // Whoever held the lock may have applied these changes together with its own: then none is pending.
-            let pending = std::mem::take(&mut *lock(&space_index.pending));
+            let mut pending = std::mem::take(&mut *lock(&space_index.pending));
+            pending.sort_unstable();
+            pending.dedup();
             if let Err(error) = self.apply(&space_index, &pending).await {
                 lock(&space_index.pending).extend(pending);
                 return Err(error);
@@ -113,13 +115,14 @@ impl Indexes {
         Ok(())
     }
 
+    /// Applies the current state of these memories, which are in order, and of their neighbours.
     async fn apply(&self, space_index: &SpaceIndex, changed: &[i64]) -> Result<(), Error> {
         self.apply_with(space_index, changed, Index::put).await?;
         if changed.is_empty() || space_index.is_idle() {
             return Ok(());
         }
         let mut neighbours = self.store.neighbours_to_index(changed.to_vec()).await?;
-        neighbours.retain(|seq| !changed.contains(seq));
+        neighbours.retain(|seq| changed.binary_search(seq).is_err());
         self.apply_with(space_index, &neighbours, Index::put_for_neighbours).await
     }
 

@@ -367,3 +367,6 @@ pub(crate) const fn explanation(rule: DecisionRule) -> &'static str {
         DecisionRule::None => "no similar memory",
     }
 }
+
+#[cfg(test)]
+mod tests;

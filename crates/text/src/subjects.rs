@@ -143,8 +143,8 @@ impl Subject {
         text.aspects.contains(self.aspects)
     }
 
-    /// Returns how much a text has in common with the subject: each common word counts two, and one common aspect
-    /// of the same person one.
+    /// Returns how much a text has in common with the subject: two for each common word, and one if they share an
+    /// aspect of the same person.
     #[must_use]
     pub fn count_in(&self, text: &SubjectText) -> usize {
         let words = self.words.iter().filter(|word| self.has(text, word)).count();

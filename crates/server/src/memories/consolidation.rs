@@ -130,7 +130,7 @@ pub(crate) async fn accept_run(
 /// Undo a run
 ///
 /// Takes back what was accepted from the run, the latest first, and withdraws its open proposals and links. A
-/// change of a memory that changed since stays and is named. A run that goes on ends.
+/// change of a memory that changed since stays and is named. A run in progress ends.
 #[utoipa::path(post, path = "/lar/v1/memories/consolidation/runs/{id}/undo", tag = "memories",
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = UndoneRun), (status = 404, body = lar_api::ProblemBody)))]

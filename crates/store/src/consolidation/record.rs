@@ -17,7 +17,7 @@ pub const THEME_MEMORIES_MIN: usize = 4;
 pub struct SpaceToCompare {
     /// The space.
     pub space: SpaceId,
-    /// The run that goes on; `None` if there is none.
+    /// The run in progress; `None` if there is none.
     pub run: Option<RunId>,
     /// The number of findings of all runs that wait for a person.
     pub open: u64,
