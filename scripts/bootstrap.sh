@@ -27,7 +27,8 @@ want git git
 want python3 python3
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
-compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || packages+=(libclang-dev)
+# `clang` alone brings libclang-cpp, which is another library.
+compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null || packages+=(libclang-dev)
 if [ "${1:-}" = test ]; then want chromium chromium; want ip iproute2; fi
 if [ "${1:-}" = dist ]; then for tool in debootstrap umoci skopeo runc; do want $tool $tool; done; want ip iproute2; want systemd-nspawn systemd-container; fi
 if ! scripts/toolchain.sh "$build/bin" "$rust_min" >/dev/null; then

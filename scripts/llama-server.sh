@@ -9,8 +9,12 @@ package=llama-cpp-python
 version=0.3.36
 home=$PWD/.build/llama-server
 programs=("${@:-llama-server}")
+# Some virtual machines offer AMX, but its instructions fail there.
+flags=
+if [ "$(uname -m)" = x86_64 ]; then flags='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'; fi
+build="$version $flags"
 
-[ "$(cat "$home/version" 2>/dev/null)" = "$version" ] || rm -rf "$home"
+[ "$(cat "$home/version" 2>/dev/null)" = "$build" ] || rm -rf "$home"
 missing=()
 for program in "${programs[@]}"; do [ -x "$home/$program" ] || missing+=("$program"); done
 if [ ${#missing[@]} = 0 ]; then exit 0; fi
@@ -23,11 +27,11 @@ PYTHONPATH=$home/tool pip download --no-deps --no-binary :all: --no-build-isolat
 tar -xzf "$home"/*.tar.gz -C "$home/source" --strip-components=1
 cmake -S "$home/source/vendor/llama.cpp" -B "$home/build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
   -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_BUILD_APP=OFF \
-  -DLLAMA_OPENSSL=OFF >"$home/cmake.log"
+  -DLLAMA_OPENSSL=OFF -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" >"$home/cmake.log"
 cmake --build "$home/build" --target "${missing[@]}" --parallel "$(nproc)" >"$home/build.log" 2>&1 || {
   tail -n 30 "$home/build.log" >&2
   exit 1
 }
 for program in "${missing[@]}"; do cp "$home/build/bin/$program" "$home/$program"; done
 rm -rf "$home/source" "$home/build" "$home/tool" "$home"/*.tar.gz
-echo "$version" >"$home/version"
+echo "$build" >"$home/version"
