@@ -82,6 +82,10 @@ fn assigned(text: &str, sign: usize) -> Option<Value> {
     if bytes[sign] == b'>' {
         return element(text, &name_at, sign);
     }
+    // The shell shows the text after `${NAME:?` if the variable is unset.
+    if text[..name_at.start].ends_with("${") && matches!(bytes.get(sign + 1), Some(b'?' | b'+')) {
+        return None;
+    }
     let mut value_at = sign + sign_len;
     let mut named = names::secret_of(name);
     if named.is_none() && matches!(name, "value" | "Value" | "VALUE") {

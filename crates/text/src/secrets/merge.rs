@@ -51,6 +51,10 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
     let names_hash = ["sha", "commit", "md5", "hash", "digest", "etag", "checksum", "integrity", "rev "]
         .iter()
         .any(|name| before.contains(name));
+    let is_public =
+        ["public key", "public_key", "publickey", "pubkey", "site key", "site_key", "sitekey", "public-key"]
+            .iter()
+            .any(|name| before.contains(name));
     let is_hex = value.bytes().all(|b| b.is_ascii_hexdigit());
     let shape = Shape::of(value);
     // The own rules know which users and passwords of a URL are an example.
@@ -65,6 +69,9 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
     has_piece
         && !is_sample_url
         && shape.letters() > 0
+        // The name of the next field, as after `name: SMTP_PASS`.
+        && !value.ends_with(':')
+        && !is_public
         && !(is_hex && names_hash)
         && !values::is_placeholder(value)
         && !(shape.digits == 0 && shape.symbols == 0 && shape.chars < 20)

@@ -9,6 +9,7 @@
 mod codes;
 mod dials;
 mod hints;
+mod keypads;
 mod language;
 mod languages;
 mod links;
@@ -16,6 +17,7 @@ mod logins;
 mod numbers;
 mod plain;
 mod secret;
+mod sequences;
 mod shapes;
 mod statement;
 mod text;
@@ -36,12 +38,24 @@ const ENDING_CHARS_MAX: usize = 12;
 pub(super) fn find(text: &str, found: &mut Vec<SecretMatch>) {
     let Some(languages) = languages::languages() else { return };
     let stated = StatedText { text, lower: lower_case(text), languages };
-    let hits: Vec<NounHit<'_>> =
+    let mut hits: Vec<NounHit<'_>> =
         languages.nouns(&stated.lower).filter_map(|(at, nouns)| stated.hit(&at, nouns)).collect();
+    // "Parola" in "parola d'ordine" is no noun of its own.
+    let slogans = hits.iter().filter(|hit| hit.nouns.iter().any(|noun| noun.is_slogan));
+    let slogans: Vec<Range<usize>> = slogans.map(|hit| hit.start()..hit.end()).collect();
+    if !slogans.is_empty() {
+        let is_part = |hit: &NounHit<'_>| {
+            let after = slogans.partition_point(|at| at.end < hit.end());
+            let whole = slogans.get(after).filter(|at| at.start <= hit.start());
+            whole.is_some_and(|at| at.len() > hit.end() - hit.start())
+        };
+        hits.retain(|hit| !is_part(hit));
+    }
     for index in 0..hits.len() {
         stated.add_statement(&hits, index, found);
     }
     codes::find(&stated, found);
+    keypads::find(&stated, found);
     dials::find(&stated, found);
     hints::find(&stated, found);
     logins::find(&stated, found);

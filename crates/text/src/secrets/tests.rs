@@ -92,6 +92,20 @@ fn secrets_of_programs_are_redacted() {
 }
 
 #[test]
+fn siblings_of_known_misses_are_redacted_and_those_of_false_alarms_are_not() {
+    let stated = list(include_str!("cases/siblings/told.toml"), "stated");
+    let programs = include_str!("cases/siblings/programs.toml");
+    let near = [
+        list(programs, "near"),
+        list(include_str!("cases/siblings/numbers.toml"), "near"),
+        list(include_str!("cases/siblings/talk.toml"), "near"),
+    ];
+    let near = near.concat();
+    assert!(near.iter().all(|text| !text.contains('⟦')));
+    assert_redacted(&[stated, list(programs, "machine"), near].concat());
+}
+
+#[test]
 fn hidden_characters_and_wide_letters_hide_no_secret() {
     let texts = [
         ("The pass\u{200b}word is hun\u{200b}ter2!", "The pass\u{200b}word is [redacted]"),
@@ -271,6 +285,17 @@ const PIECES: &[&str] = &[
     "right",
     "links",
     "opens with",
+    "lockbox",
+    "alarm off",
+    "star",
+    "raute",
+    "八文字以上",
+    "six times the",
+    "viermal",
+    "my mail + ",
+    "parola d'ordine",
+    "${DB_PASSWORD:?",
+    "を押す",
     "12",
     "{",
     "}",
@@ -351,6 +376,24 @@ const RUNS: &[&str] = &[
     "http://",
     "echo a | sudo -S ",
     "WIFI:P:",
+    "lockbox ",
+    "lockbox by the meter ",
+    "alarm off ",
+    "star 1111 ",
+    "1111 and then the star ",
+    "my mail + ",
+    "wifi a / ",
+    "password i.e. ",
+    "parola d'ordine: ",
+    "password, all lowercase, ",
+    "six times the ",
+    "8 then ",
+    "phone: ",
+    "1111 を押す",
+    "1111 を開ける ",
+    "4539 1488 0343 6467 12 ",
+    "CVC 123 4000 0000 ",
+    "${A_PASSWORD:?a",
 ];
 
 /// Returns the seconds that a scan takes, the least of three.

@@ -165,6 +165,7 @@ fn is_sample(user: &str, password: &str, host: &str) -> bool {
     values::is_reference(password)
         || lower.contains("your")
         || lower.contains("example")
+        || ["change_me", "change-me", "changeme", "replace_me", "replaceme"].contains(&lower.as_str())
         || password.contains("${")
         || password.contains("{{")
         || password.contains('<')

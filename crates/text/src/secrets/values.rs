@@ -177,7 +177,7 @@ fn is_example(lower: &str) -> bool {
     let has_digits = lower.bytes().filter(u8::is_ascii_digit).count() > 2;
     words().any(|word| LISTS.has("examples", word)) && !(has_digits && Shape::of(lower).changes > 8)
         || lower.ends_with("example")
-        || lower.contains("changeme")
+        || ["changeme", "changeit", "change_me"].iter().any(|text| lower.contains(text))
         || lower.contains("yourpass")
         || lower.contains("yourtoken")
         || lower.contains("yoursecret")

@@ -5,14 +5,17 @@ use std::ops::Range;
 
 use super::language::Role;
 use super::numbers::{self, NumberRun};
+use super::sequences;
 use super::shapes::is_password;
-use super::text::{PLACE_BYTES, StatedText};
+use super::text::StatedText;
 use super::words::{self, SecretWord};
 use crate::secrets::SecretMatch;
 use crate::secrets::values::Shape;
 
 /// Words after a verb such as "press" in which its code is looked for.
 const WORDS_MAX: usize = 8;
+/// The same after the word for an alarm.
+const ALARM_WORDS_MAX: usize = 12;
 
 /// Digits of a code on a keypad.
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=10;
@@ -28,13 +31,19 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
         if at.start < past {
             continue;
         }
-        let Some(place) = place_near(stated, &at) else { continue };
+        // "Typ 5518" in the middle of a sentence is a model.
+        let is_name = stated.text[at.clone()].starts_with(char::is_uppercase)
+            && stated.languages.is_any(&stated.lower[at.clone()], Role::OTHER_CODE)
+            && stated.text[..at.start].ends_with(|c: char| c == ' ')
+            && stated.text[..at.start].trim_end().ends_with(char::is_alphanumeric);
+        let Some(place) = place_near(stated, &at).filter(|_| !is_name) else { continue };
         let words = words::after(stated.text, at.end);
-        let value = code_after(stated, &words, place).or_else(|| {
+        let value = code_after(stated, &words, place, WORDS_MAX).or_else(|| {
             matches!(place, "wifi" | "computer" | "phone").then(|| password_after(stated, &words)).flatten()
         });
+        let value = value.or_else(|| code_before(stated, &at).filter(|_| is_opened(place)));
         if let Some(value) = value {
-            past = value.end;
+            past = value.end.max(at.end);
             found.push(SecretMatch { rule: rule(place).into(), at: value });
         }
     }
@@ -95,7 +104,8 @@ fn joined_digits(bytes: &[u8], hyphen: usize) -> Option<Range<usize>> {
     (end - start >= 7 && free).then_some(start..end)
 }
 
-/// Adds the digits in a sentence about an alarm that tells how many seconds there are to type them.
+/// Adds the digits in a sentence about an alarm that tells how it is turned off, or how many seconds there are to
+/// type them.
 fn alarms(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     let mut past = 0;
     for at in stated.languages.places(&stated.lower, "alarm") {
@@ -106,8 +116,10 @@ fn alarms(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
         let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
         past = words.last().map_or(at.end, |word| word.value.end);
         let is_second = |word: &SecretWord| stated.languages.is_any(stated.lower(word), Role::SECOND);
-        if words[..end].iter().any(is_second)
-            && let Some(value) = code_after(stated, &words[..end], "alarm")
+        let sentence = stated.sentence(&at);
+        let disarms = || stated.languages.disarms(&stated.lower[sentence]).next().is_some();
+        if (words[..end].iter().any(is_second) || disarms())
+            && let Some(value) = code_after(stated, &words[..end], "alarm", ALARM_WORDS_MAX)
         {
             found.push(SecretMatch { rule: rule("alarm").into(), at: value });
         }
@@ -135,6 +147,27 @@ fn with_codes(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     }
 }
 
+/// Returns whether a word in lower case announces the name of a network.
+fn is_name(lower: &str) -> bool {
+    [
+        "name",
+        "ssid",
+        "naam",
+        "nom",
+        "nombre",
+        "nome",
+        "nazwa",
+        "имя",
+        "имени",
+        "назва",
+        "ad",
+        "netz",
+        "channel",
+    ]
+    .iter()
+    .any(|name| lower.ends_with(name))
+}
+
 /// Adds passwords of an unmistakable shape after a colon, in a sentence about a network: "wifi for guests, on
 /// the fridge: …".
 fn networks(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
@@ -146,12 +179,16 @@ fn networks(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
         let words = words::after(stated.text, at.end);
         let end = words.iter().position(|word| word.ends_sentence).map_or(words.len(), |end| end + 1);
         past = words.last().map_or(at.end, |word| word.value.end);
-        let mut pairs = words[..end].windows(2);
-        let value = pairs.find_map(|pair| {
+        // A colon right after the network, or after where it is: "wifi at grandma's: …".
+        let follows = words[..end].iter().take(4).position(|word| word.has_colon);
+        let mut pairs = words[..end].windows(2).enumerate();
+        let value = pairs.find_map(|(index, pair)| {
             let (before, word) = (&pair[0], &pair[1]);
             let shape = Shape::of(&stated.text[word.core.clone()]);
             // Names of networks start with a capital letter.
-            let is_named = stated.languages.is_any(stated.lower(before), Role::LINK)
+            let is_linked = stated.languages.is_any(stated.lower(before), Role::LINK)
+                || follows == Some(index) && word.ends_sentence && !is_name(stated.lower(before));
+            let is_named = is_linked
                 && shape.digits > 1
                 && stated.text[word.core.clone()].starts_with(char::is_lowercase);
             let is_value = (is_named || before.has_colon && shape.symbols > 0 && shape.digits > 0)
@@ -166,42 +203,46 @@ fn networks(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
 /// Returns the place named in the same sentence near a range.
 pub(super) fn place_near(stated: &StatedText<'_>, at: &Range<usize>) -> Option<&'static str> {
     let lower = &stated.lower;
-    let start = lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
-    let end = lower.floor_char_boundary(at.end + PLACE_BYTES);
-    let ends = |window: &str, at: usize| {
-        window[at..].starts_with('\n')
-            || window[at + 1..].starts_with(' ') && window[at..].starts_with(['.', '!', '?'])
-    };
-    let window = &lower[start..at.start];
-    let start = window
-        .rmatch_indices(['\n', '.', '!', '?'])
-        .find(|(at, _)| ends(window, *at))
-        .map_or(start, |(at, _)| start + at + 1);
-    let window = &lower[at.end..end];
-    let end = window
-        .match_indices(['\n', '.', '!', '?'])
-        .find(|(at, _)| ends(window, *at))
-        .map_or(end, |(sign, _)| at.end + sign);
-    let before = stated.languages.place(&lower[start..at.start]);
-    before.or_else(|| stated.languages.place(&lower[at.end..end]))
+    let sentence = stated.sentence(at);
+    let before = stated.languages.place(&lower[sentence.start..at.start]);
+    before.or_else(|| stated.languages.place(&lower[at.end..sentence.end]))
 }
 
 /// Returns the code in the words after a verb, in the same sentence.
-fn code_after(stated: &StatedText<'_>, words: &[SecretWord], place: &str) -> Option<Range<usize>> {
+fn code_after(
+    stated: &StatedText<'_>,
+    words: &[SecretWord],
+    place: &str,
+    words_max: usize,
+) -> Option<Range<usize>> {
     let end =
-        words.iter().take(WORDS_MAX).position(|word| word.ends_sentence).map_or(WORDS_MAX, |end| end + 1);
+        words.iter().take(words_max).position(|word| word.ends_sentence).map_or(words_max, |end| end + 1);
     let words = &words[..end.min(words.len())];
     let least = if matches!(place, "lock" | "safe" | "alarm") { 3 } else { 4 };
     for at in 0..words.len() {
-        let Some(run) =
-            numbers::digit_groups(stated, &words[at..]).or_else(|| numbers::spoken(stated, &words[at..]))
+        let Some(run) = numbers::digit_groups(stated, &words[at..])
+            .filter(|run| run.digits > 1)
+            .or_else(|| numbers::spoken(stated, &words[at..]).filter(|run| run.words != 2))
+            .or_else(|| sequences::stepped(stated, &words[at..]))
+            .or_else(|| sequences::repeated(stated, &words[at..]))
         else {
             continue;
         };
         let is_time =
             at > 0 && stated.languages.is_any(stated.lower(&words[at - 1]), Role::TIME) && run.digits <= 4;
+        let is_span = at > 0
+            && numbers::is_time(&stated.text[run.at.clone()])
+            && stated.languages.is_any(stated.lower(&words[at - 1]), Role::TIME.or(Role::INTO).or(Role::AND));
+        let is_time = is_time || is_span;
+        let is_called = || {
+            let near = at.saturating_sub(1)..(at + run.words + 1).min(words.len());
+            words[near].iter().any(|word| stated.languages.is_any(stated.lower(word), Role::CALL))
+        };
+        let is_other =
+            at > 0 && stated.languages.is_any(stated.lower(&words[at - 1]), Role::OTHER_CODE) || is_called();
         let NumberRun { at, digits, .. } = run;
-        if digits >= least
+        if !is_other
+            && digits >= least
             && digits <= *DIGITS.end()
             && !is_time
             && !numbers::is_calendar(&stated.text[at.clone()])
@@ -211,6 +252,20 @@ fn code_after(stated: &StatedText<'_>, words: &[SecretWord], place: &str) -> Opt
         }
     }
     matches!(place, "lock" | "safe").then(|| numbers::dial(stated, words, 3)).flatten()
+}
+
+/// Returns the code right before a verb, in languages whose verbs come last: "4471 を押す", "4471 bas".
+fn code_before(stated: &StatedText<'_>, verb: &Range<usize>) -> Option<Range<usize>> {
+    let phrase = &stated.lower[verb.clone()];
+    if phrase.is_ascii() && !matches!(phrase, "bas" | "gir") {
+        return None;
+    }
+    let before = stated.text[..verb.start].trim_end_matches(' ');
+    let len = before.bytes().rev().take(*DIGITS.end() + 1).take_while(u8::is_ascii_digit).count();
+    let at = before.len() - len..before.len();
+    let is_free =
+        !stated.text[..at.start].ends_with(|c: char| c.is_ascii_alphanumeric() || ".-:/+".contains(c));
+    ((4..=8).contains(&len) && is_free && !numbers::is_year(&stated.text[at.clone()])).then_some(at)
 }
 
 /// Returns the password in the words after a verb: "the laptop unlocks with …".

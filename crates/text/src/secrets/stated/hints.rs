@@ -9,6 +9,9 @@ use crate::secrets::SecretMatch;
 
 /// A plain word before a hint is a password only if it is so long.
 const PLAIN_CHARS_MIN: usize = 7;
+/// The same after a hint, and in a sentence about a network.
+const FOLLOWING_CHARS_MIN: usize = 11;
+const FOLLOWING_NETWORK_CHARS_MIN: usize = 8;
 /// The ending of a word of so many letters says little.
 const COMPOUND_CHARS_MIN: usize = 14;
 /// Words between the password's clause and the hint.
@@ -19,6 +22,11 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
     for hint in stated.languages.hints(&stated.lower) {
         let place = place_near(stated, &hint).filter(|place| matches!(*place, "wifi" | "computer" | "phone"));
         if place.is_none() && !has_noun(stated, &hint) {
+            continue;
+        }
+        if let Some(word) = value_after(stated, &hint, place) {
+            let rule = if place == Some("wifi") { "wifi password" } else { "password" };
+            found.push(SecretMatch { rule: rule.into(), at: word.value });
             continue;
         }
         let words = words::before(stated.text, 0, hint.start);
@@ -35,6 +43,35 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
             found.push(SecretMatch { rule: rule.into(), at: word.value.clone() });
         }
     }
+}
+
+/// Returns the password after a hint that a noun for one goes before: "the password is all lowercase, …".
+fn value_after(
+    stated: &StatedText<'_>,
+    hint: &std::ops::Range<usize>,
+    place: Option<&str>,
+) -> Option<SecretWord> {
+    let sentence = stated.sentence(hint);
+    let announces = |kind: Kind| matches!(kind, Kind::Password | Kind::Passphrase);
+    let mut nouns = stated.languages.nouns(&stated.lower[sentence.start..hint.start]);
+    if !nouns.any(|(_, nouns)| nouns.iter().any(|noun| !noun.is_strict && announces(noun.kind))) {
+        return None;
+    }
+    let gap = stated.text[hint.end..].trim_start_matches(' ');
+    let word = words::after(stated.text, hint.end).into_iter().find(|word| !word.is_sign)?;
+    let lower = stated.lower(&word);
+    let ordinary = Role::ORDINARY.or(Role::FUNCTION).or(Role::UNIT).or(Role::SPELLING).or(Role::FILLER);
+    // A shorter word may be "obviously" or the like, in any language.
+    let chars_min = if place == Some("wifi") { FOLLOWING_NETWORK_CHARS_MIN } else { FOLLOWING_CHARS_MIN };
+    let is_word = lower.chars().count() >= chars_min
+        && lower.chars().all(char::is_alphanumeric)
+        && !stated.languages.is_any(lower, ordinary)
+        && (lower.chars().count() >= COMPOUND_CHARS_MIN
+            || !stated.languages.all.iter().any(|language| language.has_ordinary_ending(lower)));
+    let is_value = gap.starts_with([',', ':', ';', '-', '–', '—', '、', '，'])
+        && word.ends_sentence
+        && (is_word || is_password(stated, &word));
+    is_value.then_some(word)
 }
 
 /// Returns whether a noun for a password or login is near a range.
@@ -56,6 +93,7 @@ fn is_plain(stated: &StatedText<'_>, word: &SecretWord, before: Option<&SecretWo
     let ordinary = Role::ORDINARY.or(Role::FUNCTION).or(Role::UNIT).or(Role::SPELLING);
     announced
         && !word.is_sign
+        && stated.languages.nouns(lower).next().is_none()
         && lower.chars().count() >= PLAIN_CHARS_MIN
         && lower.chars().all(char::is_alphanumeric)
         && !stated.languages.is_any(lower, ordinary)

@@ -88,6 +88,20 @@ impl Role {
     pub(super) const TIME: Self = Self(1 << 18);
     /// Makes "pin" a verb: "the".
     pub(super) const VERB_OBJECT: Self = Self(1 << 19);
+    /// Makes a key a public one: "public".
+    pub(super) const OTHER_KEY: Self = Self(1 << 20);
+    /// Makes a word for a password a slogan or a ticket: "motto".
+    pub(super) const OTHER_PASSWORD: Self = Self(1 << 21);
+    /// Says again what the secret is: "i.e.".
+    pub(super) const CLARIFIES: Self = Self(1 << 22);
+    /// Stands between a number and the digit that is repeated: "times".
+    pub(super) const REPEATS: Self = Self(1 << 23);
+    /// Several of one digit: "zeros" in languages whose plurals change more than the ending.
+    pub(super) const DIGIT_PLURAL: Self = Self(1 << 24);
+    /// The word "and".
+    pub(super) const AND: Self = Self(1 << 26);
+    /// A phone call: "ring".
+    pub(super) const CALL: Self = Self(1 << 27);
 
     /// Returns whether a word has any of the roles.
     pub(super) const fn is(self, other: Self) -> bool {
@@ -121,6 +135,13 @@ const ROLES: &[(&str, Role)] = &[
     ("seconds", Role::SECOND),
     ("times", Role::TIME),
     ("verb_objects", Role::VERB_OBJECT),
+    ("other_keys", Role::OTHER_KEY),
+    ("other_passwords", Role::OTHER_PASSWORD),
+    ("clarifies", Role::CLARIFIES),
+    ("repeats", Role::REPEATS),
+    ("digit_plurals", Role::DIGIT_PLURAL),
+    ("ands", Role::AND),
+    ("calls", Role::CALL),
 ];
 
 /// A language's words.
@@ -133,6 +154,10 @@ pub(super) struct SecretLanguage {
     pub(super) suffix_links: Vec<String>,
     /// Text that denies what a value would be, in a script without spaces.
     pub(super) suffix_ordinary: Vec<String>,
+    /// Ends of words for how often a digit is repeated: "-mal".
+    pub(super) repeat_endings: Vec<String>,
+    /// Text that shows that a text in quotes is a rule for passwords, in such a script.
+    pub(super) policies: Vec<String>,
     /// Beginnings of words after a value that end a statement: "です".
     pub(super) states: Vec<String>,
 }
@@ -175,6 +200,8 @@ impl SecretLanguage {
             endings: list(&table, "endings"),
             suffix_links,
             suffix_ordinary: list(&table, "suffix_ordinary"),
+            repeat_endings: list(&table, "repeat_endings"),
+            policies: list(&table, "policies"),
             states: list(&table, "states"),
         };
         Some((language, table))
@@ -193,6 +220,8 @@ pub(super) struct Noun {
     pub(super) open_end: bool,
     /// Whether a value counts only after a colon or the like: "pass".
     pub(super) is_strict: bool,
+    /// Whether a plain word counts only with a place: "parola d'ordine" also is a slogan.
+    pub(super) is_slogan: bool,
 }
 
 /// Returns a list of texts of a table.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 
 use super::language::{KINDS, Noun, Role, SecretLanguage, list};
+use super::text::is_mark;
 use super::words::{is_hangul, is_unspaced};
 
 /// The languages, and automata that find their nouns and places.
@@ -22,8 +23,12 @@ pub(super) struct SecretLanguages {
     directions: Phrases,
     hints: Phrases,
     with: Phrases,
-    /// The languages, as bits, in which a word is the name of a number.
-    numbers: HashMap<String, u32>,
+    disarms: Phrases,
+    keys: Phrases,
+    boxes: Phrases,
+    mails: Phrases,
+    /// The languages, as bits, in which a word is the name of a number, and the number of digits.
+    numbers: HashMap<String, (u32, usize)>,
 }
 
 impl SecretLanguages {
@@ -53,7 +58,13 @@ impl SecretLanguages {
 
     /// Returns the languages, as bits, in which a word in lower case is the name of a number.
     pub(super) fn number(&self, word: &str) -> u32 {
-        self.numbers.get(word).copied().unwrap_or_default()
+        self.numbers.get(word).map_or(0, |(languages, _)| *languages)
+    }
+
+    /// Returns how many digits the number has that a word in lower case names: one for "three", two for
+    /// "thirty".
+    pub(super) fn number_digits(&self, word: &str) -> usize {
+        self.numbers.get(word).map_or(0, |(_, digits)| *digits)
     }
 
     /// Returns whether a word in lower case is a unit in any language. In a script whose words run together,
@@ -98,14 +109,46 @@ impl SecretLanguages {
         self.with.find(lower)
     }
 
+    /// Iterates over the phrases that say how an alarm is turned off.
+    pub(super) fn disarms<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.disarms.find(lower)
+    }
+
+    /// Iterates over the names of the keys of a keypad without a digit.
+    pub(super) fn keys<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.keys.find(lower)
+    }
+
+    /// Iterates over the locks and boxes that a number opens.
+    pub(super) fn boxes<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.boxes.find(lower)
+    }
+
+    /// Iterates over the words for an address with which people sign in.
+    pub(super) fn mails<'a>(&'a self, lower: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.mails.find(lower)
+    }
+
+    /// Returns whether a text in lower case is a rule for passwords: "at least 8 characters".
+    pub(super) fn is_policy(&self, lower: &str) -> bool {
+        let is_part = |c: char| c.is_alphanumeric() || is_mark(c);
+        let mut words = lower.split(|c| !is_part(c)).filter(|word| !word.is_empty());
+        words.any(|word| self.is_any(word, Role::UNIT))
+            || self
+                .all
+                .iter()
+                .flat_map(|language| &language.policies)
+                .any(|text| lower.contains(text.as_str()))
+    }
+
     /// Returns whether a word in lower case has a role in any language.
     pub(super) fn is_any(&self, word: &str, role: Role) -> bool {
         self.all.iter().any(|language| language.role(word).is(role))
     }
 
     fn read() -> Option<Self> {
-        let mut phrases: [Vec<String>; 4] = Default::default();
-        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut phrases: [Vec<String>; PHRASES.len()] = Default::default();
+        let mut numbers: HashMap<String, (u32, usize)> = HashMap::new();
         let mut nouns: Vec<(String, Vec<Noun>)> = Vec::new();
         let mut places: Vec<(String, (&'static str, bool))> = Vec::new();
         let mut all = Vec::new();
@@ -122,12 +165,12 @@ impl SecretLanguages {
                     None => nouns.push((word, vec![noun])),
                 }
             }
-            for (phrases, name) in phrases.iter_mut().zip(["opens", "directions", "hints", "with"]) {
+            for (phrases, name) in phrases.iter_mut().zip(PHRASES) {
                 phrases.extend(list(&table, name));
             }
-            let names = list(&table, "digits").into_iter().chain(list(&table, "numbers"));
-            for word in names.flat_map(|words| words.split('|').map(str::to_owned).collect::<Vec<_>>()) {
-                *numbers.entry(word).or_default() |= 1 << index;
+            for (word, digits) in numbers_of(&table) {
+                let number = numbers.entry(word).or_default();
+                *number = (number.0 | 1 << index, number.1.max(digits));
             }
             for (key, name) in PLACES {
                 let words = list(&table, key).into_iter();
@@ -138,7 +181,7 @@ impl SecretLanguages {
         }
         let (words, of_noun): (Vec<String>, Vec<Vec<Noun>>) = nouns.into_iter().unzip();
         let (place_words, of_place): (Vec<String>, Vec<(&str, bool)>) = places.into_iter().unzip();
-        let [opens, directions, hints, with] = phrases;
+        let [opens, directions, hints, with, disarms, keys, boxes, mails] = phrases;
         Some(Self {
             all,
             nouns: AhoCorasick::new(&words).ok()?,
@@ -149,6 +192,10 @@ impl SecretLanguages {
             directions: Phrases::new(&directions)?,
             hints: Phrases::new(&hints)?,
             with: Phrases::new(&with)?,
+            disarms: Phrases::new(&disarms)?,
+            keys: Phrases::new(&keys)?,
+            boxes: Phrases::new(&boxes)?,
+            mails: Phrases::new(&mails)?,
             numbers,
         })
     }
@@ -158,16 +205,42 @@ impl SecretLanguages {
 fn nouns_of(table: &toml::Table, language: usize) -> Vec<(String, Noun)> {
     let mut nouns = Vec::new();
     for (name, kind) in KINDS {
-        for (list_name, is_strict) in [((*name).to_owned(), false), (format!("{name}_strict"), true)] {
-            nouns.extend(list(table, &list_name).into_iter().map(|word| {
+        for ending in ["", "_strict", "_shaped"] {
+            nouns.extend(list(table, &format!("{name}{ending}")).into_iter().map(|word| {
                 let (open_start, open_end) = (word.starts_with('*'), word.ends_with('*'));
-                let noun = Noun { language, kind: *kind, open_start, open_end, is_strict };
+                let (is_strict, is_slogan) = (ending == "_strict", ending == "_shaped");
+                let noun = Noun { language, kind: *kind, open_start, open_end, is_strict, is_slogan };
                 (word.trim_matches('*').to_owned(), noun)
             }));
         }
     }
     nouns
 }
+
+/// Returns the names of numbers of a language's table, with the number of their digits.
+fn numbers_of(table: &toml::Table) -> Vec<(String, usize)> {
+    let names = |key: &str| -> Vec<String> {
+        list(table, key)
+            .iter()
+            .flat_map(|words| words.split('|').map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    };
+    let (digits, tens) = (names("digits"), names("numbers"));
+    let mut numbers: Vec<(String, usize)> = Vec::new();
+    for compound in list(table, "compounds") {
+        for digit in &digits {
+            let tens = if compound.contains("{ten}") { tens.as_slice() } else { &digits[..1] };
+            let words = tens.iter().map(|ten| compound.replace("{ten}", ten).replace("{digit}", digit));
+            numbers.extend(words.map(|word| (word, 2)));
+        }
+    }
+    numbers.extend(digits.into_iter().map(|word| (word, 1)));
+    numbers.extend(tens.into_iter().map(|word| (word, 2)));
+    numbers
+}
+
+/// Lists of phrases.
+const PHRASES: [&str; 8] = ["opens", "directions", "hints", "with", "disarms", "keys", "boxes", "mails"];
 
 /// Lists of places, and how to call them.
 const PLACES: &[(&str, &str)] = &[

@@ -45,6 +45,8 @@ pub(super) struct Walk<'a> {
     /// The words for an owner that may still stand before a value without a link, if only such words and what
     /// the secret opens were there: "PIN of grandma's phone 4829".
     owners_left: Option<u8>,
+    /// Whether the sentence says again what the secret is: "…, i.e. …".
+    is_clarified: bool,
     /// The clauses that ended between the noun and the word.
     clauses: usize,
 }
@@ -55,7 +57,16 @@ impl<'a> Walk<'a> {
         let link = statement.first_link();
         let owners_left = (link == Link::Adjacent).then_some(1);
         let is_changed = statement.is_changed();
-        Self { statement, at: 0, link, in_context: false, is_changed, owners_left, clauses: 0 }
+        Self {
+            statement,
+            at: 0,
+            link,
+            in_context: false,
+            is_changed,
+            owners_left,
+            is_clarified: false,
+            clauses: 0,
+        }
     }
 
     fn word(&self) -> &'a SecretWord {
@@ -76,15 +87,26 @@ impl<'a> Walk<'a> {
         let is_link = word.is_sign || role.is(Role::LINK.or(Role::STRONG_LINK).or(Role::FILLER));
         let ended = |before: &SecretWord| before.ends_sentence && !self.statement.is_question(before);
         let is_heading = self.at == 0 && !self.statement.noun.is_strict && word.ends_sentence;
+        if self.is_field() {
+            return true;
+        }
         self.before().is_some_and(ended) && !is_link && self.link < Link::Weak
             || word.starts_line && self.link < Link::Strong && !is_heading
+    }
+
+    /// Returns whether an indented line starts with the word, as the name of a field in a file: "valueFrom:".
+    fn is_field(&self) -> bool {
+        let word = self.word();
+        let before = &self.statement.stated.text[..word.value.start];
+        let is_name = word.value.len() > 1 && self.statement.stated.text[word.value.end..].starts_with(": ");
+        word.starts_line && word.has_colon && is_name && before.ends_with("  ")
     }
 
     /// Notes that a clause ended before the word: "I changed the password, hunter2 now".
     pub(super) fn enter_clause(&mut self) {
         let Some(before) = self.before() else { return };
         self.clauses += usize::from(before.ends_clause);
-        if before.ends_clause && self.link < Link::Clause && !self.statement.noun.is_strict {
+        if before.ends_clause && self.link <= Link::Clause && !self.statement.noun.is_strict {
             self.link = Link::Clause;
             self.in_context = false;
         }
@@ -137,7 +159,7 @@ impl<'a> Walk<'a> {
             && self.statement.is_compound();
         let is_context = self.in_context && self.link < Link::Dash
             || follows_preposition && self.link <= Link::Loose && self.link != Link::Adjacent;
-        self.link != Link::None && !is_compound && !is_context
+        self.link != Link::None && (self.is_clarified && !follows_preposition || !is_compound && !is_context)
     }
 
     /// Steps over a word or phrase of so many words.
@@ -145,6 +167,7 @@ impl<'a> Walk<'a> {
         let word = self.word();
         self.in_context |= role.is(Role::PREPOSITION) && self.link < Link::Weak;
         self.link = self.next_link(role);
+        self.is_clarified |= role.is(Role::CLARIFIES);
         self.owners_left = self.next_owners(role);
         if self.owners_left.is_some() && self.link == Link::None && self.opens_before() {
             (self.link, self.in_context) = (Link::Adjacent, false);
@@ -163,6 +186,8 @@ impl<'a> Walk<'a> {
         let is_into = self.is_changed && role.is(Role::INTO);
         if role.is(Role::STRONG_LINK) {
             Link::Strong
+        } else if role.is(Role::CLARIFIES) {
+            self.link.max(Link::Loose)
         } else if role.is(Role::LINK) || self.statement.unspaced_link(word) || is_into {
             // "password's" may be a possessive.
             let is_short =

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::language::Kind;
+use super::language::{Kind, Noun, Role};
 use super::links::Link;
-use super::shapes::is_ordinary_shape;
+use super::shapes::{is_ordinary_shape, is_password};
 use super::text::StatedText;
+use super::words;
 use crate::secrets::SecretMatch;
 use crate::secrets::values::{Shape, is_placeholder};
 
@@ -46,8 +47,11 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
             .is_some_and(|(_, last)| last.len() > 1 && last.bytes().all(|b| b.is_ascii_alphabetic()));
         if named && is_host {
             found.extend(pair(stated.text, at + 1 + host_len));
+            found.extend(after_mail(stated, at + 1 + host_len));
         }
     }
+    spaced_pairs(stated, found);
+    found.extend(stated.languages.mails(&stated.lower).filter_map(|at| after_mail(stated, at.end)));
     for (at, nouns) in stated.languages.nouns(&stated.lower) {
         if let Some(noun) = nouns.iter().find(|noun| noun.kind == Kind::Login)
             && let Some(at) = stated.noun_range(&at, noun)
@@ -55,6 +59,23 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
             found.extend(joined_pair(stated.text, at.end));
         }
     }
+}
+
+/// Reads "and" or a plus sign, and a password, after the mail address with which a person signs in: "my mail + …".
+fn after_mail(stated: &StatedText<'_>, end: usize) -> Option<SecretMatch> {
+    let limit = stated.text.floor_char_boundary(end + 120);
+    let words = words::between(stated.text, end, limit);
+    let [sign, word] = words.get(..2)? else { return None };
+    let joins =
+        &stated.text[sign.value.clone()] == "+" || stated.languages.is_any(stated.lower(sign), Role::AND);
+    let shape = Shape::of(&stated.text[word.value.clone()]);
+    // "My mail and Teams2Go! badge" goes on.
+    let is_inside = Shape::of(&stated.text[word.core.clone()]).symbols > 0;
+    let ends =
+        words.get(2).is_none_or(|next| next.starts_line || !stated.text[word.value.end..].starts_with(' '));
+    let is_value =
+        joins && shape.symbols > 0 && shape.digits > 0 && (is_inside || ends) && is_password(stated, word);
+    is_value.then(|| SecretMatch { rule: "password of a login".into(), at: word.value.clone() })
 }
 
 /// Reads a sign and a password after the name of an account.
@@ -86,6 +107,24 @@ fn joined_pair(text: &str, end: usize) -> Option<SecretMatch> {
         let start = word_at + user.len() + 1;
         is_user.then(|| SecretMatch { rule: "password of a login".into(), at: range(start, value) })
     })
+}
+
+/// Reads `name / password` in a line about a network or a login, with a password that is unmistakable.
+fn spaced_pairs(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
+    for (at, _) in stated.text.match_indices(" / ") {
+        let limit = stated.text.floor_char_boundary(at + 123);
+        let Some(word) = words::between(stated.text, at + 3, limit).into_iter().next() else { continue };
+        let sentence = stated.sentence(&(at..at));
+        let before = &stated.lower[sentence.start..at];
+        let is_login = |nouns: &[Noun]| nouns.iter().any(|noun| noun.kind == Kind::Login && !noun.is_strict);
+        let is_about = stated.languages.places(before, "wifi").next().is_some()
+            || stated.languages.nouns(before).any(|(_, nouns)| is_login(nouns));
+        let ends = word.ends_sentence || word.ends_clause;
+        if is_about && ends && is_password(stated, &word) && !is_placeholder(&stated.text[word.value.clone()])
+        {
+            found.push(SecretMatch { rule: "password of a login".into(), at: word.value });
+        }
+    }
 }
 
 fn range(start: usize, value: &str) -> Range<usize> {

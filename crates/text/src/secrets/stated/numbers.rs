@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::language::Role;
 use super::text::{StatedText, is_mark};
 use super::words::SecretWord;
 
@@ -124,26 +125,46 @@ pub(super) fn strip_suffix(value: &str) -> &str {
     if is_ending && stem.contains(|c: char| c.is_ascii_digit()) { stem } else { value }
 }
 
-/// Reads three or more words that name numbers, in one language, at the beginning of words.
+/// Reads three or more words that name numbers, or two that name four digits, in one language, at the beginning
+/// of words.
 pub(super) fn spoken(stated: &StatedText<'_>, words: &[SecretWord]) -> Option<NumberRun> {
     let mut languages = u32::MAX;
-    let mut count = 0;
+    // "Twenty three" may be two or three digits.
+    let (mut count, mut digits, mut most) = (0, 0, 0);
+    // Whether "forty" was the last word, whose second digit may follow.
+    let mut is_open = false;
     let mut at: Option<Range<usize>> = None;
-    for word in words {
-        let parts = stated.lower(word).split(['-', '\u{2011}']);
-        let named = parts.fold(u32::MAX, |all, part| all & stated.languages.number(part));
+    for (index, word) in words.iter().enumerate() {
+        let parts = || stated.lower(word).split(['-', '\u{2011}']);
+        let named = parts().fold(u32::MAX, |all, part| all & stated.languages.number(part));
+        // "Cuarenta y siete" is one number.
+        let joins = is_open
+            && words
+                .get(index + 1)
+                .is_some_and(|next| languages & stated.languages.number(stated.lower(next)) != 0)
+            && stated.languages.is_any(stated.lower(word), Role::AND);
+        if joins {
+            continue;
+        }
         if word.is_quoted || word.is_sign || languages & named == 0 {
             break;
         }
         languages &= named;
         count += 1;
+        for part in parts() {
+            let more = stated.languages.number_digits(part);
+            most += more;
+            digits += if is_open && more == 1 { 0 } else { more };
+            is_open = more == 2 && !is_open;
+        }
         at = Some(at.map_or(word.core.start, |at| at.start)..word.core.end);
         if word.ends_sentence || word.has_colon {
             break;
         }
     }
-    if let Some(at) = at.filter(|_| count >= 3) {
-        return Some(NumberRun { at, digits: count, words: count, has_signs: true, has_letter: false });
+    let digits = if digits < 4 { most.min(4) } else { digits }.max(count);
+    if let Some(at) = at.filter(|_| count >= 3 || count == 2 && digits >= 4) {
+        return Some(NumberRun { at, digits, words: count, has_signs: true, has_letter: false });
     }
     // "四八二九" is one word.
     let first = words.first().filter(|word| !word.is_quoted)?;
@@ -226,9 +247,18 @@ pub(super) fn is_calendar(value: &str) -> bool {
     match parts.as_slice() {
         [day, month, year] if year.len() == 4 && day.len() <= 2 => small(day, 31) && small(month, 31),
         [year, month, day] if year.len() == 4 && day.len() == 2 => small(day, 31) && small(month, 12),
+        // "2200-0600"
+        [first, last] if is_time(first) && is_time(last) => true,
         [first, last] if first.len() <= 2 && last.len() == 2 => value.contains(['.', ':', '/']),
         _ => value.contains('.') && parts.len() > 2,
     }
+}
+
+/// Returns whether four digits are a full quarter of an hour of a day.
+pub(super) fn is_time(value: &str) -> bool {
+    value.len() == 4
+        && value.get(..2).and_then(|hour| hour.parse::<u32>().ok()).is_some_and(|hour| hour < 24)
+        && ["00", "15", "30", "45"].contains(&&value[2..])
 }
 
 /// Returns whether a number is a year near the present.

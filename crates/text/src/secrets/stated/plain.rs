@@ -6,7 +6,7 @@ use super::language::{Kind, Role};
 use super::links::Link;
 use super::secret::StatedSecret;
 use super::shapes::is_ordinary_shape;
-use super::words::{SecretWord, is_unspaced};
+use super::words::{SecretWord, is_hangul, is_unspaced};
 use crate::secrets::values::{Shape, is_random, is_technical, is_words};
 
 /// The first character after the letters of Latin.
@@ -65,7 +65,14 @@ fn stated_words(statement: &StatedSecret<'_>, words: &[SecretWord], link: Link) 
     let at = word.value.start..last.value.end;
     let is_value = match clause.len() {
         1 => ordinary == 0 && is_stated_word(statement, word, link),
-        2 | 3 if kind == Kind::Answer => ordinary == 0,
+        2 | 3 if kind == Kind::Answer => {
+            let alarms = || stated.languages.places(&stated.lower[at.clone()], "alarm").next().is_some();
+            ordinary == 0 && !(statement.noun.is_strict && (!last.ends_sentence || alarms()))
+        }
+        // The company of an alarm asks for words on the phone.
+        2 | 3 if kind == Kind::Password && statement.place(&at) == Some("alarm") => {
+            ordinary == 0 && last.ends_sentence
+        }
         count @ 3..=12 if kind == Kind::Passphrase => {
             let allowed = if link == Link::Strong { count / 3 } else { 0 };
             ordinary <= allowed && last.ends_sentence
@@ -103,8 +110,12 @@ fn spelled(statement: &StatedSecret<'_>, words: &[SecretWord]) -> Option<Range<u
     let words = &words[..end];
     let signs = words.iter().filter(|word| statement.role(word).is(Role::SPELLING)).count();
     let numbers = words.iter().filter(|word| stated.languages.number(stated.lower(word)) != 0).count();
+    let is_rule = |word: &SecretWord| {
+        let role = statement.role(word);
+        role.is(Role::UNIT) && !role.is(Role::SPELLING)
+    };
     let is_spelled = signs >= 2 || signs == 1 && numbers >= 2;
-    is_spelled.then(|| words[0].value.start..words[end - 1].value.end)
+    (is_spelled && !words.iter().any(is_rule)).then(|| words[0].value.start..words[end - 1].value.end)
 }
 
 impl StatedSecret<'_> {
@@ -124,7 +135,9 @@ fn adjacent_word(statement: &StatedSecret<'_>, words: &[SecretWord]) -> Option<R
     let is_word = lower.chars().count() >= 6 && is_plain_word(lower) && !statement.is_ordinary(lower);
     let is_clause = statement.before.first().is_some_and(|before| before.has_colon || before.ends_clause);
     let is_about = statement.is_network(&word.value) || statement.follows_user();
-    (is_word && is_clause && is_about).then(|| word.value.clone())
+    // "wifi pw …"
+    let is_short = statement.at.len() <= 3 && lower.chars().count() >= 8;
+    (is_word && (is_clause || is_short) && is_about).then(|| word.value.clone())
 }
 
 /// Returns the range of four or more plain words right after "passphrase".
@@ -219,7 +232,10 @@ fn quoted_value(
         .languages
         .nouns(lower)
         .any(|(_, nouns)| nouns.iter().any(|noun| noun.kind == Kind::Password && !noun.is_strict));
-    (is_value && enough && !names_secret && !is_ordinary && !talks && !has_mask(text))
+    let is_text = has_spaces || text.contains(is_unspaced) || text.contains(is_hangul);
+    let is_rule =
+        is_text && statement.noun.kind == Kind::Password && statement.stated.languages.is_policy(lower);
+    (is_value && enough && !is_rule && !names_secret && !is_ordinary && !talks && !has_mask(text))
         .then(|| word.value.clone())
 }
 

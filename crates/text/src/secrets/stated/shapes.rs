@@ -70,6 +70,7 @@ fn is_strong(value: &str) -> bool {
 fn is_password_shape(statement: &StatedSecret<'_>, word: &SecretWord, value: &str, link: Link) -> bool {
     let shape = Shape::of(value);
     match statement.noun.kind {
+        Kind::Password if is_queue_ticket(value) => false,
         // "The password policy is PP-104" is about the policy.
         Kind::Password if link == Link::Weak && !is_strong(value) && statement.is_compound() => false,
         Kind::Password | Kind::Passphrase | Kind::Answer if link.is_loose() => {
@@ -88,6 +89,16 @@ fn is_password_shape(statement: &StatedSecret<'_>, word: &SecretWord, value: &st
         }
         _ => false,
     }
+}
+
+/// Returns whether a value is a ticket of a queue, which is a "senha" in Portuguese: "B047".
+fn is_queue_ticket(value: &str) -> bool {
+    let number = value.trim_start_matches(|c: char| c.is_ascii_uppercase());
+    let letters = value.len() - number.len();
+    let number = number.strip_prefix('-').unwrap_or(number);
+    (1..=2).contains(&letters)
+        && (1..=3).contains(&number.len())
+        && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Returns whether a range is a token, or the key of a network.

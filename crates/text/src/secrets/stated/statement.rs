@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::keypads::is_maker;
 use super::language::{Kind, Role, SecretLanguage};
 use super::links::{Link, Walk};
 use super::plain::plain_value;
@@ -10,7 +11,8 @@ use super::shapes::shaped_value;
 use super::text::PLACE_BYTES;
 use super::values::{code_value, recovery_code};
 use super::words::{self, SecretWord};
-use crate::secrets::values::is_placeholder;
+use crate::secrets::numbers::has_test_card;
+use crate::secrets::values::{Shape, is_placeholder};
 
 /// Words between a noun and a link.
 const LINK_WORDS_MAX: usize = 18;
@@ -41,18 +43,45 @@ impl StatedSecret<'_> {
     /// Returns whether the words around the noun show that it names no secret of this person: "the most
     /// common password", "pin the poster", "the PIN code of my town", "zip code".
     fn is_about_another(&self) -> bool {
-        let compares = self.before.iter().take(3).any(|word| self.is_in_any(word, Role::TALK));
+        // Dutch "als" is "as" and "if".
+        let is_as = |at: usize| at == 0 && self.before.get(1).is_some_and(|word| self.is_value_alone(word));
+        let mut near = self.before.iter().take(3).enumerate();
+        let compares = near.any(|(at, word)| {
+            self.is_in_any(word, Role::TALK) && !(is_as(at) && self.role(word).is(Role::AS))
+        });
         let is_verb = || self.after.first().is_some_and(|word| self.is_in_any(word, Role::VERB_OBJECT));
         let is_address = || self.after.iter().take(8).any(|word| self.is_in_any(word, Role::ADDRESS));
+        let near = || self.before.iter().take(4).chain(self.after.iter().take(4));
+        let is_slogan = || near().any(|word| self.is_in_any(word, Role::OTHER_PASSWORD));
+        let is_public = || self.before.first().is_some_and(|word| self.is_in_any(word, Role::OTHER_KEY));
         compares
+            || self.noun.kind == Kind::Password && is_slogan()
+            || self.noun.kind == Kind::Key && is_public()
+            || self.noun.kind == Kind::Answer && self.noun.is_strict && !self.is_call_word()
+            || self.noun.kind == Kind::CardCode && self.is_test()
             || self.noun.kind == Kind::Pin && (is_verb() || is_address())
             || self.noun.kind == Kind::Code && self.is_other_code()
+    }
+
+    /// Returns whether the sentence is about an alarm, whose company asks for a word on the phone.
+    fn is_call_word(&self) -> bool {
+        let end = self.stated.lower.floor_char_boundary(self.at.end + PLACE_BYTES);
+        let start = self.stated.lower.ceil_char_boundary(self.at.start.saturating_sub(PLACE_BYTES));
+        self.stated.languages.places(&self.stated.lower[start..end], "alarm").next().is_some()
+    }
+
+    /// Returns whether a card for tests is near.
+    fn is_test(&self) -> bool {
+        let end = self.stated.text.floor_char_boundary(self.at.end + PLACE_BYTES);
+        let start = self.stated.text.ceil_char_boundary(self.at.start.saturating_sub(PLACE_BYTES));
+        has_test_card(&self.stated.text[start..end])
     }
 
     /// Returns whether a word before or after "code" makes it another one: "zip code", "code review".
     fn is_other_code(&self) -> bool {
         let mut nearby = self.before.iter().take(2).chain(self.after.first().filter(|word| !word.has_colon));
-        nearby.any(|word| self.stated.languages.is_any(self.stated.lower(word), Role::OTHER_CODE))
+        self.after.iter().take(4).any(|word| is_maker(self.stated.lower(word)))
+            || nearby.any(|word| self.stated.languages.is_any(self.stated.lower(word), Role::OTHER_CODE))
     }
 
     /// Looks for values after the noun.
@@ -83,6 +112,14 @@ impl StatedSecret<'_> {
     /// Returns the value at an index of the words after the noun, if it is one after such a link.
     fn value_at(&self, at: usize, link: Link) -> Option<Range<usize>> {
         let words = &self.after[at..];
+        let is_code = matches!(self.noun.kind, Kind::Code | Kind::Pin);
+        let before = at.checked_sub(1).map(|before| &self.after[before]).filter(|word| !word.has_colon);
+        let is_other = is_code
+            && before
+                .is_some_and(|word| self.stated.languages.is_any(self.stated.lower(word), Role::OTHER_CODE));
+        if is_other || self.continues_number(at) {
+            return None;
+        }
         let is_article =
             |role: Role| role.is(Role::FILLER) && role.is(Role::FUNCTION) && !role.is(Role::LINK);
         let words_before = self.after[..at].iter().rev().map(|word| self.role(word));
@@ -92,6 +129,30 @@ impl StatedSecret<'_> {
         code_value(self, words, link)
             .or_else(|| shaped_value(self, words, link))
             .or_else(|| if is_phrase { None } else { plain_value(self, words, link) })
+            .filter(|at| !self.noun.is_slogan || self.is_no_slogan(at))
+    }
+
+    /// Returns whether a number goes on at an index of the words after the noun: "0171 4471829" is a phone's.
+    fn continues_number(&self, at: usize) -> bool {
+        let starts =
+            |word: &SecretWord| self.stated.text[word.core.clone()].starts_with(|c: char| c.is_ascii_digit());
+        let before = at.checked_sub(1).map(|before| &self.after[before]);
+        let is_number = before.is_some_and(|word| {
+            let ends = word.ends_sentence || word.ends_clause || word.has_colon;
+            !ends
+                && word.core.len() > 1
+                && self.stated.text[word.core.clone()].bytes().all(|b| b.is_ascii_digit())
+        });
+        is_number && starts(&self.after[at])
+    }
+
+    /// Returns whether a value after a noun that also names slogans is none.
+    fn is_no_slogan(&self, at: &Range<usize>) -> bool {
+        let value = &self.stated.text[at.clone()];
+        let sentence = self.stated.sentence(&self.at);
+        let place = |at: Range<usize>| self.stated.languages.place(&self.stated.lower[at]);
+        let place = place(self.at.end..sentence.end).or_else(|| place(sentence.start..self.at.start));
+        Shape::of(value).digits > 0 && !value.contains(' ') || place.is_some_and(|place| place != "door")
     }
 
     /// Adds the codes that follow in a list: "…, … and …", one a line.
@@ -118,7 +179,8 @@ impl StatedSecret<'_> {
 
     /// Looks for a value before the noun: "hunter2 is my password", "use hunter2 as the password".
     fn value_before(&self) -> Option<Range<usize>> {
-        if self.before.iter().take(LINK_WORDS_BEFORE).any(|word| self.is_in_any(word, Role::TALK)) {
+        let is_talk = |word: &SecretWord| self.is_in_any(word, Role::TALK) && !self.role(word).is(Role::AS);
+        if self.before.iter().take(LINK_WORDS_BEFORE).any(is_talk) {
             return None;
         }
         let link_at = (0..self.before.len().min(LINK_WORDS_BEFORE)).find(|at| {
@@ -271,8 +333,13 @@ impl StatedSecret<'_> {
             [Role::LINK, Role::STRONG_LINK, Role::FILLER, Role::PREPOSITION, Role::CHANGE, Role::INTO];
         let roles = roles.into_iter().fold(Role::default(), Role::or);
         self.after.first().is_some_and(|word| {
-            let is_open =
-                word.is_quoted || word.is_sign || self.phrase(0).0.is(roles) || self.unspaced_link(word);
+            let is_apart =
+                self.stated.text[self.at.end..word.value.start].contains([',', ';', '(', '—', '–']);
+            let is_open = is_apart
+                || word.is_quoted
+                || word.is_sign
+                || self.phrase(0).0.is(roles)
+                || self.unspaced_link(word);
             !is_open && word.value.start > self.at.end && !self.stated.is_place(word)
         })
     }

@@ -1,5 +1,7 @@
 //! The text that is searched for stated secrets.
 
+use std::ops::Range;
+
 use super::languages::SecretLanguages;
 
 /// Bytes around a noun in which a place is looked for.
@@ -10,6 +12,30 @@ pub(super) struct StatedText<'a> {
     pub(super) text: &'a str,
     pub(super) lower: String,
     pub(super) languages: &'a SecretLanguages,
+}
+
+impl StatedText<'_> {
+    /// Returns the range around another, of the same sentence and line, but not far.
+    pub(super) fn sentence(&self, at: &Range<usize>) -> Range<usize> {
+        let lower = &self.lower;
+        let start = lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
+        let end = lower.floor_char_boundary(at.end + PLACE_BYTES);
+        let ends = |window: &str, at: usize| {
+            window[at..].starts_with('\n')
+                || window[at + 1..].starts_with(' ') && window[at..].starts_with(['.', '!', '?'])
+        };
+        let window = &lower[start..at.start];
+        let start = window
+            .rmatch_indices(['\n', '.', '!', '?'])
+            .find(|(at, _)| ends(window, *at))
+            .map_or(start, |(at, _)| start + at + 1);
+        let window = &lower[at.end..end];
+        let end = window
+            .match_indices(['\n', '.', '!', '?'])
+            .find(|(at, _)| ends(window, *at))
+            .map_or(end, |(sign, _)| at.end + sign);
+        start..end
+    }
 }
 
 /// Returns whether a character is a vowel sign or another mark that continues a word.

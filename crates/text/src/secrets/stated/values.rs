@@ -6,6 +6,7 @@ use super::language::Kind;
 use super::links::Link;
 use super::numbers::{self, NumberRun};
 use super::secret::StatedSecret;
+use super::sequences;
 use super::text::StatedText;
 use super::words::SecretWord;
 use crate::secrets::values::Shape;
@@ -19,10 +20,14 @@ pub(super) fn code_value(
     let stated = statement.stated;
     let digits = match statement.noun.kind {
         Kind::Recovery => return recovery_code(stated, words),
-        Kind::Pin => 4..=10,
+        Kind::Pin => 4..=8,
         Kind::CardCode => 3..=4,
         Kind::Code => 3..=8,
         Kind::Password => 4..=16,
+        Kind::Key if statement.noun.is_strict || link >= Link::Adjacent => {
+            let long = numbers::long_number(stated, words);
+            return long.filter(|at| statement.is_network(at));
+        }
         _ => return None,
     };
     if statement.noun.kind == Kind::Password && link == Link::Strong {
@@ -31,7 +36,13 @@ pub(super) fn code_value(
             return long;
         }
     }
-    let run = numbers::digit_groups(stated, words).or_else(|| numbers::spoken(stated, words));
+    let spoken =
+        || numbers::spoken(stated, words).filter(|run| run.words != 2 || statement.noun.kind == Kind::Pin);
+    let run = numbers::digit_groups(stated, words)
+        .filter(|run| run.digits > 1)
+        .or_else(spoken)
+        .or_else(|| sequences::stepped(stated, words))
+        .or_else(|| sequences::repeated(stated, words));
     let Some(run) = run.filter(|run| run.digits >= *digits.start()) else {
         let may_be_dial = statement.noun.kind == Kind::Code && link >= Link::Loose;
         let dial = may_be_dial.then(|| numbers::dial(stated, words, 3)).flatten()?;
@@ -52,12 +63,16 @@ fn is_code(statement: &StatedSecret<'_>, run: &NumberRun, link: Link) -> bool {
     let place = || statement.place(&run.at);
     match kind {
         // A number right after "password" is no year.
-        Kind::Password => link >= Link::Dash || link == Link::Adjacent && !is_year,
+        Kind::Password => {
+            link >= Link::Dash && !(is_year && link == Link::Weak) || link == Link::Adjacent && !is_year
+        }
         // "code 404" is an answer of a server.
         Kind::Code if run.digits == 3 && !run.has_signs && !run.has_letter => {
             matches!(place(), Some("lock" | "safe" | "alarm"))
         }
         Kind::Code if link == Link::Adjacent && is_year => false,
+        // "Bank code 37040044" names a bank.
+        Kind::Code if run.digits > 6 && place() == Some("bank") => false,
         Kind::Code => run.has_signs && link > Link::Adjacent || place().is_some(),
         _ => true,
     }
