@@ -5,8 +5,9 @@ mod containment;
 mod english;
 mod entries;
 mod parse;
+mod settings;
 mod written;
 
 pub use self::compare::{DecisionRule, Relation, SimilarityThresholds, Statement};
-pub use self::containment::contains_text;
+pub use self::containment::{contains_text, extends_text};
 pub(crate) use self::parse::is_title;

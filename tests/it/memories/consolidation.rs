@@ -102,7 +102,7 @@ fn duplicates_contradictions_and_themes_are_found_and_nothing_changes() {
 
     let found = proposals(&lar);
     let duplicate = found.iter().find(|one| one["kind"] == "duplicate").unwrap();
-    assert_eq!(duplicate["reason"], "another memory says the same");
+    assert_eq!(duplicate["reason"], "another memory contains this text");
     assert_eq!((&duplicate["keep"]["id"], &duplicate["supersede"]["id"]), (&json!(longer), &json!(shorter)));
     assert_eq!(duplicate["keep"]["content"], "Anna lives in Porto with her sister.");
     assert!(duplicate["diff"].to_string().contains("with her sister"), "{duplicate}");

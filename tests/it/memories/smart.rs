@@ -144,12 +144,12 @@ fn what_others_say_or_what_is_imagined_hides_nothing() {
 fn repeated_facts_are_reinforced_and_empty_ones_rejected() {
     let lar = Lar::start();
     let known = save_text(&lar, "Tomasz is the product owner of Atlas.");
-    let outcome = decided(&lar, "Tomasz is product owner of Atlas.");
+    let outcome = decided(&lar, "tomasz is the product owner of atlas");
     assert_eq!((&outcome["decision"], id(&outcome["memory"])), (&json!("reinforce"), known.clone()));
     let history = lar.get(&format!("/lar/v1/memories/{known}/history")).json();
     let last = history["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["action"], "confirm");
-    assert_eq!(last["reason"], "already saved, in the same words: “Tomasz is product owner of Atlas.”");
+    assert_eq!(last["reason"], "already saved, in the same words: “tomasz is the product owner of atlas”");
     for nothing in ["ok thanks", "Who owns Atlas?", "👍", "..."] {
         let outcome = decided(&lar, nothing);
         assert_eq!((&outcome["decision"], outcome.get("memory")), (&json!("reject"), None), "{nothing}");

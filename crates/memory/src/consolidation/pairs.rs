@@ -6,7 +6,9 @@
 //! a space would have thousands of links at once.
 
 use lar_store::{DuplicateRule, FoundLink, LinkRelation, Memory, MemoryKind, NewDuplicate, NewLink};
-use lar_text::statements::{DecisionRule, Relation, SimilarityThresholds, Statement, contains_text};
+use lar_text::statements::{
+    DecisionRule, Relation, SimilarityThresholds, Statement, contains_text, extends_text,
+};
 use lar_text::terms::fingerprint_of;
 
 use crate::smart::explanation;
@@ -48,14 +50,19 @@ pub(super) fn compare_pair(
             Some(link(older.memory, newer.memory, rule))
         }
         _ if !older.statement.is_stated() || !newer.statement.is_stated() => None,
-        _ if contains_text(&older.memory.content, &newer.memory.content) => {
+        _ if is_in(&newer.memory.content, &older.memory.content) => {
             duplicate(older.memory, newer.memory, DuplicateRule::Contained)
         }
-        _ if contains_text(&newer.memory.content, &older.memory.content) => {
+        _ if is_in(&older.memory.content, &newer.memory.content) => {
             duplicate(newer.memory, older.memory, DuplicateRule::Contained)
         }
         _ => None,
     }
+}
+
+/// Returns whether another text seems to say all that a text says.
+fn is_in(text: &str, other: &str) -> bool {
+    contains_text(other, text) || extends_text(other, text)
 }
 
 /// Returns whether a memory is older than another one: it happened or was said before, if both times are known, or

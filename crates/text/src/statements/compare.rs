@@ -133,9 +133,11 @@ impl Statement {
         similarity: Option<(f32, SimilarityThresholds)>,
     ) -> (Relation, DecisionRule) {
         if let (Some(known), Some(new)) = (&self.entries, &incoming.entries)
-            && let Some(found) = known.compare(new)
+            && let Some((relation, rule)) = known.compare(new)
         {
-            return found;
+            let changes = matches!(relation, Relation::More | Relation::Replaces);
+            let is_certain = self.is_stated() && incoming.is_stated();
+            return if changes && !is_certain { (Relation::MayReplace, rule) } else { (relation, rule) };
         }
         if incoming.stance == Stance::Imagined {
             return (Relation::Other, DecisionRule::None);
@@ -183,7 +185,7 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     if incoming.is_question {
         return Some((Relation::Other, DecisionRule::None));
     }
-    if known.written == incoming.written {
+    if known.written.is_same(&incoming.written) {
         return Some((Relation::Same, DecisionRule::SameWords));
     }
     if let Some(rule) = replacement(known, incoming) {
@@ -206,29 +208,20 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
     if known.negated != incoming.negated || is_changed || denies_word_of(incoming, known) {
         return None;
     }
-    // The parser drops words, so the written forms decide whether one text has all that the other says.
+    // The parser drops words, so the written forms decide whether one text says all that the other says.
+    let (known_form, new_form) = (&known.written, &incoming.written);
     match (difference.gone.is_empty(), difference.new.is_empty()) {
         (true, true) if known.is_passive == incoming.is_passive && is_swapped(known, incoming) => None,
-        (true, true) => known
-            .written
-            .has_same_words(&incoming.written)
-            .then_some((Relation::Same, DecisionRule::SameWords)),
-        (true, false)
-            if known.verb == incoming.verb
-                && !incoming.reports_change
-                && incoming.written.contains(&known.written)
-                && has_same_order(known, incoming)
-                && has_equal_subject(known, incoming)
-                && is_separate_phrase(incoming, &difference.new) =>
-        {
+        (true, true) if known_form.has_same_words(new_form) => {
+            Some((Relation::Same, DecisionRule::SameWords))
+        }
+        (true, false) if !incoming.reports_change && new_form.adds_to(known_form) => {
             Some((Relation::More, DecisionRule::Contained))
         }
-        (false, true)
-            if known.written.contains(&incoming.written)
-                && has_same_order(incoming, known)
-                && drops_only_phrases(known, &difference.gone) =>
-        {
-            Some((Relation::Same, DecisionRule::SameWords))
+        (false, true) if known_form.adds_to(new_form) => Some((Relation::Same, DecisionRule::SameWords)),
+        // One has a condition, a time, a place, a reason or a quantity that the other does not have.
+        (true, _) | (_, true) if difference.shared >= SHARED_WORDS_MIN => {
+            Some((Relation::MayReplace, DecisionRule::SameSubject))
         }
         _ => None,
     }
@@ -236,13 +229,14 @@ fn compare_sentences(known: &ParsedText, incoming: &ParsedText) -> Option<(Relat
 
 /// Returns the rule by which the new text certainly replaces the known one, if any.
 ///
-/// Times, days and doses never replace each other unless the known one is named as wrong: there may be two of them.
+/// Times, days, doses and measurements never replace each other unless the known one is named as wrong: there may be
+/// two of them.
 fn replacement(known: &ParsedText, incoming: &ParsedText) -> Option<DecisionRule> {
     let is_past = known.is_past_event || incoming.is_past_event;
     if incoming.is_addition && !known.is_addition || is_past || known.is_question {
         return None;
     }
-    let has_time = || known.words.iter().chain(&incoming.words).any(|word| word.is_time() || is_dose(word));
+    let has_time = || known.words.iter().chain(&incoming.words).any(Word::is_time_or_measurement);
     match known.written.change_by(&incoming.written, incoming.is_correction)? {
         WrittenChange::Negation => Some(DecisionRule::Negated),
         WrittenChange::Denial => Some(DecisionRule::Corrected),
@@ -250,35 +244,6 @@ fn replacement(known: &ParsedText, incoming: &ParsedText) -> Option<DecisionRule
         WrittenChange::Word if !has_time() => Some(DecisionRule::Corrected),
         WrittenChange::Value | WrittenChange::Word => None,
     }
-}
-
-/// Returns whether a word measures a dose: "mg", "tablets".
-fn is_dose(word: &Word) -> bool {
-    const UNITS: &[&str] = &[
-        "mg",
-        "ml",
-        "mcg",
-        "µg",
-        "iu",
-        "ie",
-        "unit",
-        "tablet",
-        "pill",
-        "drop",
-        "puff",
-        "capsul",
-        "spoon",
-        "dose",
-        "dosag",
-        "tsp",
-        "tbsp",
-        "milligram",
-        "microgram",
-        "millilitr",
-        "millilit",
-        "mgs",
-    ];
-    UNITS.contains(&word.stem.as_str()) || UNITS.contains(&word.text.as_str())
 }
 
 /// The difference between two texts, as positions of their words.
@@ -305,37 +270,6 @@ impl WordDifference {
         let shared = known.words.len() - gone.len();
         Self { gone, new, shared }
     }
-}
-
-/// Returns whether these words form separate phrases or are values. "Cake" in "coffee cake" is not one.
-fn is_separate_phrase(of: &ParsedText, positions: &[usize]) -> bool {
-    positions.iter().all(|at| {
-        let word = &of.words[*at];
-        let begins = *at == 0 || !positions.contains(&(at - 1));
-        let next = of.words.get(at + 1);
-        let is_counted = is_quantity(of, *at) && !positions.contains(&(at + 1));
-        !is_counted
-            && (!begins
-                || word.starts_phrase
-                || matches!(word.class, Class::Value | Class::Verb)
-                || next.is_some_and(|next| next.starts_phrase))
-    })
-}
-
-/// Returns whether dropping these words from the known text leaves its statement unchanged.
-fn drops_only_phrases(known: &ParsedText, gone: &[usize]) -> bool {
-    is_separate_phrase(known, gone) && gone.iter().all(|at| known.words[*at].class != Class::Value)
-}
-
-/// Returns whether this word counts the next one, as in "two weeks".
-fn is_quantity(of: &ParsedText, at: usize) -> bool {
-    let unit = of.words.get(at + 1);
-    of.words[at].class == Class::Value
-        && unit.is_some_and(|unit| {
-            unit.class == Class::Value
-                && !unit.starts_phrase
-                && !unit.stem.starts_with(|c: char| c.is_ascii_digit())
-        })
 }
 
 /// Returns whether two words are the same or share a root ("weigh", "weight").
@@ -373,12 +307,6 @@ fn has_equal_subject(known: &ParsedText, incoming: &ParsedText) -> bool {
     let within =
         |a: &[Word], b: &[Word]| a.iter().all(|word| b.iter().any(|other| is_same_word(word, other)));
     within(a, b) && within(b, a) && (!a.is_empty() || known.is_about_writer == incoming.is_about_writer)
-}
-
-/// Returns whether the new text contains all words of the known one in the same order.
-fn has_same_order(known: &ParsedText, incoming: &ParsedText) -> bool {
-    let mut rest = incoming.words.iter();
-    known.words.iter().all(|word| rest.any(|other| is_same_word(word, other)))
 }
 
 /// Returns whether two texts with the same words swap subject and object: "A calls B", "B calls A".

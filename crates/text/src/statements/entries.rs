@@ -1,8 +1,8 @@
 //! Entries with a key: assignments of a configuration, rows of a table, tasks of a list, and `key: value`.
 //!
 //! Two texts that consist of entries are compared key by key, whatever their length. A key does not say that it has one
-//! value: there may be two hosts, two paths and two measurements. So only settings replace each other, that is numbers,
-//! switches and levels of an identifier, if all else is the same. Other changes are links.
+//! value: there may be two hosts, two paths and two measurements. So only settings of programs replace each other, that
+//! is numbers, switches and levels, if all else is the same. Other changes are links.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,13 +10,14 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::compare::{DecisionRule, Relation};
+use super::settings::{is_about_measurement, is_limiting, is_setting};
 
 /// The most lines of a text whose entries are compared.
 const LINES_MAX: usize = 500;
 /// The most words in the key of a prose entry.
 const KEY_WORDS_MAX: usize = 6;
-/// The most letters of a unit after a number, as in "512MiB".
-const UNIT_CHARS_MAX: usize = 3;
+/// The most words of an item that a list may have in addition.
+const ITEM_WORDS_MAX: usize = 3;
 /// The value of a task that is not done.
 const OPEN: &str = "open";
 /// The value of a task that is done.
@@ -124,20 +125,14 @@ const LABELS: &[&str] = &[
     "메모",
 ];
 
-/// Words that are the value of a switch or a level.
-const SETTINGS: &[&str] = &[
-    "true", "false", "on", "off", "yes", "no", "enabled", "disabled", "trace", "debug", "info", "warn",
-    "warning", "error", "none", "always", "never", "auto",
-];
-
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryKind {
-    /// Its key is an identifier, or a row and a column of a table with headings.
+    /// Its key and its value are certainly a setting of a program.
     Setting,
     /// A task, which is open and then done.
     Task,
-    /// Its key is a phrase, or a row of a table without headings.
+    /// Anything else, such as a phrase, a measurement, or a row of a table without headings.
     Prose,
 }
 
@@ -195,7 +190,10 @@ impl Entries {
                 open_section(&mut sections, level.max(1), line);
                 continue;
             }
-            let (key, entry) = line_entry(line)?;
+            let (key, mut entry) = line_entry(line)?;
+            if entry.kind == EntryKind::Setting && is_about_measurement(&section) {
+                entry.kind = EntryKind::Prose;
+            }
             insert(&mut entries, format!("{section}\n{key}"), entry)?;
         }
         (!entries.is_empty()).then_some(Self(entries))
@@ -208,8 +206,14 @@ impl Entries {
         if shared.is_empty() {
             return None;
         }
-        if shared.iter().any(|(known, new)| known.qualifier != new.qualifier) {
+        let others: Vec<&(&Entry, &Entry)> =
+            shared.iter().filter(|(known, new)| known.qualifier != new.qualifier).collect();
+        if others.iter().any(|(known, new)| !known.qualifier.is_empty() && !new.qualifier.is_empty()) {
             return Some((Relation::Other, DecisionRule::None));
+        }
+        // "while we are away" limits an entry.
+        if !others.is_empty() || self.limits_beside(incoming) || incoming.limits_beside(self) {
+            return Some((Relation::MayReplace, DecisionRule::SameKey));
         }
         let covers = |a: &Self, b: &Self| b.0.keys().all(|key| a.0.contains_key(key));
         let changed: Vec<&(&Entry, &Entry)> =
@@ -233,21 +237,21 @@ impl Entries {
         }
         Some((Relation::MayReplace, DecisionRule::SameKey))
     }
+
+    /// Returns whether it has entries that others do not have, and that may limit the rest of its entries, as in
+    /// "when: we are away".
+    fn limits_beside(&self, others: &Self) -> bool {
+        self.0.iter().filter(|(key, _)| !others.0.contains_key(*key)).any(|(key, entry)| {
+            let is_prose = entry.kind == EntryKind::Prose;
+            is_limiting(key) || is_prose && is_limiting(&entry.value)
+        })
+    }
 }
 
 /// Returns whether the new entry is the known setting with another value, or a task that is done now.
 fn is_other_setting(known: &Entry, new: &Entry) -> bool {
-    let is_setting = |entry: &Entry| {
-        let number = entry.value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
-        let unit = entry.value.len() - number.len();
-        let is_number = !number.is_empty()
-            && number.chars().all(|c| c.is_ascii_digit() || c == '.')
-            && number.matches('.').count() < 2
-            && unit <= UNIT_CHARS_MAX;
-        is_number || SETTINGS.contains(&entry.value.to_lowercase().as_str())
-    };
     match (known.kind, new.kind) {
-        (EntryKind::Setting, EntryKind::Setting) => is_setting(known) && is_setting(new),
+        (EntryKind::Setting, EntryKind::Setting) => true,
         (EntryKind::Task, EntryKind::Task) => known.value == OPEN && new.value == DONE,
         _ => false,
     }
@@ -278,8 +282,13 @@ fn line_entry(line: &str) -> Option<(String, Entry)> {
         if value.starts_with(['=', '>', '~']) || value.split_whitespace().count() > VALUE_WORDS_MAX {
             return None;
         }
-        let qualifier = fold(text("rest").unwrap_or_default().trim().trim_start_matches(['#', '/']));
-        return Some((fold(key), Entry { value, qualifier, kind: EntryKind::Setting }));
+        let rest = text("rest").unwrap_or_default().trim();
+        let qualifier = fold(rest.trim_start_matches(['#', '/']));
+        let is_comment = rest.starts_with(['#', '/']);
+        let after_value = if is_comment { "" } else { &qualifier };
+        let is_setting = is_setting(key, is_identifier(key), &value, after_value);
+        let kind = kind_of(is_setting && !is_about_measurement(&qualifier));
+        return Some((fold(key), Entry { value, qualifier, kind }));
     }
     let found = LABELED.as_ref()?.captures(line)?;
     let (key, value) = (found.name("key")?.as_str(), found.name("value")?.as_str());
@@ -298,11 +307,15 @@ fn line_entry(line: &str) -> Option<(String, Entry)> {
     {
         return None;
     }
-    let is_setting = is_identifier(key) && words(value) == 1;
-    let kind = if is_setting { EntryKind::Setting } else { EntryKind::Prose };
+    let is_code = is_identifier(key) && words(value) == 1;
     let value = unquote(value.trim_end_matches(['.', ',', ';']));
-    let value = if is_setting { value } else { fold(&value) };
+    let kind = kind_of(is_code && is_setting(key, true, &value, ""));
+    let value = if is_code { value } else { fold(&value) };
     Some((folded, Entry { value, qualifier: String::new(), kind }))
+}
+
+fn kind_of(is_setting: bool) -> EntryKind {
+    if is_setting { EntryKind::Setting } else { EntryKind::Prose }
 }
 
 /// Adds the cells of a table's row, each with the row's first cell and the headings as key. Without headings, a row may
@@ -315,8 +328,11 @@ fn row_entries(
 ) -> Option<()> {
     let (first, rest) = cells.split_first()?;
     let headings = fold(&header.unwrap_or_default().join("|"));
-    let kind = if header.is_some() { EntryKind::Setting } else { EntryKind::Prose };
+    let is_other = [section, &headings, first].iter().any(|about| is_about_measurement(about));
     for (at, cell) in rest.iter().enumerate() {
+        let heading = header.and_then(|cells| cells.get(at + 1));
+        let is_setting = heading.is_some_and(|heading| is_setting(heading, false, cell, ""));
+        let kind = kind_of(is_setting && !is_other);
         let entry = Entry { value: fold(cell), qualifier: String::new(), kind };
         insert(entries, format!("{section}\n{headings}\n{}\n{at}", fold(first)), entry)?;
     }
@@ -351,7 +367,13 @@ fn is_longer_list(known: &str, new: &str) -> bool {
         text.split([',', ';', '、', '，']).map(fold).filter(|item| !item.is_empty()).collect()
     };
     let (known, new) = (items(known), items(new));
-    new.len() > known.len() && known.iter().all(|item| new.contains(item))
+    // An exception or a quantity is no item.
+    let is_item = |item: &String| {
+        item.split(' ').count() <= ITEM_WORDS_MAX && !item.contains(char::is_numeric) && !is_limiting(item)
+    };
+    new.len() > known.len()
+        && known.iter().all(|item| new.contains(item))
+        && new.iter().filter(|item| !known.contains(item)).all(is_item)
 }
 
 fn unquote(value: &str) -> String {
@@ -364,51 +386,4 @@ fn fold(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn relation(known: &str, incoming: &str) -> Option<Relation> {
-        Some(Entries::of(known)?.compare(&Entries::of(incoming)?)?.0)
-    }
-
-    #[test]
-    fn entries_are_compared_by_key() {
-        let cases = [
-            ("LOG_LEVEL=info in prod", "LOG_LEVEL=warn in prod", Some(Relation::Replaces)),
-            ("LOG_LEVEL=info in prod", "LOG_LEVEL=warn in staging", Some(Relation::Other)),
-            ("vpn.endpoint=vpn1.example.org", "vpn.endpoint=vpn2.example.org", Some(Relation::MayReplace)),
-            ("read.timeout=30", "write.timeout=30", None),
-            ("PORT=1\nHOST=a", "PORT=2", Some(Relation::MayReplace)),
-            ("PORT=1", "PORT=1\nHOST=a", Some(Relation::More)),
-            ("[prod]\nport = 1", "[test]\nport = 2", None),
-            ("| port | 3000 |", "| port | 3001 |", Some(Relation::MayReplace)),
-            (
-                "| app | port |\n|---|---|\n| web | 3000 |",
-                "| app | port |\n|---|---|\n| web | 3001 |",
-                Some(Relation::Replaces),
-            ),
-            ("| Anna | size |\n|---|---|\n| shoes | 38 |", "| Ben | size |\n|---|---|\n| shoes | 43 |", None),
-            ("- [ ] renew the passport", "- [x] renew the passport", Some(Relation::Replaces)),
-            ("- [x] water the plants", "- [ ] water the plants", Some(Relation::MayReplace)),
-            ("# prod\n## limits\nmax_conn=20", "# staging\n## limits\nmax_conn=5", None),
-            ("```ini a.ini\nthreads = 8\n```", "```ini b.ini\nthreads = 16\n```", None),
-            ("AllowedIPs = 10.8.0.2/32", "AllowedIPs = 10.8.0.3/32", Some(Relation::MayReplace)),
-            ("export PATH=\"$PATH:/opt/a\"", "export PATH=\"$PATH:/opt/b\"", Some(Relation::MayReplace)),
-            ("HbA1c: 7.1", "HbA1c: 6.8", Some(Relation::MayReplace)),
-            ("max_size=512MB", "max_size=1024MB", Some(Relation::Replaces)),
-            ("\"name\": \"a\",\n\"port\": 80", "\"name\": \"b\",\n\"port\": 81", Some(Relation::Other)),
-            ("TODO: renew the passport", "DONE: renew the passport", Some(Relation::Replaces)),
-            ("on-call this week: Samir", "on-call this week: Ivana", Some(Relation::MayReplace)),
-            ("dad's birthday: 7.8.", "dad's birthday: 8.7.", Some(Relation::MayReplace)),
-            ("Allergies: penicillin, cat hair", "Allergies: penicillin", Some(Relation::MayReplace)),
-            ("Allergies: penicillin", "Allergies: penicillin, cat hair", Some(Relation::More)),
-            ("Allergies: penicillin", "Allergies:  Penicillin", Some(Relation::Same)),
-            ("Note: buy milk", "Note: call the plumber", None),
-            ("Tom: we should use another database", "Tom: I like it here in fact", None),
-            ("\"port\": 80,", "\"port\": 81,", Some(Relation::Replaces)),
-        ];
-        for (known, incoming, expected) in cases {
-            assert_eq!(relation(known, incoming), expected, "{known} | {incoming}");
-        }
-    }
-}
+mod tests;

@@ -12,15 +12,16 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::english::{
     ADDITION_WORDS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES, FILLER_WORDS,
-    FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS, PAST_EVENT_VERBS,
-    PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TIME_WORDS, TITLES,
+    FUNCTION_WORDS, IRREGULAR_PARTICIPLES, MODALS, MULTI_VALUED_VERBS, NEGATIONS, PAST_EVENT_VERBS, PRONOUNS,
+    SINGLE_VALUED_VERBS, SYNONYMS, TITLES,
 };
+use super::settings::{is_dose, is_measured, is_time_word};
 use super::written::WrittenForm;
 
 /// Tokens: numbers with their separators (times, addresses, versions), words, and symbols.
 static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
-    Regex::new(r"\d+(?:[.,:]\d+)*|[\p{L}_][\p{L}\p{N}_]*(?:['’]\p{L}+)*|[%€$£°]|[,;:()–—]")
+    Regex::new(r"\d+(?:[.,:]\d+)*|[\p{L}_][\p{L}\p{M}\p{N}_]*(?:['’][\p{L}\p{M}]+)*|[%€$£°]|[,;:()–—]")
         .expect("a regular expression")
 });
 
@@ -45,19 +46,14 @@ pub(super) struct Word {
     /// The word as written, in lower case.
     pub(super) text: String,
     pub(super) class: Class,
-    /// Whether a comma or a function word that starts a phrase precedes it.
-    pub(super) starts_phrase: bool,
     /// Whether a negation precedes it, with no content word in between.
     pub(super) negated: bool,
 }
 
 impl Word {
-    /// Returns whether the word is a day, a month, a part of a day, a year or a time such as 8:10.
-    pub(super) fn is_time(&self) -> bool {
-        let is_clock = self.text.contains(':') && self.text.starts_with(|c: char| c.is_ascii_digit());
-        let is_year =
-            self.text.len() == 4 && self.text.parse().is_ok_and(|year: u16| (1900..2100).contains(&year));
-        is_clock || is_year || TIME_WORDS.contains(&self.text.as_str())
+    /// Returns whether the word is a time, or says that the sentence is about a dose or a measurement.
+    pub(super) fn is_time_or_measurement(&self) -> bool {
+        is_time_word(&self.text) || is_measured(&self.text) || is_dose(&self.text) || is_dose(&self.stem)
     }
 }
 
@@ -112,7 +108,7 @@ impl ParsedText {
         let tokens = tokens(&strip_now_words(text), false);
         let verb = main_verb(&tokens);
         parsed.subject = usize::MAX;
-        let (mut starts_phrase, mut negated, mut later) = (false, false, false);
+        let (mut negated, mut later) = (false, false);
         for (at, token) in tokens.iter().enumerate() {
             let word = token.to_lowercase();
             if verb == Some(at) {
@@ -123,7 +119,6 @@ impl ParsedText {
                 }
             }
             if matches!(token.as_str(), "," | ";" | ":" | "(" | ")" | "–" | "—") {
-                starts_phrase = true;
                 later |= !parsed.words.is_empty();
                 continue;
             }
@@ -136,7 +131,6 @@ impl ParsedText {
             if !named && let Some(binding) = FUNCTION_WORDS.iter().find(|known| **known == word) {
                 parsed.is_about_writer |=
                     matches!(*binding, "i" | "my" | "we" | "our" | "us") && verb.is_none_or(|verb| at < verb);
-                starts_phrase |= PHRASE_STARTERS.contains(binding);
                 continue;
             }
             let may = at > 1 && MODALS.contains(&tokens[at - 2].as_str());
@@ -156,13 +150,7 @@ impl ParsedText {
                 () if is_verb(&word, &stem) || verb == Some(at) => Class::Verb,
                 () => Class::Word,
             };
-            parsed.words.push(Word {
-                stem,
-                text: word,
-                class,
-                starts_phrase: std::mem::take(&mut starts_phrase),
-                negated: std::mem::take(&mut negated),
-            });
+            parsed.words.push(Word { stem, text: word, class, negated: std::mem::take(&mut negated) });
         }
         parsed.subject = parsed.subject.min(parsed.words.len());
         parsed
@@ -286,14 +274,23 @@ fn is_correction(text: &str) -> bool {
     })
 }
 
-/// Removes words that only refer to the present or mark a correction, such as "now".
+/// Removes words that say that something is so from now on. Conditions, reasons and times such as "since the move"
+/// and "these days" remain.
 pub(super) fn strip_now_words(text: &str) -> String {
     static NOW: LazyLock<Regex> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
-        Regex::new(r"(?i)\b(these days|from now on|nowadays|currently|now|actually,?|correction:?|i was wrong,?|since the\b[^,.;]*|since then)(?:\b|\s)")
-            .expect("a regular expression")
+        Regex::new(r"(?i)\b(from now on|now)(?:\b|\s)").expect("a regular expression")
     });
-    NOW.replace_all(text, "").into_owned()
+    NOW.replace_all(&strip_correction_words(text), "").into_owned()
+}
+
+/// Removes words that mark a correction, such as "actually".
+pub(super) fn strip_correction_words(text: &str) -> String {
+    static CORRECTION: LazyLock<Regex> = LazyLock::new(|| {
+        #[expect(clippy::expect_used, reason = "a constant, used by the tests of `compare`")]
+        Regex::new(r"(?i)\b(?:actually\b,?|correction[:,]|i was wrong\b,?)\s*").expect("a regular expression")
+    });
+    CORRECTION.replace_all(text, "").into_owned()
 }
 
 fn has_phrase(text: &str, phrases: &[&str]) -> bool {

@@ -5,24 +5,37 @@
 //! exchanged after "is", the sentence is negated, or the known value is named as wrong, and nothing else differs.
 
 use super::english::{
-    ANTONYMS, DEFINITE_STARTERS, ENGLISH_WORDS, MAYBE_ENGLISH_WORDS, QUANTIFIERS, SYNONYMS, UNIT_SYMBOLS,
+    ANTONYMS, CALENDAR, DEFINITE_STARTERS, ENGLISH_WORDS, MAYBE_ENGLISH_WORDS, MODALS, PHRASE_STARTERS,
+    QUANTIFIERS, SYNONYMS, UNIT_SYMBOLS,
 };
-use super::parse::{strip_now_words, tokens};
+use super::parse::{strip_correction_words, strip_now_words, tokens};
+use super::settings::{is_limiting, is_time_word};
 use crate::languages::{Language, Script, detect};
+use crate::terms::{fingerprint_of, signs_of};
 
-/// Words that may be left out without another meaning.
-const NEUTRAL_WORDS: &[&str] = &["the", "a", "an", "am", "is", "are"];
+/// Forms of "be" that may be left out without another meaning.
+const BE: &[&str] = &["am", "is", "are"];
+/// Words that an article gives another meaning: "few" and "a few".
+const COUNTED_BY_ARTICLE: &[&str] = &["few", "little", "lot", "bit", "couple", "number", "most", "only"];
+/// Verbs after "and" that state one more thing about the same subject.
+const ADDED_VERBS: &[&str] = &["is", "are", "am", "has", "have"];
 /// The most words of a value that replaces one that is named as wrong.
 const VALUE_WORDS_MAX: usize = 4;
 /// The verbs whose subject has one such value at a time, in the forms that stand before the value.
-const ONE_VALUE_VERBS: &[&str] = &["is", "are", "costs", "cost", "weighs", "weigh"];
+const ONE_VALUE_VERBS: &[&str] = &["is", "are", "costs", "cost"];
 /// Verbs that may stand before the value of a correction, besides those of [`ONE_VALUE_VERBS`].
 const CORRECTED_VERBS: &[&str] = &["called", "named", "live", "lives", "in"];
 
-/// All words of a sentence in lower case, in order: without punctuation, and with numbers as digits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// All words of a sentence in lower case, in order: without punctuation, and in English with numbers as digits.
+#[derive(Debug, Clone, Default)]
 pub(super) struct WrittenForm {
+    /// The words without "now".
     words: Vec<String>,
+    /// The words with "now".
+    all_words: Vec<String>,
+    /// The signs and emoji that are no words.
+    signs: Vec<String>,
+    fingerprint: u64,
     /// Whether the sentence is certainly English.
     pub(super) is_english: bool,
     /// Whether "not" begins a part of its own, as in "Rex, not Balu".
@@ -45,8 +58,11 @@ pub(super) enum WrittenChange {
 impl WrittenForm {
     pub(super) fn of(text: &str) -> Self {
         let is_word = |token: &String| token.contains(char::is_alphanumeric) || is_unit_symbol(token);
-        let words = tokens(&strip_now_words(text), true).into_iter().filter(is_word);
-        let words: Vec<String> = words.map(|word| digits(&word.to_lowercase())).collect();
+        let words_of = |text: &str| -> Vec<String> {
+            let words = tokens(text, true).into_iter().filter(is_word);
+            words.map(|word| word.to_lowercase()).collect()
+        };
+        let (words, all_words) = (words_of(&strip_now_words(text)), words_of(&strip_correction_words(text)));
         let languages = detect(text);
         let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
         let is_clear = languages.or(Script::Latin).is_none();
@@ -57,27 +73,75 @@ impl WrittenForm {
         let denies_apart = [", not ", "; not ", "– not ", "— not ", "- not ", "(not "]
             .iter()
             .any(|part| lower.contains(part));
-        Self { words, is_english, denies_apart }
+        let with_digits = |words: Vec<String>| words.iter().map(|word| digits(word)).collect();
+        // Colons of times are in the words.
+        let mut signs = signs_of(text);
+        signs.retain(|sign| sign != ":" && !is_unit_symbol(sign));
+        Self {
+            words: with_digits(words),
+            all_words: with_digits(all_words),
+            signs,
+            fingerprint: fingerprint_of(text),
+            is_english,
+            denies_apart,
+        }
     }
 
-    /// Returns whether both sentences have the same words in the same order, besides articles and forms of "be".
+    /// Returns whether both sentences have the same words and signs in the same order.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let are_english = self.is_english && other.is_english;
+        let has_same_words = self.all_words == other.all_words && self.denies_apart == other.denies_apart;
+        self.fingerprint == other.fingerprint || are_english && has_same_words && self.signs == other.signs
+    }
+
+    /// Returns whether both sentences have the same words in the same order, besides forms of "be", the first article
+    /// and the article of a last noun after "be".
     pub(super) fn has_same_words(&self, other: &Self) -> bool {
-        let words = |form: &Self| -> Vec<String> {
-            form.words.iter().filter(|word| !NEUTRAL_WORDS.contains(&word.as_str())).cloned().collect()
-        };
-        words(self) == words(other)
+        self.signs == other.signs && self.words_without_articles() == other.words_without_articles()
     }
 
-    /// Returns whether this sentence has all words of another one, in the same order.
-    pub(super) fn contains(&self, shorter: &Self) -> bool {
-        let mut rest = self.words.iter();
-        shorter.words.iter().all(|word| rest.any(|other| other == word))
+    fn words_without_articles(&self) -> Vec<&str> {
+        let words = &self.all_words;
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let is_neutral = |at: usize| {
+            let is_counted = COUNTED_BY_ARTICLE.contains(&word(at + 1));
+            let is_last = at + 2 == words.len() && at > 0 && BE.contains(&word(at - 1));
+            match word(at) {
+                "the" => at == 0 && !is_counted,
+                "a" | "an" => is_last && !is_counted,
+                word => BE.contains(&word),
+            }
+        };
+        (0..words.len()).filter(|at| !is_neutral(*at)).map(word).collect()
+    }
+
+    /// Returns whether this sentence is another one with "and" and one more statement about the same subject.
+    ///
+    /// A condition, a time, a place, a reason or a quantity in it might also limit the other statement.
+    pub(super) fn adds_to(&self, shorter: &Self) -> bool {
+        let Some(added) = self.all_words.strip_prefix(&shorter.all_words[..]) else { return false };
+        let [and, verb, rest @ ..] = added else { return false };
+        let limits = |word: &String| {
+            let word = word.as_str();
+            [PHRASE_STARTERS, MODALS, CALENDAR].iter().any(|list| list.contains(&word))
+                || QUANTIFIERS.contains(&word) && word != "a"
+                || word.starts_with(|c: char| c.is_ascii_digit())
+                || is_time_word(word)
+                || is_negative(word)
+                || is_limiting(word)
+        };
+        and == "and"
+            && ADDED_VERBS.contains(&verb.as_str())
+            && !rest.is_empty()
+            && !rest.iter().any(limits)
+            && self.signs == shorter.signs
+            && !self.denies_apart
     }
 
     /// Returns how a new sentence certainly replaces this one, if it does.
     pub(super) fn change_by(&self, new: &Self, is_correction: bool) -> Option<WrittenChange> {
         // A single English word in one of them is enough: the other has nearly the same words.
-        if !self.is_english && !new.is_english {
+        if !self.is_english && !new.is_english || self.signs != new.signs {
             return None;
         }
         if is_negation(&self.words, &new.words) || is_negation(&new.words, &self.words) {

@@ -132,7 +132,7 @@ pub(super) fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// Returns whether a letter is of a script that puts no space between words.
-fn is_unspaced(letter: char) -> bool {
+pub(super) fn is_unspaced(letter: char) -> bool {
     letter >= '\u{e00}' && matches!(Script::of(letter), Some(Script::Thai | Script::Kana | Script::Han))
 }
 

@@ -106,6 +106,16 @@ fn what_looks_like_a_replacement_hides_nothing() {
         ("I drink tea.", "I drink tea at home and coffee at work, not tea at work."),
         ("We have a public API.", "We have a private API."),
         ("I can read Russian.", "I can actually read Greek."),
+        ("My blood sugar is 5.6.", "My blood sugar is 7.1."),
+        ("My blood pressure is 120.", "My blood pressure is 130."),
+        ("The fever is 38 degrees.", "The fever is 39 degrees."),
+        ("Our cat weighs 4 kilos.", "Our cat weighs 5 kilos."),
+        ("The bag is 4 kg.", "The bag is 5 kg."),
+        ("The alarm is on.", "The alarm is off since the burglary."),
+        ("The shop is open.", "The shop is currently closed."),
+        ("The temperature limit is 5.", "The temperature limit is -5."),
+        ("Allergies: penicillin", "Allergies: penicillin, cat hair?"),
+        ("The port is 80?", "The port is 80."),
     ];
     for (known, incoming) in cases {
         let relation = relation(known, incoming);
@@ -135,9 +145,66 @@ fn repeated_texts_say_nothing_new() {
         ("I am vegetarian.", "I'm a vegetarian.", Relation::Same),
         ("The weekly standup is at 10:00.", "Weekly standup is at 10:00.", Relation::Same),
         ("Our dog is called Balu.", "Our dog is called Balu and is a Bernese mountain dog.", Relation::More),
+        ("Our dog is called Balu and is a Bernese mountain dog.", "Our dog is called Balu.", Relation::Same),
+        ("The office has 12 rooms.", "The office has twelve rooms.", Relation::Same),
+        ("हमारा कुत्ता बालू है।", "हमारा कुत्ता बालू है", Relation::Same),
+        ("Das Büro ist in Porto.", "das Büro ist in Porto!", Relation::Same),
     ];
     for (known, incoming, expected) in cases {
         assert_eq!(relation(known, incoming), expected, "{known} | {incoming}");
+    }
+}
+
+#[test]
+fn limits_and_signs_are_never_the_same_and_overwrite_nothing() {
+    let pairs = [
+        ("The alarm is off while we are away.", "The alarm is off."),
+        ("The alarm is off on Mondays.", "The alarm is off."),
+        ("The alarm is off if nobody is home.", "The alarm is off."),
+        ("The alarm is off because of the cat.", "The alarm is off."),
+        ("The alarm is off in the kitchen.", "The alarm is off."),
+        ("The alarm is off, except at night.", "The alarm is off."),
+        ("The alarm is off for two weeks.", "The alarm is off."),
+        ("The alarm is off since the burglary.", "The alarm is off."),
+        ("The alarm is off these days.", "The alarm is off."),
+        ("The alarm is off now.", "The alarm is off."),
+        ("The alarm is only off in May.", "The alarm is off."),
+        ("The alarm is off and is only loud at night.", "The alarm is off."),
+        ("The alarm is off and is on at night.", "The alarm is off."),
+        ("I drink two cups of tea.", "I drink tea."),
+        ("Anna lives with her sister in Porto.", "Anna lives in Porto."),
+        ("Ben has few friends.", "Ben has a few friends."),
+        ("Our team has little time.", "Our team has a little time."),
+        ("My days are few.", "My days are a few."),
+        ("Ben is the only child of the family.", "Ben is only a child of the family."),
+        ("She is the boss.", "She is a boss."),
+        ("Most people like the most expensive cheese.", "The most people like most expensive cheese."),
+        ("I write the server in C.", "I write the server in C++."),
+        ("My favourite is the 🎻", "My favourite is the 🎸"),
+        ("The flag is debug.", "The flag is !debug."),
+        ("The rule is a && b", "The rule is a || b"),
+        ("retries = 3", "retries != 3"),
+        ("The limit is <5", "The limit is >5"),
+        ("यह मेरे पिता की दुकान है", "यह मेरे पति की दुकान है"),
+        ("Add ½ cup of the oil.", "Add 1 cup of the oil."),
+        ("Sala ten jest mój", "Sala 10 jest mój"),
+        ("Der Alarm ist aus, wenn wir weg sind.", "Der Alarm ist aus."),
+        ("L'alarme est coupée la nuit.", "L'alarme est coupée."),
+        ("我不在家时闹钟关闭。", "闹钟关闭。"),
+    ];
+    for (one, other) in pairs {
+        for (known, incoming) in [(one, other), (other, one)] {
+            let found = relation(known, incoming);
+            let keeps = matches!(found, Relation::MayReplace | Relation::Contradicts | Relation::Other);
+            assert!(keeps, "{found:?}: {known} | {incoming}");
+        }
+    }
+    // A link, not a repetition.
+    for (known, incoming) in [
+        ("The alarm is off while we are away.", "The alarm is off."),
+        ("Ben has few friends.", "Ben has a few friends."),
+    ] {
+        assert_eq!(relation(known, incoming), Relation::MayReplace, "{known} | {incoming}");
     }
 }
 
