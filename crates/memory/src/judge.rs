@@ -3,39 +3,46 @@
 //! A judge works in the background with the lowest priority. It waits until no interactive task has been in
 //! progress for a while, stops when one starts, and asks again later. It replaces memories only if its
 //! calibration on the built-in pairs shows that it is precise enough ([`calibration`]); otherwise the links stay
-//! as they are. Usage is recorded under the key that wrote the newer memory. A replacement is undone like any
-//! other, and the judge does not repeat it.
+//! as they are. It decides only about texts that the model read as they are now, and whole. A replacement is undone
+//! like any other, and the judge does not repeat it.
+//!
+//! Usage is recorded under the key that wrote the newer memory, and that of a calibration under the key that asked
+//! for it, or one of the owner.
+//!
+//! The reason in the history of memories says nothing about a text, because it stays when the memory with that text
+//! is erased.
 
 mod calibration;
+mod pass;
 mod question;
 pub(crate) mod status;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use lar_base::default_models::DEFAULT_CHAT;
-use lar_base::{Caller, Code, Problem, TaskId, Timestamp};
+use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
 use lar_gateway::{OnDisconnect, Task, Work};
-use lar_inference::{Priority, TaskEvent, cancelled_problem, stopped_problem};
+use lar_inference::{Priority, Prompt, TaskEvent, cancelled_problem, stopped_problem};
 use lar_store::{
-    Change, JudgeCalibration, LinkJudgment, LinkRelation, LinkResolution, MemoryDecision, UnjudgedLink,
+    Change, Error as StoreError, JudgeCalibration, KeyRecord, LinkJudgment, LinkResolution, Memory,
+    MemoryDecision, UnjudgedLink,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::calibration::{CalibrationPair, Scored};
+use self::pass::{Pass, Resting};
 use self::question::FormAnswer;
 pub use self::status::{JudgeModel, JudgeState};
 use crate::Memories;
 use crate::smart::Decision;
-use crate::supersede::{confirm_change, supersede_change};
+use crate::supersede::{TRIES_MAX, confirm_change, supersede_change};
 
 /// The interval between looks for links and a loaded model.
 const EVERY: Duration = Duration::from_secs(60);
 /// The time without interactive tasks before the judge asks.
 const QUIET: Duration = Duration::from_secs(20);
-/// The number of links that are loaded together.
-const PAGE: u32 = 16;
-/// The most characters of a change in the history of memories.
-const CHANGE_CHARS_MAX: usize = 200;
 
 /// A model that judges, with the version of the question.
 struct JudgingModel {
@@ -74,13 +81,18 @@ impl Memories {
 
     /// Judges until the server stops.
     pub(crate) async fn run_judge(self, stopping: CancellationToken) {
+        let (mut resting, mut has_failed) = (Resting::default(), false);
         loop {
-            tokio::select! {
+            let worked = tokio::select! {
                 () = stopping.cancelled() => return,
-                worked = self.judge_all() => if let Err(problem) = worked {
-                    tracing::debug!(%problem, "could not judge links");
-                },
+                worked = self.judge_all(&mut resting) => worked,
+            };
+            match &worked {
+                Ok(()) => {}
+                Err(problem) if has_failed => tracing::debug!(%problem, "could not judge links"),
+                Err(problem) => tracing::warn!(%problem, "could not judge links; trying again every minute"),
             }
+            has_failed = worked.is_err();
             self.judge.set(JudgeState::Idle);
             tokio::select! {
                 () = stopping.cancelled() => return,
@@ -90,7 +102,7 @@ impl Memories {
         }
     }
 
-    async fn judge_all(&self) -> Result<(), Problem> {
+    async fn judge_all(&self, resting: &mut Resting) -> Result<(), Problem> {
         let requested = self.judge.requested().take();
         if let Some((model, caller)) = requested {
             let judge = self.judging_model(&model).await?;
@@ -99,25 +111,35 @@ impl Memories {
             }
         }
         let Some(judge) = self.current_judge().await? else { return Ok(()) };
-        let Some(first) = self.store.links_unjudged(judge.id.clone(), 1).await?.pop() else {
+        let Some(first) = self.store.links_unjudged(judge.id.clone(), None, 1).await?.pop() else {
             return Ok(());
         };
         let known = self.store.judge_get(judge.id.clone()).await?;
         let calibration = match known {
             Some(known) => known,
-            None => self.calibrate(&judge, &Caller::internal(first.user, first.key)).await?,
+            None => self.calibrate(&judge, &self.calibration_caller(&first).await?).await?,
         };
         let Some(threshold) = calibration.threshold else { return Ok(()) };
         self.judge.set(JudgeState::Judging { model: judge.name.clone() });
-        loop {
-            let page = self.store.links_unjudged(judge.id.clone(), PAGE).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            for link in page {
-                self.judge_link(&judge, link, threshold).await?;
-            }
+        let mut pass = Pass::new(&self.store, judge.id.clone(), resting);
+        while let Some(next) = pass.next().await? {
+            let (link, key) = (next.link.id, next.key);
+            let judged = self.judge_link(&judge, next, threshold).await;
+            pass.record(link, key, judged);
         }
+        Ok(())
+    }
+
+    /// Returns the caller of a calibration that nobody asked for. It serves all users, so it has a key of the owner.
+    /// An owner without a valid key has the key of the newest link instead.
+    async fn calibration_caller(&self, first: &UnjudgedLink) -> Result<Caller, Problem> {
+        let owner = self.store.owner().await?;
+        let keys = self.store.key_list(owner).await?;
+        let caller = match oldest_valid(&keys, Timestamp::now()) {
+            Some(key) => Caller::internal(owner, key),
+            None => Caller::internal(first.user, first.key),
+        };
+        Ok(caller)
     }
 
     /// Returns the model that judges now.
@@ -151,7 +173,7 @@ impl Memories {
                 pairs: pairs.len(),
             });
             let answer = self.ask(judge, caller, older, newer).await?;
-            scored.push((score_of(answer.as_ref()), *replaces));
+            scored.push((answer.and_then(|answer| answer.replacement_score()), *replaces));
             if calibration::is_hopeless(&scored, pairs.len()) {
                 break;
             }
@@ -182,39 +204,62 @@ impl Memories {
     async fn judge_link(
         &self,
         judge: &JudgingModel,
-        unjudged: UnjudgedLink,
+        judged: UnjudgedLink,
         threshold: f32,
     ) -> Result<(), Problem> {
-        let UnjudgedLink { link, user, key, older, newer } = unjudged;
-        let answer = self.ask(judge, &Caller::internal(user, key), &older, &newer).await?;
-        let relation = answer.as_ref().map_or("unclear", |answer| answer.relation.as_str());
-        let score = score_of(answer.as_ref());
-        let record =
-            LinkJudgment { link: link.id, judge: judge.id.clone(), relation: relation.into(), score };
-        self.store.link_judge(record).await?;
-        if score < threshold || link.relation != LinkRelation::MayReplace {
+        let caller = Caller::internal(judged.user, judged.key);
+        let answer = self.ask(judge, &caller, &judged.older, &judged.newer).await?;
+        let judgment = LinkJudgment {
+            link: judged.link.id,
+            judge: judge.id.clone(),
+            older: judged.older.clone(),
+            newer: judged.newer.clone(),
+        };
+        // If a text changed meanwhile, the next pass asks about the new one.
+        let is_recorded = self.store.link_judge(judgment).await?;
+        let score = answer.and_then(|answer| answer.replacement_score());
+        if !is_recorded || !calibration::is_accepted(score, threshold) {
             return Ok(());
         }
-        let reason = reason(&judge.name, answer.as_ref());
-        let _lock = self.space_locks.lock(link.space).await;
-        let spaces = vec![link.space];
-        let older = self.store.memory_get(spaces.clone(), link.older).await?;
-        let newer = self.store.memory_get(spaces.clone(), link.newer).await?;
-        let decision = MemoryDecision {
-            // The decision also changes the newer memory, so that it can be undone from both.
-            changes: vec![confirm_change(&newer), supersede_change(&older, newer.id, newer.valid_from)],
-            resolved: Some((link.id, LinkResolution::Replace)),
-            ..MemoryDecision::default()
-        };
-        let change = Change::new(key, Decision::Supersede.as_str(), Some(reason));
-        match self.commit_decision(spaces, decision, change, None).await {
-            // A person decided, or changed a memory, meanwhile.
-            Err(problem) if matches!(problem.code, Code::Conflict | Code::VersionMismatch) => Ok(()),
-            done => done.map(|_| ()),
+        let decided = self.replace_judged(judge, &judged).await;
+        if !matches!(decided, Ok(true)) {
+            self.store.link_judge_again(judged.link.id, judge.id.clone()).await?;
         }
+        decided.map(drop)
     }
 
-    /// Asks the model when nobody waits for an answer. Returns `None` if its answer cannot be read.
+    /// Replaces the older memory of a link. Returns whether the link is decided: false if a text is another one than
+    /// the model read.
+    async fn replace_judged(&self, judge: &JudgingModel, judged: &UnjudgedLink) -> Result<bool, Problem> {
+        let link = &judged.link;
+        let _lock = self.space_locks.lock(link.space).await;
+        for _ in 0..TRIES_MAX {
+            let spaces = vec![link.space];
+            let memories = async {
+                let older = self.store.memory_get(spaces.clone(), link.older).await?;
+                Ok((older, self.store.memory_get(spaces.clone(), link.newer).await?))
+            };
+            let (older, newer) = match memories.await {
+                Ok(memories) => memories,
+                // One of them was erased, and the link with it.
+                Err(StoreError::NotFound(_)) => return Ok(true),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(decision) = replacement(judged, &older, &newer) else { return Ok(false) };
+            let change = Change::new(judged.key, Decision::Supersede.as_str(), Some(reason(&judge.name)));
+            match self.commit_decision(spaces, decision, change, None).await {
+                // Something else than a text may have changed.
+                Err(problem) if problem.code == Code::VersionMismatch => {}
+                // A person decided meanwhile, or erased a memory.
+                Err(problem) if matches!(problem.code, Code::Conflict | Code::NotFound) => return Ok(true),
+                done => return done.map(|_| true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks the model when nobody waits for an answer. Returns `None` if its answer cannot be read, or a text is too
+    /// long to ask.
     async fn ask(
         &self,
         judge: &JudgingModel,
@@ -222,6 +267,7 @@ impl Memories {
         older: &str,
         newer: &str,
     ) -> Result<Option<FormAnswer>, Problem> {
+        let Some(prompt) = question::prompt(older, newer) else { return Ok(None) };
         let interactive = self.gateway.interactive_tasks();
         loop {
             interactive.wait_until_quiet(QUIET).await;
@@ -229,7 +275,7 @@ impl Memories {
                 biased;
                 // Dropping the answer's reader cancels its task.
                 () = interactive.wait_for_one() => {}
-                answer = self.generate(judge, caller, older, newer) => return answer,
+                answer = self.generate(judge, caller, prompt.clone()) => return answer,
             }
         }
     }
@@ -238,8 +284,7 @@ impl Memories {
         &self,
         judge: &JudgingModel,
         caller: &Caller,
-        older: &str,
-        newer: &str,
+        prompt: Prompt,
     ) -> Result<Option<FormAnswer>, Problem> {
         let task = Task {
             id: TaskId::new(),
@@ -251,7 +296,7 @@ impl Memories {
             conversation: None,
             memory: None,
             on_disconnect: OnDisconnect::Cancel,
-            work: Work::Generate { prompt: question::prompt(older, newer), sampling: question::sampling() },
+            work: Work::Generate { prompt, sampling: question::sampling() },
         };
         let admitted = self.gateway.admit(task).await?;
         let mut reader = self.gateway.dispatch(admitted).read(0);
@@ -269,19 +314,28 @@ impl Memories {
     }
 }
 
-/// Returns the score of an answer. One that cannot be read accepts nothing.
-fn score_of(answer: Option<&FormAnswer>) -> f32 {
-    answer.map_or(f32::MIN, |answer| answer.score)
+/// Returns the oldest key that is valid and belongs to no agent.
+fn oldest_valid(keys: &[KeyRecord], now: Timestamp) -> Option<KeyId> {
+    let mut valid = keys.iter().filter(|key| {
+        key.agent.is_none() && key.revoked_at.is_none() && key.expires_at.is_none_or(|expiry| expiry > now)
+    });
+    valid.next().map(|key| key.id)
+}
+
+/// Returns the decision that replaces the older memory; `None` if a text is another one than the model read.
+fn replacement(judged: &UnjudgedLink, older: &Memory, newer: &Memory) -> Option<MemoryDecision> {
+    if (&older.content, &newer.content) != (&judged.older, &judged.newer) {
+        return None;
+    }
+    Some(MemoryDecision {
+        // The decision also changes the newer memory, so that it can be undone from both.
+        changes: vec![confirm_change(newer), supersede_change(older, newer.id, newer.valid_from)],
+        resolved: Some((judged.link.id, LinkResolution::Replace)),
+        ..MemoryDecision::default()
+    })
 }
 
 /// Returns the reason in the history of memories.
-fn reason(model: &str, answer: Option<&FormAnswer>) -> String {
-    let change = answer.map(|answer| answer.change.as_str()).filter(|change| *change != question::NOTHING);
-    match change {
-        Some(change) => {
-            let change: String = change.chars().take(CHANGE_CHARS_MAX).collect();
-            format!("{model} finds that it is outdated: {change}")
-        }
-        None => format!("{model} finds that it is outdated"),
-    }
+fn reason(model: &str) -> String {
+    format!("{model} finds that it is outdated")
 }

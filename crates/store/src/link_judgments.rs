@@ -1,14 +1,18 @@
 //! Judgments of a model about links between memories, and the calibration of each model as a judge.
 //!
 //! A *judge* is a model with one version of the question. Its calibration says from which score on it may be
-//! believed.
+//! believed. A link keeps which judge has read it, so that the judge is not asked again, and nothing about the answer:
+//! the columns `judged_relation` and `judged_score` are no longer used.
+
+#[cfg(test)]
+mod tests;
 
 use lar_base::{KeyId, LinkId, Timestamp, UserId};
 use rusqlite::{OptionalExtension as _, Row};
 
 use crate::columns::{parse_column, time};
 use crate::memory_links::rows::{OPEN, read_link};
-use crate::{Error, MemoryLink, Store};
+use crate::{Error, LinkRelation, MemoryLink, Store};
 
 /// The calibration of a judge on pairs with known relations.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +35,7 @@ pub struct JudgeCalibration {
     pub calibrated_at: Timestamp,
 }
 
-/// An open link that a judge has not read, with what it needs for that.
+/// An open link that a judge has not read, with the texts to read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnjudgedLink {
     /// The link.
@@ -46,17 +50,17 @@ pub struct UnjudgedLink {
     pub newer: String,
 }
 
-/// The judgment of a judge about a link.
-#[derive(Debug, Clone, PartialEq)]
+/// The fact that a judge has read the texts of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkJudgment {
     /// The link.
     pub link: LinkId,
     /// The judge.
     pub judge: String,
-    /// The relation that it sees, in the words of the question.
-    pub relation: String,
-    /// The score of *replaces*: the logarithm of its odds.
-    pub score: f32,
+    /// The text of the older memory, as the judge read it.
+    pub older: String,
+    /// The text of the newer memory, as the judge read it.
+    pub newer: String,
 }
 
 impl Store {
@@ -111,21 +115,30 @@ impl Store {
         .await
     }
 
-    /// Returns open links of all spaces that this judge has not read, newest first.
+    /// Returns at most `limit` open links of all spaces that may replace a memory and that this judge has not read,
+    /// newest first; with `before`, only those with a lesser id.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn links_unjudged(&self, judge: String, limit: u32) -> Result<Vec<UnjudgedLink>, Error> {
+    pub async fn links_unjudged(
+        &self,
+        judge: String,
+        before: Option<LinkId>,
+        limit: u32,
+    ) -> Result<Vec<UnjudgedLink>, Error> {
         self.read(move |connection| {
             let sql = format!(
                 "SELECT memory_links.*, user_id, json_extract(newer.source, '$.key') AS newer_key,
                         older.content AS older_content, newer.content AS newer_content
                  FROM memory_links JOIN spaces ON spaces.id = memory_links.space_id
                  JOIN memories AS older ON older.id = older_id JOIN memories AS newer ON newer.id = newer_id
-                 WHERE judge IS NOT ?1 AND {OPEN} ORDER BY memory_links.id DESC LIMIT ?2"
+                 WHERE relation = ?1 AND judge IS NOT ?2 AND {OPEN} AND (?3 IS NULL OR memory_links.id < ?3)
+                 ORDER BY memory_links.id DESC LIMIT ?4"
             );
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map((judge, limit), |row| {
+            let before = before.map(|id| id.to_string());
+            let relation = LinkRelation::MayReplace.as_str();
+            let rows = query.query_map((relation, judge, before, limit), |row| {
                 Ok(UnjudgedLink {
                     link: read_link(row)?,
                     user: parse_column(row, "user_id")?,
@@ -139,16 +152,33 @@ impl Store {
         .await
     }
 
-    /// Records the judgment about a link. A link that no longer exists is left out.
+    /// Records that a judge has read a link. Returns false and records nothing if the texts of its memories are
+    /// others than the judge read, or the link no longer exists.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn link_judge(&self, judgment: LinkJudgment) -> Result<(), Error> {
+    pub async fn link_judge(&self, judgment: LinkJudgment) -> Result<bool, Error> {
         self.write(move |connection| {
-            connection.execute(
-                "UPDATE memory_links SET judge = ?2, judged_relation = ?3, judged_score = ?4 WHERE id = ?1",
-                (judgment.link.to_string(), judgment.judge, judgment.relation, judgment.score),
+            let recorded = connection.execute(
+                "UPDATE memory_links SET judge = ?2, judged_relation = NULL, judged_score = NULL
+                 WHERE id = ?1
+                   AND EXISTS (SELECT 1 FROM memories WHERE memories.id = older_id AND content = ?3)
+                   AND EXISTS (SELECT 1 FROM memories WHERE memories.id = newer_id AND content = ?4)",
+                (judgment.link.to_string(), judgment.judge, judgment.older, judgment.newer),
             )?;
+            Ok(recorded > 0)
+        })
+        .await
+    }
+
+    /// Records that a judge has not read a link, so that it is asked again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn link_judge_again(&self, link: LinkId, judge: String) -> Result<(), Error> {
+        self.write(move |connection| {
+            let sql = "UPDATE memory_links SET judge = NULL WHERE id = ?1 AND judge = ?2";
+            connection.execute(sql, (link.to_string(), judge))?;
             Ok(())
         })
         .await
