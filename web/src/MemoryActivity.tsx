@@ -4,6 +4,7 @@
 import { useState } from "react";
 import { ApiError, type MemoryActivity as Activity } from "./api";
 import { memoryApi } from "./memory/api";
+import { ReminderActivity } from "./ReminderActivity";
 
 const memories = memoryApi();
 
@@ -18,7 +19,7 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
     const decisions = new Map(changed.map((memory) => [memory.change ?? memory.id, memory]));
     try {
       for (const { id, change } of decisions.values()) await memories.undo(id, change);
-      for (const { id } of scheduled) await memories.cancelReminder(id);
+      for (const { id } of scheduled) await memories.updateReminder(id, { status: "cancelled" });
       setUndoStatus("Undone.");
     } catch (cause) {
       setUndoStatus(cause instanceof ApiError ? cause.message : "Could not undo this. Try again.");
@@ -43,9 +44,7 @@ export function MemoryActivity({ activity }: { activity: Activity }) {
         </details>
       )}
       {reminders.map((reminder) => (
-        <p key={reminder.id}>
-          <strong>Reminder:</strong> <Content of={reminder} /> <span className="quiet">{reminder.reason}</span>
-        </p>
+        <ReminderActivity key={reminder.id} reminder={reminder} />
       ))}
       {scheduled.map((reminder) => (
         <p key={reminder.id}>

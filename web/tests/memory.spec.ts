@@ -156,8 +156,8 @@ test("a suggested change is accepted, and its run is undone", async ({ page }) =
   const shorter = page.locator(".card", { hasText: "paints watercolours." });
   await expect(shorter).toContainText("Superseded");
   await page.getByRole("tab", { name: /^Inbox/ }).click();
-  await page.getByRole("list", { name: "Runs" }).getByRole("button", { name: "Undo this run" }).first().click();
-  await expect(page.getByRole("list", { name: "Runs" })).toHaveCount(0);
+  await page.getByRole("list", { name: "Consolidation runs" }).getByRole("button", { name: "Undo this run" }).first().click();
+  await expect(page.getByRole("list", { name: "Consolidation runs" })).toHaveCount(0);
   await page.getByRole("tab", { name: "Memories" }).click();
   await expect(shorter).not.toContainText("Superseded");
 });

@@ -7,6 +7,8 @@ interface Props {
   memory: Memory;
   /** The search result, if the memory was found by a search. */
   result?: SearchResult;
+  /** Whether a newer memory may replace this one, and nobody has decided yet. */
+  isPossiblyOutdated: boolean;
   memories: MemoryApi;
   isReadOnly: boolean;
   isSelected: boolean;
@@ -19,6 +21,7 @@ interface Props {
 export function MemoryCard({
   memory,
   result,
+  isPossiblyOutdated,
   memories,
   isReadOnly,
   isSelected,
@@ -50,7 +53,7 @@ export function MemoryCard({
             <span className="chip">{memory.kind}</span>
             {memory.pinned && <span className="chip ready">Pinned</span>}
             {memory.superseded_by && <span className="chip">Superseded</span>}
-            {result?.possibly_outdated && (
+            {isPossiblyOutdated && (
               <span className="chip" title="A newer memory may replace this one. Decide in the inbox.">
                 Possibly outdated
               </span>

@@ -9,6 +9,8 @@ import { SaveResult } from "./SaveResult";
 interface Props {
   memories: MemoryApi;
   stats?: MemoryStats;
+  /** The ids of the memories that may be outdated, as far as the page has loaded them. */
+  outdated: ReadonlySet<string>;
   isReadOnly: boolean;
   onChanged: () => void;
   onOpenConversation: (id: string) => void;
@@ -16,7 +18,7 @@ interface Props {
 
 const SEARCH_DELAY_MS = 200;
 
-export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConversation }: Props) {
+export function MemoryList({ memories, stats, outdated, isReadOnly, onChanged, onOpenConversation }: Props) {
   const [query, setQuery] = useState("");
   const [kind, setKind] = useState<Kind | "">("");
   const [onlyForgotten, setOnlyForgotten] = useState(false);
@@ -184,6 +186,7 @@ export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConve
             key={memory.id}
             memory={memory}
             result={results?.get(memory.id)}
+            isPossiblyOutdated={results?.get(memory.id)?.possibly_outdated || outdated.has(memory.id)}
             memories={memories}
             isReadOnly={isReadOnly}
             isSelected={selected.has(memory.id)}

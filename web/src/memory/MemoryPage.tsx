@@ -1,15 +1,16 @@
-// The memory page, with a tab each for memories, the inbox, spaces and apps.
+// The memory page, with a tab each for memories, the inbox, reminders, spaces and apps.
 
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Icon } from "../Icon";
-import { memoryApi, spaceName, spaces, type MemoryStats, type Space } from "./api";
+import { memoryApi, PAGE_MAX, spaceName, spaces, type MemoryStats, type Space } from "./api";
 import { Apps } from "./Apps";
 import { Inbox } from "./Inbox";
 import { KeyActivity } from "./KeyActivity";
 import { MemoryList } from "./MemoryList";
+import { Reminders } from "./Reminders";
 import { Spaces } from "./Spaces";
 
-const TABS = ["Memories", "Inbox", "Spaces", "Apps"] as const;
+const TABS = ["Memories", "Inbox", "Reminders", "Spaces", "Apps"] as const;
 
 interface Props {
   onOpenDrawer: () => void;
@@ -22,19 +23,28 @@ export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: P
   const [allSpaces, setAllSpaces] = useState<Space[]>([]);
   const [spaceId, setSpaceId] = useState<string>("");
   const [stats, setStats] = useState<MemoryStats>();
-  const [inboxCount, setInboxCount] = useState(0);
+  const [inbox, setInbox] = useState({ count: 0, isPartial: false });
+  /** The number of decisions in the inbox that are not carried out yet. */
+  const [pendingCount, setPendingCount] = useState(0);
+  /** The ids of the memories that may be outdated. */
+  const [outdated, setOutdated] = useState<ReadonlySet<string>>(new Set());
   const space = allSpaces.find((space) => space.id === spaceId);
   const memories = useMemo(() => memoryApi(space), [space]);
 
-  const refresh = useCallback(() => {
-    spaces.list().then(({ data }) => setAllSpaces(data), () => {});
-    memories.getStats().then(setStats, () => {});
-    Promise.all([memories.listInbox(), memories.listLinks(), memories.listProposals()]).then(
-      (lists) => setInboxCount(lists.reduce((count, { data }) => count + data.length, 0)),
-      () => {},
-    );
-  }, [memories]);
-  useEffect(refresh, [refresh]);
+  const refresh = useCallback(
+    () =>
+      Promise.allSettled([
+        spaces.list().then(({ data }) => setAllSpaces(data)),
+        memories.getStats().then(setStats),
+        Promise.all([memories.listInbox(PAGE_MAX), memories.listLinks(PAGE_MAX), memories.listProposals(PAGE_MAX)]).then((lists) => {
+          setInbox({ count: lists.reduce((count, { data }) => count + data.length, 0), isPartial: lists.some(({ next }) => next) });
+          setOutdated(new Set(lists[1].data.map(({ older }) => older.id)));
+        }),
+      ]),
+    [memories],
+  );
+  useEffect(() => void refresh(), [refresh]);
+  const inboxCount = inbox.count - pendingCount;
 
   return (
     <main className="memory-page">
@@ -72,7 +82,7 @@ export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: P
                 onClick={() => setTab(name)}
               >
                 {name}
-                {name === "Inbox" && inboxCount > 0 && <span className="count"> {inboxCount}</span>}
+                {name === "Inbox" && inboxCount > 0 && <span className="count"> {inboxCount}{inbox.isPartial && "+"}</span>}
               </button>
             ))}
           </div>
@@ -81,12 +91,22 @@ export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: P
               <MemoryList
                 memories={memories}
                 stats={stats}
+                outdated={outdated}
                 isReadOnly={space?.access === "read"}
                 onChanged={refresh}
                 onOpenConversation={onOpenConversation}
               />
             )}
-            {tab === "Inbox" && <Inbox memories={memories} onChanged={refresh} onOpenConversation={onOpenConversation} />}
+            {tab === "Inbox" && (
+              <Inbox
+                memories={memories}
+                stats={stats}
+                onChanged={refresh}
+                onPendingChanged={setPendingCount}
+                onOpenConversation={onOpenConversation}
+              />
+            )}
+            {tab === "Reminders" && <Reminders memories={memories} spaces={allSpaces} />}
             {tab === "Spaces" && <Spaces allSpaces={allSpaces} onChanged={refresh} />}
             {tab === "Apps" && (
               <>

@@ -1,16 +1,19 @@
 // Changes that Lar proposes after it compared memories in idle hours, and the runs that can be undone.
 
+import type { ReactNode } from "react";
 import { formatDateTime, type ConsolidationRun, type Proposal } from "./api";
 
 interface Props {
   proposals: Proposal[];
   runs: ConsolidationRun[];
+  /** The button that loads more proposals. */
+  more: ReactNode;
   onAccept: (ids: string[]) => void;
   onReject: (id: string) => void;
   onUndo: (run: string) => void;
 }
 
-export function Proposals({ proposals, runs, onAccept, onReject, onUndo }: Props) {
+export function Proposals({ proposals, runs, more, onAccept, onReject, onUndo }: Props) {
   // The runs of which something was accepted, or waits.
   const undoable = runs.filter(({ accepted, open }) => accepted + open > 0);
   return (
@@ -34,12 +37,17 @@ export function Proposals({ proposals, runs, onAccept, onReject, onUndo }: Props
               />
             ))}
           </ul>
+          {more}
         </>
       )}
       {undoable.length > 0 && (
         <>
-          <h2 className="section">Comparisons in idle hours</h2>
-          <ul className="cards" aria-label="Runs">
+          <h2 className="section">Consolidation in idle hours</h2>
+          <p className="quiet small">
+            When Lar is idle, it compares your memories and suggests changes. Undo a run to take back all that you accepted from it,
+            and to remove its other suggestions.
+          </p>
+          <ul className="cards" aria-label="Consolidation runs">
             {undoable.map((run) => (
               <li className="card" key={run.id}>
                 <p className="about">

@@ -2,7 +2,7 @@
 
 import { ApiError } from "../api";
 import { useState } from "react";
-import type { IngestResult, MemoryApi, Resolution } from "./api";
+import { toSentence, type IngestResult, type MemoryApi, type Resolution } from "./api";
 
 const DECISION_TEXTS: Record<IngestResult["decision"], string> = {
   create: "Saved.",
@@ -60,6 +60,7 @@ export function SaveResult({ result, memories, onChanged, onClose }: Props) {
               Replace
             </button>
             <button onClick={() => resolve(result.link!.id, "keep_both")}>Keep both</button>
+            <button onClick={() => resolve(result.link!.id, "merge")}>Merge</button>
           </>
         )}
         {result.memory && <button onClick={undo}>Undo</button>}
@@ -70,6 +71,3 @@ export function SaveResult({ result, memories, onChanged, onClose }: Props) {
     </div>
   );
 }
-
-/** Makes a sentence of a reason: a capital letter and a period. */
-const toSentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

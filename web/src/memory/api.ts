@@ -1,4 +1,4 @@
-// The calls of Lar's memory API that the page uses: memories, spaces and apps.
+// The calls of Lar's memory API that the page uses: memories, reminders, spaces and apps.
 
 import { readJson, send, type Page, type Schemas } from "../api";
 
@@ -30,6 +30,9 @@ export type InboxEntry = Schemas["Candidate"];
 export type MemoryLink = Schemas["MemoryLink"];
 /** A decision about a link. */
 export type Resolution = Schemas["ResolveLink"]["resolution"];
+/** A text of which the user wants to be reminded. The API calls it an intention. */
+export type Reminder = Schemas["Intention"];
+export type ReminderStatus = Schemas["IntentionStatus"];
 /** A change that Lar proposes after it compared memories in idle hours. */
 export type Proposal = Schemas["Proposal"];
 /** A run in which Lar compared memories. */
@@ -46,6 +49,12 @@ export type MemoryStats = Schemas["MemoryStats"];
 /** The header that selects a space. Without it, the API uses the user's own memories and those shared with them. */
 const spaceHeader = (space?: Space): Record<string, string> =>
   space?.kind === "team" ? { "x-space": space.id } : space?.kind === "agent" ? { "x-agent-id": space.agent! } : {};
+
+/** The most rows of a page of a list. */
+export const PAGE_MAX = 200;
+
+/** The query for a page of a list, with the first `limit` rows or those after a cursor. */
+const pageQuery = (limit: number, after?: string) => `limit=${limit}${after ? `&after=${after}` : ""}`;
 
 /** The calls for the memories of one space. */
 export const memoryApi = (space?: Space) => {
@@ -70,17 +79,23 @@ export const memoryApi = (space?: Space) => {
     forget: (id: string) => send("DELETE", `memories/${id}`, undefined, spaceHeader(space)),
     erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, spaceHeader(space)),
     undo: (id: string, decision?: string | null) => post<Schemas["UndoResult"]>(`/${id}/undo`, { decision } satisfies Schemas["Undo"]),
-    cancelReminder: (id: string) =>
-      send("PATCH", `memories/intentions/${id}`, { status: "cancelled" } satisfies Schemas["IntentionPatch"], spaceHeader(space)),
+    /** The id of the last decision about a memory, to undo exactly this one later. */
+    getLastDecision: async (id: string) => (await get<Page<MemoryChange>>(`/${id}/history`)).data.at(-1)?.decision,
+    listReminders: (status: ReminderStatus, limit: number, after?: string) =>
+      get<Page<Reminder>>(`/intentions?status=${status}&${pageQuery(limit, after)}`),
+    getReminder: (id: string) => get<Reminder>(`/intentions/${id}`),
+    updateReminder: (id: string, change: Schemas["IntentionPatch"]) =>
+      readJson<Reminder>(send("PATCH", `memories/intentions/${id}`, change, spaceHeader(space))),
+    deleteReminder: (id: string) => send("DELETE", `memories/intentions/${id}`, undefined, spaceHeader(space)),
     getStats: () => get<MemoryStats>("/stats"),
-    listInbox: () => get<Page<InboxEntry>>("/inbox"),
+    listInbox: (limit: number, after?: string) => get<Page<InboxEntry>>(`/inbox?${pageQuery(limit, after)}`),
     acceptEntry: (id: string, content?: string, keepBoth = false) =>
       post<IngestResult>(`/inbox/${id}/accept`, { content, keep_both: keepBoth } satisfies Schemas["Accept"]),
     rejectEntry: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, spaceHeader(space)),
-    listLinks: () => get<Page<MemoryLink>>("/links"),
+    listLinks: (limit: number, after?: string) => get<Page<MemoryLink>>(`/links?${pageQuery(limit, after)}`),
     resolveLink: (id: string, resolution: Resolution) =>
       post<Schemas["ResolvedLink"]>(`/links/${id}`, { resolution } satisfies Schemas["ResolveLink"]),
-    listProposals: () => get<Page<Proposal>>("/consolidation/proposals?limit=200"),
+    listProposals: (limit: number, after?: string) => get<Page<Proposal>>(`/consolidation/proposals?${pageQuery(limit, after)}`),
     acceptProposal: (id: string) => post<Schemas["AcceptedProposal"]>(`/consolidation/proposals/${id}/accept`),
     rejectProposal: (id: string) => send("POST", `memories/consolidation/proposals/${id}/reject`, {}, spaceHeader(space)),
     listRuns: () => get<Page<ConsolidationRun>>("/consolidation/runs?limit=5"),
@@ -125,3 +140,6 @@ export const formatDate = (time: string) => new Date(time).toLocaleDateString(un
 
 /** Formats a time as a date and time. */
 export const formatDateTime = (time: string) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+/** Makes a sentence of a reason: a capital letter and a period. */
+export const toSentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
