@@ -6,6 +6,7 @@ pub(crate) mod batches;
 pub(crate) mod chats;
 pub(crate) mod consolidation;
 pub(crate) mod growth;
+pub(crate) mod imports;
 pub(crate) mod judge;
 mod labeled;
 pub(crate) mod large_space;

@@ -15,7 +15,7 @@ use crate::{
 type Measure = fn(&Runtime) -> anyhow::Result<String>;
 
 /// All benchmarks, in the order of the results.
-const SECTIONS: [(&str, Measure); 41] = [
+const SECTIONS: [(&str, Measure); 42] = [
     ("Gateway overhead compared with other gateways", |_| gateway::measure()),
     ("Overhead of each API", |_| gateway::apis::measure()),
     ("Hook and MCP latency", |_| clients::measure()),
@@ -54,6 +54,7 @@ const SECTIONS: [(&str, Measure); 41] = [
     ("Consolidation in idle hours", |runtime| runtime.block_on(memory::consolidation::measure())),
     ("A space of 200,000 memories", |runtime| runtime.block_on(memory::large_space::measure())),
     ("Server memory over 100,000 writes", |_| memory::growth::measure()),
+    ("Imports of other programs", |_| memory::imports::measure()),
     ("Crash matrix", |_| faults::crash_matrix()),
     ("Killed servers", |_| faults::kill_servers()),
     ("Killed workers", |_| faults::kill_workers()),

@@ -20,7 +20,7 @@ pub use consolidation::{
     AcceptedProposal, AcceptedRun, Consolidation, ConsolidationActivity, ConsolidationRun, Proposal,
     ProposalConflict, ProposalKind, UndoConflict, UndoneRun,
 };
-pub use dry_run::{DryRunOutcome, DryRunResult, DryRunResults};
+pub use dry_run::{DryRunOutcome, DryRunResult, DryRunResults, ImportDryRun, ImportLineResult};
 pub use inbox::{Accept, Candidate, MemoryClient};
 pub use ingest::{
     Difference, DifferenceKind, IngestDecision, IngestResult, IngestResults, NewMemories, NewMemory,

@@ -7,6 +7,7 @@
 mod basic_memory;
 mod chatgpt;
 mod claude;
+mod details;
 mod dialogue;
 mod export_file;
 mod export_folder;

@@ -16,7 +16,7 @@ use lar_api::Page;
 use lar_api::memories::{IngestResult, Memory, MemoryPatch, NewMemory, WrittenMemory};
 use serde_json::json;
 
-use self::note_file::{NoteFile, file_name};
+use self::note_file::{NoteFile, file_name, with_id};
 use crate::importers::report::{ImportReport, Location, Notice};
 use crate::importers::upload::{self, Outcome};
 use crate::output::{Output, counted};
@@ -28,6 +28,8 @@ const ID_START: &str = "mem_";
 const DEPTH_MAX: usize = 32;
 /// The folder that makes a folder an Obsidian vault, whose notes are not Lar's.
 const VAULT: &str = ".obsidian";
+/// The reason for front matter that is no field of a memory.
+const UNKNOWN: &str = "front matter that is no field of a memory (it stays in the file)";
 /// The number of memories per request of a dry run.
 const BATCH: usize = 100;
 
@@ -145,7 +147,12 @@ fn read_all<'a>(folder: &Path, files: &'a [PathBuf], report: &mut ImportReport) 
             Ok((_, note)) if note.content.is_empty() => {
                 report.skipped.push(Notice { location, reason: "files without text".into() });
             }
-            Ok((pinned, note)) => notes.push(FoundNote { path, location, note, pinned }),
+            Ok((pinned, note)) => {
+                if note.has_unknown() {
+                    report.skipped.push(Notice { location: location.clone(), reason: UNKNOWN.into() });
+                }
+                notes.push(FoundNote { path, location, note, pinned });
+            }
             Err(error) => report.failed.push(Notice { location, reason: format!("{error:#}") }),
         }
     }
@@ -221,7 +228,7 @@ async fn apply(
     adds_ids: bool,
     report: &mut ImportReport,
 ) -> anyhow::Result<()> {
-    let FoundNote { path, location, mut note, pinned } = found;
+    let FoundNote { path, location, pinned, .. } = found;
     let refused = match plan {
         Plan::Nothing => {
             report.unchanged += 1;
@@ -246,8 +253,8 @@ async fn apply(
                 report.created += usize::from(made.created);
                 report.unchanged += usize::from(!made.created);
                 if adds_ids {
-                    note.fields.insert("id".into(), made.memory.id);
-                    if let Err(error) = std::fs::write(path, note.to_text()) {
+                    let text = crate::importers::read_text(path).map(|text| with_id(&text, &made.memory.id));
+                    if let Err(error) = text.and_then(|text| std::fs::write(path, text)) {
                         let reason = format!("saved, but the id cannot be written to the file: {error}");
                         report.failed.push(Notice { location: location.clone(), reason });
                     }

@@ -116,10 +116,6 @@ pub(crate) async fn import_memories(
         output.note("If another program wrote the file, name it with --from.");
     }
     match read {
-        Ok(()) if dry_run => {
-            output.note("The dry run does not check the histories and the vectors of the memories.");
-            report.finish(output, &shown, &[])
-        }
         Ok(()) => report.finish(output, &shown, &[]),
         Err(error) if report.read == 0 => Err(error.context(format!("{shown} could not be imported"))),
         Err(error) => Err(report.stop(output, &shown, error)),
@@ -165,7 +161,7 @@ async fn read(
     let mut lines = open(file)?;
     let progress = output.progress(length);
     let location = Location::file(file.file_name().unwrap_or_default().to_string_lossy());
-    let mut next = 1;
+    let (mut next, mut preview) = (1, preview::Preview::default());
     loop {
         let group = next_group(&mut lines, IMPORT_GROUP_BYTES, &mut next)?;
         if group.is_empty() {
@@ -183,7 +179,7 @@ async fn read(
         let bytes: usize = group.iter().map(|(_, line)| line.len()).sum();
         report.read += group.len();
         if report.dry_run {
-            preview::lines(client, &location, &group, report).await?;
+            preview.lines(client, &location, &group, report).await?;
         } else {
             send(client, what, &location, &group, report).await?;
         }
@@ -204,31 +200,51 @@ async fn send(
 ) -> anyhow::Result<()> {
     let mut waiting = vec![lines];
     while let Some(part) = waiting.pop() {
-        let body = part.iter().flat_map(|(_, line)| line.iter().copied()).collect();
-        match client.post_lines::<ImportResult>(&format!("{what}/import"), body).await {
+        if part.is_empty() {
+            continue;
+        }
+        match client.post_lines::<ImportResult>(&format!("{what}/import"), body_of(part)).await {
             Ok(done) => {
                 report.created += done.imported;
                 report.unchanged += done.unchanged;
             }
-            Err(error) => {
-                let refused = upload::refusal(error)?;
-                match part {
-                    [(number, _)] => {
-                        // The server counts lines from the start of the request.
-                        let reason = refused.detail.strip_prefix("line 1: ").unwrap_or(&refused.detail);
-                        report
-                            .failed
-                            .push(Notice { location: location.line(*number), reason: reason.into() });
-                    }
-                    _ => {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        waiting.extend([second, first]);
-                    }
-                }
-            }
+            Err(error) => not_saved(error, part, location, &mut waiting, report)?,
         }
     }
     Ok(())
+}
+
+/// Returns the body of a request with these lines.
+fn body_of(lines: &[NumberedLine]) -> Vec<u8> {
+    lines.iter().flat_map(|(_, line)| line.iter().copied()).collect()
+}
+
+/// Adds both halves of a refused request to `waiting`, or names its only line as failed.
+///
+/// # Errors
+/// The error, if it does not refuse a line.
+fn not_saved<'a>(
+    error: anyhow::Error,
+    part: &'a [NumberedLine],
+    location: &Location,
+    waiting: &mut Vec<&'a [NumberedLine]>,
+    report: &mut ImportReport,
+) -> anyhow::Result<()> {
+    let refused = upload::refusal(error)?;
+    if let [(number, _)] = part {
+        let reason = line_reason(&refused.detail);
+        report.failed.push(Notice { location: location.line(*number), reason });
+    } else {
+        let (first, second) = part.split_at(part.len() / 2);
+        waiting.extend([second, first]);
+    }
+    Ok(())
+}
+
+/// Returns the reason for a line without its number in the request, where it is the only line.
+fn line_reason(detail: &str) -> String {
+    let detail = detail.strip_prefix("line 1: ").unwrap_or(detail).replace("lines[0].", "");
+    detail.strip_prefix("line 1 ").map_or(detail.clone(), |rest| format!("the line {rest}"))
 }
 
 /// Refuses a file whose first lines are no JSON objects, because Lar did not export it.

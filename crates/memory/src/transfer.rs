@@ -3,9 +3,12 @@
 //! Nothing is lost, and existing vectors are not recomputed. Imported memories are checked and screened like
 //! new ones, because anybody may have written the file.
 
+mod dry_run;
+
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
 use lar_store::{ExportedMemory, Intention, Memory, NewChunk, SpaceKind};
 
+pub use self::dry_run::{ImportPreview, LineDecision, LinePreview};
 use crate::secret_policy::SecretPolicy;
 use crate::{Memories, MemoryScope, WriteAccess, ingest, intentions, vectors};
 
@@ -62,16 +65,14 @@ impl Memories {
     /// [`lar_base::Code::InvalidParams`] with the invalid memory and the reason; when the database fails.
     pub async fn import(&self, writer: &WriteAccess, lines: Vec<ImportLine>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
-        let by = writer.is_shared.then_some(writer.caller.key());
+        let by = author(writer);
         let checking = tokio::task::spawn_blocking(move || {
             let (mut moved, mut intentions) = (Vec::new(), Vec::new());
             for (at, line) in lines.into_iter().enumerate() {
                 let in_line = |problem: Problem| problem.within(&format!("lines[{at}]"));
-                match line {
-                    ImportLine::Memory(memory) => moved.push(check(*memory, policy, by).map_err(in_line)?),
-                    ImportLine::Intention(intention) => {
-                        intentions.push(check_intention(*intention, policy, by).map_err(in_line)?);
-                    }
+                match check_line(line, policy, by).map_err(in_line)? {
+                    ImportLine::Memory(memory) => moved.push(*memory),
+                    ImportLine::Intention(intention) => intentions.push(*intention),
                 }
             }
             Ok::<_, Problem>((moved, intentions))
@@ -127,6 +128,21 @@ impl Export {
     pub fn unreadable(&self) -> u64 {
         self.unreadable
     }
+}
+
+/// Returns the author of what a caller imports into a team space; `None` in the caller's own space.
+fn author(writer: &WriteAccess) -> Option<KeyId> {
+    writer.is_shared.then_some(writer.caller.key())
+}
+
+/// Checks and screens a memory or an intention. `by` replaces the authors.
+fn check_line(line: ImportLine, policy: SecretPolicy, by: Option<KeyId>) -> Result<ImportLine, Problem> {
+    Ok(match line {
+        ImportLine::Memory(memory) => ImportLine::Memory(Box::new(check(*memory, policy, by)?)),
+        ImportLine::Intention(intention) => {
+            ImportLine::Intention(Box::new(check_intention(*intention, policy, by)?))
+        }
+    })
 }
 
 /// Checks and screens an imported memory. `by` replaces the authors of the memory, of its history and of its

@@ -16,7 +16,8 @@ use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::decode::{
-    Json, from_own_value, from_value, json, json_lines, json_lines_of_two_kinds, unreadable_line,
+    Json, LineReaders, from_own_value, from_value, json, json_lines, json_lines_of_two_kinds,
+    results_of_json_lines, unreadable_line,
 };
 pub(crate) use self::receive::{JSON_LINES, JsonBody, receive_json};
 use crate::errors::Failure;

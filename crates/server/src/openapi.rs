@@ -51,6 +51,7 @@ use crate::{
         clients::list,
         memories::transfer::export,
         memories::transfer::import,
+        memories::dry_run::import,
         memories::inbox::list,
         memories::inbox::accept,
         memories::inbox::reject,

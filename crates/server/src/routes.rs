@@ -200,6 +200,7 @@ fn lar() -> Routes {
         .route("/memories/stats", get(memories::stats))
         .route("/memories/export", get(memories::transfer::export))
         .route("/memories/import", post(memories::transfer::import))
+        .route("/memories/import/dry-run", post(memories::dry_run::import))
         .route("/memories/inbox", get(memories::inbox::list))
         .route("/memories/inbox/{id}/accept", post(memories::inbox::accept))
         .route("/memories/inbox/{id}/reject", post(memories::inbox::reject))

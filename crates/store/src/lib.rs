@@ -87,7 +87,7 @@ pub use memory_intentions::{
     IntentionTrigger,
 };
 pub use memory_links::{LinkRelation, LinkResolution, MemoryLink, NewLink};
-pub use memory_transfer::{ExportedMemory, ExportedPage, Imported};
+pub use memory_transfer::{ExportedMemory, ExportedPage, ImportDecisions, ImportKey, Imported};
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use reserve::Reserve;
 pub use responses::{Response, ResponseState};

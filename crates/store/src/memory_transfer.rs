@@ -1,7 +1,7 @@
 //! Export and import of memories, with their vectors, their history and their links, and the import of
 //! intentions in the same transaction.
 
-use lar_base::{MemoryId, SpaceId, Timestamp};
+use lar_base::{IntentionId, MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
@@ -10,7 +10,7 @@ use crate::json_columns::{PATCH, PROVENANCE, names};
 use crate::memories::rows::{by_hash_in_txn, read_memory};
 use crate::memory_changes::ChangeRecord;
 use crate::memory_changes::rows::read_change;
-use crate::memory_intentions::rows::import_intentions_in_txn;
+use crate::memory_intentions::rows::{self as intentions, import_intentions_in_txn};
 use crate::memory_links::rows::{links_of_newer, restore_link_in_txn};
 use crate::{Embedder, Error, Intention, Memory, MemoryLink, Store, Vectors, memory_counts};
 
@@ -47,7 +47,62 @@ pub struct Imported {
     pub intentions: usize,
 }
 
+/// The part of a memory or an intention that decides whether an import stores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportKey {
+    /// A memory.
+    Memory {
+        /// Its id.
+        id: MemoryId,
+        /// The hash of its content; `None` for a deleted memory, which may be beside one with the same content.
+        hash: Option<[u8; 32]>,
+    },
+    /// An intention.
+    Intention {
+        /// Its id.
+        id: IntentionId,
+    },
+}
+
+/// The decisions that an import would make, each about one key.
+#[derive(Debug, Default)]
+pub struct ImportDecisions {
+    /// Whether the memory or the intention is new; the conflict that refuses it.
+    pub are_new: Vec<Result<bool, Error>>,
+    /// The number of further active intentions that the space can have.
+    pub active_intentions_left: u32,
+}
+
 impl Store {
+    /// Decides about keys as [`Store::memories_import`] would about their memories and intentions, each as if it
+    /// was the only one. Stores nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_import_decide(
+        &self,
+        space: SpaceId,
+        keys: Vec<ImportKey>,
+    ) -> Result<ImportDecisions, Error> {
+        self.read(move |connection| {
+            let is_new = |key: &ImportKey| match key {
+                ImportKey::Memory { id, hash } => is_new_in_txn(connection, space, *id, hash.as_ref()),
+                ImportKey::Intention { id } => intentions::is_new_in_txn(connection, space, *id),
+            };
+            let mut are_new = Vec::with_capacity(keys.len());
+            for key in &keys {
+                match is_new(key) {
+                    Ok(is_new) => are_new.push(Ok(is_new)),
+                    Err(conflict @ Error::Conflict(_)) => are_new.push(Err(conflict)),
+                    Err(error) => return Err(error),
+                }
+            }
+            let active_intentions_left = intentions::room_in_txn(connection, space)?;
+            Ok(ImportDecisions { are_new, active_intentions_left })
+        })
+        .await
+    }
+
     /// Returns at most `limit` memories of a space after `after`, oldest first. An unreadable memory is
     /// counted and skipped; unreadable chunks, changes and links are left out.
     ///
@@ -110,20 +165,35 @@ impl Store {
     }
 }
 
+/// Returns whether an import stores a memory. A deleted memory has no `hash`.
+///
+/// # Errors
+/// [`Error::Conflict`] if its id belongs to a memory in another space.
+fn is_new_in_txn(
+    connection: &Connection,
+    space: SpaceId,
+    id: MemoryId,
+    hash: Option<&[u8; 32]>,
+) -> Result<bool, Error> {
+    let id = id.to_string();
+    let mut query = connection.prepare_cached("SELECT space_id FROM memories WHERE id = ?1")?;
+    let there: Option<String> = query.query_row([&id], |row| row.get(0)).optional()?;
+    if let Some(there) = there {
+        let elsewhere = || Error::Conflict(format!("memory {id} is already in another space"));
+        return if there == space.to_string() { Ok(false) } else { Err(elsewhere()) };
+    }
+    let same = hash.map(|hash| by_hash_in_txn(connection, space, hash)).transpose()?.flatten();
+    Ok(same.is_none())
+}
+
 fn import_in_txn(
     connection: &Connection,
     space: SpaceId,
     moved: &ExportedMemory,
 ) -> Result<Option<i64>, Error> {
     let memory = &moved.memory;
-    let id = memory.id.to_string();
-    let mut query = connection.prepare_cached("SELECT space_id FROM memories WHERE id = ?1")?;
-    let there: Option<String> = query.query_row([&id], |row| row.get(0)).optional()?;
-    if let Some(there) = there {
-        let elsewhere = || Error::Conflict(format!("memory {id} is already in another space"));
-        return if there == space.to_string() { Ok(None) } else { Err(elsewhere()) };
-    }
-    if memory.deleted_at.is_none() && by_hash_in_txn(connection, space, &memory.hash)?.is_some() {
+    let hash = memory.deleted_at.is_none().then_some(&memory.hash);
+    if !is_new_in_txn(connection, space, memory.id, hash)? {
         return Ok(None);
     }
     let mut insert = connection.prepare_cached(
@@ -135,7 +205,7 @@ fn import_in_txn(
     let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
     let (by, at) = memory.superseded.map_or((None, None), |(by, at)| (Some(by.to_string()), Some(at)));
     insert.execute(params_from_iter([
-        Value::from(id),
+        Value::from(memory.id.to_string()),
         Value::from(space.to_string()),
         Value::from(memory.kind.as_str().to_owned()),
         Value::from(memory.content.clone()),

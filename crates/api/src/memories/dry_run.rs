@@ -1,4 +1,4 @@
-//! The wire types of `POST /lar/v1/memories/batch/dry-run`.
+//! The wire types of `POST /lar/v1/memories/batch/dry-run` and `POST /lar/v1/memories/import/dry-run`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,4 +40,36 @@ pub struct DryRunResult {
 pub struct DryRunResults {
     /// One decision per memory, in the order of the request.
     pub items: Vec<DryRunResult>,
+}
+
+/// The decision about one line of the dry run of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportLineResult {
+    /// The number of the line in the request, starting at 1.
+    pub line: usize,
+    /// The decision: `create`, `duplicate` if the memory or the intention exists or an earlier line is the same, or
+    /// `refuse`.
+    pub outcome: DryRunOutcome,
+    /// The id in the line, `mem_…` or `int_…`; absent for `refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The digest of the text and the other fields that tell memories apart. Of several lines with the same digest,
+    /// the first is imported. Absent if the line is imported also beside the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whether the line is an active intention; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active_intention: bool,
+    /// For `refuse`, the reason, for people; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The decisions about the lines of the dry run of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportDryRun {
+    /// One decision per line, in the order of the request.
+    pub items: Vec<ImportLineResult>,
+    /// The number of active intentions that the space can still have before this request.
+    pub active_intentions_left: u32,
 }

@@ -1,19 +1,22 @@
 //! The notes of basic-memory: observations, relations and text.
 //!
-//! `- [category] text #tag (context)` is an observation and becomes a memory that names its note. `- type
-//! [[Target]] (context)` is a relation and becomes a sentence. As in basic-memory, a type of several words must be
-//! in quotes, and any other line with a link is text. The text becomes memories like that of other notes.
+//! `- [category] text #tag (context)` is an observation and becomes a memory that names its note and the headings
+//! above it. `- type [[Target]] (context)` is a relation and becomes a sentence. As in basic-memory, a type of
+//! several words must be in quotes, and any other line with a link is text. The text becomes memories like that of
+//! other notes.
 
 use std::path::Path;
 
 use lar_api::memories::NewMemory;
 
 use super::front_matter;
-use super::notes::{NoteHead, WITHOUT_TEXT, for_each_note, push_text};
+use super::notes::{HEADING_WITHOUT_TEXT, NoteHead, WITHOUT_TEXT, for_each_note, push_text};
 use super::parsed_export::{KINDS, ParsedExport};
 use super::report::Location;
 use super::sections::{Fence, Section, sections};
 
+/// The headings that basic-memory writes above observations and relations. They say nothing about them.
+const OWN_HEADINGS: [&str; 2] = ["Observations", "Relations"];
 /// The starts of list items.
 const BULLETS: [&str; 3] = ["- ", "* ", "+ "];
 
@@ -28,23 +31,35 @@ pub(super) fn parse(folder: &Path, read: &mut ParsedExport) -> anyhow::Result<()
 fn note(text: &str, path: &str, read: &mut ParsedExport) {
     let (mut front, body, line) = front_matter::split(text);
     let location = Location::file(path);
-    // The link of the note follows from its title.
-    front.take(&["permalink"]);
+    // The usual link of a note follows from its path or its title.
+    let links = [path, front.get("title").unwrap_or_default()].map(link_of);
+    if front.get("permalink").is_some_and(|link| links.iter().any(|usual| usual == link)) {
+        front.take_one(&["permalink"]);
+    }
     let kind = front.take_one(&["type"]).filter(|kind| kind != "note");
     let mut head = NoteHead::of("basic-memory", path, front, read);
     head.tags.extend(kind.clone());
     let before = read.entries.len() + read.skipped.len();
-    let mut kept = Vec::new();
+    let (mut kept, mut with_items) = (Vec::new(), Vec::new());
     for section in sections(body, line) {
         let had_lines = section.lines.iter().any(|(_, line)| !line.trim().is_empty());
+        let lines = section.lines.len();
         let section = take_items(section, &head, &location, read);
-        // The heading of a list of observations is no text.
+        if section.lines.len() < lines {
+            with_items.push(section.headings.clone());
+        }
+        // The observations below a heading name it.
         if !had_lines || !section.text().is_empty() {
             kept.push(section);
         }
     }
     let has_items = read.entries.len() + read.skipped.len() > before;
-    let has_text = kept.iter().any(|section| !section.text().is_empty()) || !head.properties.is_empty();
+    let has_text = kept.iter().any(|section| !section.text().is_empty())
+        || !head.properties.is_empty()
+        || (has_items && head.has_other_names());
+    if !has_text && has_items {
+        skip_headings(&kept, &with_items, &head, &location, read);
+    }
     match (has_text, kind) {
         (true, _) => push_text(&head, &location, kept, read),
         (false, Some(kind)) if !has_items => {
@@ -53,6 +68,41 @@ fn note(text: &str, path: &str, read: &mut ParsedExport) {
         (false, _) if !has_items => read.skip(location, WITHOUT_TEXT),
         (false, _) => {}
     }
+}
+
+/// Names the headings without text that are above no observation and no relation.
+fn skip_headings(
+    empty: &[Section<'_>],
+    with_items: &[Vec<String>],
+    head: &NoteHead,
+    location: &Location,
+    read: &mut ParsedExport,
+) {
+    for section in empty {
+        let is_context = with_items.iter().any(|headings| headings.starts_with(&section.headings));
+        let own = context(&section.headings, &head.title);
+        if section.heading_line.is_some() && !is_context && !own.is_empty() {
+            read.skip(location.line(section.line), HEADING_WITHOUT_TEXT);
+        }
+    }
+}
+
+/// Returns the headings that say something about the items below them: neither the title of the note nor those of
+/// basic-memory itself.
+fn context(headings: &[String], title: &str) -> Vec<String> {
+    let is_own = |heading: &str| OWN_HEADINGS.iter().any(|own| heading.eq_ignore_ascii_case(own));
+    let says = headings.iter().enumerate().filter(|(at, heading)| {
+        let is_title = *at == 0 && heading.eq_ignore_ascii_case(title);
+        !is_title && !is_own(heading)
+    });
+    says.map(|(_, heading)| heading.clone()).collect()
+}
+
+/// Returns the link that basic-memory gives to a note with this path or title.
+fn link_of(name: &str) -> String {
+    let name = name.strip_suffix(".md").unwrap_or(name).to_lowercase();
+    let parts = name.split(|c: char| c.is_whitespace() || c == '_').filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-")
 }
 
 /// Adds the observations and relations of a section, and returns the section without them.
@@ -64,6 +114,7 @@ fn take_items<'a>(
 ) -> Section<'a> {
     let mut fence = Fence::default();
     let mut text = Vec::new();
+    let headings = context(&section.headings, &head.title).join(" > ");
     let mut lines = section.lines.iter().copied().peekable();
     while let Some((number, line)) = lines.next() {
         let is_code = fence.contains(line);
@@ -83,9 +134,10 @@ fn take_items<'a>(
             taken.push((number, more));
         }
         let memory = match (observation(&item), relation(&item)) {
-            (Some((category, said)), _) => observed(head, category, said),
+            (Some((category, said)), _) => observed(head, &headings, category, said),
             (None, Some(relation)) => {
-                head.memory(format!("{} {relation}", head.title), vec!["relation".into()])
+                let above = if headings.is_empty() { String::new() } else { format!("{headings}: ") };
+                head.memory(format!("{above}{} {relation}", head.title), vec!["relation".into()])
             }
             (None, None) => {
                 // A relation that goes on after its target is text.
@@ -104,7 +156,7 @@ fn bullet(line: &str) -> Option<String> {
     BULLETS.iter().find_map(|bullet| line.strip_prefix(bullet)).map(|item| item.trim().to_owned())
 }
 
-fn observed(head: &NoteHead, category: &str, said: &str) -> NewMemory {
+fn observed(head: &NoteHead, headings: &str, category: &str, said: &str) -> NewMemory {
     let (said, context) = match said.strip_suffix(')').and_then(|said| said.rsplit_once('(')) {
         Some((said, context)) if !said.trim().is_empty() => (said.trim(), Some(context)),
         _ => (said, None),
@@ -126,16 +178,13 @@ fn observed(head: &NoteHead, category: &str, said: &str) -> NewMemory {
         .map(|word| if is_tag(&word) { word.trim_start_matches('#') } else { word })
         .collect();
     let context = context.map(|context| format!(" ({context})")).unwrap_or_default();
-    let mut memory = head.memory(
-        format!("{}: {}{context}", head.title, words.join(" ")),
+    let above = if headings.is_empty() { String::new() } else { format!(" > {headings}") };
+    let memory = head.memory(
+        format!("{}{above}: {}{context}", head.title, words.join(" ")),
         [category.to_owned()].into_iter().chain(tags).collect(),
     );
-    if KINDS.contains(&category) {
-        memory.kind = Some(category.to_owned());
-    } else {
-        memory.kind = None;
-    }
-    memory
+    let kind = KINDS.contains(&category).then(|| category.to_owned());
+    NewMemory { kind: kind.or_else(|| head.own_kind()), ..memory }
 }
 
 /// Returns the category and the text of an observation.
@@ -162,12 +211,15 @@ fn relation(item: &str) -> Option<String> {
     let context = context.trim();
     let inner = context.strip_prefix('(').and_then(|context| context.strip_suffix(')'));
     let is_context = context.is_empty() || inner.is_some_and(|inner| !inner.contains(['(', ')']));
-    let target = target.split('|').next().unwrap_or(target).trim();
+    let (target, shown) =
+        target.split_once('|').map_or((target, ""), |(target, shown)| (target, shown.trim()));
+    let target = target.trim();
     if kind.is_empty() || !kind.contains(char::is_alphabetic) || target.is_empty() || !is_context {
         return None;
     }
+    let shown = if shown.is_empty() || shown == target { String::new() } else { format!(" ({shown})") };
     let context = if context.is_empty() { String::new() } else { format!(" {context}") };
-    Some(format!("{} {target}{context}", kind.replace('_', " ")))
+    Some(format!("{} {target}{shown}{context}", kind.replace('_', " ")))
 }
 
 #[cfg(test)]
@@ -201,7 +253,7 @@ mod tests {
                 "Coffee: See issue #42",
                 "Coffee pairs with Cake",
                 "Coffee depends on Jig (since 2025)",
-                "Coffee goes well with Rain",
+                "Coffee goes well with Rain (rainy days)",
                 "Coffee\nA short text about [[Beans]].\n\n## Observations\n- [ ] a task\n\n## Relations\n\
                  - a plain item with [[Milk]] inside\n- [[Alone]]",
             ]
@@ -242,6 +294,37 @@ mod tests {
         let plain = read(COFFEE.to_owned());
         assert_eq!(plain.len(), 7);
         assert_eq!(read(format!("\u{feff}{}", COFFEE.replace('\n', "\r\n"))), plain);
+    }
+
+    #[test]
+    fn headings_above_items_are_their_context_and_others_are_named() {
+        let read = parsed(
+            "---\ntitle: Coffee\n---\n# Coffee\n## Brewing\n### Hot\n- [fact] At 94 degrees\n\
+             ## Suppliers\n- buys_from [[Acme]]\n## Ideas\n## Observations\n- [fact] It wakes\n## Relations\n",
+        );
+        assert_eq!(
+            contents(&read),
+            ["Coffee > Brewing > Hot: At 94 degrees", "Suppliers: Coffee buys from Acme", "Coffee: It wakes"]
+        );
+        let skipped: Vec<String> =
+            read.skipped.iter().map(|one| format!("{}: {}", one.location, one.reason)).collect();
+        assert_eq!(skipped, ["drinks/coffee.md, line 10: headings without text"]);
+    }
+
+    #[test]
+    fn aliases_kinds_and_links_of_a_note_with_only_observations_are_kept() {
+        let read = parsed(
+            "---\ntitle: Coffee\naliases: [Kaffee]\nkind: procedure\n\
+             permalink: old/place\n---\n- [method] Grind it\n- [fact] Hot\n",
+        );
+        assert_eq!(
+            contents(&read),
+            ["Coffee: Grind it", "Coffee: Hot", "Coffee (also Kaffee)\npermalink: old/place"]
+        );
+        let kinds: Vec<Option<&str>> = read.entries.iter().map(|one| one.memory.kind.as_deref()).collect();
+        assert_eq!(kinds, [Some("procedure"), Some("fact"), Some("procedure")]);
+        let alone = parsed("---\ntitle: Coffee\naliases: [Kaffee]\n---\n- [fact] Hot\n");
+        assert_eq!(contents(&alone), ["Coffee: Hot", "Coffee (also Kaffee)"]);
     }
 
     #[test]

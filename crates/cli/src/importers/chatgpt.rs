@@ -15,9 +15,10 @@ use lar_base::Timestamp;
 use serde_json::Value;
 
 use self::conversation::Conversation;
+use super::details::{add, others};
 use super::export_file::read_text;
 use super::export_folder::{for_each_object, json_files};
-use super::json_items::string;
+use super::json_items::{name, string, time};
 use super::memory_list::{ListEntry, entries};
 use super::parsed_export::ParsedExport;
 use super::report::Location;
@@ -25,6 +26,9 @@ use super::times;
 
 /// The names of the text in a list of memories.
 const TEXT: [&str; 3] = ["content", "memory", "text"];
+
+/// The other fields of an entry of a JSON list that have their own place, or only mean something to ChatGPT.
+const LISTED: [&str; 5] = ["id", "enabled", "created_at", "createdAt", "conversation_id"];
 
 /// Parses a list of memories, a file of the export or its folder.
 ///
@@ -40,7 +44,7 @@ pub(super) fn parse(path: &Path, with_turns: bool, read: &mut ParsedExport) -> a
         }
         for_each_object(&file, &path, read, |location, item, read| {
             if let Some(conversation) = Conversation::of(item) {
-                found.add(&conversation, &file);
+                found.add(&conversation, &file, read);
                 conversation.dialogue().push(with_turns, &file, read);
                 return true;
             }
@@ -87,6 +91,7 @@ struct Finding {
     last: Option<Timestamp>,
     location: Location,
     conversation: Option<String>,
+    tags: Vec<String>,
 }
 
 /// The two texts of the custom instructions.
@@ -97,16 +102,19 @@ enum Instruction {
 }
 
 impl Findings {
-    fn add(&mut self, conversation: &Conversation<'_>, file: &Location) {
+    fn add(&mut self, conversation: &Conversation<'_>, file: &Location, read: &mut ParsedExport) {
         let location = file.item(format!("conversation “{}”", conversation.title().unwrap_or_default()));
         let finding = |time| Finding {
             first: time,
             last: time,
             location: location.clone(),
             conversation: conversation.id(),
+            tags: Vec::new(),
         };
         for (text, time) in conversation.saved_memories() {
-            for entry in entries(&text).0 {
+            let (listed, titles) = entries(&text);
+            titles.iter().for_each(|_| read.skip(location.clone(), "titles and introductions"));
+            for entry in listed {
                 let time = entry.date.as_deref().and_then(times::parse).or(time);
                 merge(self.memories.entry(entry.text.trim().to_owned()), finding(time));
             }
@@ -128,9 +136,17 @@ impl Findings {
             read.skip(location, "turned off");
             return true;
         }
-        let time = string(item, &["created_at", "createdAt"]).as_deref().and_then(times::parse);
-        let finding = Finding { first: time, last: time, location, conversation: None };
-        merge(self.memories.entry(text.trim().to_owned()), finding);
+        let created = time(item, &["created_at", "createdAt"]);
+        let time = created.as_deref().and_then(times::parse);
+        if created.is_some() && time.is_none() {
+            read.skip(location.clone(), "times that cannot be read (the memory is kept without them)");
+        }
+        let mut with_details = memory(text.trim().to_owned(), None);
+        let known = [TEXT.as_slice(), &LISTED].concat();
+        add(&mut with_details, others(item, &known));
+        let conversation = name(item, &["conversation_id"]);
+        let finding = Finding { first: time, last: time, location, conversation, tags: with_details.tags };
+        merge(self.memories.entry(with_details.content), finding);
         true
     }
 
@@ -143,7 +159,8 @@ impl Findings {
                 continue;
             }
             let time = finding.first.map(|time| time.to_string());
-            let memory = NewMemory { conversation: finding.conversation, ..memory(text, time) };
+            let Finding { conversation, tags, .. } = finding;
+            let memory = NewMemory { conversation, tags, ..memory(text, time) };
             read.push(finding.location, memory);
         }
         push_instructions(self.instructions, read);
@@ -180,11 +197,17 @@ fn merge<K: Ord>(entry: std::collections::btree_map::Entry<'_, K, Finding>, use_
     let found = entry.or_insert_with(|| Finding {
         location: use_.location.clone(),
         conversation: use_.conversation.clone(),
+        tags: use_.tags.clone(),
         ..use_
     });
     found.last = found.last.max(use_.last);
+    for tag in &use_.tags {
+        if !found.tags.contains(tag) {
+            found.tags.push(tag.clone());
+        }
+    }
     if use_.first.is_some_and(|time| found.first.is_none_or(|first| time < first)) {
-        *found = Finding { last: found.last, ..use_ };
+        *found = Finding { last: found.last, tags: std::mem::take(&mut found.tags), ..use_ };
     }
 }
 

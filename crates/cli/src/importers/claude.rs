@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::dialogue::{Dialogue, Turn};
 use super::export_file::read_text;
 use super::export_folder::{for_each_object, json_files};
-use super::json_items::string;
+use super::json_items::{has_content, string, time};
 use super::memory_list::{ListEntry, dated, entries, has_dated_lines};
 use super::parsed_export::ParsedExport;
 use super::passages::passages;
@@ -21,6 +21,22 @@ use super::report::Location;
 
 /// The fields of an entry of `memories.json`.
 const MEMORY_FIELDS: [&str; 3] = ["conversations_memory", "project_memories", "memory_files"];
+
+/// The fields of items that say when and for whom Claude stored them.
+const ABOUT_ITEM: [&str; 8] = [
+    "uuid",
+    "account_uuid",
+    "organization_uuid",
+    "created_at",
+    "updated_at",
+    "creator",
+    "account",
+    "archived_at",
+];
+/// The fields of a project that are read.
+const PROJECT_FIELDS: [&str; 4] = ["name", "description", "prompt_template", "docs"];
+/// The reason for a part that is not read.
+const UNKNOWN_PART: &str = "parts that Lar does not know";
 
 /// Parses the memory as text, a file of the export or its folder.
 ///
@@ -114,16 +130,46 @@ fn push_memories(
         push_text(&text, &location.item("conversations_memory"), &Context::default(), read);
     }
     for (id, text) in item["project_memories"].as_object().into_iter().flatten() {
-        let Some(text) = text.as_str() else { continue };
         let name = projects.get(id).unwrap_or(id);
+        let here = location.item(format!("memory of the project {name}"));
+        let Some(text) = text.as_str() else {
+            read.skip(here, UNKNOWN_PART);
+            continue;
+        };
         let context = Context { project: Some(name.clone()), ..Context::default() };
-        push_text(text, &location.item(format!("memory of the project {name}")), &context, read);
+        push_text(text, &here, &context, read);
     }
     for file in item["memory_files"].as_array().into_iter().flatten() {
-        let (path, Some(text)) = (string(file, &["path"]), string(file, &["content"])) else { continue };
+        let path = string(file, &["path"]);
         let here = location.item(path.clone().unwrap_or_else(|| "memory_files".into()));
-        let context = Context { path, updated_at: string(file, &["updated_at"]), project: None };
+        let Some(text) = string(file, &["content"]) else {
+            read.skip(here, UNKNOWN_PART);
+            continue;
+        };
+        let context = Context { path, updated_at: time(file, &["updated_at", "created_at"]), project: None };
         push_text(&text, &here, &context, read);
+    }
+    let is_read = |name: &str, value: &Value| match name {
+        "conversations_memory" => value.is_string(),
+        "project_memories" => value.is_object(),
+        "memory_files" => value.is_array(),
+        _ => ABOUT_ITEM.contains(&name),
+    };
+    name_parts(item, "", is_read, location, read);
+}
+
+/// Names the fields of an item that have something and are not read.
+fn name_parts(
+    item: &Value,
+    of: &str,
+    is_read: impl Fn(&str, &Value) -> bool,
+    location: &Location,
+    read: &mut ParsedExport,
+) {
+    for (name, value) in item.as_object().into_iter().flatten() {
+        if has_content(value) && !is_read(name, value) {
+            read.skip(location.item(format!("`{name}`{of}")), UNKNOWN_PART);
+        }
     }
 }
 
@@ -140,7 +186,7 @@ fn push_project(item: &Value, name: &str, location: &Location, read: &mut Parsed
             kind: Some(kind.into()),
             source: Some("claude: project".into()),
             project: Some(name.to_owned()),
-            occurred_at: string(item, &["created_at"]),
+            occurred_at: time(item, &["created_at"]),
             ..NewMemory::default()
         };
         read.push(location.item(field), memory);
@@ -148,6 +194,11 @@ fn push_project(item: &Value, name: &str, location: &Location, read: &mut Parsed
     for document in item["docs"].as_array().into_iter().flatten() {
         let file = string(document, &["filename"]).unwrap_or_default();
         read.skip(location.item(format!("“{file}” of the project {name}")), "documents of projects");
+    }
+    let is_read = |field: &str, _: &Value| PROJECT_FIELDS.contains(&field) || ABOUT_ITEM.contains(&field);
+    name_parts(item, &format!(" of the project {name}"), is_read, location, read);
+    if PROJECT_FIELDS[1..].iter().all(|field| !has_content(&item[*field])) {
+        read.skip(location.item(format!("project {name}")), "projects with only a name");
     }
 }
 
@@ -159,12 +210,19 @@ fn dialogue(item: &Value) -> Dialogue {
             message["attachments"].as_array().into_iter().flatten().filter(|file| {
                 file["extracted_content"].as_str().is_some_and(|text| !text.trim().is_empty())
             });
-        blocks.iter().filter(|block| block["type"] != "text").count() + texts.count()
+        let blocks = blocks.iter().filter(|block| block["type"] != "text").count();
+        // A text of neither the user nor Claude.
+        let is_unknown = blocks == 0
+            && turn(message).is_none()
+            && (has_content(&message["content"]) || has_content(&message["text"]));
+        blocks + texts.count() + usize::from(is_unknown)
     };
     Dialogue {
         program: "claude",
         id: string(item, &["uuid"]),
         title: string(item, &["name", "title"]),
+        time: time(item, &["updated_at", "created_at"]),
+        summary: string(item, &["summary"]),
         turns: messages.iter().filter_map(turn).collect(),
         other_messages: messages.iter().map(other).sum(),
     }
@@ -186,13 +244,16 @@ fn turn(message: &Value) -> Option<Turn> {
     }
     for list in ["attachments", "files"] {
         let files = message[list].as_array().into_iter().flatten();
-        parts.extend(files.filter_map(|file| Some(format!("[attachment: {}]", file["file_name"].as_str()?))));
+        parts.extend(files.map(|file| match file["file_name"].as_str() {
+            Some(name) => format!("[attachment: {name}]"),
+            None => "[attachment]".into(),
+        }));
     }
     (!parts.is_empty()).then(|| Turn {
         speaker,
         role,
         text: parts.join("\n\n"),
-        time: string(message, &["created_at"]),
+        time: time(message, &["created_at"]),
         id: string(message, &["uuid"]),
     })
 }

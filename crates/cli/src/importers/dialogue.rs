@@ -17,6 +17,10 @@ pub(super) struct Dialogue {
     pub(super) program: &'static str,
     pub(super) id: Option<String>,
     pub(super) title: Option<String>,
+    /// The time of the conversation.
+    pub(super) time: Option<String>,
+    /// The program's summary.
+    pub(super) summary: Option<String>,
     pub(super) turns: Vec<Turn>,
     /// The number of messages that are no turns.
     pub(super) other_messages: usize,
@@ -40,7 +44,7 @@ impl Dialogue {
         let title = self.title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| "Untitled".into());
         let name = format!("conversation “{title}”");
         if !with_turns {
-            if !self.turns.is_empty() {
+            if !self.turns.is_empty() || self.other_messages > 0 {
                 let count = self.turns.len();
                 read.skip(file.item(format!("{name} with {count} turns")), NOT_REQUESTED);
             }
@@ -48,6 +52,18 @@ impl Dialogue {
         }
         if self.other_messages > 0 {
             read.skip(file.item(format!("{name} with {} of them", self.other_messages)), NO_TURNS);
+        }
+        if let Some(summary) = self.summary.filter(|summary| !summary.trim().is_empty()) {
+            let memory = NewMemory {
+                content: format!("Summary of the conversation “{title}”: {}", summary.trim()),
+                kind: Some("note".into()),
+                tags: vec!["summary".into()],
+                source: Some(format!("{}: {title}", self.program)),
+                occurred_at: self.time,
+                conversation: self.id.clone(),
+                ..NewMemory::default()
+            };
+            read.push(file.item(format!("{name}, summary")), memory);
         }
         let mut before = None;
         for (number, turn) in (1..).zip(self.turns) {

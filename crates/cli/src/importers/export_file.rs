@@ -16,7 +16,12 @@ pub(super) const FILE_BYTES_MAX: Bytes = Bytes::mib(1024);
 /// When the file cannot be read, is too large, or is no text.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     let text = decode(read_at_most(std::fs::File::open(path)?, FILE_BYTES_MAX)?)?;
-    Ok(if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text })
+    Ok(match (text.contains("\r\n"), text.contains('\n')) {
+        (true, _) => text.replace("\r\n", "\n"),
+        // A text without `\n` can have the line ends of the classic Mac OS.
+        (false, false) => text.replace('\r', "\n"),
+        (false, true) => text,
+    })
 }
 
 fn decode(bytes: Vec<u8>) -> Result<String> {
@@ -64,6 +69,8 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(read_text(&path).unwrap(), "Käse\n🍎\n");
         }
+        std::fs::write(&path, "one\rtwo\r").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "one\ntwo\n");
         std::fs::write(&path, b"one\nK\xe4se\n").unwrap();
         let error = read_text(&path).unwrap_err().to_string();
         assert_eq!(error, "it is not UTF-8 text (line 2); convert it to UTF-8");

@@ -14,6 +14,8 @@ use super::report::Location;
 const SUBFOLDERS: [&str; 3] = ["conversations", "memories", "projects"];
 /// The reason for files of other kinds.
 pub(super) const WITHOUT_MEMORIES: &str = "files without memories";
+/// The reason for other items of a file with memories.
+const ITEM_WITHOUT_MEMORIES: &str = "items without memories";
 
 /// Returns the JSON files of an export. Projects come first, because memories name them.
 ///
@@ -69,10 +71,13 @@ pub(super) fn for_each_object(
         Ok(text) => text,
         Err(error) => return read.fail(location.clone(), error.to_string()),
     };
-    let (mut count, mut taken) = (0, 0);
-    let mut take_item = |location, item: Value, read: &mut ParsedExport| {
-        count += 1;
-        taken += usize::from(take(location, &item, read));
+    let (mut others, mut taken) = (Vec::new(), 0);
+    let mut take_item = |location: Location, item: Value, read: &mut ParsedExport| {
+        if take(location.clone(), &item, read) {
+            taken += 1;
+        } else {
+            others.push(location);
+        }
     };
     match text.trim_start().chars().next() {
         None => {}
@@ -86,8 +91,10 @@ pub(super) fn for_each_object(
             Err(error) => read.fail(location.line(error.line()), format!("{NOT_JSON} ({error})")),
         },
     }
-    if count > 0 && taken == 0 {
-        read.skip(location.clone(), WITHOUT_MEMORIES);
+    match (others.is_empty(), taken) {
+        (true, _) => {}
+        (false, 0) => read.skip(location.clone(), WITHOUT_MEMORIES),
+        (false, _) => others.into_iter().for_each(|one| read.skip(one, ITEM_WITHOUT_MEMORIES)),
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("memories")).unwrap();
         for (name, text) in [
-            ("conversations.json", "[{\"a\":1},{\"a\":2}]"),
+            ("conversations.json", "[{\"a\":1},{\"b\":2}]"),
             ("projects.json", "[]"),
             ("memories/1.json", "{\"a\":3}"),
             ("users.json", "{\"b\":1}"),
@@ -124,7 +131,7 @@ mod tests {
             ["conversations.json, item 1", "conversations.json, item 2", "memories/1.json", "users.json"]
         );
         let skipped: Vec<String> = read.skipped.iter().map(|one| one.location.to_string()).collect();
-        assert_eq!(skipped, ["chat.html", "users.json"]);
+        assert_eq!(skipped, ["chat.html", "conversations.json, item 2", "users.json"]);
         assert_eq!((read.failed.len(), read.failed[0].location.to_string()), (1, "bad.json, line 1".into()));
     }
 }

@@ -16,7 +16,10 @@ use super::report::Location;
 pub(super) fn parse(text: &str, path: &Path, file: &Location, read: &mut ParsedExport) {
     let folder = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
     let project = folder.and_then(|folder| crate::project::of(&folder));
-    let (_, body, line) = front_matter::split(text);
+    let (front, body, line) = front_matter::split(text);
+    if !front.remaining_lines().is_empty() {
+        read.skip(file.line(1), "settings at the start of the file");
+    }
     let found = passages(body, line);
     for passage in found.passages {
         let location = file.line(passage.line);
@@ -66,6 +69,7 @@ mod tests {
         );
         assert_eq!(read.entries[0].memory.kind.as_deref(), Some("procedure"));
         let skipped: Vec<String> = read.skipped.iter().map(|one| one.location.to_string()).collect();
-        assert_eq!(skipped, ["CLAUDE.md, line 15", "CLAUDE.md, line 20", "CLAUDE.md, line 22"]);
+        let expected = ["line 1", "line 15", "line 20", "line 22"].map(|line| format!("CLAUDE.md, {line}"));
+        assert_eq!(skipped, expected);
     }
 }

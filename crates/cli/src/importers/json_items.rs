@@ -9,12 +9,16 @@ use serde_json::{Deserializer, Value};
 
 use super::parsed_export::ParsedExport;
 use super::report::Location;
+use super::times;
 
+/// The least number of a time that counts milliseconds since 1970. As seconds, it is in the year 5138.
+const MILLISECONDS_MIN: f64 = 1e11;
 /// The reason for a line that failed.
 pub(super) const NOT_JSON: &str = "not valid JSON";
 
 /// Returns the items of an export with their locations. Bad lines, and the bad end of a list, fail, and the rest
-/// is returned. An empty file has no items.
+/// is returned. An empty file has no items. Lists and objects beside the list are named, except those in
+/// `other_names`, which the caller reads.
 ///
 /// # Errors
 /// If nothing of the file is JSON, or there is no list.
@@ -22,6 +26,7 @@ pub(super) fn items(
     text: &str,
     file: &Location,
     list_names: &[&str],
+    other_names: &[&str],
     read: &mut ParsedExport,
 ) -> anyhow::Result<Vec<(Location, Value)>> {
     let start = text.trim_start();
@@ -35,7 +40,17 @@ pub(super) fn items(
     }
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(mut fields)) => {
-            if let Some(Value::Array(items)) = list_names.iter().find_map(|name| fields.remove(*name)) {
+            let is_list = |name: &&&str| fields.get(**name).is_some_and(Value::is_array);
+            if let Some(name) = list_names.iter().find(is_list)
+                && let Some(Value::Array(items)) = fields.remove(*name)
+            {
+                let rest = fields.iter().filter(|(name, _)| !other_names.contains(&name.as_str()));
+                for (name, _) in rest.filter(|(_, value)| has_items(value)) {
+                    read.skip(
+                        file.item(format!("`{name}`")),
+                        "parts of the file beside the list of memories",
+                    );
+                }
                 return Ok(numbered(file, items));
             }
             // One object per line, and there is only one line.
@@ -77,10 +92,50 @@ pub(super) fn string(item: &Value, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| item[*name].as_str()).map(ToOwned::to_owned)
 }
 
-/// Returns the strings of a list.
-pub(super) fn strings(value: &Value) -> Vec<String> {
-    let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+/// Returns the text or the number in the first of these fields that has one.
+pub(super) fn name(item: &Value, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| scalar(&item[*name]))
+}
+
+/// Returns the text of a scalar value.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns the time in the first of these fields that has a value, as a text. A number counts seconds or milliseconds
+/// since 1970. A value that is no time is returned as it is, so that the import names it.
+pub(super) fn time(item: &Value, names: &[&str]) -> Option<String> {
+    let is_empty =
+        |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+    let value = names.iter().map(|name| &item[*name]).find(|value| !is_empty(value))?;
+    let number =
+        value.as_f64().map(|number| if number.abs() < MILLISECONDS_MIN { number } else { number / 1000.0 });
+    let parsed = number.and_then(times::from_seconds).map(|time| time.to_string());
+    parsed.or_else(|| scalar(value)).or_else(|| Some(value.to_string()))
+}
+
+/// Returns whether a list or an object has something in it.
+pub(super) fn has_items(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Returns whether a value has something that a person could miss: a text or a number.
+pub(super) fn has_content(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => false,
+        Value::Number(_) => true,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => items.iter().any(has_content),
+        Value::Object(fields) => fields.values().any(has_content),
+    }
 }
 
 fn numbered(file: &Location, items: Vec<Value>) -> Vec<(Location, Value)> {
@@ -140,7 +195,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<String>, Vec<String>) {
         let mut read = ParsedExport::default();
-        let found = items(text, &Location::file("f"), &["results"], &mut read).unwrap();
+        let found = items(text, &Location::file("f"), &["results"], &[], &mut read).unwrap();
         let found = found.into_iter().map(|(location, item)| format!("{location}: {item}"));
         (found.collect(), read.failed.iter().map(|one| format!("{}: {}", one.location, one.reason)).collect())
     }
@@ -176,10 +231,35 @@ mod tests {
     }
 
     #[test]
+    fn parts_beside_the_list_are_named() {
+        let mut read = ParsedExport::default();
+        let text =
+            r#"{"results": [{"a": 1}], "edges": [{"b": 2}], "relations": [1], "count": 1, "none": []}"#;
+        let found =
+            items(text, &Location::file("f"), &["nodes", "results"], &["relations"], &mut read).unwrap();
+        let named: Vec<String> = read.skipped.iter().map(|one| one.location.to_string()).collect();
+        assert_eq!((found.len(), named), (1, vec!["f, `edges`".to_owned()]));
+    }
+
+    #[test]
+    fn times_are_texts_or_numbers() {
+        let of = |value: Value| time(&serde_json::json!({ "at": value }), &["none", "at"]);
+        assert_eq!(of(1_717_236_000.into()).as_deref(), Some("2024-06-01T10:00:00.000Z"));
+        assert_eq!(of(1_717_236_000_000_u64.into()).as_deref(), Some("2024-06-01T10:00:00.000Z"));
+        assert_eq!(of("2024-06-01".into()).as_deref(), Some("2024-06-01"));
+        assert_eq!(
+            of(serde_json::json!([2024, 6])).as_deref(),
+            Some("[2024,6]"),
+            "it is named as unreadable"
+        );
+        assert_eq!((of(Value::Null), of(" ".into())), (None, None));
+    }
+
+    #[test]
     fn a_file_without_any_item_is_an_error() {
         for bad in ["{", "[", "7", "{\"a\": 1}", "not json"] {
             assert!(
-                items(bad, &Location::file("f"), &["results"], &mut ParsedExport::default()).is_err(),
+                items(bad, &Location::file("f"), &["results"], &[], &mut ParsedExport::default()).is_err(),
                 "{bad}"
             );
         }

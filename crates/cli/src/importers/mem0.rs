@@ -1,25 +1,23 @@
 //! mem0's memories: the result of `get_all`, as JSON.
 //!
-//! Metadata and the role become tags such as `role:user`; what does not fit in a tag becomes a line of the text.
-//! The user, the agent and the actor are named in the source, and the run becomes the conversation. `created_at`
-//! is when the memory was stated, and a later `updated_at` is since when its text is true. mem0's own ids, hashes
-//! and scores are left out.
+//! Metadata, the role and all other fields become tags such as `role:user`; what does not fit in a tag becomes a line
+//! of the text. The user, the agent and other owners are named in the source, and the run becomes the conversation.
+//! `created_at` is when the memory was stated, and a later `updated_at` is since when its text is true. mem0's own
+//! ids, hashes and scores, and the parts of `created_at`, are left out. The messages that a memory came from are named.
 
 use lar_api::memories::NewMemory;
 use serde_json::Value;
 
-use super::json_items::{items, string, strings};
-use super::parsed_export::{ParsedExport, TAG_CHARS_MAX};
+use super::details::{Detail, add, flatten, labels, others};
+use super::json_items::{has_content, items, name, scalar, string, time};
+use super::parsed_export::ParsedExport;
 use super::report::Location;
 use super::times;
 
 /// The names of the text.
 const TEXT: [&str; 3] = ["memory", "data", "text"];
-/// The fields that have a field in Lar's memory, or that only mean something to mem0.
-const MAPPED: [&str; 18] = [
-    "memory",
-    "data",
-    "text",
+/// The fields that have a field in Lar's memory, that are read one by one, or that only mean something to mem0.
+const MAPPED: [&str; 12] = [
     "categories",
     "created_at",
     "updated_at",
@@ -31,111 +29,122 @@ const MAPPED: [&str; 18] = [
     "score",
     "score_details",
     "structured_attributes",
-    "internal_metadata",
     "input",
-    "owner",
-    "organization",
 ];
 /// The fields that are named in the source.
-const IDENTITIES: [(&str, &str); 4] =
-    [("user_id", "user"), ("agent_id", "agent"), ("app_id", "app"), ("actor_id", "actor")];
+const IDENTITIES: [(&str, &str); 6] = [
+    ("user_id", "user"),
+    ("agent_id", "agent"),
+    ("app_id", "app"),
+    ("actor_id", "actor"),
+    ("owner", "owner"),
+    ("organization", "organization"),
+];
+/// The attributes that mem0 derives from the time of a memory.
+const TIME_PARTS: [&str; 12] = [
+    "day",
+    "hour",
+    "year",
+    "month",
+    "minute",
+    "second",
+    "quarter",
+    "is_weekend",
+    "day_of_week",
+    "day_of_year",
+    "week_of_year",
+    "time_of_day",
+];
+/// The names of the parts of a relation.
+const RELATION: [&str; 5] = ["source", "relationship", "relation", "target", "destination"];
 
 /// Parses the result of `get_all`: a list, or an object with a list in `results` or `memories`.
 pub(super) fn parse(text: &str, file: &Location, read: &mut ParsedExport) -> anyhow::Result<()> {
-    for (location, item) in items(text, file, &["results", "memories"], read)? {
-        let Some(content) = string(&item, &TEXT) else {
+    for (location, item) in items(text, file, &["results", "memories"], &["relations"], read)? {
+        let content = item.as_str().map(ToOwned::to_owned).or_else(|| string(&item, &TEXT));
+        let Some(content) = content else {
             read.skip(location, "without text");
             continue;
         };
+        if has_content(&item["input"]) {
+            read.skip(
+                location.clone(),
+                "the messages that mem0 made a memory from, `input` (the memory is kept)",
+            );
+        }
         let memory = memory(content, &item);
         read.push(location, memory);
     }
-    for relation in relations(text) {
-        read.push(file.clone(), relation);
+    let whole: Value = serde_json::from_str(text).unwrap_or_default();
+    for (number, found) in (1..).zip(whole["relations"].as_array().into_iter().flatten()) {
+        let location = file.item(format!("relation {number}"));
+        match relation(found) {
+            Some(memory) => {
+                read.push(location, memory);
+            }
+            None => read.skip(location, "relations without a source, a name or a target"),
+        }
+    }
+    if has_content(&whole["next"]) {
+        read.skip(file.item("`next`"), "more pages of memories, which are not in this file");
     }
     Ok(())
 }
 
-fn memory(mut content: String, item: &Value) -> NewMemory {
-    let mut tags = strings(&item["categories"]);
-    let mut details = Vec::new();
-    for (name, value) in item.as_object().into_iter().flatten() {
-        let is_identity = IDENTITIES.iter().any(|(field, _)| field == name);
-        if name == "metadata" {
-            flatten("", value, &mut details);
-        } else if !is_identity && !MAPPED.contains(&name.as_str()) {
-            flatten(name, value, &mut details);
-        }
+fn memory(content: String, item: &Value) -> NewMemory {
+    let mut known: Vec<&str> = MAPPED.to_vec();
+    // The text can be in two fields.
+    known.extend(TEXT.iter().filter(|field| item[**field].as_str().is_none_or(|text| text == content)));
+    known.extend(IDENTITIES.iter().map(|(field, _)| *field).filter(|field| scalar(&item[*field]).is_some()));
+    let mut details = others(item, &known);
+    flatten(if item["metadata"].is_object() { "" } else { "metadata" }, &item["metadata"], &mut details);
+    let tags = labels("categories", &item["categories"], &mut details);
+    let created = time(item, &["created_at"]);
+    let mut attributes = item["structured_attributes"].clone();
+    if let Some(parts) = attributes.as_object_mut().filter(|_| created.is_some()) {
+        parts.retain(|name, _| !TIME_PARTS.contains(&name.as_str()));
     }
-    // The order of fields is that of the program that wrote them, and it can change.
-    details.sort();
-    for (name, value) in details {
-        let tag = format!("{name}:{value}");
-        if tag.chars().count() <= TAG_CHARS_MAX && !value.contains('\n') {
-            tags.push(tag);
-        } else {
-            content.push_str(&format!("\n{name}: {value}"));
-        }
-    }
-    let (created, updated) = (string(item, &["created_at"]), string(item, &["updated_at"]));
+    flatten("structured_attributes", &attributes, &mut details);
     let is_later = |updated: &String| {
         let created = created.as_deref().and_then(times::parse);
         times::parse(updated).is_none_or(|updated| created.is_none_or(|created| updated > created))
     };
-    NewMemory {
+    let valid_from = time(item, &["updated_at"]).filter(is_later);
+    let mut memory = NewMemory {
         content,
         tags,
         source: Some(source(item)),
-        valid_from: updated.filter(is_later),
+        valid_from,
         occurred_at: created,
-        valid_to: string(item, &["expiration_date"]),
-        conversation: string(item, &["run_id"]),
+        valid_to: time(item, &["expiration_date"]),
+        conversation: name(item, &["run_id"]),
         ..NewMemory::default()
-    }
+    };
+    add(&mut memory, details);
+    memory
 }
 
-/// Returns `mem0`, with the user, the agent and the actor if they are known.
+/// Returns `mem0`, with the user, the agent and the other owners if they are known.
 fn source(item: &Value) -> String {
     let named =
-        IDENTITIES.iter().filter_map(|(field, name)| Some(format!("{name} {}", item[*field].as_str()?)));
+        IDENTITIES.iter().filter_map(|(field, name)| Some(format!("{name} {}", scalar(&item[*field])?)));
     let named: Vec<String> = named.collect();
     if named.is_empty() { "mem0".into() } else { format!("mem0: {}", named.join(", ")) }
 }
 
-/// Adds the values in `value` with their names. The name of a value in an object contains the object's name.
-fn flatten(name: &str, value: &Value, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Null => {}
-        Value::Object(fields) => {
-            for (inner, value) in fields {
-                let name = if name.is_empty() { inner.clone() } else { format!("{name}.{inner}") };
-                flatten(&name, value, found);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| flatten(name, value, found)),
-        Value::String(text) if text.trim().is_empty() => {}
-        Value::String(text) => found.push((name.to_owned(), text.trim().to_owned())),
-        Value::Bool(_) | Value::Number(_) => found.push((name.to_owned(), value.to_string())),
-    }
-}
-
-/// Returns the relations of mem0's graph memory as sentences.
-fn relations(text: &str) -> Vec<NewMemory> {
-    let whole: Value = serde_json::from_str(text).unwrap_or_default();
-    let relations = whole["relations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let sentence = |relation: &Value| {
-        let from = string(relation, &["source"])?;
-        let (kind, to) =
-            (string(relation, &["relationship", "relation"])?, string(relation, &["target", "destination"])?);
-        Some(format!("{from} {} {to}", kind.replace('_', " ")))
-    };
-    let memory = |content| NewMemory {
-        content,
+/// Returns a relation of mem0's graph memory as a sentence. Its other fields are details.
+fn relation(found: &Value) -> Option<NewMemory> {
+    let from = name(found, &["source"])?;
+    let (kind, to) = (name(found, &["relationship", "relation"])?, name(found, &["target", "destination"])?);
+    let details: Vec<Detail> = others(found, &RELATION);
+    let mut memory = NewMemory {
+        content: format!("{from} {} {to}", kind.replace('_', " ")),
         tags: vec!["relation".into()],
         source: Some("mem0".into()),
         ..NewMemory::default()
     };
-    relations.iter().filter_map(sentence).map(memory).collect()
+    add(&mut memory, details);
+    Some(memory)
 }
 
 #[cfg(test)]
@@ -205,5 +214,42 @@ mod tests {
             (read.failed[0].location.to_string(), read.skipped.len()),
             ("mem0.json, line 2".into(), 1)
         );
+    }
+
+    #[test]
+    fn no_field_of_a_memory_is_lost() {
+        let item = serde_json::json!({
+            "memory": "Likes tea", "text": "Likes green tea", "user_id": 7, "owner": "mira",
+            "organization": { "name": "acme" },
+            "input": [{ "role": "user", "content": "I like tea" }], "created_at": 1_717_236_000,
+            "structured_attributes": { "day": 1, "month": 6, "mood": "calm" }, "internal_metadata": { "origin": "app" },
+            "categories": "drinks", "run_id": 12, "metadata": "plain",
+        });
+        let read = parsed(&serde_json::json!({ "results": [item, "Likes cake"], "next": "page 2",
+            "relations": [
+                { "source": "mira", "relationship": "likes", "target": "tea", "since": 2020 }, { "source": "x" },
+            ] }).to_string());
+        let [tea, cake, relation] = read.entries.as_slice() else { panic!("{:?}", read.entries) };
+        assert_eq!(tea.memory.content, "Likes tea");
+        assert_eq!(tea.memory.source.as_deref(), Some("mem0: user 7, owner mira"));
+        assert_eq!(tea.memory.conversation.as_deref(), Some("12"));
+        assert_eq!(tea.memory.occurred_at.as_deref(), Some("2024-06-01T10:00:00.000Z"));
+        assert_eq!(
+            tea.memory.tags,
+            [
+                "drinks",
+                "internal_metadata.origin:app",
+                "metadata:plain",
+                "organization.name:acme",
+                "structured_attributes.mood:calm",
+                "text:Likes green tea"
+            ]
+        );
+        assert_eq!(
+            (cake.memory.content.as_str(), &relation.memory.tags[..]),
+            ("Likes cake", &["relation".to_owned(), "since:2020".to_owned()][..])
+        );
+        let skipped: Vec<String> = read.skipped.iter().map(|one| one.location.to_string()).collect();
+        assert_eq!(skipped, ["mem0.json, item 1", "mem0.json, relation 2", "mem0.json, `next`"]);
     }
 }

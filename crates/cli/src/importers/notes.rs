@@ -23,6 +23,8 @@ const NOTE_BYTES_MAX: usize = 1500;
 const TIME_FIELDS: [&str; 6] = ["created", "date", "created_at", "creation_date", "date created", "day"];
 /// The reason for a note with nothing but a title.
 pub(super) const WITHOUT_TEXT: &str = "notes without text";
+/// The reason for a heading with nothing below it.
+pub(super) const HEADING_WITHOUT_TEXT: &str = "headings without text";
 
 /// The fields of a note that all of its memories have.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct NoteHead {
     pub(super) tags: Vec<String>,
     /// The lines of the front matter that have no other place.
     pub(super) properties: Vec<String>,
+    /// Whether the front matter has a kind.
+    has_kind: bool,
     fields: NewMemory,
 }
 
@@ -84,8 +88,10 @@ impl NoteHead {
             if others.is_empty() { title.clone() } else { format!("{title} (also {})", others.join(", ")) };
         let mut tags = front.take_tags(&["tags", "tag"]);
         tags.extend(Some(folder.to_owned()).filter(|folder| !folder.is_empty()));
+        let kind = take_kind(&mut front);
+        let has_kind = kind.is_some();
         let fields = NewMemory {
-            kind: Some(take_kind(&mut front).unwrap_or_else(|| "note".into())),
+            kind: Some(kind.unwrap_or_else(|| "note".into())),
             project: take_project(&mut front),
             source: Some(format!("{program}: {path}")),
             occurred_at: take_time(&mut front, &TIME_FIELDS, path, read).or_else(|| day_of_title(&stem)),
@@ -94,7 +100,17 @@ impl NoteHead {
             ..NewMemory::default()
         };
         let properties = front.remaining_lines().into_iter().map(ToOwned::to_owned).collect();
-        Self { title, heading, tags, properties, fields }
+        Self { title, heading, tags, properties, has_kind, fields }
+    }
+
+    /// Returns the kind in the front matter, if it has one.
+    pub(super) fn own_kind(&self) -> Option<String> {
+        self.fields.kind.clone().filter(|_| self.has_kind)
+    }
+
+    /// Returns whether the note has other names than its title.
+    pub(super) fn has_other_names(&self) -> bool {
+        self.heading != self.title
     }
 
     /// Returns a memory of the note with more tags.
@@ -114,7 +130,7 @@ pub(super) fn push_text(
     remove_title(&mut sections, &head.title);
     let properties = head.properties.join("\n");
     let whole = joined([properties.as_str(), &whole_text(&sections)], "\n\n");
-    if whole.is_empty() && head.heading == head.title {
+    if whole.is_empty() && !head.has_other_names() {
         return read.skip(location.clone(), WITHOUT_TEXT);
     }
     if head.heading.len() + whole.len() <= NOTE_BYTES_MAX || sections.len() <= 1 {
@@ -129,10 +145,11 @@ pub(super) fn push_text(
         };
         let here = location.line(section.line);
         if text.is_empty() {
-            let has_inner =
-                sections.get(at + 1).is_some_and(|next| next.headings.starts_with(&section.headings));
-            if !has_inner {
-                read.skip(here, "headings without text");
+            let mut inner =
+                sections[at + 1..].iter().take_while(|next| next.headings.starts_with(&section.headings));
+            let is_context = inner.any(|inner| !inner.text().is_empty());
+            if !is_context && section.heading_line.is_some() {
+                read.skip(here, HEADING_WITHOUT_TEXT);
             }
             continue;
         }
@@ -205,9 +222,9 @@ fn take_kind(front: &mut FrontMatter) -> Option<String> {
     if is_kind { front.take_one(&["kind"]) } else { None }
 }
 
-/// Takes the project, which can be a link.
+/// Takes the project, which can be a link. Of several, the first is the project, and all stay in the text.
 fn take_project(front: &mut FrontMatter) -> Option<String> {
-    let value = front.take_one(&["project"])?;
+    let value = front.take_first(&["project"])?;
     let link = value.strip_prefix("[[").and_then(|link| link.strip_suffix("]]"));
     Some(link.map_or(value.as_str(), |link| link.split('|').next().unwrap_or(link)).to_owned())
 }
@@ -217,7 +234,8 @@ fn take_time(front: &mut FrontMatter, names: &[&str], path: &str, read: &mut Par
     let present: Vec<&str> = names.iter().copied().filter(|name| front.get(name).is_some()).collect();
     let is_time = |name: &&&str| front.get(name).is_some_and(|text| times::parse(text).is_some());
     match present.iter().find(is_time) {
-        Some(name) => front.take_one(&[name]),
+        // Of several times, the first is taken, and all stay in the text.
+        Some(name) => front.take_first(&[name]),
         None => {
             if !present.is_empty() {
                 read.skip(Location::file(path), "times that cannot be read (they stay in the text)");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use indicatif::ProgressBar;
 use lar_api::ProblemBody;
 use lar_api::memories::{
@@ -138,6 +138,7 @@ pub(crate) async fn preview(
         DryRunOutcome::Refuse => Outcome::Refused(result.reason.unwrap_or_default()),
         DryRunOutcome::Create | DryRunOutcome::Unknown => Outcome::Created(None),
     };
+    ensure!(results.items.len() == indexes.len(), "the server did not decide about each memory");
     Ok(indexes.into_iter().zip(results.items.into_iter().map(outcome)).collect())
 }
 
@@ -147,7 +148,10 @@ async fn save_batch(
     items: Vec<(usize, NewMemory)>,
 ) -> anyhow::Result<Vec<(usize, Outcome)>> {
     match post(client, items.iter().map(|(_, memory)| memory.clone()).collect()).await {
-        Ok(results) => Ok(items.into_iter().map(|(at, _)| at).zip(outcomes(results)).collect()),
+        Ok(results) => {
+            ensure!(results.items.len() == items.len(), "the server did not answer about each memory");
+            Ok(items.into_iter().map(|(at, _)| at).zip(outcomes(results)).collect())
+        }
         Err(error) => {
             refusal(error)?;
             save_singly(client, items).await

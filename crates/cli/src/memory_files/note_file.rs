@@ -21,6 +21,8 @@ const FIELDS: [&str; 9] =
 pub(super) struct NoteFile {
     pub(super) fields: BTreeMap<String, String>,
     pub(super) content: String,
+    /// The lines of the front matter that are no fields.
+    other_lines: Vec<String>,
 }
 
 impl NoteFile {
@@ -50,7 +52,8 @@ impl NoteFile {
             ("pinned", memory.pinned.then(|| "true".into())),
         ];
         let fields = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        Self { fields: fields.collect(), content: memory.content.trim().to_owned() }
+        let content = memory.content.trim().to_owned();
+        Self { fields: fields.collect(), content, other_lines: Vec::new() }
     }
 
     /// Parses the text of a file.
@@ -58,13 +61,32 @@ impl NoteFile {
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         let Some((head, content)) = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"))
         else {
-            return Self { fields: BTreeMap::new(), content: text.trim().to_owned() };
+            return Self { content: text.trim().to_owned(), ..Self::default() };
         };
-        let fields = head.lines().filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        });
-        Self { fields: fields.collect(), content: content.trim().to_owned() }
+        let mut note = Self { content: content.trim().to_owned(), ..Self::default() };
+        let mut last: Option<String> = None;
+        for line in head.lines() {
+            let item = line.trim_start().strip_prefix("- ");
+            let list = last.as_ref().and_then(|last| note.fields.get_mut(last));
+            if let (Some(item), Some(list)) = (item, list) {
+                // An editor can write a list with an item per line.
+                let between = if list.is_empty() { "" } else { ", " };
+                list.push_str(&format!("{between}{}", item.trim()));
+            } else if let Some((name, value)) = line.split_once(':') {
+                last = Some(name.trim().to_owned());
+                note.fields.insert(name.trim().to_owned(), value.trim().to_owned());
+            } else if !line.trim().is_empty() {
+                note.other_lines.push(line.to_owned());
+            }
+        }
+        note
+    }
+
+    /// Returns whether the front matter has something that is no field of a memory.
+    pub(super) fn has_unknown(&self) -> bool {
+        let is_unknown =
+            |(name, value): (&String, &String)| !value.is_empty() && !FIELDS.contains(&name.as_str());
+        !self.other_lines.is_empty() || self.fields.iter().any(is_unknown)
     }
 
     /// Returns the text of the file.
@@ -110,6 +132,15 @@ impl NoteFile {
     }
 }
 
+/// Returns the text of a file with the id of its memory. All other lines stay as they are.
+pub(super) fn with_id(text: &str, id: &str) -> String {
+    let head = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+    let Some((head, content)) = head else { return format!("---\nid: {id}\n---\n{text}") };
+    let others = head.lines().filter(|line| line.split_once(':').is_none_or(|(name, _)| name.trim() != "id"));
+    let others: String = others.map(|line| format!("{line}\n")).collect();
+    format!("---\nid: {id}\n{others}---\n{content}")
+}
+
 /// Returns a file name such as `2026-11-26 the-rent-is-1240-euros 1a2b3c4d.md`, with characters that every file
 /// system allows.
 pub(super) fn file_name(memory: &Memory) -> String {
@@ -137,6 +168,23 @@ mod tests {
         assert_eq!(NoteFile::of(&note.to_text()), note);
         assert_eq!(NoteFile::of("no head\n---\nat all").content, "no head\n---\nat all");
         assert_eq!(NoteFile::of("\u{feff}---\r\nkind: note\r\n---\r\nText\r\n").fields["kind"], "note");
+    }
+
+    #[test]
+    fn an_id_is_added_and_no_line_is_lost() {
+        let text = "---\nkind: note\nid:\ntags:\n  - a\n  - b\nmood: calm\nno field\n---\nText\n\n";
+        let added = with_id(text, "mem_1");
+        assert_eq!(
+            added,
+            "---\nid: mem_1\nkind: note\ntags:\n  - a\n  - b\nmood: calm\nno field\n---\nText\n\n"
+        );
+        let note = NoteFile::of(&added);
+        assert_eq!(
+            (note.tags(), note.fields["id"].as_str(), note.has_unknown()),
+            (vec!["a".into(), "b".into()], "mem_1", true)
+        );
+        assert_eq!(with_id("Text\n", "mem_1"), "---\nid: mem_1\n---\nText\n");
+        assert!(!NoteFile::of("---\nkind: note\nmood:\n---\nText").has_unknown());
     }
 
     #[test]

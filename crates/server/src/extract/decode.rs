@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::objects::Objects;
 use super::receive::{JSON_LINES, receive, receive_json};
-use crate::body_limits::BodyReceiver;
+use crate::body_limits::{BodyReceiver, ReceivedBody};
 use crate::errors::Failure;
 
 /// A JSON body, read strictly. An error names the field and the reason, and suggests a name for an unknown field.
@@ -64,19 +64,61 @@ pub(crate) async fn json_lines<W: DeserializeOwned, T>(
     each_line(request, receiver, |line, name| json_named(line, name).map(&mut convert)).await
 }
 
-/// Like [`json_lines`], for lines of two kinds. `is_other` recognizes the second kind by its bytes.
+/// The readers of lines of two kinds.
+pub(crate) struct LineReaders<F, I, O> {
+    /// Converts a line of the first kind.
+    pub(crate) convert: F,
+    /// Recognizes the second kind by its bytes.
+    pub(crate) is_other: I,
+    /// Converts a line of the second kind.
+    pub(crate) convert_other: O,
+}
+
+impl<F, I, O> LineReaders<F, I, O> {
+    fn read<W: DeserializeOwned, V: DeserializeOwned, T>(
+        &self,
+        line: &[u8],
+        name: &str,
+    ) -> Result<Result<T, Problem>, Problem>
+    where
+        F: Fn(W) -> Result<T, Problem>,
+        I: Fn(&[u8]) -> bool,
+        O: Fn(V) -> Result<T, Problem>,
+    {
+        match (self.is_other)(line) {
+            true => json_named(line, name).map(&self.convert_other),
+            false => json_named(line, name).map(&self.convert),
+        }
+    }
+}
+
+/// Like [`json_lines`], for lines of two kinds.
 pub(crate) async fn json_lines_of_two_kinds<W: DeserializeOwned, V: DeserializeOwned, T>(
     request: Request,
     receiver: &BodyReceiver,
-    convert: impl Fn(W) -> Result<T, Problem>,
-    is_other: impl Fn(&[u8]) -> bool,
-    convert_other: impl Fn(V) -> Result<T, Problem>,
+    readers: LineReaders<
+        impl Fn(W) -> Result<T, Problem>,
+        impl Fn(&[u8]) -> bool,
+        impl Fn(V) -> Result<T, Problem>,
+    >,
 ) -> Result<Vec<T>, Problem> {
-    let read = |line: &[u8], name: &str| match is_other(line) {
-        true => json_named(line, name).map(&convert_other),
-        false => json_named(line, name).map(&convert),
-    };
-    each_line(request, receiver, read).await
+    each_line(request, receiver, |line, name| readers.read(line, name)).await
+}
+
+/// Like [`json_lines_of_two_kinds`], but a bad line does not refuse the others. Returns the results with the numbers
+/// of the lines, starting at 1.
+pub(crate) async fn results_of_json_lines<W: DeserializeOwned, V: DeserializeOwned, T>(
+    request: Request,
+    receiver: &BodyReceiver,
+    readers: LineReaders<
+        impl Fn(W) -> Result<T, Problem>,
+        impl Fn(&[u8]) -> bool,
+        impl Fn(V) -> Result<T, Problem>,
+    >,
+) -> Result<Vec<(usize, Result<T, Problem>)>, Problem> {
+    let bytes = receive_lines(request, receiver).await?;
+    let read = |line: &[u8]| readers.read(line, "the line").and_then(|converted| converted);
+    Ok(numbered_lines(&bytes).map(|(number, line)| (number, read(line))).collect())
 }
 
 /// Reads a body line by line. `read` parses a line, which has this name, and then converts it.
@@ -85,16 +127,10 @@ async fn each_line<T>(
     receiver: &BodyReceiver,
     mut read_line: impl FnMut(&[u8], &str) -> Result<Result<T, Problem>, Problem>,
 ) -> Result<Vec<T>, Problem> {
-    let bytes = receive(request, receiver, JSON_LINES).await?;
-    if bytes.is_empty() {
-        return Err(Problem::new(Code::InvalidParams, "the body is empty; send one JSON object per line"));
-    }
+    let bytes = receive_lines(request, receiver).await?;
     let mut read = Vec::new();
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() || line.starts_with(UNREADABLE) {
-            continue;
-        }
-        let name = format!("line {}", number + 1);
+    for (number, line) in numbered_lines(&bytes) {
+        let name = format!("line {number}");
         let in_line = |problem: Problem| Problem { detail: format!("{name}: {}", problem.detail), ..problem };
         let converted = read_line(line, &name).map_err(|problem| match problem.fields.is_empty() {
             // The message names the line already.
@@ -104,6 +140,21 @@ async fn each_line<T>(
         read.push(converted.map_err(in_line)?);
     }
     Ok(read)
+}
+
+/// Receives a body of JSON lines, which must have one.
+async fn receive_lines(request: Request, receiver: &BodyReceiver) -> Result<ReceivedBody, Problem> {
+    let bytes = receive(request, receiver, JSON_LINES).await?;
+    if bytes.is_empty() {
+        return Err(Problem::new(Code::InvalidParams, "the body is empty; send one JSON object per line"));
+    }
+    Ok(bytes)
+}
+
+/// Returns the lines of a body with their numbers, without empty lines and the line of [`unreadable_line`].
+fn numbered_lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = (1..).zip(bytes.split(|byte| *byte == b'\n'));
+    lines.filter(|(_, line)| !(line.trim_ascii().is_empty() || line.starts_with(UNREADABLE)))
 }
 
 /// Converts a JSON value of Lar's own API strictly: null is a value, not an absent field.

@@ -24,13 +24,14 @@ use lar_store::{
 };
 
 pub use self::intentions::intention_line;
-use self::intentions::{is_intention, parse_intention};
+pub(super) use self::intentions::is_intention;
+use self::intentions::parse_intention;
 use super::access::Writing;
 use super::parse::parse_kind;
 use crate::auth::Authenticated;
 use crate::body_limits::BodyReceiver;
 use crate::errors::Failure;
-use crate::extract;
+use crate::extract::{self, LineReaders};
 use crate::memory_headers::requested_scope;
 
 /// Export memories
@@ -71,13 +72,25 @@ pub(crate) async fn import(
     request: Request,
 ) -> Result<axum::Json<ImportResult>, Failure> {
     let space = writer.space();
-    let memory = |line: ExportedMemory| Ok(ImportLine::Memory(Box::new(parse_memory(space, line)?)));
-    let intention =
-        |line: ExportedIntentionLine| Ok(ImportLine::Intention(Box::new(parse_intention(space, line)?)));
-    let read = extract::json_lines_of_two_kinds(request, &receiver, memory, is_intention, intention).await?;
+    let readers = LineReaders {
+        convert: |line| import_memory(space, line),
+        is_other: is_intention,
+        convert_other: |line| import_intention(space, line),
+    };
+    let read = extract::json_lines_of_two_kinds(request, &receiver, readers).await?;
     let all = read.len();
     let imported = memories.import(&writer, read).await?;
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
+}
+
+/// Parses a line with a memory.
+pub(super) fn import_memory(space: SpaceId, line: ExportedMemory) -> Result<ImportLine, Problem> {
+    Ok(ImportLine::Memory(Box::new(parse_memory(space, line)?)))
+}
+
+/// Parses a line with an intention.
+pub(super) fn import_intention(space: SpaceId, line: ExportedIntentionLine) -> Result<ImportLine, Problem> {
+    Ok(ImportLine::Intention(Box::new(parse_intention(space, line)?)))
 }
 
 /// A part of an export.

@@ -70,14 +70,23 @@ pub(super) fn put_in_txn(connection: &Connection, intention: &Intention) -> Resu
 /// # Errors
 /// [`Error::Conflict`] if it would have too many.
 pub(super) fn check_room_in_txn(connection: &Connection, space: SpaceId, more: u32) -> Result<(), Error> {
-    let sql = "SELECT count(*) FROM memory_intentions WHERE space_id = ?1 AND status = 'active'";
-    let active: u32 = connection.prepare_cached(sql)?.query_row([space.to_string()], |row| row.get(0))?;
+    let active = count_active_in_txn(connection, space)?;
     if active.saturating_add(more) > ACTIVE_MAX {
         return Err(Error::Conflict(format!(
             "the space has {active} active intentions, and it can have {ACTIVE_MAX}; complete or delete some of them"
         )));
     }
     Ok(())
+}
+
+/// Returns the number of further active intentions that a space can have.
+pub(crate) fn room_in_txn(connection: &Connection, space: SpaceId) -> Result<u32, Error> {
+    Ok(ACTIVE_MAX.saturating_sub(count_active_in_txn(connection, space)?))
+}
+
+fn count_active_in_txn(connection: &Connection, space: SpaceId) -> Result<u32, Error> {
+    let sql = "SELECT count(*) FROM memory_intentions WHERE space_id = ?1 AND status = 'active'";
+    Ok(connection.prepare_cached(sql)?.query_row([space.to_string()], |row| row.get(0))?)
 }
 
 /// Removes the intentions of a space that ended first, if there are too many that ended. Returns how many.
@@ -88,6 +97,20 @@ pub(super) fn prune_ended_in_txn(connection: &Connection, space: SpaceId) -> Res
            ORDER BY updated_at DESC, id DESC LIMIT -1 OFFSET {ENDED_MAX})"
     );
     Ok(connection.prepare_cached(&sql)?.execute([space.to_string()])?)
+}
+
+/// Returns whether an import stores an intention with this id.
+///
+/// # Errors
+/// [`Error::Conflict`] if the id belongs to an intention in another space.
+pub(crate) fn is_new_in_txn(connection: &Connection, space: SpaceId, id: IntentionId) -> Result<bool, Error> {
+    let mut query = connection.prepare_cached("SELECT space_id FROM memory_intentions WHERE id = ?1")?;
+    let there: Option<String> = query.query_row([id.to_string()], |row| row.get(0)).optional()?;
+    match there {
+        None => Ok(true),
+        Some(there) if there == space.to_string() => Ok(false),
+        Some(_) => Err(Error::Conflict(format!("intention {id} is already in another space"))),
+    }
 }
 
 /// Stores intentions of an export under the ids they have. An intention whose id exists stays as it is.
@@ -102,13 +125,7 @@ pub(crate) fn import_intentions_in_txn(
 ) -> Result<usize, Error> {
     let mut imported = 0;
     for intention in intentions {
-        let id = intention.id.to_string();
-        let mut query = connection.prepare_cached("SELECT space_id FROM memory_intentions WHERE id = ?1")?;
-        let there: Option<String> = query.query_row([&id], |row| row.get(0)).optional()?;
-        if let Some(there) = there {
-            if there != space.to_string() {
-                return Err(Error::Conflict(format!("intention {id} is already in another space")));
-            }
+        if !is_new_in_txn(connection, space, intention.id)? {
             continue;
         }
         if intention.status == IntentionStatus::Active {

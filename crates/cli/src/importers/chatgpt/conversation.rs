@@ -6,11 +6,16 @@ use lar_base::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::importers::dialogue::{Dialogue, Turn};
-use crate::importers::json_items::string;
+use crate::importers::json_items::{self, has_content, string};
 use crate::importers::times;
 
 /// The kinds of content that a person sees as a message.
 const SHOWN: [&str; 2] = ["text", "multimodal_text"];
+
+/// The kinds of content that are the context of a conversation.
+const CONTEXT: [&str; 2] = ["user_editable_context", "model_editable_context"];
+/// The fields that describe the content of a message.
+const ABOUT_CONTENT: [&str; 3] = ["content_type", "language", "response_format_name"];
 
 /// A conversation.
 #[derive(Debug)]
@@ -53,10 +58,9 @@ impl<'a> Conversation<'a> {
             is_context.then(|| {
                 let profile = string(given, &["about_user_message"]);
                 let response = string(given, &["about_model_message"]);
-                (
-                    profile.or_else(|| string(content, &["user_profile"]).map(unwrapped)),
-                    response.or_else(|| string(content, &["user_instructions"]).map(unwrapped)),
-                )
+                let profile = profile.or_else(|| string(content, &["user_profile"]).map(unwrapped));
+                let response = response.or_else(|| string(content, &["user_instructions"]).map(unwrapped));
+                (with_others(profile, given, "user"), with_others(response, given, "model"))
             })
         };
         let found = self.in_any_message(parts);
@@ -72,6 +76,8 @@ impl<'a> Conversation<'a> {
             program: "chatgpt",
             id: self.id(),
             title: self.title(),
+            time: time(self.item).map(|time| time.to_string()),
+            summary: None,
             other_messages: messages.saturating_sub(turns.len()),
             turns,
         }
@@ -103,10 +109,15 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Returns whether a message has something that the person or ChatGPT wrote.
+/// Returns whether a message has something that the person, ChatGPT or a tool wrote. The context of a conversation,
+/// which is read for memories, is none.
 fn is_message(message: &Value) -> bool {
-    let role = message["author"]["role"].as_str();
-    matches!(role, Some("user" | "assistant" | "tool")) && !is_hidden(message) && !text(message).is_empty()
+    let content = &message["content"];
+    let is_context = content["content_type"].as_str().is_some_and(|kind| CONTEXT.contains(&kind));
+    let fields = content.as_object().into_iter().flatten();
+    let mut said = fields.filter(|(name, _)| !ABOUT_CONTENT.contains(&name.as_str()));
+    let is_empty = !said.any(|(_, value)| has_content(value)) && text(message).is_empty();
+    message["author"]["role"] != "system" && !is_context && !is_empty
 }
 
 fn is_hidden(message: &Value) -> bool {
@@ -141,18 +152,38 @@ fn text(message: &Value) -> String {
         // The spoken words of a voice message.
         Value::Object(fields) => match fields.get("text").and_then(Value::as_str) {
             Some(text) => Some(text.trim().to_owned()),
-            None => fields.get("content_type")?.as_str()?.contains("image").then(|| "[image]".to_owned()),
+            None => {
+                let kind = fields.get("content_type").and_then(Value::as_str).unwrap_or_default();
+                let named = ["image", "video", "audio"].into_iter().find(|name| kind.contains(name));
+                Some(format!("[{}]", named.unwrap_or("attachment")))
+            }
         },
         _ => None,
     };
     let attachments = message["metadata"]["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names =
-        attachments.iter().filter_map(|file| Some(format!("[attachment: {}]", file["name"].as_str()?)));
+    let names = attachments.iter().map(|file| match file["name"].as_str() {
+        Some(name) => format!("[attachment: {name}]"),
+        None => "[attachment]".to_owned(),
+    });
     parts.iter().filter_map(part).chain(names).collect::<Vec<_>>().join("\n")
 }
 
 fn time(item: &Value) -> Option<Timestamp> {
-    item["create_time"].as_f64().and_then(times::from_seconds)
+    json_items::time(item, &["create_time"]).as_deref().and_then(times::parse)
+}
+
+/// Adds the other texts about `whom` to the custom instructions, such as `name_user_message`, unless they have them.
+fn with_others(text: Option<String>, given: &Value, whom: &str) -> Option<String> {
+    let mut lines: Vec<String> = text.into_iter().collect();
+    for (name, value) in given.as_object().into_iter().flatten() {
+        let Some(value) = value.as_str().map(str::trim).filter(|value| !value.is_empty()) else { continue };
+        let about = name.strip_suffix("_message").and_then(|name| name.strip_suffix(whom));
+        let Some(about) = about.map(|about| about.trim_end_matches('_')) else { continue };
+        if !lines.iter().any(|line| line.contains(value)) {
+            lines.push(format!("{}: {value}", about.replace('_', " ")));
+        }
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Returns the text of the person without the sentences that ChatGPT puts around it.

@@ -195,3 +195,54 @@ fn a_broken_file_of_the_export_does_not_stop_the_others() {
         ]
     );
 }
+
+#[test]
+fn every_part_of_a_conversation_is_kept_or_counted() {
+    let mut voice = message("v", "user", "", 1_717_236_000.0);
+    voice["content"] = json!({ "content_type": "multimodal_text", "parts": [
+        { "content_type": "audio_transcription", "text": "Hello" }, { "content_type": "audio_asset_pointer" },
+        { "content_type": "something_else" },
+    ] });
+    voice["metadata"] = json!({ "attachments": [{ "id": "file-1" }] });
+    voice["create_time"] = json!("2024-06-01T10:00:00Z");
+    let mut code = message("c", "assistant", "", 1_717_236_001.0);
+    code["content"] = json!({ "content_type": "code", "language": "python", "text": "print(1)" });
+    let mut profile = message("p", "user", "", 1_717_236_000.0);
+    profile["content"] = json!({ "content_type": "user_editable_context" });
+    profile["metadata"] = json!({ "user_context_message_data": {
+        "about_user_message": "Restores mills", "name_user_message": "Mira", "traits_model_message": "Be brief",
+    } });
+    let export = json!([{ "title": "t", "current_node": "c", "mapping": {
+        "p": { "message": profile, "parent": null, "children": ["v"] },
+        "v": { "message": voice, "parent": "p", "children": ["c"] },
+        "c": { "message": code, "parent": "v", "children": [] },
+    } }]);
+    let read = parsed("conversations.json", &export.to_string(), true);
+    assert_eq!(
+        contents(&read),
+        [
+            "User: Hello\n[audio]\n[attachment]\n[attachment]",
+            "About the user: Restores mills\nname: Mira",
+            "How to respond: traits: Be brief"
+        ]
+    );
+    assert_eq!(read.entries[0].memory.occurred_at.as_deref(), Some("2024-06-01T10:00:00.000Z"));
+    assert!(skipped(&read)[0].contains("with 1 of them"), "the code is counted: {:?}", skipped(&read));
+}
+
+#[test]
+fn fields_of_a_json_list_are_kept_and_other_items_are_named() {
+    let list = r#"[{"content": "User sails", "created_at": 1717236000, "status": "active", "id": "1"},
+                   {"content": "User paints", "created_at": "soon"}, {"title": "no memory"}]"#;
+    let read = parsed("memory.json", list, false);
+    let sails = &read.entries.iter().find(|one| one.memory.content == "User sails").unwrap().memory;
+    assert_eq!(sails.occurred_at.as_deref(), Some("2024-06-01T10:00:00.000Z"));
+    assert_eq!(sails.tags, ["status:active"]);
+    assert_eq!(
+        skipped(&read),
+        [
+            "memory.json, item 2: times that cannot be read (the memory is kept without them)",
+            "memory.json, item 3: items without memories"
+        ]
+    );
+}

@@ -124,3 +124,45 @@ fn turns_of_conversations_follow_each_other() {
     assert_eq!(first.occurred_at.as_deref(), Some("2025-05-01T10:00:00.500Z"));
     assert!(read.skipped[0].location.to_string().ends_with("conversation “Wheel” with 2 of them"));
 }
+
+#[test]
+fn parts_that_are_not_read_are_named() {
+    let memories = json!([{ "conversations_memory": ["a list"], "project_memories": { "p1": { "text": "x" } },
+        "memory_files": [{ "path": "/a.md" }], "new_memory": "unknown", "account_uuid": "1" }]);
+    let read = parsed("memories.json", &memories.to_string(), false);
+    let named: Vec<String> = skipped(&read);
+    let expected = ["memory of the project p1", "/a.md", "`conversations_memory`", "`new_memory`"];
+    assert_eq!(named, expected.map(|part| format!("memories.json, {part}: parts that Lar does not know")));
+
+    let projects = json!([{ "uuid": "p1", "name": "Wheel", "description": "", "created_at": "2025-01-01" },
+        { "uuid": "p2", "name": "Gate", "description": "A gate", "goal": "Open" }]);
+    let read = parsed("projects.json", &projects.to_string(), false);
+    assert_eq!(
+        skipped(&read),
+        [
+            "projects.json, project Wheel: projects with only a name",
+            "projects.json, `goal` of the project Gate: parts that Lar does not know"
+        ]
+    );
+}
+
+#[test]
+fn summaries_are_kept_and_unknown_speakers_are_counted() {
+    let mut talk = conversation();
+    talk["summary"] = json!("Mira chose oak.");
+    talk["updated_at"] = json!("2025-05-02T10:00:00Z");
+    talk["chat_messages"].as_array_mut().unwrap().extend([
+        json!({ "uuid": "m4", "sender": "tool", "text": "result" }),
+        json!({ "uuid": "m5", "sender": "human", "text": "See", "files": [{ "file_uuid": "f" }] }),
+    ]);
+    let read = parsed("conversations.json", &json!([talk]).to_string(), true);
+    let found = contents(&read);
+    assert_eq!(found[0], "Summary of the conversation “Wheel”: Mira chose oak.");
+    assert_eq!(read.entries[0].memory.occurred_at.as_deref(), Some("2025-05-02T10:00:00.000Z"));
+    assert_eq!(found.last(), Some(&"User: See\n\n[attachment]"));
+    assert!(read.skipped[0].location.to_string().ends_with("conversation “Wheel” with 3 of them"));
+}
+
+fn skipped(read: &ParsedExport) -> Vec<String> {
+    read.skipped.iter().map(|one| format!("{}: {}", one.location, one.reason)).collect()
+}

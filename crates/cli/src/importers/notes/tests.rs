@@ -57,7 +57,7 @@ fn every_section_of_a_long_note_is_a_memory_under_its_headings() {
     let long = "A sentence of some length about the mill. ".repeat(40);
     let text = format!(
         "---\nstatus: open\n---\nIntro with [[Link]].\n\n# Plan\n\n## First\n{long}\n\n```sh\n# not a heading\n```\n\n## Second\n\
-         short #todo\n\n# Empty\n\n# Last\nend\n"
+         short #todo\n\n# Empty\n\n## Too\n\n# Last\nend\n"
     );
     let read = vault(&[("Mill.md", &text)]);
     let long = long.trim_end();
@@ -71,9 +71,10 @@ fn every_section_of_a_long_note_is_a_memory_under_its_headings() {
         ]
     );
     let lines: Vec<String> = read.entries.iter().map(|entry| entry.location.to_string()).collect();
-    assert_eq!(lines, ["Mill.md, line 4", "Mill.md, line 8", "Mill.md, line 15", "Mill.md, line 20"]);
+    assert_eq!(lines, ["Mill.md, line 4", "Mill.md, line 8", "Mill.md, line 15", "Mill.md, line 22"]);
     assert_eq!(read.entries[2].memory.tags, ["todo"]);
-    assert_eq!(skipped(&read), ["Mill.md, line 18: headings without text"]);
+    let expected = ["Mill.md, line 18: headings without text", "Mill.md, line 20: headings without text"];
+    assert_eq!(skipped(&read), expected, "also a heading above another one without text");
 }
 
 #[test]
@@ -134,6 +135,22 @@ fn days_times_and_unreadable_times_are_kept() {
     let decision = &read.entries[4].memory;
     assert_eq!((decision.kind.as_deref(), decision.project.as_deref()), (Some("decision"), Some("Falcon")));
     assert_eq!(skipped(&read), ["c.md: times that cannot be read (they stay in the text)"]);
+}
+
+#[test]
+fn all_values_of_a_field_are_kept() {
+    let read = vault(&[(
+        "a.md",
+        "---\nproject: [Falcon, Heron]\ntitle: [Plan, Idea]\ndate: [2026-01-02, 2026-01-03]\ntags:\n  x\n  y\n---\nText\n",
+    )]);
+    let memory = &read.entries[0].memory;
+    assert_eq!(memory.project.as_deref(), Some("Falcon"));
+    assert_eq!(memory.occurred_at.as_deref(), Some("2026-01-02T00:00:00.000Z"));
+    assert_eq!(memory.tags, ["x", "y"]);
+    assert_eq!(
+        memory.content,
+        "a\nproject: [Falcon, Heron]\ntitle: [Plan, Idea]\ndate: [2026-01-02, 2026-01-03]\n\nText"
+    );
 }
 
 #[test]

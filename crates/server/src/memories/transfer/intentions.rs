@@ -12,7 +12,7 @@ use crate::memories::view::show_trigger;
 const FIELD: &[u8] = b"\"intention\"";
 
 /// Returns whether a line of an import has an intention.
-pub(super) fn is_intention(line: &[u8]) -> bool {
+pub(in crate::memories) fn is_intention(line: &[u8]) -> bool {
     line.trim_ascii_start().strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(FIELD))
 }
 
