@@ -10,7 +10,7 @@ use crate::progress::progress;
 pub(crate) fn measure() -> anyhow::Result<String> {
     let mut table = String::from(
         "Labeled texts with and without secrets. *Machine*: keys, tokens and connection strings as programs\n\
-         write them. *Told*: passwords and codes in people's own words.\n\n\
+         write them. *Stated*: passwords and codes in people's own words.\n\n\
          | set | machine: found | stated: found | false alarms |\n|---|---|---|---|\n",
     );
     for set in LabeledSet::all()? {

@@ -21,13 +21,23 @@ use crate::requester::Requester;
 
 /// The number of recent chats that are recognized when a client sends them again.
 const SEEN_CHATS_MAX: usize = 4096;
+/// The most user messages at the end of a chat whose effects are looked up.
+const EARLIER_MESSAGES_MAX: usize = 32;
 
 /// Memory for requests of the compatible APIs. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct CompatMemory {
     memories: Memories,
-    /// The digests of recent chats, oldest first.
-    seen_chats: Arc<Mutex<VecDeque<u64>>>,
+    /// Recent chats, oldest first.
+    seen_chats: Arc<Mutex<VecDeque<SeenChat>>>,
+}
+
+/// A chat that a client has sent.
+#[derive(Debug)]
+struct SeenChat {
+    digest: u64,
+    /// The changes by its last message, without texts.
+    activity: MemoryActivity,
 }
 
 /// The memory activity of a request.
@@ -110,9 +120,9 @@ impl CompatMemory {
         if user_message.is_empty() {
             return Ok(RequestActivity::default());
         }
-        let remembers = mode == MemoryMode::Remember
-            && at + 1 == chat.messages.len()
-            && self.is_new(caller, &chat.messages);
+        let may_remember = mode == MemoryMode::Remember && at + 1 == chat.messages.len();
+        let before = may_remember.then(|| self.see(caller, &chat.messages)).flatten();
+        let remembers = before.is_some();
         let origin = Origin { conversation: None, source: api };
         let request = RecallRequest {
             caller,
@@ -120,11 +130,14 @@ impl CompatMemory {
             user_message: &user_message,
             conversation: None,
             is_regeneration: false,
-            intent_context: remembers.then(|| IntentContext { origin, before: Vec::new() }),
+            intent_context: before.map(|before| IntentContext { origin, before }),
             recalls: true,
             model,
         };
         let activity = recall_and_apply(&self.memories, request).await;
+        if remembers {
+            self.keep(caller, &chat.messages, activity.without_texts());
+        }
         // Memories go into the last user message, so that the prefix cache covers the messages before it.
         let message = &mut chat.messages[at].content;
         let plain = message.clone();
@@ -133,24 +146,47 @@ impl CompatMemory {
         Ok(RequestActivity { activity, original })
     }
 
-    /// Returns whether this key sends the chat for the first time, and remembers it.
+    /// Remembers a chat. Returns what its earlier messages changed, oldest first, or `None` if this key has sent the
+    /// chat before.
     ///
     /// Clients send a chat again after a failure and to regenerate an answer.
-    fn is_new(&self, caller: &Caller, messages: &[ChatMessage]) -> bool {
-        let mut hasher = DefaultHasher::new();
-        caller.key().hash(&mut hasher);
-        for message in messages {
-            (&message.role, &message.content).hash(&mut hasher);
-        }
-        let digest = hasher.finish();
+    fn see(&self, caller: &Caller, messages: &[ChatMessage]) -> Option<Vec<MemoryActivity>> {
+        let mut digests = digests(caller, messages);
+        let digest = digests.pop()?;
         let mut seen_chats = self.seen_chats.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen_chats.contains(&digest) {
-            return false;
+        if seen_chats.iter().any(|seen| seen.digest == digest) {
+            return None;
         }
+        let earlier = seen_chats.iter().filter(|seen| digests.contains(&seen.digest));
+        let before = earlier.map(|seen| seen.activity.clone()).collect();
         if seen_chats.len() == SEEN_CHATS_MAX {
             seen_chats.pop_front();
         }
-        seen_chats.push_back(digest);
-        true
+        seen_chats.push_back(SeenChat { digest, activity: MemoryActivity::default() });
+        Some(before)
     }
+
+    /// Keeps what the last message of a chat changed.
+    fn keep(&self, caller: &Caller, messages: &[ChatMessage], activity: MemoryActivity) {
+        let digest = digests(caller, messages).pop();
+        let mut seen_chats = self.seen_chats.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = seen_chats.iter_mut().rev().find(|seen| Some(seen.digest) == digest) {
+            seen.activity = activity;
+        }
+    }
+}
+
+/// Returns a digest of the chat up to each of its last user messages, oldest first.
+fn digests(caller: &Caller, messages: &[ChatMessage]) -> Vec<u64> {
+    let mut hasher = DefaultHasher::new();
+    caller.key().hash(&mut hasher);
+    let mut digests = Vec::new();
+    for message in messages {
+        (&message.role, &message.content).hash(&mut hasher);
+        if message.role == "user" {
+            digests.push(hasher.finish());
+        }
+    }
+    digests.drain(..digests.len().saturating_sub(EARLIER_MESSAGES_MAX));
+    digests
 }

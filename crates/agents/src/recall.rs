@@ -5,11 +5,13 @@
 use std::time::Duration;
 
 use lar_base::{Caller, ConversationId, Problem, Scope};
-use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
+use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin, Recalled, Reminder};
 use lar_store::Message;
 
-/// The longest time that an answer waits for memory.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest time that an answer waits for recalled memories.
+const RECALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest time that an answer waits until the message's requests to the memory are carried out.
+const INTENTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Memory for the conversations that Lar stores.
 #[derive(Debug, Clone)]
@@ -51,6 +53,20 @@ impl ChatMemory {
         };
         recall_and_apply(&self.memories, request).await
     }
+
+    /// Undoes what a message changed, because its turn did not begin. A failure is logged.
+    pub(crate) async fn undo_turn(&self, caller: &Caller, activity: &MemoryActivity) {
+        if activity.is_empty() {
+            return;
+        }
+        let undone = async {
+            let writer = self.memories.authorize_write(caller.clone(), MemoryScope::default()).await?;
+            self.memories.undo_turn(&writer, activity).await
+        };
+        if let Err(error) = undone.await {
+            tracing::warn!(%error, "could not undo what a message without an answer had changed");
+        }
+    }
 }
 
 /// The model that answers, whose context limits the recalled memories.
@@ -87,57 +103,79 @@ pub(crate) struct IntentContext {
 
 /// Applies a message's memory intents and recalls memories, as the request says.
 ///
-/// Returns no activity after [`TIMEOUT`]; intents already applied by then stay applied.
-pub(crate) async fn recall_and_apply(memories: &Memories, request: RecallRequest<'_>) -> MemoryActivity {
-    let RecallRequest { caller, memory_scope, user_message, conversation, .. } = request;
-    let RecallRequest { is_regeneration, intent_context, recalls, model, .. } = request;
-    let ModelContext { model, context_tokens } = model;
-    let work = async {
-        let mut activity = MemoryActivity::default();
-        if let Some(IntentContext { origin, before }) = intent_context {
-            let applied = async {
-                let writer = memories.authorize_write(caller.clone(), memory_scope).await?;
-                memories.apply_intents(&writer, user_message, origin, &before).await
-            };
-            match applied.await {
-                Ok(applied) => activity = applied,
-                Err(error) => {
-                    tracing::warn!(%error, "could not apply a message's memory intents")
-                }
-            }
-        }
-        if recalls {
-            let recalled = async {
-                let reader = memories.authorize_read(caller.clone(), memory_scope).await?;
-                let recalled = memories.recall(&reader, user_message, model, context_tokens).await?;
-                // Without reminders, the answer still has the memories.
-                // A message that sets a reminder names its topic, but is no reason to remind.
-                if !activity.scheduled.is_empty() {
-                    return Ok((recalled, Vec::new()));
-                }
-                let reminded = memories.remind(&reader, user_message, conversation, is_regeneration).await;
-                let reminders = reminded.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "could not find reminders");
-                    Vec::new()
-                });
-                Ok::<_, Problem>((recalled, reminders))
-            };
-            match recalled.await {
-                // A memory that this message has just saved adds nothing to the prompt.
-                Ok((mut recalled, reminders)) => {
-                    recalled.retain(|one| activity.saved.iter().all(|saved| saved.id != one.id));
-                    activity.recalled = recalled;
-                    activity.reminders = reminders;
-                }
-                Err(error) => tracing::warn!(%error, "could not recall memories"),
-            }
-        }
-        activity
+/// An answer waits for recalled memories for [`RECALL_TIMEOUT`], and for the intents for [`INTENTS_TIMEOUT`]. Intents
+/// that take longer are carried out in the background, and the activity says so.
+pub(crate) async fn recall_and_apply(memories: &Memories, mut request: RecallRequest<'_>) -> MemoryActivity {
+    let mut activity = match request.intent_context.take() {
+        Some(context) => apply(memories, &request, context).await,
+        None => MemoryActivity::default(),
     };
-    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
-        tracing::warn!("memory timed out; answering without it");
-        MemoryActivity::default()
-    })
+    if request.recalls {
+        match tokio::time::timeout(RECALL_TIMEOUT, recall(memories, &request, &activity)).await {
+            // A memory that this message has just saved adds nothing to the prompt.
+            Ok(Ok((mut recalled, reminders))) => {
+                recalled.retain(|one| activity.saved.iter().all(|saved| saved.id != one.id));
+                activity.recalled = recalled;
+                activity.reminders = reminders;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "could not recall memories"),
+            Err(_) => tracing::warn!("recalling memories timed out; answering without them"),
+        }
+    }
+    activity
+}
+
+/// Applies a message's memory intents. A client that disconnects does not stop them halfway.
+async fn apply(memories: &Memories, request: &RecallRequest<'_>, context: IntentContext) -> MemoryActivity {
+    let IntentContext { origin, before } = context;
+    let writer = match memories.authorize_write(request.caller.clone(), request.memory_scope).await {
+        Ok(writer) => writer,
+        Err(error) => {
+            tracing::warn!(%error, "could not apply a message's memory intents");
+            return MemoryActivity::default();
+        }
+    };
+    let (memories, message) = (memories.clone(), request.user_message.to_owned());
+    let applied =
+        tokio::spawn(async move { memories.apply_intents(&writer, &message, origin, &before).await });
+    let refused = |reason: &str| MemoryActivity { refused: vec![reason.into()], ..MemoryActivity::default() };
+    match tokio::time::timeout(INTENTS_TIMEOUT, applied).await {
+        Ok(Ok(Ok(activity))) => activity,
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(%error, "could not apply a message's memory intents");
+            refused("The memory failed. Try again.")
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "could not apply a message's memory intents");
+            refused("The memory failed. Try again.")
+        }
+        Err(_) => refused(
+            "The memory is busy. What the message asks of it is carried out in the background; see the memory page.",
+        ),
+    }
+}
+
+/// Recalls memories and reminders for a message.
+async fn recall(
+    memories: &Memories,
+    request: &RecallRequest<'_>,
+    activity: &MemoryActivity,
+) -> Result<(Vec<Recalled>, Vec<Reminder>), Problem> {
+    let RecallRequest { caller, memory_scope, user_message, conversation, is_regeneration, .. } = request;
+    let ModelContext { model, context_tokens } = request.model;
+    let reader = memories.authorize_read((*caller).clone(), *memory_scope).await?;
+    let recalled = memories.recall(&reader, user_message, model, context_tokens).await?;
+    // A message that sets a reminder names its topic, but is no reason to remind.
+    if !activity.scheduled.is_empty() {
+        return Ok((recalled, Vec::new()));
+    }
+    let reminded = memories.remind(&reader, user_message, *conversation, *is_regeneration).await;
+    // Without reminders, the answer still has the memories.
+    let reminders = reminded.unwrap_or_else(|error| {
+        tracing::warn!(%error, "could not find reminders");
+        Vec::new()
+    });
+    Ok((recalled, reminders))
 }
 
 /// Why serializing an activity cannot fail.

@@ -116,9 +116,18 @@ impl Turns {
             history.push(ChatMessage::new("user", new.content.clone()));
         }
         let last_text = history.last().map(|last| last.content.clone()).unwrap_or_default();
-        let (admitted, activity) =
-            self.admit(caller.clone(), model, TurnPrompt::new(history, activity), &request).await?;
         let memory = self.memory.as_ref();
+        let changed = activity.clone();
+        let admitted = self.admit(caller.clone(), model, TurnPrompt::new(history, activity), &request).await;
+        let (admitted, activity) = match (admitted, memory) {
+            (Ok(admitted), _) => admitted,
+            (Err(problem), Some(memory)) => {
+                // No message is stored, so the user cannot see what it changed, and will send it again.
+                memory.undo_turn(&caller, &changed).await;
+                return Err(problem);
+            }
+            (Err(problem), None) => return Err(problem),
+        };
         let tracker = memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
         let turn = NewTurn {
             title: request.user_message.as_ref().map(|new| title_of(&new.content)),

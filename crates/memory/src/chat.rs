@@ -7,24 +7,31 @@
 
 mod activity;
 mod changes;
+mod corrections;
 mod prompt_block;
 mod reminders;
 mod subjects;
+mod texts;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use lar_base::{Code, ConversationId, MemoryId, Problem};
-use lar_store::Memory;
+use lar_base::{Code, IntentionId, MemoryId, Problem};
+use lar_store::{IntentionPatch, IntentionStatus};
 
 use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
-use crate::{Hit, Item, Memories, ReadAccess, Search, WriteAccess};
+use crate::{Hit, Memories, ReadAccess, Search, WriteAccess};
 pub use activity::{
     Forgotten, Listed, MemoryActivity, MemoryActivityIds, Recalled, Reminder, Saved, Suggested,
 };
 use lar_text::requests::{MemoryIntent, parse_intents};
 
 use self::changes::Passing;
+use self::corrections::Correction;
+use self::subjects::Forgetting;
+pub use self::texts::Origin;
+use self::texts::{day_of, excerpt, item, start_of};
 
 /// The most memories that are recalled for an answer.
 const RECALLED_MAX: usize = 5;
@@ -33,26 +40,12 @@ const RECALLED_MAX: usize = 5;
 const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 /// Recalled memories may take at most 1/`CONTEXT_SHARE` of the context.
 const CONTEXT_SHARE: usize = 4;
-/// The number of bytes at the start of a message that are used as the query.
-const QUERY_BYTES: usize = 1000;
 /// A memory is recalled only with at least this similarity, or these shares by weight of all words of
 /// the message and of those that some memory contains. Less relevant memories mislead a small model more than
 /// they help.
 const SIMILARITY_MIN: f32 = 0.4;
 const PRESENCE_MIN: f32 = 0.2;
 const PRESENCE_OF_KNOWN_MIN: f32 = 0.5;
-/// The most characters of a listed or forgotten memory that are stored with the answer.
-const EXCERPT_CHARS: usize = 300;
-
-/// The origin of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// The conversation, if Lar stores it.
-    pub conversation: Option<ConversationId>,
-    /// The API or app, such as `chat`.
-    pub source: &'static str,
-}
-
 impl Memories {
     /// Returns the memories that are relevant to a user's message, best first.
     ///
@@ -82,7 +75,14 @@ impl Memories {
             hit.presence >= PRESENCE_MIN && hit.presence_of_known >= PRESENCE_OF_KNOWN_MIN
                 || hit.similarity.is_some_and(|similarity| similarity >= SIMILARITY_MIN)
         };
-        Ok(found.hits.iter().filter(|hit| near(hit)).map(to_recalled).collect())
+        let near_ids: HashSet<MemoryId> =
+            found.hits.iter().filter(|hit| near(hit)).map(|hit| hit.memory.id).collect();
+        // A newer memory is recalled with the older one that it may make outdated.
+        let is_recalled = |hit: &&Hit| {
+            near_ids.contains(&hit.memory.id)
+                || (hit.is_only_linked() && hit.links.iter().any(|link| near_ids.contains(&link.memory)))
+        };
+        Ok(found.hits.iter().filter(is_recalled).map(to_recalled).collect())
     }
 
     /// Carries out what a user's message asks of the memory, and suggests what it states in passing.
@@ -107,17 +107,20 @@ impl Memories {
                     let decided = self.ingest_smart(writer, item(what, origin), None).await;
                     self.record_saved(writer, decided, &mut activity).await
                 }
-                MemoryIntent::Correct(what) => {
-                    match self.ingest_correction(writer, item(what.clone(), origin)).await.transpose() {
-                        Some(decided) => self.record_saved(writer, decided, &mut activity).await,
-                        None => self.suggest_correction(writer, what, origin, &mut activity).await,
-                    }
+                MemoryIntent::Correct { text, object, about, is_certain } => {
+                    let correction = Correction { text, object, about, is_certain };
+                    self.correct(writer, correction, origin, &mut activity).await
                 }
-                MemoryIntent::Forget { what: None, all: false } => {
+                MemoryIntent::Forget { what: None, all: false, .. } => {
                     self.forget_last(writer, before, &mut activity).await
                 }
-                MemoryIntent::Forget { what, all } => {
-                    self.forget(writer, what.as_deref(), all, &mut activity).await
+                MemoryIntent::Forget { what, parts, all, spared } => {
+                    self.forget(writer, what.as_deref(), Forgetting { parts, all, spared }, &mut activity)
+                        .await
+                }
+                MemoryIntent::ForgetNamed { subjects, all, spared } => {
+                    let forgetting = Forgetting { parts: subjects, all, spared };
+                    self.forget_parts(writer, &forgetting, &mut activity).await
                 }
                 MemoryIntent::List { what } => self.list_known(writer, what.as_deref(), &mut activity).await,
                 MemoryIntent::Remind { text, topic } => {
@@ -169,16 +172,17 @@ impl Memories {
         Ok(())
     }
 
-    /// Undoes the last turn that saved or suggested something.
+    /// Undoes the last turn that changed something.
     async fn forget_last(
         &self,
         writer: &WriteAccess,
         before: &[MemoryActivity],
         activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
-        let Some(last) =
-            before.iter().rev().find(|turn| !turn.saved.is_empty() || !turn.suggested.is_empty())
-        else {
+        let has_new = |turn: &&MemoryActivity| {
+            !(turn.saved.is_empty() && turn.suggested.is_empty() && turn.scheduled.is_empty())
+        };
+        let Some(last) = before.iter().rev().find(has_new) else {
             activity.refused.push("Nothing was saved in this conversation.".into());
             return Ok(());
         };
@@ -190,17 +194,54 @@ impl Memories {
                 change: None,
             });
         }
+        for scheduled in &last.scheduled {
+            let Ok(id) = scheduled.id.parse::<IntentionId>() else { continue };
+            let cancelled =
+                IntentionPatch { status: Some(IntentionStatus::Cancelled), ..IntentionPatch::default() };
+            match self.update_intention(writer, id, cancelled).await {
+                Ok(intention) => activity.forgotten.push(Forgotten {
+                    id: intention.id.to_string(),
+                    content: excerpt(&intention.content),
+                    change: None,
+                }),
+                Err(problem) => activity.refused.push(problem.detail),
+            }
+        }
         for saved in &last.saved {
             let Ok(id) = saved.id.parse::<MemoryId>() else { continue };
             let change = saved.change.as_ref().and_then(|change| change.parse().ok());
+            let content = match self.store.memory_get(vec![writer.space], id).await {
+                Ok(memory) if saved.content.is_empty() => excerpt(&memory.content),
+                _ => saved.content.clone(),
+            };
             // Undoing makes a superseded memory current again.
             match self.undo(writer, id, change).await {
                 Ok(_) => activity.forgotten.push(Forgotten {
                     id: saved.id.clone(),
-                    content: saved.content.clone(),
+                    content,
                     change: self.last_decision(writer, id).await?.map(|change| change.to_string()),
                 }),
                 Err(problem) => activity.refused.push(problem.detail),
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes what a message changed, because its turn did not begin.
+    ///
+    /// # Errors
+    /// When the database fails. What cannot be undone, because something else changed it, stays.
+    pub async fn undo_turn(&self, writer: &WriteAccess, activity: &MemoryActivity) -> Result<(), Problem> {
+        let mut undone = MemoryActivity::default();
+        self.forget_last(writer, std::slice::from_ref(activity), &mut undone).await?;
+        let mut decisions = HashSet::new();
+        for forgotten in &activity.forgotten {
+            let ids = (forgotten.id.parse::<MemoryId>(), forgotten.change.as_ref().map(|id| id.parse()));
+            if let (Ok(id), Some(Ok(change))) = ids
+                && decisions.insert(change)
+                && let Err(problem) = self.undo(writer, id, Some(change)).await
+            {
+                tracing::warn!(%problem, "could not undo what a message without an answer had forgotten");
             }
         }
         Ok(())
@@ -224,15 +265,6 @@ impl Memories {
     }
 }
 
-fn item(content: String, origin: Origin) -> Item {
-    Item {
-        content,
-        conversation: origin.conversation.map(|id| id.to_string()),
-        source: Some(origin.source.into()),
-        ..Item::default()
-    }
-}
-
 fn to_recalled(hit: &Hit) -> Recalled {
     let mut reason = format!("keywords {:.2}", hit.keyword_score);
     if let Some(similarity) = hit.similarity {
@@ -247,26 +279,4 @@ fn to_recalled(hit: &Hit) -> Recalled {
         reason,
         cited: false,
     }
-}
-
-/// Returns the start of a text that is shown with an answer and stored with it.
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(EXCERPT_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// Returns the day when something happened, or else when it was saved.
-fn day_of(memory: &Memory) -> String {
-    memory.occurred_at.unwrap_or(memory.created_at).to_string().chars().take(10).collect()
-}
-
-/// Returns at most [`QUERY_BYTES`] from the start of a text.
-fn start_of(text: &str) -> &str {
-    let mut end = text.len().min(QUERY_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -65,7 +65,7 @@ pub use metrics::Metrics;
 pub use search::{Detail, Hit, HitLink, Mode, Search, SearchResults, Stages, Superseded, check_token_budget};
 pub use secret_policy::SecretPolicy;
 pub use smart::{Decision, Difference, SmartIngestResult};
-pub use transfer::{Export, ImportLine};
+pub use transfer::{Export, ImportLine, ImportPreview, LineDecision, LinePreview};
 pub use vectors::encode_vector;
 
 /// Limits on saved memories and queries, for the API's description.

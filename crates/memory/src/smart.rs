@@ -12,7 +12,7 @@
 mod ingest_result;
 mod space_locks;
 
-use lar_base::{ChangeId, Code, MemoryId, Problem};
+use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
 use lar_store::{Change, IdempotentRequest, LinkRelation, Memory, MemoryDecision, NewLink, NewMemory};
 use lar_text::statements::{DecisionRule, Relation, Statement};
 use lar_text::terms::fingerprint_of;
@@ -31,6 +31,8 @@ use crate::{Memories, WriteAccess};
 const CANDIDATES_MAX: usize = 32;
 /// The most bytes in a text that is compared. A longer one is a document.
 const COMPARED_BYTES_MAX: usize = 16 << 10;
+/// The reason of a link to a memory that was replaced and is saved again.
+const SAID_AGAIN: &str = "it was replaced by the other one, and was saved again";
 
 impl Memories {
     /// Saves a text with smart ingest, which compares it with memories of the same space and project.
@@ -44,41 +46,33 @@ impl Memories {
         item: Item,
         once: Option<IdempotentRequest>,
     ) -> Result<SmartIngestResult, Problem> {
-        self.ingest_as(writer, item, once, Authority::Rules).await
-    }
-
-    /// Saves a text that the user states as a correction. It supersedes the memory that it is about. If it is
-    /// about none, the user corrected something else, such as an answer, and nothing is saved.
-    ///
-    /// # Errors
-    /// As [`Memories::ingest_smart`].
-    pub(crate) async fn ingest_correction(
-        &self,
-        writer: &WriteAccess,
-        item: Item,
-    ) -> Result<Option<SmartIngestResult>, Problem> {
-        if self.is_new(writer, &item).await? {
-            return Ok(None);
-        }
-        self.ingest_as(writer, item, None, Authority::User).await.map(Some)
-    }
-
-    async fn ingest_as(
-        &self,
-        writer: &WriteAccess,
-        item: Item,
-        once: Option<IdempotentRequest>,
-        authority: Authority,
-    ) -> Result<SmartIngestResult, Problem> {
         if let Some(statement) = comparable(&item.content).filter(Statement::has_no_content) {
             self.metrics.record_ingest(Decision::Reject.as_str());
             return Ok(reject(&statement));
         }
-        let PreparedItem { new, redacted, unembedded } =
-            self.prepare_or_quarantine(writer, item.clone()).await?;
+        let prepared = self.prepare_or_quarantine(writer, item.clone()).await?;
+        self.ingest_prepared(writer, item, prepared, once, Authority::Rules).await
+    }
+
+    /// Compares a prepared text with similar memories and saves what follows.
+    pub(crate) async fn ingest_prepared(
+        &self,
+        writer: &WriteAccess,
+        item: Item,
+        prepared: PreparedItem,
+        once: Option<IdempotentRequest>,
+        authority: Authority,
+    ) -> Result<SmartIngestResult, Problem> {
+        let PreparedItem { new, redacted, unembedded } = prepared;
         let _lock = self.space_locks.lock(writer.space).await;
         for _ in 0..TRIES_MAX {
-            let judgment = self.judge(writer, &new).await?.with(authority);
+            let judgment = match authority {
+                Authority::Rules => self.judge(writer, &new).await?,
+                Authority::User(known) => {
+                    let known = self.store.memory_get(vec![writer.space], known).await?;
+                    Judgment::new(Relation::Replaces, DecisionRule::StatedByUser, known)
+                }
+            };
             let new = self.inherit_kind_and_tags(writer, &item, new.clone(), &judgment).await?;
             match self.decide(writer, new, judgment, once.clone()).await {
                 Err(problem) if problem.code == Code::VersionMismatch => {}
@@ -96,39 +90,6 @@ impl Memories {
             }
         }
         Err(Problem::new(Code::VersionMismatch, "other requests keep changing similar memories; try again"))
-    }
-
-    /// Returns the memory that a text makes outdated, if its words show a change, and saves nothing.
-    ///
-    /// # Errors
-    /// As [`Memories::ingest_smart`].
-    pub(crate) async fn find_outdated(
-        &self,
-        writer: &WriteAccess,
-        item: &Item,
-    ) -> Result<Option<Memory>, Problem> {
-        if comparable(&item.content).is_none_or(|statement| statement.has_no_content()) {
-            return Ok(None);
-        }
-        let PreparedItem { new, .. } = self.prepare_item(writer, item.clone()).await?;
-        let Judgment { relation, rule, against } = self.judge(writer, &new).await?;
-        let shows_change = match relation {
-            Relation::Replaces => true,
-            Relation::MayReplace => {
-                matches!(rule, DecisionRule::Changed | DecisionRule::SameKey | DecisionRule::OtherValue)
-            }
-            _ => false,
-        };
-        Ok(against.filter(|known| shows_change && known.superseded.is_none()))
-    }
-
-    /// Returns whether no memory is related to this text.
-    ///
-    /// # Errors
-    /// As [`Memories::ingest_smart`].
-    pub(crate) async fn is_new(&self, writer: &WriteAccess, item: &Item) -> Result<bool, Problem> {
-        let PreparedItem { new, .. } = self.prepare_item(writer, item.clone()).await?;
-        Ok(self.judge(writer, &new).await?.relation == Relation::Other)
     }
 
     /// Returns the decision of an earlier identical request.
@@ -164,12 +125,37 @@ impl Memories {
 
     /// Compares a text with similar memories and returns the most important relation.
     async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgment, Problem> {
+        let most_important = self.relations(writer, new).await?.into_iter().next();
+        Ok(most_important.unwrap_or(Judgment {
+            relation: Relation::Other,
+            rule: DecisionRule::None,
+            against: None,
+        }))
+    }
+
+    /// Compares a text with similar memories and returns its relations to them, the most important first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn relations(
+        &self,
+        writer: &WriteAccess,
+        new: &NewMemory,
+    ) -> Result<Vec<Judgment>, Problem> {
         if let Some(same) = self.store.memory_by_hash(writer.space, new.hash).await? {
-            let known = if same.superseded.is_some() { Relation::Replaces } else { Relation::Same };
-            return Ok(Judgment { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
+            let Some(by) = self.current_successor(writer, &same).await? else {
+                let relation = if same.superseded.is_some() { Relation::Replaces } else { Relation::Same };
+                return Ok(vec![Judgment::new(relation, DecisionRule::SameWords, same)]);
+            };
+            // A memory with more words says it already.
+            let is_contained =
+                by.content.contains(&new.content) || matches!(relation_to(&by, &new.content), Relation::Same);
+            return Ok(vec![match is_contained {
+                true => Judgment::new(Relation::Same, DecisionRule::Contained, by),
+                false => Judgment::new(Relation::Replaces, DecisionRule::SameWords, same),
+            }]);
         }
         let incoming = comparable(&new.content);
-        let mut best = Judgment { relation: Relation::Other, rule: DecisionRule::None, against: None };
         let query = NeighbourQuery {
             content: new.content.clone(),
             // A text without a project is compared only with memories without a project.
@@ -179,6 +165,7 @@ impl Memories {
             words: Vec::new(),
         };
         let neighbours = self.neighbours(writer.space, query, Some(&writer.caller)).await?;
+        let mut found = Vec::new();
         for Neighbour { memory: known, similarity, .. } in neighbours.found {
             let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
                 (Relation::Same, DecisionRule::SameWords)
@@ -187,11 +174,51 @@ impl Memories {
             } else {
                 (Relation::Other, DecisionRule::None)
             };
-            if precedence(relation) > precedence(best.relation) {
-                best = Judgment { relation, rule, against: Some(known) };
+            if relation != Relation::Other {
+                found.push(Judgment::new(relation, rule, known));
             }
         }
-        Ok(best)
+        // The sort is stable: of equal relations, the nearest memory stays first.
+        found.sort_by_key(|judgment| std::cmp::Reverse(precedence(judgment.relation)));
+        Ok(found)
+    }
+
+    /// Returns the current memory that superseded another one.
+    async fn current_successor(
+        &self,
+        writer: &WriteAccess,
+        known: &Memory,
+    ) -> Result<Option<Memory>, Problem> {
+        let Some((by, _)) = known.superseded else { return Ok(None) };
+        let found = self.store.memories_by_id(vec![writer.space], vec![by]).await?.into_iter().next();
+        Ok(found.filter(|by| by.superseded.is_none() && by.deleted_at.is_none()))
+    }
+
+    /// Returns the changes by which a superseded memory is current again, because its text is saved again. The memory
+    /// that replaced it is superseded only if that is certain. Otherwise both are current, and linked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn revival(
+        &self,
+        writer: &WriteAccess,
+        known: &Memory,
+        valid_from: Option<Timestamp>,
+    ) -> Result<MemoryDecision, Problem> {
+        let mut revival = MemoryDecision { changes: vec![revive_change(known)], ..MemoryDecision::default() };
+        if let Some(by) = self.current_successor(writer, known).await? {
+            if relation_to(&by, &known.content) == Relation::Replaces {
+                revival.changes.push(supersede_change(&by, known.id, valid_from));
+            } else {
+                revival.links.push(NewLink {
+                    older: by.id,
+                    newer: known.id,
+                    relation: LinkRelation::MayReplace,
+                    reason: SAID_AGAIN.into(),
+                });
+            }
+        }
+        Ok(revival)
     }
 
     /// Gives a correction the kind and tags of the memory it supersedes, unless the caller set them.
@@ -232,7 +259,7 @@ impl Memories {
             relation,
             reason: explanation(rule).to_owned(),
         };
-        let links: Vec<NewLink> = match (&against, relation) {
+        let mut links: Vec<NewLink> = match (&against, relation) {
             (Some(known), Relation::MayReplace) => vec![link(known, LinkRelation::MayReplace)],
             (Some(known), Relation::Contradicts) => vec![link(known, LinkRelation::Contradicts)],
             _ => Vec::new(),
@@ -256,15 +283,8 @@ impl Memories {
             }
             // The text equals a superseded memory, which becomes current again.
             (Decision::Supersede, Some(known)) if known.hash == new.hash => {
-                changes.push(revive_change(known));
-                if let Some((by, at)) = known.superseded
-                    && let Ok(by) = self.store.memory_get(vec![writer.space], by).await
-                    && by.superseded.is_none()
-                    && by.deleted_at.is_none()
-                {
-                    tracing::debug!(%at, "a superseded memory is current again");
-                    changes.push(supersede_change(&by, known.id, new.valid_from));
-                }
+                let revival = self.revival(writer, known, new.valid_from).await?;
+                (changes, links) = (revival.changes, revival.links);
                 reason = explanation(DecisionRule::Changed).to_owned();
             }
             (Decision::Supersede, Some(known)) => {
@@ -299,29 +319,44 @@ impl Memories {
 
 /// The authority by which a text replaces a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Authority {
+pub(crate) enum Authority {
     /// The rules, which must be certain.
     Rules,
-    /// The user, who states the text as a correction of whatever it is about.
-    User,
+    /// The user, who states the text as a correction of this memory.
+    User(MemoryId),
 }
 
-/// The relation of a text to the memory that decides about it.
-struct Judgment {
-    relation: Relation,
+/// The relation of a text to a memory.
+pub(crate) struct Judgment {
+    pub(crate) relation: Relation,
     rule: DecisionRule,
-    against: Option<Memory>,
+    /// The memory; `None` if the text is related to none.
+    pub(crate) against: Option<Memory>,
 }
 
 impl Judgment {
-    /// Returns the judgment with this authority: what the user corrects is replaced.
-    fn with(self, authority: Authority) -> Self {
-        match self.relation {
-            Relation::MayReplace | Relation::Contradicts if authority == Authority::User => {
-                Self { relation: Relation::Replaces, rule: DecisionRule::StatedByUser, ..self }
+    fn new(relation: Relation, rule: DecisionRule, against: Memory) -> Self {
+        Self { relation, rule, against: Some(against) }
+    }
+
+    /// Returns the memory that the text makes outdated, if its words show a change.
+    pub(crate) fn outdated(&self) -> Option<&Memory> {
+        let shows_change = match self.relation {
+            Relation::Replaces => true,
+            Relation::MayReplace => {
+                matches!(self.rule, DecisionRule::Changed | DecisionRule::SameKey | DecisionRule::OtherValue)
             }
-            _ => self,
-        }
+            _ => false,
+        };
+        self.against.as_ref().filter(|known| shows_change && known.superseded.is_none())
+    }
+}
+
+/// Returns the relation of a text to a memory by the rules alone.
+fn relation_to(known: &Memory, text: &str) -> Relation {
+    match (comparable(&known.content), comparable(text)) {
+        (Some(known), Some(text)) => known.compare(&text, None).0,
+        _ => Relation::Other,
     }
 }
 

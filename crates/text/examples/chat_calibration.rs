@@ -108,11 +108,11 @@ fn is_done(want: &Json, intents: &[MemoryIntent]) -> bool {
     };
     match want.get("do").text() {
         "store" | "refuse" => intents.iter().any(|intent| match intent {
-            MemoryIntent::Remember(text) | MemoryIntent::Correct(text) => holds(text),
+            MemoryIntent::Remember(text) | MemoryIntent::Correct { text, .. } => holds(text),
             _ => false,
         }),
         "replace" => {
-            intents.iter().any(|intent| matches!(intent, MemoryIntent::Correct(text) if holds(text)))
+            intents.iter().any(|intent| matches!(intent, MemoryIntent::Correct { text, .. } if holds(text)))
         }
         "suggest" => intents.iter().any(is_statement) && intents.iter().all(is_statement),
         "forget" => intents.iter().any(|intent| matches!(intent, MemoryIntent::Forget { .. })),

@@ -1,6 +1,7 @@
 //! Finds the time in the future that a text names: "tomorrow at 9", "in 20 minutes", "am Freitag".
 //!
-//! Times are in UTC, as Lar knows no time zone of a user. A day without a time of day begins at midnight.
+//! Times are in UTC, as Lar knows no time zone of a user. A day without a time of day begins at midnight,
+//! and "today" is in the afternoon.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,6 +19,8 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// The hours of "tonight" and "at noon".
 const TONIGHT_HOUR: i64 = 19;
+/// The hour of "today" without a time of day. After it, "today" is in an hour.
+const TODAY_HOUR: i64 = 17;
 const NOON_HOUR: i64 = 12;
 /// The fewest characters of a weekday's name in Latin letters. Shorter ones also mean other things.
 const WEEKDAY_CHARS_MIN: usize = 4;
@@ -61,6 +64,10 @@ pub fn future_time(text: &str, now: i64) -> Option<FutureTime> {
         };
         let of_day = |day: Day| day.0 * DAY_MS + minutes * MINUTE_MS;
         match (day, clock) {
+            (Some((_, day, false)), None) if day == today => {
+                let end = day.0 * DAY_MS + TODAY_HOUR * HOUR_MS;
+                if end > now { end } else { now + HOUR_MS }
+            }
             (Some((_, day, _)), _) => of_day(day),
             (None, Some(_)) if of_day(today) > now => of_day(today),
             (None, Some(_)) => of_day(today.plus(1)),

@@ -7,17 +7,20 @@
 
 mod changes;
 mod clean;
+mod free;
 mod intent;
 pub(crate) mod languages;
 pub(crate) mod matching;
 mod parser;
+mod parts;
 mod references;
+mod spared;
 mod statements;
 mod template;
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-pub use self::intent::{MemoryIntent, ReportedChange};
+pub use self::intent::{MemoryIntent, ReportedChange, Spared};
 use self::parser::IntentParser;
 use crate::own_words::OwnText;
 

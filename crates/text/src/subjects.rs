@@ -54,6 +54,8 @@ pub struct Subject {
     aspects: AspectSet,
     /// The words that start with a capital letter, in lower case.
     names: Vec<String>,
+    /// The endings of its words, in a language whose words the index does not stem well.
+    endings: &'static [&'static str],
 }
 
 /// A text that may be about a subject.
@@ -93,7 +95,8 @@ impl Subject {
                 .any(|other| other.starts_with(char::is_uppercase) && other.to_lowercase() == **word)
         };
         let names = written.iter().filter(is_name).cloned().collect();
-        Self { words, written, aspect_words, aspects, names }
+        let endings = endings_of(language_of(text));
+        Self { words, written, aspect_words, aspects, names, endings }
     }
 
     /// Returns whether the subject has no words.
@@ -137,19 +140,34 @@ impl Subject {
         !text.keeps_names || self.names.iter().all(has)
     }
 
+    /// Returns whether a text has one of the names of the subject.
+    #[must_use]
+    pub fn has_name_in(&self, text: &SubjectText) -> bool {
+        self.names.iter().any(|name| {
+            text.written.iter().any(|word| {
+                word == name
+                    || word.strip_suffix('s') == Some(name.as_str())
+                    || is_inflected(name, word, text.endings)
+            })
+        })
+    }
+
     /// Returns whether a text has a word of each aspect of the subject, so that it may be about the subject.
     #[must_use]
     pub fn may_be_in(&self, text: &SubjectText) -> bool {
         text.aspects.contains(self.aspects)
     }
 
-    /// Returns how much a text has in common with the subject: two for each common word, and one if they share an
-    /// aspect of the same person.
+    /// Returns how much a text has in common with the subject: two for each common word, one for each common
+    /// number, and one if they share an aspect of the same person.
     #[must_use]
     pub fn count_in(&self, text: &SubjectText) -> usize {
-        let words = self.words.iter().filter(|word| self.has(text, word)).count();
-        let aspect_words = self.aspect_words.iter().filter(|word| text.found.has(word)).count();
-        2 * (words + aspect_words) + usize::from(self.aspects.intersects(text.first))
+        // A common number says less: "5" is in "at 5" and in "5 November".
+        let weight = |word: &QueryWord| if word.forms[0].starts_with(char::is_numeric) { 1 } else { 2 };
+        let words: usize = self.words.iter().filter(|word| self.has(text, word)).map(weight).sum();
+        let aspect_words: usize =
+            self.aspect_words.iter().filter(|word| text.found.has(word)).map(weight).sum();
+        words + aspect_words + usize::from(self.aspects.intersects(text.first))
     }
 
     fn has(&self, text: &SubjectText, word: &QueryWord) -> bool {
@@ -157,7 +175,9 @@ impl Subject {
             let at = self.words.iter().position(|other| other == word);
             let own = at.and_then(|at| self.written.get(at));
             let is_same = |own: &String| {
-                text.written.iter().any(|other| other == own || is_inflected(own, other, text.endings))
+                // A short text does not always show its language.
+                let endings = if text.endings.is_empty() { self.endings } else { text.endings };
+                text.written.iter().any(|other| other == own || is_inflected(own, other, endings))
             };
             own.is_some_and(is_same)
         }
@@ -195,8 +215,9 @@ fn without_function_words(text: &str) -> String {
         let is_short = lower.chars().count() <= FUNCTION_WORD_CHARS_MAX;
         is_short && Language::ALL.iter().any(|language| language.is_stop_word(&lower))
     };
-    let words = text.split_whitespace().filter(|word| !is_function_word(word));
-    words.collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !is_function_word(word)).collect();
+    // "MOT" is a word of its own, although "mot" means "against" in Swedish.
+    if words.is_empty() { text.to_owned() } else { words.join(" ") }
 }
 
 /// Returns the language of a text. Turkish is recognized by its letters and verbs: a few words do not show it.

@@ -197,6 +197,73 @@ fn a_memory_in_other_words_is_forgotten_only_if_it_is_the_only_one() {
 }
 
 #[test]
+fn what_a_request_leaves_out_stays() {
+    let lar = Lar::start();
+    for text in [
+        "The Lisbon trip starts on 3 May",
+        "Hotel for the Lisbon trip: Casa Azul",
+        "Grandma likes tulips",
+        "Ben from accounting plays golf",
+        "Ben is allergic to cats",
+    ] {
+        save_text(&lar, text);
+    }
+    let chat = conversation(&lar, &json!({}));
+    let memory = say(&lar, &chat, "Forget everything about the Lisbon trip, but not the hotel.");
+    assert_eq!(texts(&memory, "forgotten"), ["The Lisbon trip starts on 3 May"], "{memory}");
+    // It is not clear which memories are about the neighbour, so all stay.
+    let memory = say(&lar, &chat, "Delete everything about Ben except the neighbour.");
+    assert_eq!(texts(&memory, "forgotten"), [""; 0], "{memory}");
+    assert!(memory["refused"][0].as_str().unwrap().contains("it is not clear which memories"), "{memory}");
+    let memory = say(&lar, &chat, "You can bin the note about tulips, the rest stays.");
+    assert_eq!(texts(&memory, "forgotten"), ["Grandma likes tulips"], "{memory}");
+}
+
+#[test]
+fn a_correction_that_fits_several_memories_asks() {
+    let lar = Lar::start();
+    save_text(&lar, "Anna's choir meets on Tuesdays in the school");
+    save_text(&lar, "Tom's choir meets on Tuesdays in the church");
+    let chat = conversation(&lar, &json!({}));
+    let memory = say(&lar, &chat, "You still have Tuesdays, the choir meets on Thursdays.");
+    assert_eq!(texts(&memory, "saved"), [""; 0], "{memory}");
+    let memory = say(&lar, &chat, "You still have Tuesdays for Anna, her choir meets on Thursdays.");
+    assert_eq!(
+        memory["saved"][0]["superseded_content"], "Anna's choir meets on Tuesdays in the school",
+        "{memory}"
+    );
+}
+
+#[test]
+fn forget_that_cancels_a_reminder_and_nothing_else() {
+    let lar = Lar::start();
+    let chat = conversation(&lar, &json!({}));
+    let memory = say(&lar, &chat, "Remember that my dentist is Dr. Okafor.");
+    assert_eq!(texts(&memory, "saved"), ["my dentist is Dr. Okafor."]);
+    let memory = say(&lar, &chat, "Remind me tomorrow at 9 to call the bank.");
+    assert_eq!(texts(&memory, "scheduled"), ["call the bank"]);
+    let memory = say(&lar, &chat, "Forget that.");
+    assert_eq!(texts(&memory, "forgotten"), ["call the bank"], "{memory}");
+    let reminders = lar.get("/lar/v1/memories/intentions").json();
+    assert_eq!(reminders["data"][0]["status"], "cancelled", "{reminders}");
+    assert_eq!(search_ids(&lar, "dentist").len(), 1);
+}
+
+#[test]
+fn a_replaced_text_that_is_said_again_hides_nothing() {
+    let lar = Lar::start();
+    let old = save_text(&lar, "The team lunch is at noon");
+    let chat = conversation(&lar, &json!({}));
+    let memory = say(&lar, &chat, "No, that's wrong, the team lunch is in the garden when the sun shines.");
+    let newer = memory["saved"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(memory["saved"][0]["superseded_id"], old.as_str(), "{memory}");
+    let again = lar.post("/lar/v1/memories", &json!({ "content": "The team lunch is at noon" }));
+    assert_eq!((again.status, &again.json()["id"]), (200, &json!(old)), "{}", again.body);
+    let found = search_ids(&lar, "team lunch");
+    assert!(found.contains(&old) && found.contains(&newer), "both are current and linked: {found:?}");
+}
+
+#[test]
 fn requests_to_be_reminded_create_intentions() {
     let lar = Lar::start();
     let talk = conversation(&lar, &json!({}));

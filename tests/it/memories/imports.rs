@@ -245,6 +245,78 @@ fn a_bad_line_of_lars_own_export_does_not_end_its_import() {
     assert!(!ok && output.contains("name the program with --from"), "{output}");
 }
 
+/// Returns the lines of a file that has every kind of line: memories, reminders, secrets, duplicates and bad lines.
+fn mixed_export(from: &Lar) -> Vec<String> {
+    for text in ["The winch is stuck.", "The sail is torn.", "The keel is sound."] {
+        remember(from, &json!({ "content": text }));
+    }
+    let gone = remember(from, &json!({ "content": "A passing thought." }));
+    assert_eq!(from.send("DELETE", &format!("/lar/v1/memories/{gone}"), &Value::Null).status, 204);
+    for text in ["Paint the hull", "Call the yard"] {
+        let new = json!({ "content": text, "trigger": { "type": "time", "in_minutes": 600 } });
+        assert_eq!(from.post("/lar/v1/memories/intentions", &new).status, 201);
+    }
+    let export = from.get("/lar/v1/memories/export").body;
+    let mut lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 6);
+    let changed = |line: &Value, id: &str, change: &dyn Fn(&mut Value)| {
+        let mut line = line.clone();
+        let own = if line["intention"].is_object() { &mut line["intention"] } else { &mut line };
+        own["id"] = json!(id);
+        change(own);
+        line
+    };
+    let (memory, id) = (lines[0].clone(), |end: u8| format!("mem_01a21565817d71c190a87ecc4c39a8{end:02x}"));
+    let (reminder, int) =
+        (lines[5].clone(), |end: u8| format!("int_01a21565817d71c190a87ecc4c39a8{end:02x}"));
+    lines.extend([
+        memory.clone(),
+        changed(&memory, &id(1), &|_| {}),
+        changed(&memory, &id(2), &|line| line["content"] = json!(format!("The key is {KEY}"))),
+        changed(&memory, &id(3), &|line| line["stability"] = json!(-1.0)),
+        changed(&memory, &id(4), &|line| line["history"] = json!([{ "id": "chg_1" }])),
+        changed(&memory, &id(5), &|line| line["deleted_at"] = line["created_at"].clone()),
+        reminder.clone(),
+        changed(&reminder, &int(1), &|line| line["content"] = json!(format!("Use the key {KEY}"))),
+        changed(&reminder, &int(2), &|line| line["content"] = json!(" ")),
+        changed(&reminder, &int(3), &|line| line["status"] = json!("done")),
+        changed(&reminder, "int_1", &|_| {}),
+    ]);
+    let mut texts: Vec<String> = lines.iter().map(Value::to_string).collect();
+    texts.insert(2, "nope".into());
+    texts.push("{\"unreadable\":1,\"of\":\"memories\"}".into());
+    texts.push(String::new());
+    texts
+}
+
+#[test]
+fn a_dry_run_of_lars_own_export_has_the_numbers_and_the_reasons_of_the_import() {
+    let (from, to, folder) = (Lar::start(), Lar::start(), tempfile::tempdir().unwrap());
+    remember(&to, &json!({ "content": "The sail is torn." }));
+    let file = folder.path().join("memories.ndjson");
+    fs::write(&file, mixed_export(&from).join("\r\n")).unwrap();
+    let path = file.display().to_string();
+    let counts = |report: &Value| {
+        let parts = ["read", "new", "unchanged", "refused", "skipped", "failed"];
+        parts.map(|part| report[part].clone())
+    };
+    for (new, unchanged) in [(7, 4), (0, 11)] {
+        let before = to.get("/lar/v1/memories/export").body;
+        let dry_run = report(&to, &[&path, "--dry-run"]);
+        assert_eq!(to.get("/lar/v1/memories/export").body, before, "a dry run changes nothing");
+        let done = report(&to, &[&path]);
+        assert_eq!(counts(&dry_run), counts(&done));
+        assert_eq!(
+            (&done["read"], &done["new"], &done["unchanged"]),
+            (&json!(18), &json!(new), &json!(unchanged))
+        );
+        let failed = done["failed"].as_array().unwrap();
+        assert_eq!(failed.len(), 7, "{failed:?}");
+        assert!(failed.iter().all(|one| !one["reason"].as_str().unwrap().contains("lines[")), "{failed:?}");
+        assert_eq!(done["skipped"].as_array().unwrap().len(), 1);
+    }
+}
+
 #[test]
 fn an_imported_memory_was_true_before_lar_knew_it() {
     let (lar, folder) = (Lar::start(), tempfile::tempdir().unwrap());

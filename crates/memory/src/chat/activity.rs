@@ -88,12 +88,12 @@ pub struct Saved {
 /// A forgotten memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// The memory's id. Empty for a candidate removed from the inbox.
+    /// The memory's id, or that of a cancelled reminder, `int_…`. Empty for a candidate removed from the inbox.
     pub id: String,
     /// Its text. Empty if it was erased since.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// The change's id, for undoing it. Absent for a candidate removed from the inbox.
+    /// The change's id, for undoing it. Absent for a reminder, and for a candidate removed from the inbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
 }
@@ -175,11 +175,23 @@ impl MemoryActivity {
         let activity_ids = MemoryActivityIds {
             recalled: ids(&mut self.recalled.iter().map(|one| &one.id)),
             saved: ids(&mut self.saved.iter().map(|one| &one.id)),
-            forgotten: ids(&mut self.forgotten.iter().map(|one| &one.id)),
+            forgotten: ids(&mut self.forgotten.iter().map(|one| &one.id).filter(|id| id.starts_with("mem_"))),
             reminders: ids(&mut self.reminders.iter().map(|one| &one.id)),
             scheduled: ids(&mut self.scheduled.iter().map(|one| &one.id)),
         };
         (activity_ids != MemoryActivityIds::default()).then_some(activity_ids)
+    }
+
+    /// Returns the ids of what a message saved and scheduled, without any text, for a later "forget that".
+    #[must_use]
+    pub fn without_texts(&self) -> Self {
+        let saved = self.saved.iter().map(|saved| Saved {
+            content: String::new(),
+            superseded_content: None,
+            ..saved.clone()
+        });
+        let scheduled = self.scheduled.iter().map(|one| Reminder { content: String::new(), ..one.clone() });
+        Self { saved: saved.collect(), scheduled: scheduled.collect(), ..Self::default() }
     }
 
     /// Marks the recalled memories that an answer cites.

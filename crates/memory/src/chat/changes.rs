@@ -9,7 +9,9 @@ use lar_text::statements::{Relation, Statement};
 use lar_text::subjects::{Subject, SubjectText};
 
 use super::activity::{MemoryActivity, Suggested};
-use super::{Origin, item};
+use super::subjects::subject_texts;
+use super::texts::{Origin, item};
+use crate::smart::Judgment;
 use crate::{Memories, ReadAccess, WriteAccess};
 
 /// The most memories that a change is compared with.
@@ -55,22 +57,22 @@ impl Memories {
         let found = item(text.clone(), origin);
         // A failure most likely means that the text contains a secret. The user did not ask to save it, so
         // there is nothing to report.
-        let Ok(mut outdated) = self.find_outdated(writer, &found).await else { return Ok(()) };
+        let Ok(prepared) = self.prepare_item(writer, found).await else { return Ok(()) };
+        let related = self.relations(writer, &prepared.new).await?;
+        let mut outdated = related.first().and_then(Judgment::outdated).cloned();
         if let Some(change) = change.filter(|_| outdated.is_none()) {
             outdated = self.find_changed(writer, &text, &change).await?;
         }
         let reason = match &outdated {
             Some(_) => "it may make a memory outdated, but you did not ask to change it",
-            None if lasting && self.is_new(writer, &found).await? => {
-                "it may be worth saving, but you did not ask for it"
-            }
+            None if lasting && related.is_empty() => "it may be worth saving, but you did not ask for it",
             None => return Ok(()),
         };
         self.suggest_replacement(writer, text, origin, reason, outdated, activity).await
     }
 
     /// Puts a text into the inbox, with the memory that it may replace.
-    async fn suggest_replacement(
+    pub(super) async fn suggest_replacement(
         &self,
         writer: &WriteAccess,
         text: String,
@@ -98,21 +100,14 @@ impl Memories {
         change: &ReportedChange,
     ) -> Result<Option<Memory>, Problem> {
         let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
-        let mut memories: Vec<Memory> =
-            self.hits(&reader, text, COMPARED_MAX).await?.into_iter().map(|hit| hit.memory).collect();
-        for memory in self.newest_memories(&reader, COMPARED_MAX).await? {
-            if memories.iter().all(|other| other.id != memory.id) {
-                memories.push(memory);
-            }
-        }
+        let mut memories = self.compared_memories(&reader, text).await?;
         let said = Statement::of(text);
         let is_repeated = |memory: &Memory| {
             let (relation, _) = Statement::of(&memory.content).compare(&said, None);
             matches!(relation, Relation::Same | Relation::More)
         };
         memories.retain(|memory| !is_repeated(memory));
-        let texts: Vec<SubjectText> =
-            memories.iter().map(|memory| SubjectText::of(&memory.content)).collect();
+        let texts = subject_texts(&memories).await;
         let subject = change.subject.as_deref().map(Subject::of);
         let is_same = |text: &SubjectText| subject.as_ref().is_none_or(|subject| subject.is_in(text));
         for about in change.about.iter().map(|about| Subject::of(about)) {
@@ -124,5 +119,21 @@ impl Memories {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the memories with which a change is compared: those that a search finds, and the newest.
+    pub(super) async fn compared_memories(
+        &self,
+        reader: &ReadAccess,
+        text: &str,
+    ) -> Result<Vec<Memory>, Problem> {
+        let mut memories: Vec<Memory> =
+            self.hits(reader, text, COMPARED_MAX).await?.into_iter().map(|hit| hit.memory).collect();
+        for memory in self.newest_memories(reader, COMPARED_MAX).await? {
+            if memories.iter().all(|other| other.id != memory.id) {
+                memories.push(memory);
+            }
+        }
+        Ok(memories)
     }
 }

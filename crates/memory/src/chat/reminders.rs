@@ -5,7 +5,7 @@ use lar_store::{Intention, IntentionTrigger};
 use lar_text::future_times::future_time;
 
 use super::activity::{MemoryActivity, Reminder};
-use super::{Origin, excerpt};
+use super::texts::{Origin, excerpt};
 use crate::intentions::minute;
 use crate::{DueContext, DueIntention, Memories, NewIntention, ReadAccess, Repetition, WriteAccess};
 

@@ -1,7 +1,9 @@
 //! Accepting a candidate: its text is saved with smart ingest, or supersedes the memory that it corrects.
 
 use lar_base::{CandidateId, Code, MemoryId, Problem};
-use lar_store::{Candidate, Change, Memory, MemoryDecision, NewMemory};
+use lar_store::{
+    Candidate, Change, LinkRelation, LinkResolution, Memory, MemoryDecision, NewLink, NewMemory,
+};
 
 use super::is_current;
 use crate::ingest::PreparedItem;
@@ -73,6 +75,9 @@ impl Memories {
             true => (Decision::Create, memory),
             false => (Decision::Reinforce, self.review(there, memory.id, Event::Confirmed, None).await?),
         };
+        if older.id != memory.id {
+            self.keep_both(there, &older, &memory).await?;
+        }
         Ok(SmartIngestResult {
             decision,
             reason: KEPT_BOTH.into(),
@@ -83,6 +88,23 @@ impl Memories {
             redacted,
             unembedded,
         })
+    }
+
+    /// Records that a person keeps two memories, so that nothing asks about them again.
+    async fn keep_both(&self, there: &WriteAccess, older: &Memory, newer: &Memory) -> Result<(), Problem> {
+        let link = NewLink {
+            older: older.id,
+            newer: newer.id,
+            relation: LinkRelation::MayReplace,
+            reason: KEPT_BOTH.into(),
+        };
+        let decision = MemoryDecision { links: vec![link], ..MemoryDecision::default() };
+        let change = Change::new(there.caller.key(), Decision::Create.as_str(), Some(KEPT_BOTH.into()));
+        let applied = self.commit_decision(vec![there.space], decision, change, None).await?;
+        for link in applied.links {
+            self.store.link_resolve(vec![there.space], link.id, LinkResolution::KeepBoth).await?;
+        }
+        Ok(())
     }
 
     /// Saves a text that supersedes this memory. Returns `None` if that memory is no longer current, or has

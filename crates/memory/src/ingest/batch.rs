@@ -1,14 +1,17 @@
 //! Ingest of several memories. A refused item does not refuse the others.
 
-use lar_base::{MemoryId, Problem};
-use lar_store::{IdempotentRequest, StoredMemory};
+use lar_base::{Code, MemoryId, Problem};
+use lar_store::{Change, IdempotentRequest, Memory, StoredMemory};
 
 use super::screening::{AcceptedItem, ScreenedItem};
 use super::{BATCH_MAX, IngestResult, Item};
+use crate::smart::Decision;
 use crate::{Memories, WriteAccess};
 
 /// The most bytes in a batch.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// The reason in the history of a superseded memory that is current again.
+const SAVED_AGAIN: &str = "saved again";
 
 impl Memories {
     /// Saves memories in order, in one commit. An item identical to a memory in content, tags, source, project
@@ -43,13 +46,28 @@ impl Memories {
             }
             let contents = stored.iter().map(|stored| stored.memory.content.clone());
             self.dismiss_texts(writer, contents.collect()).await?;
-            for (StoredMemory { memory, created }, redacted) in stored.into_iter().zip(redacted) {
+            for (StoredMemory { mut memory, created }, redacted) in stored.into_iter().zip(redacted) {
+                if memory.superseded.is_some() {
+                    memory = self.revive(writer, memory).await?;
+                }
                 self.metrics.record_ingest(if created { "create" } else { "duplicate" });
                 let unembedded = unembedded.clone().filter(|_| created);
                 saved.push(IngestResult { memory, created, redacted, unembedded });
             }
         }
         Ok(in_order(saved, refusals))
+    }
+
+    /// Makes a superseded memory current again, because its text is saved again.
+    async fn revive(&self, writer: &WriteAccess, memory: Memory) -> Result<Memory, Problem> {
+        let _lock = self.space_locks.lock(writer.space).await;
+        let revival = self.revival(writer, &memory, memory.valid_from).await?;
+        let change = Change::new(writer.caller.key(), Decision::Update.as_str(), Some(SAVED_AGAIN.into()));
+        match self.commit_decision(vec![writer.space], revival, change, None).await {
+            // Something else changed it meanwhile.
+            Err(problem) if problem.code == Code::VersionMismatch => Ok(memory),
+            applied => Ok(applied?.changed.into_iter().next().unwrap_or(memory)),
+        }
     }
 
     /// Returns the results of an earlier identical batch, from the ids of the memories that it stored.

@@ -23,7 +23,8 @@ impl Memories {
         detail: Detail,
         limit: usize,
     ) -> Result<Vec<Hit>, Problem> {
-        if filter.as_of.is_some() || hits.is_empty() {
+        // What was known earlier had no links of today.
+        if filter.as_of.is_some() || filter.known_at.is_some() || hits.is_empty() {
             return Ok(hits);
         }
         let ids = hits.iter().map(|hit| hit.memory.id).collect();
@@ -40,7 +41,8 @@ impl Memories {
         Ok(hits)
     }
 
-    /// Adds the newer memories of links that the search did not find, with the score of the older ones.
+    /// Adds the newest memory that a hit is linked with, if the search did not find it. It gets the score of the older
+    /// one, so that they stay together, but no parts of it.
     async fn add_newer(
         &self,
         reader: &ReadAccess,
@@ -49,16 +51,23 @@ impl Memories {
         filter: &Filter,
         detail: Detail,
     ) -> Result<(), Problem> {
-        let is_found = |id: MemoryId| hits.iter().any(|hit| hit.memory.id == id);
+        let is_found = |id: MemoryId| is_found_in(hits, id);
         let missing: Vec<MemoryId> =
             links.iter().map(|link| link.newer).filter(|id| !is_found(*id)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let missing = self.store.memories_by_id(reader.spaces.clone(), missing).await?;
-        for memory in self.passing(missing, filter).await? {
-            let older = links.iter().find(|link| link.newer == memory.id).map(|link| link.older);
-            let Some(found) = hits.iter().find(|hit| Some(hit.memory.id) == older) else { continue };
+        let mut missing = self.passing(missing, filter).await?;
+        missing.sort_by_key(|memory| std::cmp::Reverse(memory.created_at));
+        let mut extended: HashSet<MemoryId> = HashSet::new();
+        for memory in missing {
+            let older = links.iter().filter(|link| link.newer == memory.id).map(|link| link.older);
+            let older =
+                older.into_iter().find(|older| is_found_in(hits, *older) && !extended.contains(older));
+            let Some(older) = older else { continue };
+            extended.insert(older);
+            let Some(found) = hits.iter().find(|hit| hit.memory.id == older) else { continue };
             let whole = 0..u32::try_from(memory.content.len()).unwrap_or(u32::MAX);
             let (text, is_truncated) = render_text(&memory.content, &whole, detail);
             let neighbours = match detail {
@@ -73,6 +82,10 @@ impl Memories {
                 supersedes: None,
                 duplicates: Vec::new(),
                 links: Vec::new(),
+                keyword_score: 0.0,
+                similarity: None,
+                presence: 0.0,
+                presence_of_known: 0.0,
                 ..found.clone()
             };
             hits.push(added);
@@ -98,6 +111,10 @@ impl Memories {
         memories.retain(|memory| passing.contains(&memory.seq));
         Ok(memories)
     }
+}
+
+fn is_found_in(hits: &[Hit], id: MemoryId) -> bool {
+    hits.iter().any(|hit| hit.memory.id == id)
 }
 
 /// Returns a link as seen from one of its memories, or `None` for another memory.

@@ -80,6 +80,12 @@ impl Hit {
         self.links.iter().any(|link| link.is_newer && link.relation == LinkRelation::MayReplace)
     }
 
+    /// Returns whether the query does not match the memory, which is shown because it is linked with another hit.
+    #[must_use]
+    pub fn is_only_linked(&self) -> bool {
+        self.keyword_score == 0.0 && self.similarity.is_none() && self.links.iter().any(|link| !link.is_newer)
+    }
+
     /// Creates a hit with the whole text for a memory that no search found.
     pub(crate) fn whole(memory: Memory) -> Self {
         Self {

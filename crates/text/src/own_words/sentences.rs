@@ -4,8 +4,9 @@ use std::ops::Range;
 
 /// Abbreviations, without their last dot, after which a sentence goes on.
 const ABBREVIATIONS: &[&str] = &[
-    "apt", "approx", "av", "avda", "bzw", "ca", "dept", "ggf", "inkl", "max", "min", "nr", "ok", "p.ej",
-    "resp", "sra", "st", "str", "tel", "usw", "vs", "г", "им", "кв", "ул",
+    "apt", "approx", "av", "avda", "bzw", "ca", "dept", "dott", "dra", "ggf", "ing", "inkl", "max", "min",
+    "mlle", "mme", "nr", "núm", "ok", "p.ej", "prof", "profa", "resp", "sig", "sra", "st", "str", "tel",
+    "usw", "vs", "г", "им", "кв", "тел", "ул",
 ];
 
 /// Starts of the months, which German writes in capitals after a day and a dot.
@@ -85,7 +86,11 @@ fn is_closing(letter: char) -> bool {
 fn goes_on(before: &str, after: &str) -> bool {
     let word = before.rsplit([' ', '(', '\u{a0}']).next().unwrap_or_default().to_lowercase();
     let next = after.trim_start().chars().next();
-    let is_short = word.chars().count() == 1 && word.is_ascii() && word != "i";
+    // "z. B. am Montag", but "in building B. see you".
+    let is_pair =
+        before.trim_end().rsplit(' ').nth(1).is_some_and(|word| word.len() == 2 && word.ends_with('.'));
+    let is_small = next.is_some_and(char::is_lowercase);
+    let is_short = word.chars().count() == 1 && word.is_ascii() && word != "i" && (is_pair || !is_small);
     let is_number = word.chars().all(|letter| letter.is_ascii_digit()) && word.len() <= 2 && !word.is_empty();
     let next_word = after.trim_start().split(' ').next().unwrap_or_default().to_lowercase();
     let is_date = is_number

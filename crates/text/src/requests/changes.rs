@@ -102,6 +102,11 @@ impl ClauseReader<'_> {
         let mut verbs: Vec<&PhraseHit> = self.hits(clause, &VERBS).collect();
         verbs.extend(self.hits(clause, &[List::NoMore]).filter(|_| denies));
         verbs.extend(self.hits(clause, &[List::Acquired]).filter(|_| is_new));
+        // "Now that we are on the ground floor": the clause says what is new.
+        let is_since = |hit: &&PhraseHit| self.is_filled(clause.start..self.start_of(hit));
+        verbs.extend(
+            self.hits(clause, &[List::NowThat]).filter(|hit| has(List::FirstPerson) && is_since(hit)),
+        );
         let first = verbs.iter().min_by_key(|hit| hit.start)?;
         let aspect_word = match () {
             () if has(List::NewJob) => Some(JOB_WORD),
@@ -112,6 +117,11 @@ impl ClauseReader<'_> {
         let is_real = !is_only_new || is_new || verbs.len() > 1 || has(List::FirstPerson);
         let is_own = has(List::ChangedOwn) || has(List::FirstPerson);
         is_real.then_some(ChangeVerb { start: self.start_of(first), is_own, aspect_word })
+    }
+
+    /// Returns whether a range has no letters.
+    fn is_filled(&self, range: Range<usize>) -> bool {
+        !self.folded[range].contains(char::is_alphanumeric)
     }
 
     /// Returns whether a word of doubt, wish or another's speech is in a clause or before it, or the clause denies

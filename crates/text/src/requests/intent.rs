@@ -8,14 +8,36 @@ pub enum MemoryIntent {
     /// A correction: this text is right, and what the memory holds against it is wrong or outdated.
     ///
     /// The user says so themselves. The text may refer to what was said before: "it's on Friday".
-    Correct(String),
+    Correct {
+        /// The text that is right.
+        text: String,
+        /// The words for what is wrong: the memory has all of these words. Empty for "it".
+        object: String,
+        /// Other words of the request, by which the memory is found.
+        about: String,
+        /// Whether the request is certainly about a memory, and not about an answer.
+        is_certain: bool,
+    },
     /// A request to forget one or more memories.
     Forget {
         /// The bare subject to forget, such as "my address". `None` means the memory saved last, or with `all`
         /// everything about the user.
         what: Option<String>,
+        /// The parts of the subject if "and" separates several, such as "my address" and "my job".
+        parts: Vec<String>,
         /// Whether to forget every memory about the subject, and not only the best match.
         all: bool,
+        /// The exceptions, which stay.
+        spared: Vec<Spared>,
+    },
+    /// A request in free words to forget memories. It counts if memories have all words of a subject.
+    ForgetNamed {
+        /// The bare subjects, such as "the blue kayak".
+        subjects: Vec<String>,
+        /// Whether to forget all memories about each subject. Otherwise, each subject names one memory.
+        all: bool,
+        /// The exceptions, which stay.
+        spared: Vec<Spared>,
     },
     /// A question about what the memory holds.
     List {
@@ -38,6 +60,23 @@ pub enum MemoryIntent {
         /// The change that it reports.
         change: Option<ReportedChange>,
     },
+}
+
+/// An exception of a request to forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spared {
+    /// The bare subject, such as "the hotel".
+    pub subject: String,
+    /// Whether the request excludes it: "everything but the hotel". If it fits no memory, it is not clear what may
+    /// be forgotten.
+    pub is_excluded: bool,
+}
+
+impl MemoryIntent {
+    /// Returns a correction that may also be about an answer.
+    pub(super) fn correct(text: String) -> Self {
+        Self::Correct { text, object: String::new(), about: String::new(), is_certain: false }
+    }
 }
 
 /// A change that a statement reports: "I sold the car", "Tom left us".

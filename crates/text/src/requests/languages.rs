@@ -52,6 +52,8 @@ pub(crate) struct RequestLanguage {
     /// Words before a request, and those that may also stand within a clause.
     openers: LetterIndex,
     polite: LetterIndex,
+    /// Words that add nothing to a request.
+    fillers: LetterIndex,
 }
 
 /// All languages and the automaton of their keywords.
@@ -182,12 +184,18 @@ impl RequestLanguage {
         let phrases: Vec<Vec<Phrase>> = phrases.collect();
         let openers = LetterIndex::new(&phrases, &[List::Openers, List::Polite, List::Wrappers]);
         let polite = LetterIndex::new(&phrases, &[List::Polite]);
-        Some(Self { code, question_at_end, spaced, phrases, openers, polite })
+        let fillers = LetterIndex::new(&phrases, &[List::Polite, List::Filler]);
+        Some(Self { code, question_at_end, spaced, phrases, openers, polite, fillers })
     }
 
     /// Returns whether the language is written in Latin letters.
     pub(crate) fn is_latin(&self) -> bool {
         !OTHER_SCRIPTS.contains(&self.code)
+    }
+
+    /// Returns whether blanks separate words.
+    pub(crate) fn is_spaced(&self) -> bool {
+        self.spaced
     }
 
     fn phrases(&self, list: List) -> &[Phrase] {

@@ -31,7 +31,9 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Request
     for hit in sentence.hits.iter().filter(|hit| hit.list == list) {
         let is_likely = sentence.languages.contains(hit.language);
         // A short denial means something else in other languages. And scripts are not mixed within a request.
-        let may_differ = list != List::CorrectOwn && languages().all[hit.language].is_latin();
+        let may_differ = list != List::CorrectOwn
+            && languages().all[hit.language].is_latin()
+            && !starts_with_opener(sentence, folded);
         if !is_likely && !may_differ {
             continue;
         }
@@ -50,22 +52,31 @@ pub(super) fn find(sentence: &Sentence, folded: &str, list: List) -> Vec<Request
             places.push(RequestPlace { language, at, texts });
         }
     }
-    places.retain(|place| !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place));
+    places.retain(|place| {
+        !is_reported_before(sentence, place.at.start) && !is_attributed(folded, place.language, &place.at)
+    });
     places
 }
 
-/// Returns whether a colon after other words leads to a phrase: "From the docs: keep in mind …".
-fn is_attributed(folded: &str, place: &RequestPlace) -> bool {
-    let start = folded[place.at.clone()].trim_start_matches([' ', '\u{3000}']);
-    let before = folded[..place.at.start].trim_end();
+/// Returns whether a sentence starts with chatter of its own language, such as the Italian "guarda" ("look"), which
+/// may be a request in another one.
+fn starts_with_opener(sentence: &Sentence, folded: &str) -> bool {
+    let language = sentence.languages.single().map(|language| &languages().all[language]);
+    language.is_some_and(|language| language.chatter_end(List::Openers, folded).is_some())
+}
+
+/// Returns whether a colon after other words leads to a request: "From the docs: keep in mind …".
+pub(super) fn is_attributed(folded: &str, language: usize, at: &Range<usize>) -> bool {
+    let start = folded[at.clone()].trim_start_matches([' ', '\u{3000}']);
+    let before = folded[..at.start].trim_end();
     let has_colon = start.starts_with([':', '：']) || before.ends_with([':', '：']);
     has_colon
         && !before.is_empty()
-        && languages().all[place.language].chatter_end(List::Openers, before.trim_start()).is_none()
+        && languages().all[language].chatter_end(List::Openers, before.trim_start()).is_none()
 }
 
 /// Returns whether words of another's speech stand before a position.
-fn is_reported_before(sentence: &Sentence, position: usize) -> bool {
+pub(super) fn is_reported_before(sentence: &Sentence, position: usize) -> bool {
     let position = sentence.at.start + position;
     has_words(&sentence.hits, sentence, |hit| {
         hit.end <= position && hit.list == List::Reported && !is_own_speech(sentence, hit)

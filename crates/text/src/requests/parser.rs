@@ -109,34 +109,59 @@ impl<'a> IntentParser<'a> {
     }
 
     fn read_sentence(&mut self, current: Current<'a>) {
-        let is_done = self.read_forget(current)
+        let is_done = self.read_forget_me(current)
+            || self.read_forget(current, List::ForgetAll)
+            || self.read_forget(current, List::Forget)
+            || self.read_free_forget(current)
+            || self.read_forget_this(current)
             || self.read_list(current)
+            || self.read_free_list(current)
             || self.read_remind(current)
             || self.read_remember_this(current)
             || self.read_remember(current, List::Remember)
             || self.read_remember(current, List::Whenever)
             || self.read_correct(current)
-            || self.read_remember(current, List::Note);
+            || self.read_free_correct(current)
+            || self.read_remember(current, List::Note)
+            || self.read_free_remember(current);
         if !is_done {
             self.read_statement(current, 0..current.folded.len());
         }
     }
 
-    fn read_forget(&mut self, current: Current<'a>) -> bool {
-        if current.has(List::ForgetMe) {
-            return self.push(current, MemoryIntent::Forget { what: None, all: true });
-        }
-        for (list, all) in [(List::ForgetAll, true), (List::Forget, false)] {
-            for place in current.find(list) {
-                let Some(what) = self.subject(current, &place) else { continue };
-                if !self.cleaner(current, place.language).is_me(&what) {
-                    return self.push(current, MemoryIntent::Forget { what: Some(what), all });
-                } else if all {
-                    return self.push(current, MemoryIntent::Forget { what: None, all });
-                }
+    fn read_forget_me(&mut self, current: Current<'a>) -> bool {
+        current.has(List::ForgetMe) && self.push(current, forget_no_subject(true))
+    }
+
+    /// Reads a request to forget a subject, by the phrases of a list.
+    fn read_forget(&mut self, current: Current<'a>, list: List) -> bool {
+        let all = list == List::ForgetAll;
+        for mut place in current.find(list) {
+            // "… except her birthday" is no part of the subject.
+            if let Some(at) = place.texts.first_mut() {
+                at.end = self.exception_start(current, at).unwrap_or(at.end);
             }
+            let Some(what) = self.subject(current, &place) else { continue };
+            if self.cleaner(current, place.language).is_me(&what) {
+                if all {
+                    return self.push(current, forget_no_subject(all));
+                }
+                continue;
+            }
+            let Some(at) = place.text() else { continue };
+            // "Forget the stuff about Tom, all of it": a request in free words.
+            if !all && self.has_everything(current, at.start) {
+                continue;
+            }
+            let spared = self.spared(current, at.start);
+            let parts = self.parts(current, current.without_reason(at));
+            return self.push(current, MemoryIntent::Forget { what: Some(what), parts, all, spared });
         }
-        current.has(List::ForgetThis) && self.push(current, MemoryIntent::Forget { what: None, all: false })
+        false
+    }
+
+    fn read_forget_this(&mut self, current: Current<'a>) -> bool {
+        current.has(List::ForgetThis) && self.push(current, forget_no_subject(false))
     }
 
     fn read_list(&mut self, current: Current<'a>) -> bool {
@@ -199,8 +224,11 @@ impl<'a> IntentParser<'a> {
                 Some(at) if list == List::Whenever => clean.statement(at),
                 _ => clean.texts(current.folded, &place.texts),
             };
-            let is_right =
-                |text: &String| clean.is_fact(text) && (list != List::Note || !clean.is_work(text));
+            let is_right = |text: &String| match list {
+                List::Whenever => clean.is_correction(text),
+                List::Note => clean.is_fact(text) && !clean.is_work(text),
+                _ => clean.is_fact(text),
+            };
             if let Some(text) = text.filter(is_right) {
                 // "I moved, so remember …": what stands before is a statement.
                 self.read_statement(current, 0..place.at.start);
@@ -217,18 +245,22 @@ impl<'a> IntentParser<'a> {
 
     fn read_correct(&mut self, current: Current<'a>) -> bool {
         // "Here's my letter, correct it please."
-        if current.sentence.hits.iter().any(|hit| hit.list == List::Introduces) {
-            return false;
-        }
+        let introduced = current.sentence.hits.iter().filter(|hit| hit.list == List::Introduces);
+        let introduced = introduced.map(|hit| hit.start - current.sentence.at.start).min();
+        let is_free = |place: &RequestPlace| introduced.is_none_or(|start| place.at.start < start);
         for list in [List::Meant, List::Correct, List::CorrectOwn] {
-            for place in current.find(list) {
+            for place in current.find(list).into_iter().filter(is_free) {
                 if let Some(text) = self.correction(current, list, &place) {
-                    return self.push(current, MemoryIntent::Correct(text));
+                    let is_certain = self.is_certain_correction(current);
+                    let (object, about) = (String::new(), String::new());
+                    return self.push(current, MemoryIntent::Correct { text, object, about, is_certain });
                 }
             }
         }
         let this = current.find(List::CorrectThis);
-        this.iter().any(|place| self.read_reference(current, place, MemoryIntent::Correct))
+        this.iter()
+            .filter(|place| is_free(place))
+            .any(|place| self.read_reference(current, place, MemoryIntent::correct))
             || self.read_correction_after(current)
     }
 
@@ -239,6 +271,10 @@ impl<'a> IntentParser<'a> {
         let pauses = ends_with_pause(&current.folded[..place.text()?.start]);
         // "Change my address to …" has two texts.
         let has_two = place.texts.len() > 1;
+        // "Corrige mi grupo, es A negativo": the "a" joins nothing.
+        if has_two && current.folded[place.texts[0].clone()].contains([',', ';', ':']) {
+            return None;
+        }
         let is_exact = has_two || list == List::Meant || (list == List::Correct && pauses);
         let subject = if has_two { &current.folded[place.texts[0].clone()] } else { text.as_str() };
         // "No, how much is it worth?"
@@ -264,6 +300,11 @@ impl<'a> IntentParser<'a> {
         };
         self.push(current, intent);
     }
+}
+
+/// Returns a request to forget the memory saved last, or with `all` everything about the user.
+fn forget_no_subject(all: bool) -> MemoryIntent {
+    MemoryIntent::Forget { what: None, parts: Vec::new(), all, spared: Vec::new() }
 }
 
 /// Returns the part of a text before its first pause.

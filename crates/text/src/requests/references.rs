@@ -33,8 +33,9 @@ impl<'a> IntentParser<'a> {
         let text_at = |at: Range<usize>| clean.texts(folded, &[at]).filter(is_right);
         let after = place.at.end..folded.len();
         let announces = folded[..place.at.end].trim_end().ends_with([':', '：']);
-        let beside = text_at(0..place.at.start);
-        if let Some(text) = beside.or_else(|| text_at(after.clone()).filter(|_| announces)) {
+        // "It's important, so store it: …"
+        let announced = text_at(after.clone()).filter(|_| announces);
+        if let Some(text) = announced.or_else(|| text_at(0..place.at.start)) {
             return self.push(current, intent(text));
         }
         if announces && self.read_facts(current, intent) {
@@ -133,13 +134,13 @@ impl<'a> IntentParser<'a> {
         };
         text.filter(is_right).is_some_and(|text| {
             self.next = next.index + 1;
-            self.push(current, MemoryIntent::Correct(text))
+            self.push(current, MemoryIntent::correct(text))
         })
     }
 }
 
 fn corrects(intent: Intent) -> bool {
-    matches!(intent(String::new()), MemoryIntent::Correct(_))
+    matches!(intent(String::new()), MemoryIntent::Correct { .. })
 }
 
 /// Returns the language in which a sentence is nothing but a phrase that a correction follows.

@@ -16,6 +16,8 @@ const STATEMENT_WORDS_MIN: usize = 3;
 const STATEMENT_CHARS_MIN: usize = 5;
 /// Marks that end a question.
 pub(super) const QUESTION_MARKS: [char; 3] = ['?', '？', '؟'];
+/// Words that start a question, or after a comma a clause about what stands before: "the padlock, which is red".
+const RELATIVE: [&str; 9] = ["which ", "who ", "whose ", "whom ", "where ", "qui ", "où ", "donde ", "dove "];
 /// Words and faces of jokes, in any language.
 const JOKE_WORDS: [&str; 5] = ["lol", "haha", "jk", "xd", "/s"];
 const JOKE_FACES: [char; 4] = ['😂', '🤣', '😜', '🙃'];
@@ -91,7 +93,8 @@ pub(super) fn without_question(sentence: &Sentence, folded: &str, range: Range<u
     let question = pauses.find(|(at, letter)| {
         let rest = &text[at + letter.len_utf8()..];
         let is_hyphen = matches!(letter, '-' | '.') && !rest.starts_with(' ');
-        !is_hyphen && starts(sentence, rest, List::Question)
+        let is_relative = !asks && RELATIVE.iter().any(|word| rest.trim_start().starts_with(word));
+        !is_hyphen && !is_relative && starts(sentence, rest, List::Question)
     });
     range.start..question.map_or(range.end, |(at, _)| range.start + at)
 }

@@ -7,6 +7,8 @@ use super::*;
 const MESSAGES: &str = include_str!("../../../../benches/data/intents.tsv");
 /// Messages in many voices. Columns: what the message asks for, the message, a part of the text.
 const VOICES: &str = include_str!("cases/voices.tsv");
+/// The same for requests in free words.
+const FREE: &str = include_str!("cases/free.tsv");
 /// The cases of each language. Columns: what the message asks for, the message, the text of the request.
 const CASES: &[(&str, &str)] = &[
     ("en", include_str!("cases/en.tsv")),
@@ -56,9 +58,11 @@ fn reports(intent: &MemoryIntent, stated: &str) -> bool {
 fn described(intent: &MemoryIntent) -> (&'static str, &str) {
     match intent {
         MemoryIntent::Remember(text) => ("remember", text),
-        MemoryIntent::Correct(text) => ("correct", text),
-        MemoryIntent::Forget { what, all: false } => ("forget", what.as_deref().unwrap_or_default()),
-        MemoryIntent::Forget { what, all: true } => ("forget_all", what.as_deref().unwrap_or_default()),
+        MemoryIntent::Correct { text, .. } => ("correct", text),
+        MemoryIntent::Forget { what, all: false, .. } => ("forget", what.as_deref().unwrap_or_default()),
+        MemoryIntent::Forget { what, all: true, .. } => ("forget_all", what.as_deref().unwrap_or_default()),
+        MemoryIntent::ForgetNamed { subjects, all: false, .. } => ("forget", &subjects[0]),
+        MemoryIntent::ForgetNamed { subjects, all: true, .. } => ("forget_all", &subjects[0]),
         MemoryIntent::List { what } => ("list", what.as_deref().unwrap_or_default()),
         MemoryIntent::Remind { text, topic: None } => ("remind", text),
         MemoryIntent::Remind { topic: Some(topic), .. } => ("remind_when", topic),
@@ -121,7 +125,7 @@ fn the_cases_of_each_language_are_understood() {
 #[test]
 fn requests_in_many_voices_are_understood() {
     let mut failures = Vec::new();
-    for Row { label, message, text } in rows(VOICES) {
+    for Row { label, message, text } in rows(VOICES).chain(rows(FREE)) {
         let intents = parse_intents(&message);
         let holds = |intent: &MemoryIntent| {
             let (kind, found) = described(intent);

@@ -111,6 +111,46 @@ lists! {
     MovedHome = "moved_home", Words;
     /// Changes of the job: "new job".
     NewJob = "new_job", Words;
+    /// Verbs of a request to delete something, before what it names: "delete".
+    Drop = "drop", Words;
+    /// The same after what it names: "kann weg".
+    DropLast = "drop_last", Words;
+    /// Verbs of a request to change something, before what it names: "change".
+    Amend = "amend", Words;
+    /// The same after what it names: "bitte ändern".
+    AmendLast = "amend_last", Words;
+    /// Verbs of a request to remember something, before it: "jot down".
+    Save = "save", Words;
+    /// The same after it: "覚えておいて".
+    SaveLast = "save_last", Words;
+    /// Verbs of a request to list what is known: "show".
+    Show = "show", Words;
+    /// Words of a question about what is known: "have you saved".
+    KnownWords = "known", Words;
+    /// Words for what is wrong: "mixed up".
+    Wrong = "wrong", Words;
+    /// Words before what is known wrongly: "you still have".
+    Still = "still", Words;
+    /// Words before what is new: "now that".
+    NowThat = "now_that", Words;
+    /// Words for a memory: "note", "the one".
+    Entry = "entry", Words;
+    /// Words for several memories: "stuff".
+    Entries = "entries", Words;
+    /// Words for all that is known: "everything".
+    Everything = "everything", Words;
+    /// Words before a subject: "about".
+    About = "about", Words;
+    /// Words for what Lar has stored: "you have", "i told you".
+    Stored = "stored", Words;
+    /// Words for what shall stay: "keep the rest".
+    Spare = "spare", Words;
+    /// Words before what shall stay, or after it: "except".
+    Except = "except", Words;
+    /// Words that add nothing to a request: "only".
+    Filler = "filler", Words;
+    /// Words between two subjects: "and".
+    And = "and", Words;
     /// Words for the user as the one who acts: "i".
     FirstPerson = "first_person", Words;
     /// Words of denial: "not".

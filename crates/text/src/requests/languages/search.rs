@@ -171,6 +171,30 @@ impl RequestLanguage {
         })
     }
 
+    /// Returns the position after a word such as "that", with which a text in lower case starts after words that add
+    /// nothing.
+    pub(crate) fn joined_text(&self, folded: &str) -> Option<usize> {
+        let matcher = Matcher::new(folded, self.spaced);
+        let starts = after_openers(self, &matcher, folded, matcher.gap(0)?, &self.fillers);
+        let joins = self.phrases(List::Joins);
+        let mut found = None;
+        starts.into_iter().any(|start| {
+            joins.iter().any(|phrase| {
+                matcher.search(phrase, start, &mut |end| {
+                    found = matcher.gap(end).filter(|after| *after > end || !self.spaced);
+                    found.is_some()
+                })
+            })
+        });
+        found
+    }
+
+    /// Returns the positions in a sentence in lower case where the words of a request may start.
+    pub(crate) fn request_starts(&self, folded: &str) -> Vec<usize> {
+        let matcher = Matcher::new(folded, self.spaced);
+        self.clause_starts(&matcher, folded, true).into_iter().map(|start| start.phrase).collect()
+    }
+
     /// Returns the positions where a request may start: at the start of a clause, or after polite words.
     fn clause_starts(&self, matcher: &Matcher<'_>, folded: &str, is_polite: bool) -> Vec<ClauseStart> {
         let opened = |clause: usize, at: usize| {

@@ -60,7 +60,7 @@ impl<'t> Matcher<'t> {
         let mut end = at;
         while let Some(letter) = self.text[end..].chars().next() {
             let is_gap = match letter {
-                ',' | ':' | ';' | '…' | '–' | '—' => true,
+                ',' | ':' | ';' | '…' | '–' | '—' | '〜' | '～' | '~' => true,
                 '，' | '、' | '：' | '；' => !self.spaced,
                 // A hyphen within a word is no gap.
                 '-' => {
