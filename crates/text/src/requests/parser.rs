@@ -17,6 +17,9 @@ const SENTENCES_MAX: usize = 40;
 const SUBJECT_WORDS: usize = 2;
 pub(super) const CORRECTION_WORDS: usize = 3;
 
+/// The English verb that also starts questions without an auxiliary verb.
+const RECALLING: &str = "remember ";
+
 /// Marks after a clause.
 const PAUSES: [char; 10] = [',', ';', '.', '!', '–', '—', '(', '，', '、', '。'];
 
@@ -218,7 +221,16 @@ impl<'a> IntentParser<'a> {
     }
 
     fn read_remember(&mut self, current: Current<'a>, list: List) -> bool {
+        // "Remember that lad who sold us the van?" asks. "Could you remember that …?" does not.
+        let folded = current.folded.trim();
+        let asks = folded.starts_with(RECALLING) && folded.ends_with(statements::QUESTION_MARKS);
         for place in current.find(list) {
+            let is_cut = place.text().is_some_and(|at| {
+                statements::without_question(current.sentence, current.folded, at.clone()) != at
+            });
+            if asks && !is_cut {
+                continue;
+            }
             let clean = self.cleaner(current, place.language);
             let text = match place.text() {
                 Some(at) if list == List::Whenever => clean.statement(at),
