@@ -141,14 +141,14 @@ test("a suggested change is accepted, and its run is undone", async ({ page }) =
         body: body && JSON.stringify(body),
       }).then((response) => response.json());
     await send("POST", "", { content: "The lighthouse keeper paints watercolours." });
-    await send("POST", "", { content: "The lighthouse keeper paints watercolours in winter." });
+    await send("POST", "", { content: "The lighthouse keeper paints watercolours of the harbour." });
     let run = await send("POST", "/consolidation/runs");
     while (!run.ended_at) run = await send("GET", `/consolidation/runs/${run.id}`);
   });
   await page.getByRole("tab", { name: /^Inbox/ }).click();
   const suggestions = page.getByRole("list", { name: "Suggested changes" });
-  const suggestion = suggestions.locator(".card", { hasText: "in winter" });
-  await expect(suggestion).toContainText("another memory says the same");
+  const suggestion = suggestions.locator(".card", { hasText: "of the harbour" });
+  await expect(suggestion).toContainText("another memory contains this text");
   await expectAccessible(page);
   await suggestion.getByRole("button", { name: "Accept" }).click();
   await expect(suggestion).toHaveCount(0);

@@ -131,7 +131,7 @@ impl PartsReader<'_> {
         let after = verb.end..clause.end;
         let is_all = self.has(&after, &[List::Everything]) && self.subjects(after).is_empty();
         let object = about.start..verb.start;
-        (is_all && !self.subjects(object.clone()).is_empty()).then(|| RequestParts {
+        (is_all && !self.subjects(object).is_empty()).then(|| RequestParts {
             clause: clause.clone(),
             object: clause.clone(),
             verb,

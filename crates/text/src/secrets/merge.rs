@@ -66,13 +66,14 @@ fn is_secret(text: &str, at: &Range<usize>) -> bool {
             && !values::is_words(piece)
     };
     let has_piece = value.split(|c: char| c.is_whitespace() || "\"',;()".contains(c)).any(is_piece);
+    // The name of the next field, as after `name: SMTP_PASS`.
+    let is_name = value.ends_with(':');
+    let is_hash = is_hex && names_hash;
+    if is_sample_url || is_name || is_public || is_hash {
+        return false;
+    }
     has_piece
-        && !is_sample_url
         && shape.letters() > 0
-        // The name of the next field, as after `name: SMTP_PASS`.
-        && !value.ends_with(':')
-        && !is_public
-        && !(is_hex && names_hash)
         && !values::is_placeholder(value)
         && !(shape.digits == 0 && shape.symbols == 0 && shape.chars < 20)
 }

@@ -34,7 +34,7 @@ pub(super) fn find(stated: &StatedText<'_>, found: &mut Vec<SecretMatch>) {
         // "Typ 5518" in the middle of a sentence is a model.
         let is_name = stated.text[at.clone()].starts_with(char::is_uppercase)
             && stated.languages.is_any(&stated.lower[at.clone()], Role::OTHER_CODE)
-            && stated.text[..at.start].ends_with(|c: char| c == ' ')
+            && stated.text[..at.start].ends_with(' ')
             && stated.text[..at.start].trim_end().ends_with(char::is_alphanumeric);
         let Some(place) = place_near(stated, &at).filter(|_| !is_name) else { continue };
         let words = words::after(stated.text, at.end);
