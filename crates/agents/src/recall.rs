@@ -56,7 +56,8 @@ impl ChatMemory {
 
     /// Undoes what a message changed, because its turn did not begin. A failure is logged.
     pub(crate) async fn undo_turn(&self, caller: &Caller, activity: &MemoryActivity) {
-        if activity.is_empty() {
+        let MemoryActivity { saved, forgotten, suggested, scheduled, .. } = activity;
+        if saved.is_empty() && forgotten.is_empty() && suggested.is_empty() && scheduled.is_empty() {
             return;
         }
         let undone = async {

@@ -93,7 +93,7 @@ fn secrets_of_programs_are_redacted() {
 
 #[test]
 fn siblings_of_known_misses_are_redacted_and_those_of_false_alarms_are_not() {
-    let stated = list(include_str!("cases/siblings/told.toml"), "stated");
+    let stated = list(include_str!("cases/siblings/stated.toml"), "stated");
     let programs = include_str!("cases/siblings/programs.toml");
     let near = [
         list(programs, "near"),

@@ -1,8 +1,9 @@
 //! The words of a text with the signs that change what it says, in order.
 //!
-//! Every symbol is such a sign: `!debug` is not `debug`, and `a && b` is not `a || b`. Only punctuation that divides or
-//! decorates words is none: marks at the end of a word or sentence, quotation marks, brackets around words, dashes
-//! between words, bullets and headings. A question mark always is one, because a question states nothing.
+//! Every symbol is such a sign: `!debug` is not `debug`, and `a && b` is not `a || b`. Punctuation that only
+//! divides or decorates words does not count: marks at the end of a word or sentence, quotation marks, brackets
+//! around words, dashes between words, bullets and headings. A question mark always counts, because a question
+//! states nothing.
 
 use std::borrow::Cow;
 

@@ -109,8 +109,8 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Returns whether a message has something that the person, ChatGPT or a tool wrote. The context of a conversation,
-/// which is read for memories, is none.
+/// Returns whether a message has something that the person, ChatGPT or a tool wrote. The context of a conversation
+/// is no message: memories are read from it.
 fn is_message(message: &Value) -> bool {
     let content = &message["content"];
     let is_context = content["content_type"].as_str().is_some_and(|kind| CONTEXT.contains(&kind));

@@ -141,7 +141,7 @@ lists! {
     Everything = "everything", Words;
     /// Words before a subject: "about".
     About = "about", Words;
-    /// Words for what Lar has stored: "you have", "i told you".
+    /// Words for what Lar has stored: "you have", "you noted".
     Stored = "stored", Words;
     /// Words for what shall stay: "keep the rest".
     Spare = "spare", Words;

@@ -6,9 +6,9 @@ use super::numbers::NumberRun;
 use super::text::StatedText;
 use super::words::SecretWord;
 
-/// Digits told one by one.
+/// The fewest digits that are stated one by one.
 const STEPS_MIN: usize = 4;
-/// The same, at most.
+/// The most digits that are stated one by one.
 const STEPS_MAX: usize = 10;
 /// A word between two of them is not longer.
 const STEP_CHARS_MAX: usize = 7;

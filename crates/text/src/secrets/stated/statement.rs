@@ -146,7 +146,7 @@ impl StatedSecret<'_> {
         is_number && starts(&self.after[at])
     }
 
-    /// Returns whether a value after a noun that also names slogans is none.
+    /// Returns whether a value is no secret, because its noun may also mean a slogan.
     fn is_no_slogan(&self, at: &Range<usize>) -> bool {
         let value = &self.stated.text[at.clone()];
         let sentence = self.stated.sentence(&self.at);

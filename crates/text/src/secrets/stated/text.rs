@@ -15,7 +15,7 @@ pub(super) struct StatedText<'a> {
 }
 
 impl StatedText<'_> {
-    /// Returns the range around another, of the same sentence and line, but not far.
+    /// Returns the words around a range: those nearby in the same sentence and line.
     pub(super) fn sentence(&self, at: &Range<usize>) -> Range<usize> {
         let lower = &self.lower;
         let start = lower.ceil_char_boundary(at.start.saturating_sub(PLACE_BYTES));
